@@ -1,0 +1,10 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""Search, train and measure the heads of Siamese self-supervised networks.
+
+image -> views -> backbone -> projector -> predictor -> loss -> alpha step ->
+genotype -> pretrain -> evaluate -> detection.
+"""
+
+from nasiam_mm.version import __version__
+
+__all__ = ['__version__']
