@@ -1,0 +1,111 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""Cells: a chain of mixed layers to search, or of chosen operations to train.
+
+Shapes: N batch, L layers, K operations of the space.
+"""
+
+from collections.abc import Sequence
+from functools import reduce
+from operator import add
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from nasiam_mm.space.mixed_layer import MixedLayer
+from nasiam_mm.space.ops import build_op
+
+
+class LayerShape(NamedTuple):
+    """Widths of a layer, and whether it is an output without BN and activation."""
+
+    in_channels: int
+    out_channels: int
+    is_output: bool = False
+
+
+def layer_shapes(
+    in_channels: int, widths: Sequence[int], plain_output: bool = False
+) -> tuple[LayerShape, ...]:
+    """Chain the widths of a cell.
+
+    Args:
+        in_channels: Width of the cell's input.
+        widths: Output width of each layer.
+        plain_output: Whether the last layer carries no BN and no activation.
+
+    Raises:
+        ValueError: If there is no layer, or a width is not a positive integer.
+    """
+    for what, width in [
+        ('in_channels', in_channels),
+        *((f'widths[{i}]', w) for i, w in enumerate(widths)),
+    ]:
+        if not isinstance(width, int) or isinstance(width, bool) or width < 1:
+            raise ValueError(f'{what} of a cell must be a positive integer, got {width!r}')
+    if not widths:
+        raise ValueError('widths of a cell must name at least one layer')
+    inputs = [in_channels, *widths[:-1]]
+    last = len(widths) - 1
+    return tuple(
+        LayerShape(i, o, plain_output and n == last)
+        for n, (i, o) in enumerate(zip(inputs, widths, strict=True))
+    )
+
+
+class SearchCell(nn.Module):
+    """Chain of mixed layers and the one owner of its architecture parameters.
+
+    Args:
+        space: Ordered names of registered operations, K of them.
+        shapes: Widths of the L layers.
+
+    Attributes:
+        alpha (nn.Parameter): (L, K), zeros at the start (uniform mixing). Where
+            candidates of a layer are one function, only the first position
+            counts; the others have weight 0 and never get a gradient.
+    """
+
+    def __init__(self, space: Sequence[str], shapes: Sequence[LayerShape]) -> None:
+        super().__init__()
+        self.space = tuple(space)
+        self.shapes = tuple(shapes)
+        self.layers = nn.ModuleList(MixedLayer(self.space, *shape) for shape in self.shapes)
+        self.alpha = nn.Parameter(torch.zeros(len(self.shapes), len(self.space)))
+        absent = torch.ones_like(self.alpha, dtype=torch.bool)
+        for row, layer in zip(absent, self.layers, strict=True):
+            row[list(layer.candidates)] = False
+        self.register_buffer('absent', absent, persistent=False)
+
+    def mixing_weights(self) -> Tensor:
+        """Softmax of alpha over the candidates present at each layer, (L, K)."""
+        return self.alpha.masked_fill(self.absent, float('-inf')).softmax(dim=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C_in of the first layer) to (N, C_out of the last)."""
+        for layer, weights in zip(self.layers, self.mixing_weights(), strict=True):
+            x = layer(x, weights)
+        return x
+
+
+class GenotypeCell(nn.Module):
+    """Chain of chosen operations; where a layer has two, their outputs add.
+
+    Args:
+        shapes: Widths of the layers.
+        ops: Names of the one or two operations of each layer
+            (NASiam, Algorithm 1 with and without ``edge``).
+    """
+
+    def __init__(self, shapes: Sequence[LayerShape], ops: Sequence[Sequence[str]]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            nn.ModuleDict({name: build_op(name, *shape) for name in names})
+            for shape, names in zip(shapes, ops, strict=True)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C_in of the first layer) to (N, C_out of the last)."""
+        for layer in self.layers:
+            x = reduce(add, [op(x) for op in layer.values()])
+        return x
