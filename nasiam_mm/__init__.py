@@ -5,6 +5,9 @@ image -> views -> backbone -> projector -> predictor -> loss -> alpha step ->
 genotype -> pretrain -> evaluate -> detection.
 """
 
+from nasiam_mm.utils.versions import check_versions
 from nasiam_mm.version import __version__
+
+check_versions()
 
 __all__ = ['__version__']

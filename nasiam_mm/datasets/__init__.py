@@ -1,1 +1,16 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""Image sets, checked on reading, and their disjoint parts."""
+
+from .cifar import CIFAR10, CIFAR100
+from .replay import ReplayDataset, ReplaySampler, endless_batches
+from .split import SplitDataset, split_indices
+
+__all__ = [
+    'CIFAR10',
+    'CIFAR100',
+    'ReplayDataset',
+    'ReplaySampler',
+    'SplitDataset',
+    'endless_batches',
+    'split_indices',
+]

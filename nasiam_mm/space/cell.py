@@ -61,9 +61,12 @@ class SearchCell(nn.Module):
         shapes: Widths of the L layers.
 
     Attributes:
-        alpha (nn.Parameter): (L, K), zeros at the start (uniform mixing). Where
-            candidates of a layer are one function, only the first position
-            counts; the others have weight 0 and never get a gradient.
+        alpha (nn.Parameter): (L, K), zeros at the start (uniform mixing). It asks
+            for a gradient in the alpha step alone, so the weight step neither
+            computes nor leaves one. Where candidates of a layer are one
+            function, only the first position counts; the others have weight 0
+            and never get a gradient.
+        leader (SearchCell | None): The cell whose alpha a momentum copy follows.
     """
 
     def __init__(self, space: Sequence[str], shapes: Sequence[LayerShape]) -> None:
@@ -71,14 +74,28 @@ class SearchCell(nn.Module):
         self.space = tuple(space)
         self.shapes = tuple(shapes)
         self.layers = nn.ModuleList(MixedLayer(self.space, *shape) for shape in self.shapes)
-        self.alpha = nn.Parameter(torch.zeros(len(self.shapes), len(self.space)))
-        absent = torch.ones_like(self.alpha, dtype=torch.bool)
+        zeros = torch.zeros(len(self.shapes), len(self.space))
+        self.alpha = nn.Parameter(zeros, requires_grad=False)
+        absent = torch.ones_like(zeros, dtype=torch.bool)
         for row, layer in zip(absent, self.layers, strict=True):
             row[list(layer.candidates)] = False
         self.register_buffer('absent', absent, persistent=False)
+        self.leader: SearchCell | None = None
+
+    def follow(self, leader: 'SearchCell') -> None:
+        """Mix with the weights of another cell from now on, and own no alpha.
+
+        For the copy of a head inside a momentum encoder: its weights follow by
+        moving average, its mixing weights are those of the moment.
+        """
+        del self.alpha
+        # Past nn.Module's registration: the leader is no part of the follower.
+        self.__dict__['leader'] = leader
 
     def mixing_weights(self) -> Tensor:
         """Softmax of alpha over the candidates present at each layer, (L, K)."""
+        if self.leader is not None:
+            return self.leader.mixing_weights()
         return self.alpha.masked_fill(self.absent, float('-inf')).softmax(dim=1)
 
     def forward(self, x: Tensor) -> Tensor:

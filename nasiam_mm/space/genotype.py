@@ -129,8 +129,13 @@ def derive_cell(
         edge: Whether to choose two operations per layer.
 
     Raises:
-        GenotypeError: If a value of alpha is not finite.
+        GenotypeError: If alpha is not (L, K), or a value of it is not finite.
     """
+    if alpha.shape != (len(shapes), len(space)):
+        raise GenotypeError(
+            f'alpha has shape {tuple(alpha.shape)}, but {len(shapes)} layers of '
+            f'{len(space)} operations need {(len(shapes), len(space))}'
+        )
     layers = []
     for number, (row, shape) in enumerate(zip(alpha.detach().cpu(), shapes, strict=True)):
         if not row.isfinite().all():
@@ -174,8 +179,8 @@ def random_cell(
 def save_genotype(genotype: Genotype, path: str | os.PathLike) -> None:
     """Write a genotype as JSON, whole or not at all."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(genotype.to_dict(), indent=2, allow_nan=False) + '\n'
+    path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
     try:
         with os.fdopen(handle, 'w') as stream:
@@ -203,6 +208,6 @@ def load_genotype(path: str | os.PathLike) -> Genotype:
         raise GenotypeError(
             f"genotype '{path}' does not exist; run a search first, or pass --genotype FILE"
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise GenotypeError(f"genotype '{path}' cannot be read: {error}") from None
     return read_genotype(text, source=str(path))

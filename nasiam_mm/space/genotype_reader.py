@@ -3,6 +3,7 @@
 
 import json
 import math
+import sys
 from itertools import pairwise
 from typing import Any, NoReturn
 
@@ -15,7 +16,7 @@ from nasiam_mm.space.genotype import (
     GenotypeError,
     LayerGenotype,
 )
-from nasiam_mm.space.ops import distinct_candidates
+from nasiam_mm.space.ops import MAX_WIDTH, check_space, distinct_candidates
 
 _KIND = {
     dict: 'an object',
@@ -75,8 +76,9 @@ class _Reader:
         for n, value in enumerate(values):
             if not isinstance(value, (int, float)) or isinstance(value, bool):
                 self.fail(f'{where}.{key}[{n}]', f'must be a number, got {value!r:.60}')
-            if not math.isfinite(value):
-                self.fail(f'{where}.{key}[{n}]', f'must be finite, got {value}')
+            # An integer beyond the range of a float is as useless as an infinity.
+            if abs(value) > sys.float_info.max or math.isnan(value):
+                self.fail(f'{where}.{key}[{n}]', f'must be finite, got {value!r:.60}')
         if values and len(values) != length:
             self.fail(f'{where}.{key}', f'has {len(values)} values for {length} candidates')
         return tuple(float(value) for value in values)
@@ -98,13 +100,16 @@ class _Reader:
             self.fail('framework', 'must name the algorithm, such as "SimSiam"')
         space = self.strings(data, '', 'space')
         try:
-            distinct_candidates(space, 1, 1)
+            check_space(space)
         except ValueError as error:
             self.fail('space', str(error))
         edge = self.take(data, '', 'edge', bool, False)
         cells = self.take(data, '', 'cells', dict)
         if not cells:
             self.fail('cells', 'must hold at least one cell')
+        for name in cells:
+            if not name.isidentifier():
+                self.fail('cells', f'{name!r:.60} cannot name a cell; use "projector", "predictor"')
         return Genotype(
             framework=framework,
             space=space,
@@ -117,11 +122,12 @@ class _Reader:
 
     def _parse(self, text: str) -> dict:
         def no_repeats(pairs: list[tuple[str, Any]]) -> dict:
-            keys = [key for key, _ in pairs]
-            for key in keys:
-                if keys.count(key) > 1:
+            found: dict[str, Any] = {}
+            for key, value in pairs:
+                if key in found:
                     self.fail('', f'key {key!r} stands twice in one object')
-            return dict(pairs)
+                found[key] = value
+            return found
 
         def no_constant(name: str) -> NoReturn:
             self.fail('', f'holds {name}, which is not JSON; numbers must be finite')
@@ -138,6 +144,11 @@ class _Reader:
             self.fail(f'line {error.lineno}', f'is not JSON: {error.msg}')
         except RecursionError:
             self.fail('', 'is nested too deeply to be a genotype')
+        except GenotypeError:
+            raise
+        except ValueError as error:
+            # Python refuses to convert integers of thousands of digits.
+            self.fail('', f'is not JSON for a genotype: {error}')
         if not isinstance(data, dict):
             self.fail('', f'must be an object, got {type(data).__name__}')
         return data
@@ -173,9 +184,12 @@ class _Reader:
             self.take(data, where, 'is_output', bool, False),
         )
         for key, width in zip(('in_channels', 'out_channels'), shape, strict=False):
-            if width < 1:
-                self.fail(f'{where}.{key}', f'must be positive, got {width}')
-        expected = tuple(distinct_candidates(space, *shape).values())
+            if not 1 <= width <= MAX_WIDTH:
+                self.fail(f'{where}.{key}', f'must be from 1 to {MAX_WIDTH}, got {width!r:.60}')
+        try:
+            expected = tuple(distinct_candidates(space, *shape).values())
+        except (ValueError, RuntimeError) as error:
+            self.fail(where, f'an operation does not take these widths: {error}')
         candidates = self.strings(data, where, 'candidates', list(expected))
         if candidates != expected:
             self.fail(
@@ -198,7 +212,9 @@ class _Reader:
     ) -> tuple[str, ...]:
         ops = self.strings(data, where, 'ops')
         wanted = min(1 + edge, len(candidates))
-        if len(ops) != wanted:
+        # Two published names that are one function at this layer import as one operation.
+        merged = edge and len(ops) == 1 and not data.get('alpha')
+        if len(ops) != wanted and not merged:
             self.fail(f'{where}.ops', f'has {len(ops)} operations; edge={edge} needs {wanted}')
         for n, op in enumerate(ops):
             if op not in candidates:
@@ -226,6 +242,9 @@ class _Reader:
                 self.fail(f'{where}.softmax[{n}]', f'is {told:.6g}, but alpha gives {true:.6g}')
         value = dict(zip(layer.candidates, layer.alpha, strict=True))
         lowest = min(value[op] for op in layer.ops)
+        tied = [op for op in layer.candidates if value[op] == lowest and op not in layer.ops]
+        if list(layer.tied) != tied:
+            self.fail(f'{where}.tied', f'is {list(layer.tied)}, but alpha ties {tied}')
         better = [op for op in layer.candidates if value[op] > lowest and op not in layer.ops]
         if better:
             self.fail(

@@ -18,7 +18,7 @@ Registering a builder is all it takes to search over a new operation::
         return linear_block(nn.GELU, in_channels, out_channels, is_output)
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from mmengine.registry import Registry
@@ -141,6 +141,37 @@ SPACES = {
 }
 
 
+# A wider layer is a typing error: its weight alone would not fit in memory.
+MAX_WIDTH = 2**20
+
+
+def _check_registered(name: str) -> None:
+    if name not in CANDIDATE_OPS.module_dict:
+        raise ValueError(
+            f'unknown candidate operation {name!r}; registered are '
+            f'{sorted(CANDIDATE_OPS.module_dict)}; register yours with '
+            '@CANDIDATE_OPS.register_module() and name its file in custom_imports'
+        )
+
+
+def check_space(space: Sequence[str]) -> None:
+    """Check that a space is a list of different registered operations.
+
+    Raises:
+        ValueError: If it is empty, repeats a name or names an unknown operation.
+    """
+    if isinstance(space, str) or not space:
+        raise ValueError(
+            f'a space is a list of registered operation names, got {space!r}; '
+            f'for example {list(SPACES["S"])}'
+        )
+    repeated = sorted({name for name in space if list(space).count(name) > 1})
+    if repeated:
+        raise ValueError(f'a space names each operation once; repeated: {repeated}')
+    for name in space:
+        _check_registered(name)
+
+
 def build_op(name: str, in_channels: int, out_channels: int, is_output: bool = False) -> nn.Module:
     """Build a registered candidate operation.
 
@@ -151,18 +182,15 @@ def build_op(name: str, in_channels: int, out_channels: int, is_output: bool = F
         is_output: Whether to ask for the form without BatchNorm and activation.
 
     Raises:
-        ValueError: If the name is not registered or a width is not a positive
-            integer.
+        ValueError: If the name is not registered, or a width is not an integer
+            from 1 to ``MAX_WIDTH``.
     """
-    if name not in CANDIDATE_OPS.module_dict:
-        raise ValueError(
-            f'unknown candidate operation {name!r}; registered are '
-            f'{sorted(CANDIDATE_OPS.module_dict)}; register yours with '
-            '@CANDIDATE_OPS.register_module() and name its file in custom_imports'
-        )
+    _check_registered(name)
     for what, width in (('in_channels', in_channels), ('out_channels', out_channels)):
-        if not isinstance(width, int) or isinstance(width, bool) or width < 1:
-            raise ValueError(f'{what} of a head layer must be a positive integer, got {width!r}')
+        if not isinstance(width, int) or isinstance(width, bool) or not 1 <= width <= MAX_WIDTH:
+            raise ValueError(
+                f'{what} of a head layer must be an integer from 1 to {MAX_WIDTH}, got {width!r}'
+            )
     return CANDIDATE_OPS.get(name)(in_channels, out_channels, is_output=is_output)
 
 
@@ -177,7 +205,7 @@ def _structure(name: str, op: nn.Module) -> tuple[str, ...]:
 
 
 def distinct_candidates(
-    space: tuple[str, ...] | list[str],
+    space: Sequence[str],
     in_channels: int,
     out_channels: int,
     is_output: bool = False,
@@ -202,17 +230,11 @@ def distinct_candidates(
         ValueError: If the space is empty, repeats a name, or an operation is
             unknown or does not map (N, in_channels) to (N, out_channels).
     """
-    if isinstance(space, str) or not space:
-        raise ValueError(
-            f'a space is a list of registered operation names, got {space!r}; '
-            f'for example {list(SPACES["S"])}'
-        )
-    repeated = sorted({name for name in space if list(space).count(name) > 1})
-    if repeated:
-        raise ValueError(f'a space names each operation once; repeated: {repeated}')
-    linear_map = (repr(nn.Linear(1, 1)).replace('=1', '={}').format(in_channels, out_channels),)
+    check_space(space)
     found: dict[tuple[str, ...], tuple[int, str]] = {}
+    # On the meta device nothing is allocated and no random number is drawn.
     with torch.device('meta'):
+        linear_map = _structure('linear', build_op('linear', in_channels, out_channels))
         for position, name in enumerate(space):
             op = build_op(name, in_channels, out_channels, is_output)
             shape = tuple(op(torch.empty(2, in_channels)).shape)

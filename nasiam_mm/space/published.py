@@ -5,7 +5,7 @@ import ast
 
 from nasiam_mm.space.cell import LayerShape, layer_shapes
 from nasiam_mm.space.genotype import CellGenotype, Genotype, GenotypeError, LayerGenotype
-from nasiam_mm.space.ops import SPACES, distinct_candidates
+from nasiam_mm.space.ops import MAX_WIDTH, SPACES, distinct_candidates
 
 _NAMES = {
     'linear_relu': 'linear_bn_relu',
@@ -38,15 +38,17 @@ def import_published(text: str, framework: str, width: int, source: str = 'text'
         source: What to call it in messages, usually the file's path.
 
     Raises:
-        GenotypeError: If the text is not of that form, or names an operation
-            or cell the framework does not have.
+        GenotypeError: If the text is not of that form, names an operation or
+            cell the framework does not have, or the width cannot be.
     """
 
     def fail(what: str) -> GenotypeError:
         return GenotypeError(f"published genotype '{source}': {what}")
 
-    if framework not in _CELLS:
+    if not isinstance(framework, str) or framework not in _CELLS:
         raise fail(f'framework must be one of {sorted(_CELLS)}, got {framework!r}')
+    if not isinstance(width, int) or isinstance(width, bool) or not 1 <= width <= MAX_WIDTH:
+        raise fail(f'width must be an integer from 1 to {MAX_WIDTH}, got {width!r:.60}')
     try:
         call = ast.parse(text.strip(), mode='eval').body
         if not isinstance(call, ast.Call) or getattr(call.func, 'id', None) != 'Genotype':
@@ -54,9 +56,11 @@ def import_published(text: str, framework: str, width: int, source: str = 'text'
         if call.args:
             raise ValueError('cells must be named')
         lists = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
+        # literal_eval appends the address of a syntax node.
+        reason = str(error).partition(': <ast.')[0] or type(error).__name__
         raise fail(
-            f"is not of the form Genotype(encoder=[['linear_relu'], ...]): {error}"
+            f"is not of the form Genotype(encoder=[['linear_relu'], ...]): {reason}"
         ) from None
     cells = {}
     for theirs, ours in _CELLS[framework].items():
@@ -90,7 +94,7 @@ def _cell(names, shapes, where, fail) -> CellGenotype:
         candidates = distinct_candidates(SPACES['S+'], *shape)
         ops = []
         for name in layer:
-            if name not in _NAMES:
+            if not isinstance(name, str) or name not in _NAMES:
                 raise fail(f'{where}[{number}] names {name!r}; known are {sorted(_NAMES)}')
             # Where a published name stands for the plain linear map, ours says so.
             ours = _NAMES[name]

@@ -1,0 +1,101 @@
+# `make help` lists the targets. Every one may be repeated, and interrupted at any time.
+#   PYTHON=/path/to/python   the interpreter to make .venv with (3.10 to 3.13)
+#   PYTEST_ARGS='-k knn'     further arguments of pytest
+
+VENV := .venv
+BIN := $(VENV)/bin
+PINS := requirements/constraints.txt
+PYTHON ?=
+
+# A stamp holds the hash of what its installation depends on: another hash, another installation.
+HASH := $(shell cat Makefile setup.py nasiam_mm/version.py requirements/*.txt | cksum | cut -d' ' -f1)
+CORE := $(VENV)/.nasiam_mm-core-$(HASH)
+FULL := $(VENV)/.nasiam_mm-full-$(HASH)
+# Holds the process of a running installation; where that one is gone, it was interrupted.
+BUSY := $(VENV)/.nasiam_mm.installing
+
+# Another installation's packages must not be found before those of .venv.
+unexport PYTHONPATH PYTHONHOME
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help venv venv-full data demo test lint format clean
+
+help:  ## List the targets
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
+
+venv: $(CORE)  ## Create .venv with what searching and pretraining need
+
+venv-full: $(FULL)  ## Create .venv with detection, tests and lint as well
+
+data: $(CORE)  ## Bring CIFAR-10 to data/cifar10
+	@$(BIN)/python tools/dataset_converters/prepare_cifar10.py
+
+demo: data  ## Search, pretrain and measure on CIFAR-10 (at most 12 minutes on two cores)
+	@$(BIN)/python tools/demo.py
+
+test: $(FULL)  ## Run the tests
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(FULL)  ## Check style and format
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+format: $(FULL)  ## Mend style and format
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+clean:  ## Remove .venv and caches; data and work_dirs stay
+	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+# A candidate is run, not looked for: a version manager's stub may be on PATH and not work.
+IS_USABLE := import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))
+define find_python
+for name in $(if $(PYTHON),'$(PYTHON)',python3.11 python3.12 python3.10 python3.13 python3 python); do \
+	if "$$name" -c '$(IS_USABLE)' >/dev/null 2>&1; then python=$$name; break; fi; \
+done; \
+if [ -z "$$python" ]; then \
+	echo "error: $(if $(PYTHON),PYTHON=$(PYTHON) is not,found no) Python 3.10 to 3.13 with venv;" \
+		"install one (Debian: apt-get install python3-venv)" \
+		"or name it: make PYTHON=/path/to/python" >&2; \
+	exit 1; \
+fi
+endef
+
+# $(call install,PACKAGE,STAMPS): create .venv where needed, install, check, and only then stamp.
+define install
+@set -e; python=; \
+if [ -e $(BUSY) ]; then \
+	if kill -0 "$$(cat $(BUSY))" 2>/dev/null; then \
+		echo "error: process $$(cat $(BUSY)) is installing into $(VENV); wait for it, then repeat" >&2; \
+		exit 1; \
+	fi; \
+	echo '==> an earlier installation was interrupted: starting again'; \
+	rm -rf $(VENV); \
+fi; \
+if ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+	$(find_python); \
+	echo "==> creating $(VENV) with $$("$$python" --version) ($$(command -v "$$python"))"; \
+fi; \
+mkdir -p $(VENV); echo $$$$ > $(BUSY); rm -f $(VENV)/.nasiam_mm-*-*; \
+if [ -n "$$python" ]; then "$$python" -m venv $(VENV); fi; \
+echo '==> installing $(1) at the versions of $(PINS) (2 to 3 minutes the first time)'; \
+$(BIN)/python -m pip install --disable-pip-version-check -c $(PINS) pip; \
+$(BIN)/python -m pip install --disable-pip-version-check -c $(PINS) --build-constraint $(PINS) -e '$(1)'; \
+if ! $(BIN)/python -c 'import cv2' >/dev/null 2>&1; then \
+	echo '==> this machine has no display libraries: taking the headless build of OpenCV'; \
+	$(BIN)/python -m pip install --disable-pip-version-check -c $(PINS) \
+		--force-reinstall --no-deps opencv-python-headless; \
+fi; \
+$(BIN)/python -c 'import nasiam_mm.engine'; \
+rm -f $(BUSY); touch $(2); \
+echo '==> $(VENV) is ready'
+endef
+
+# What the larger installation brought suffices for the core.
+$(CORE):
+	$(call install,.,$(CORE))
+
+$(FULL):
+	$(call install,.[detection$(,)tests$(,)lint],$(CORE) $(FULL))
+
+, := ,

@@ -1,0 +1,43 @@
+# The 10,000 CIFAR-10 images of the demo's search for pretraining, 2,000 others as queries.
+parts = dict(train=10000, val=2000)
+cifar10 = dict(
+    type='CIFAR10', data_root='data/cifar10', split='train', pipeline=[dict(type='PackInputs')]
+)
+bank_part = dict(type='SplitDataset', dataset=cifar10, parts=parts, part='train', seed=0)
+val_part = dict(type='SplitDataset', dataset=cifar10, parts=parts, part='val', seed=0)
+
+train_dataloader = dict(
+    batch_size=128,
+    num_workers=0,
+    drop_last=True,
+    collate_fn=dict(type='default_collate'),
+    sampler=dict(type='ReplaySampler'),
+    dataset=dict(type='ReplayDataset', dataset=bank_part, with_view_seed=True),
+)
+knn_bank_dataloader = dict(
+    batch_size=500,
+    num_workers=0,
+    collate_fn=dict(type='default_collate'),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=bank_part,
+)
+knn_query_dataloader = dict(
+    batch_size=500,
+    num_workers=0,
+    collate_fn=dict(type='default_collate'),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=val_part,
+)
+data_preprocessor = dict(
+    type='TwoViewPreprocessor',
+    mean=[125.307, 122.950, 113.865],
+    std=[62.993, 62.089, 66.705],
+    channels_last=True,
+    views=dict(
+        size=32,
+        scale=(0.2, 1.0),
+        flip_prob=0.5,
+        jitter=dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, prob=0.8),
+        gray_prob=0.2,
+    ),
+)

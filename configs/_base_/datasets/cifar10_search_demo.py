@@ -1,0 +1,52 @@
+# 10,000 CIFAR-10 images for two CPU cores: half for the weights, half for alpha.
+parts = dict(weights=5000, alpha=5000, val=2000)
+cifar10 = dict(
+    type='CIFAR10', data_root='data/cifar10', split='train', pipeline=[dict(type='PackInputs')]
+)
+bank_part = dict(type='SplitDataset', dataset=cifar10, parts=parts, part='weights', seed=0)
+alpha_part = dict(type='SplitDataset', dataset=cifar10, parts=parts, part='alpha', seed=0)
+val_part = dict(type='SplitDataset', dataset=cifar10, parts=parts, part='val', seed=0)
+
+train_dataloader = dict(
+    batch_size=128,
+    num_workers=0,
+    drop_last=True,
+    collate_fn=dict(type='default_collate'),
+    sampler=dict(type='ReplaySampler'),
+    dataset=dict(type='ReplayDataset', dataset=bank_part, with_view_seed=True),
+)
+alpha_dataloader = dict(
+    batch_size=128,
+    num_workers=0,
+    drop_last=True,
+    collate_fn=dict(type='default_collate'),
+    sampler=dict(type='ReplaySampler', stream=1),
+    dataset=dict(type='ReplayDataset', dataset=alpha_part, with_view_seed=True),
+)
+knn_bank_dataloader = dict(
+    batch_size=500,
+    num_workers=0,
+    collate_fn=dict(type='default_collate'),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=bank_part,
+)
+knn_query_dataloader = dict(
+    batch_size=500,
+    num_workers=0,
+    collate_fn=dict(type='default_collate'),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=val_part,
+)
+data_preprocessor = dict(
+    type='TwoViewPreprocessor',
+    mean=[125.307, 122.950, 113.865],
+    std=[62.993, 62.089, 66.705],
+    channels_last=True,
+    views=dict(
+        size=32,
+        scale=(0.2, 1.0),
+        flip_prob=0.5,
+        jitter=dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, prob=0.8),
+        gray_prob=0.2,
+    ),
+)

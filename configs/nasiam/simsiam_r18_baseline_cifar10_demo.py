@@ -1,0 +1,62 @@
+_base_ = ['../_base_/datasets/cifar10_pretrain_demo.py', '../_base_/default_runtime.py']
+
+model = dict(
+    type='SimSiam',
+    data_preprocessor=_base_.data_preprocessor,
+    backbone=dict(
+        type='ResNet_CIFAR',
+        depth=18,
+        out_indices=(3,),
+        norm_cfg=dict(type='BN'),
+        stem_channels=16,
+        base_channels=16,
+    ),
+    neck=dict(
+        type='NonLinearNeck',
+        in_channels=128,
+        hid_channels=512,
+        out_channels=512,
+        num_layers=2,
+        with_last_bn_affine=False,
+        norm_cfg=dict(type='BN1d'),
+    ),
+    head=dict(
+        type='LatentPredictHead',
+        loss=dict(type='CosineSimilarityLoss'),
+        predictor=dict(
+            type='NonLinearNeck',
+            in_channels=512,
+            hid_channels=128,
+            out_channels=512,
+            with_avg_pool=False,
+            with_last_bn=False,
+            with_last_bias=True,
+            norm_cfg=dict(type='BN1d'),
+        ),
+    ),
+)
+
+optim_wrapper = dict(
+    type='AutocastOptimWrapper',
+    constructor='WeightOptimWrapperConstructor',
+    optimizer=dict(type='SGD', lr=0.03, momentum=0.9, weight_decay=5e-4),
+    paramwise_cfg=dict(custom_keys=dict(predictor=dict(fix_lr=True))),
+)
+param_scheduler = [
+    dict(type='CosineAnnealingLR', T_max=4, by_epoch=True, convert_to_iter_based=True)
+]
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=4)
+custom_hooks = [
+    dict(type='SimSiamHook', fix_pred_lr=True, lr=0.03, adjust_by_epoch=False),
+    dict(
+        type='KNNHook',
+        bank_dataloader=_base_.knn_bank_dataloader,
+        query_dataloader=_base_.knn_query_dataloader,
+        k=200,
+        temperature=0.1,
+        interval=4,
+    ),
+    dict(type='CollapseHook', interval=10),
+]
+default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=1))
+env_cfg = dict(cudnn_benchmark=False)

@@ -1,0 +1,225 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""Watch the projector's output for collapse, and the loss for values that are not finite."""
+
+import os
+from pathlib import Path
+
+import torch
+from mmengine.dist import all_gather, all_reduce, is_main_process
+from mmengine.fileio import copyfile_to_local, exists
+from mmengine.hooks import Hook, LoggerHook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import Tensor, nn
+
+from nasiam_mm.evaluation.collapse import channel_std, effective_rank
+from nasiam_mm.registry import HOOKS
+
+_ACTIONS = ('warn', 'stop', 'rollback')
+
+
+@HOOKS.register_module()
+class CollapseHook(Hook):
+    """Warn of, or stop, a run whose embeddings collapse; refuse a loss that is not finite.
+
+    Every ``interval`` iterations and at the end of each epoch the output z of
+    ``model.neck``, (N, D), is measured: ``collapse/std``
+    (:func:`channel_std`, 1 as spread as a Gaussian, 0 collapsed) and
+    ``collapse/effective_rank`` (:func:`effective_rank`). ``LoggerHook`` prints
+    and records both with its next line. With several processes z is gathered,
+    so all of them see the same numbers and act alike. Other iterations cost
+    nothing and read nothing back from the device.
+
+    A sample is unhealthy when a measure is below its threshold; ``patience``
+    unhealthy samples in a row are a collapse. Then ``action``
+
+    - ``'warn'`` logs a warning, once until a healthy sample follows;
+    - ``'stop'`` ends training: after the epoch under ``EpochBasedTrainLoop``,
+      at once under ``IterBasedTrainLoop``;
+    - ``'rollback'`` ends training too and leaves the last checkpoint saved
+      between two healthy samples as ``work_dir/last_healthy.pth``.
+
+    Args:
+        interval: Iterations, counted within the epoch, between samples;
+            ``None`` takes ``LoggerHook``'s.
+        std_threshold: Smallest healthy ``collapse/std``; ``None`` to ignore.
+        rank_threshold: Smallest healthy effective rank; ``None`` to ignore.
+        loss_threshold: Smallest healthy loss, for losses whose minimum is the
+            collapsed solution, such as -1 of SimSiam; ``None`` to ignore.
+        action: ``'warn'``, ``'stop'`` or ``'rollback'``.
+        patience: Number of unhealthy samples in a row that are a collapse.
+
+    Raises:
+        ValueError: If an argument is impossible or the model has no neck.
+        RuntimeError: If a sampled loss or embedding is not finite, whatever
+            the action, or if the neck did not run.
+    """
+
+    # After the alpha step, which runs the neck too and is NORMAL at the latest, so that only the
+    # weight step is captured; before LoggerHook, BELOW_NORMAL, which prints what we measure.
+    priority = 55
+
+    def __init__(
+        self,
+        interval: int | None = 50,
+        std_threshold: float | None = 0.1,
+        rank_threshold: float | None = None,
+        loss_threshold: float | None = None,
+        action: str = 'warn',
+        patience: int = 3,
+    ) -> None:
+        if action not in _ACTIONS:
+            raise ValueError(f'CollapseHook.action must be one of {_ACTIONS}, got {action!r}')
+        if patience < 1 or (interval is not None and interval < 1):
+            raise ValueError(
+                'CollapseHook.patience and .interval must be at least 1, '
+                f'got patience={patience}, interval={interval}'
+            )
+        self.interval = interval
+        self.thresholds = {
+            'std': std_threshold,
+            'effective_rank': rank_threshold,
+            'loss': loss_threshold,
+        }
+        self.action = action
+        self.patience = patience
+        self.streak = 0  # unhealthy samples in a row
+        self.last_seen: str | None = None  # newest checkpoint judged
+        self.last_healthy: str | None = None  # newest checkpoint judged healthy
+        self._armed = False
+        self._z: Tensor | None = None
+
+    def before_train(self, runner: Runner) -> None:
+        """Listen to the neck's output; settle the interval."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        neck = getattr(model, 'neck', None)
+        if neck is None:
+            raise ValueError(
+                f'CollapseHook watches model.neck, which {type(model).__name__} does not have; '
+                'give the model a neck or remove the hook'
+            )
+        neck.register_forward_hook(self._capture)
+        if self.interval is None:
+            loggers = [hook.interval for hook in runner.hooks if isinstance(hook, LoggerHook)]
+            self.interval = loggers[0] if loggers else 50
+
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
+    ) -> None:
+        """Arm the capture for this iteration's weight step."""
+        self._armed = self.every_n_inner_iters(batch_idx, self.interval) or self.end_of_epoch(
+            runner.train_dataloader, batch_idx
+        )
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: dict | None = None,
+    ) -> None:
+        """Measure the captured embeddings, judge them, act."""
+        if not self._armed:
+            return
+        z, self._z, self._armed = self._z, None, False
+        if z is None:
+            raise RuntimeError(
+                f'CollapseHook saw no output of model.neck in {_where(runner)}; the neck must run '
+                'in every training iteration'
+            )
+        loss = torch.as_tensor(outputs['loss']).detach().clone()
+        all_reduce(loss, 'mean')
+        z = torch.cat(all_gather(z.float().contiguous()))
+        self._refuse_non_finite(runner, loss, z)
+        sample = {
+            'std': channel_std(z).item(),
+            'effective_rank': effective_rank(z).item(),
+            'loss': loss.item(),
+        }
+        for name in ('std', 'effective_rank'):
+            # LogProcessor drops the prefix and prints the current value.
+            runner.message_hub.update_scalar(f'train/collapse/{name}', sample[name])
+        self._judge(runner, sample)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Save what the next judgement depends on."""
+        checkpoint['collapse_hook'] = {
+            'streak': self.streak,
+            'last_seen': self.last_seen,
+            'last_healthy': self.last_healthy,
+        }
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Continue the streak of the run that saved the checkpoint."""
+        for name, value in checkpoint.get('collapse_hook', {}).items():
+            setattr(self, name, value)
+
+    def _capture(self, module: nn.Module, inputs: tuple, output: Tensor | tuple) -> None:
+        if self._armed:
+            z = output[0] if isinstance(output, (tuple, list)) else output
+            self._z = z.detach()  # of the last view, where the views come one by one
+
+    def _refuse_non_finite(self, runner: Runner, loss: Tensor, z: Tensor) -> None:
+        if loss.isfinite() and z.isfinite().all():
+            return
+        what = 'output of the neck is not finite' if loss.isfinite() else f'loss is {loss.item()}'
+        raise RuntimeError(
+            f'the {what} in {_where(runner)}; lower the learning rate or train without mixed '
+            f'precision{self._kept(runner)}'
+        )
+
+    def _judge(self, runner: Runner, sample: dict[str, float]) -> None:
+        low = {
+            name: threshold
+            for name, threshold in self.thresholds.items()
+            if threshold is not None and sample[name] < threshold
+        }
+        # Judged before the streak changes: a healthy checkpoint has healthy samples on both sides.
+        self._judge_checkpoint(runner, healthy=not low and self.streak == 0)
+        self.streak = self.streak + 1 if low else 0
+        if self.streak < self.patience:
+            return
+        measures = ', '.join(f'{name} {sample[name]:.4g} < {low[name]:g}' for name in low)
+        message = f'embeddings collapsed in {_where(runner)}: {measures}'
+        if self.action == 'warn':
+            if self.streak == self.patience:
+                runner.logger.warning(f'{message}; lower the learning rate or check the head')
+        elif not runner.train_loop.stop_training:
+            runner.logger.warning(f'{message}; training stops{self._kept(runner)}')
+            runner.train_loop.stop_training = True
+
+    def _judge_checkpoint(self, runner: Runner, healthy: bool) -> None:
+        """Keep a copy of the checkpoint saved since the last sample if it is healthy."""
+        newest = runner.message_hub.get_info('last_ckpt')
+        if self.action != 'rollback' or newest in (None, self.last_seen):
+            return
+        self.last_seen = newest
+        # A run resumed elsewhere still names the file it was resumed from.
+        if not healthy or not exists(newest):
+            return
+        self.last_healthy = newest
+        if is_main_process():
+            target = self._target(runner)
+            part = target.with_suffix('.tmp')
+            try:
+                # Not a link: CheckpointHook deletes old files and may write to one again.
+                copyfile_to_local(newest, part)
+                os.replace(part, target)
+            finally:
+                part.unlink(missing_ok=True)
+
+    def _kept(self, runner: Runner) -> str:
+        """Say what a rollback can go back to."""
+        if self.action != 'rollback':
+            return ''
+        if self.last_healthy is None:
+            return '; no checkpoint was saved while healthy'
+        return f'; {self._target(runner)} is the last healthy checkpoint, {self.last_healthy}'
+
+    @staticmethod
+    def _target(runner: Runner) -> Path:
+        return Path(runner.work_dir) / 'last_healthy.pth'
+
+
+def _where(runner: Runner) -> str:
+    return f'iteration {runner.iter + 1} (epoch {runner.epoch + 1})'

@@ -1,0 +1,73 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""How collapsed a batch of embeddings is: spread per channel and effective rank."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def channel_std(z: Tensor) -> Tensor:
+    """Spread of the L2-normalised embeddings relative to an isotropic Gaussian's.
+
+    ``sqrt(D) * mean over channels of std over the batch of z / ||z||_2``: 1 for
+    an isotropic Gaussian, 0 when every embedding points the same way
+    ("Exploring Simple Siamese Representation Learning", Chen & He, CVPR 2021,
+    section 4.1 and figure 2, where the std itself is drawn against 1/sqrt(d)).
+    The std is that of the batch, divided by N.
+
+    Args:
+        z: Embeddings, (N, D), N at least 2.
+
+    Returns:
+        Scalar in [0, 1], (), float64.
+
+    Raises:
+        ValueError: If ``z`` is not a matrix of at least two finite rows.
+    """
+    _check_embeddings(z)
+    z = F.normalize(z.double())
+    return z.std(0, correction=0).mean() * z.size(1) ** 0.5
+
+
+def effective_rank(z: Tensor) -> Tensor:
+    """Exponential of the entropy of the normalised singular values of ``z``.
+
+    ``exp(-sum_i p_i log p_i)``, ``p_i = sigma_i / sum_j sigma_j`` ("The effective
+    rank", Roy & Vetterli, EUSIPCO 2007; used on embeddings as "RankMe", Garrido
+    et al., ICML 2023, which adds 1e-7 to each p). Neither centred nor
+    normalised: min(N, D) for orthogonal rows or columns of equal length, 1 when
+    all embeddings are parallel, 0 when all are zero.
+
+    The singular values are the roots of the eigenvalues of the smaller Gram
+    matrix in float64, faster than an SVD; those below its rounding count as 0.
+
+    Args:
+        z: Embeddings, (N, D), N at least 2.
+
+    Returns:
+        Scalar in [0, min(N, D)], (), float64.
+
+    Raises:
+        ValueError: If ``z`` is not a matrix of at least two finite rows.
+    """
+    _check_embeddings(z)
+    z = z.double()
+    # Without this, squares of very small or very large embeddings leave the range of float64.
+    largest = z.abs().max()
+    z = z / largest.clamp_min(torch.finfo(z.dtype).tiny)
+    gram = z @ z.T if z.size(0) <= z.size(1) else z.T @ z
+    eigenvalues = torch.linalg.eigvalsh(gram)  # ascending
+    rounding = eigenvalues[-1] * len(gram) * torch.finfo(z.dtype).eps
+    sigma = eigenvalues.where(eigenvalues > rounding, 0).sqrt()
+    entropy = torch.special.entr(sigma / sigma.sum()).sum()
+    return entropy.exp().where(largest > 0, 0)
+
+
+def _check_embeddings(z: Tensor) -> None:
+    if z.ndim != 2 or z.size(0) < 2 or z.size(1) < 1:
+        raise ValueError(
+            f'embeddings must be an (N, D) matrix of at least two rows, got {tuple(z.shape)}'
+        )
+    if not z.isfinite().all():
+        bad = int((~z.isfinite().all(1)).sum())
+        raise ValueError(f'{bad} of {len(z)} embeddings are not finite; the model has diverged')

@@ -1,0 +1,276 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""Weighted nearest-neighbour classification of features (Wu et al., 2018).
+
+Shapes: Q queries, M bank rows, D feature width, C classes, k neighbours.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# Bank rows brought to float64 at a time: bounds the memory, not the result.
+_BANK_BLOCK = 65536
+
+
+def knn_predict(
+    query: Tensor,
+    bank: Tensor,
+    bank_labels: Tensor,
+    num_classes: int,
+    k: int = 200,
+    temperature: float = 0.1,
+    chunk_size: int = 1024,
+) -> Tensor:
+    """Score the classes of each query by a weighted vote of its k nearest neighbours.
+
+    ``score(c) = sum over the k neighbours i with label c of exp(cos(query, bank_i) / T)``
+    ("Unsupervised Feature Learning via Non-Parametric Instance Discrimination",
+    Wu et al., CVPR 2018, section 3.4). Cosines are computed in float64 and
+    rounded to 2**-24, and rows exactly as similar as the k-th neighbour share
+    the places left to them equally, so that neither ``chunk_size`` nor the
+    order of the bank changes a score.
+
+    Args:
+        query: Features, (Q, D); L2-normalised here.
+        bank: Features of labelled images, (M, D), on the device of ``query``.
+        bank_labels: Class indices, (M,).
+        num_classes: Number of classes C.
+        k: Number of neighbours, at most M.
+        temperature: T > 0; small values trust the nearest neighbours most.
+        chunk_size: Queries compared with the bank at a time.
+
+    Returns:
+        Class scores, (Q, C), float64.
+
+    Raises:
+        ValueError: If a shape, a label, k, the temperature or a feature is
+            not usable.
+    """
+    chunks = _score_chunks(query, bank, bank_labels, num_classes, [k], [temperature], chunk_size)
+    return torch.cat([scores[k, temperature] for _, scores in chunks])
+
+
+def knn_accuracy(
+    query: Tensor,
+    query_labels: Tensor,
+    bank: Tensor,
+    bank_labels: Tensor,
+    num_classes: int,
+    k: int = 200,
+    temperature: float = 0.1,
+    chunk_size: int = 1024,
+) -> dict[str, float]:
+    """Measure how often the vote of :func:`knn_predict` names the right class.
+
+    A class without a vote is never counted as named, and of classes with equal
+    scores the lower index comes first.
+
+    Args:
+        query: Features, (Q, D).
+        query_labels: Class indices, (Q,).
+        bank: Features of labelled images, (M, D).
+        bank_labels: Class indices, (M,).
+        num_classes: Number of classes C.
+        k: Number of neighbours.
+        temperature: Temperature of the vote.
+        chunk_size: Queries compared with the bank at a time.
+
+    Returns:
+        ``top1`` and, for more than five classes, ``top5``, in percent.
+
+    Raises:
+        ValueError: As :func:`knn_predict`, and for unusable query labels.
+    """
+    query_labels = _check_labels('query_labels', query_labels, query, num_classes)
+    chunks = _score_chunks(query, bank, bank_labels, num_classes, [k], [temperature], chunk_size)
+    rank = torch.cat(
+        [_rank_of_label(scores[k, temperature], query_labels[rows]) for rows, scores in chunks]
+    )
+    accuracy = {'top1': _percent(rank < 1)}
+    if num_classes > 5:
+        accuracy['top5'] = _percent(rank < 5)
+    return accuracy
+
+
+def knn_sweep(
+    query: Tensor,
+    query_labels: Tensor,
+    bank: Tensor,
+    bank_labels: Tensor,
+    num_classes: int,
+    ks: Sequence[int],
+    temperatures: Sequence[float],
+    chunk_size: int = 1024,
+) -> dict[tuple[int, float], float]:
+    """Measure top-1 for every pair of k and temperature, comparing query and bank once.
+
+    Args:
+        query: Features, (Q, D).
+        query_labels: Class indices, (Q,).
+        bank: Features of labelled images, (M, D).
+        bank_labels: Class indices, (M,).
+        num_classes: Number of classes C.
+        ks: Numbers of neighbours.
+        temperatures: Temperatures of the vote.
+        chunk_size: Queries compared with the bank at a time.
+
+    Returns:
+        Top-1 in percent by ``(k, temperature)``, equal to ``knn_accuracy``'s.
+
+    Raises:
+        ValueError: As :func:`knn_accuracy`.
+    """
+    query_labels = _check_labels('query_labels', query_labels, query, num_classes)
+    hits = {(k, temperature): [] for k in ks for temperature in temperatures}
+    for rows, scores in _score_chunks(
+        query, bank, bank_labels, num_classes, ks, temperatures, chunk_size
+    ):
+        for key, hit in hits.items():
+            hit.append(_rank_of_label(scores[key], query_labels[rows]) < 1)
+    return {key: _percent(torch.cat(hit)) for key, hit in hits.items()}
+
+
+def _score_chunks(
+    query: Tensor,
+    bank: Tensor,
+    bank_labels: Tensor,
+    num_classes: int,
+    ks: Sequence[int],
+    temperatures: Sequence[float],
+    chunk_size: int,
+) -> Iterator[tuple[slice, dict[tuple[int, float], Tensor]]]:
+    """Yield the rows of a chunk of queries and its scores, (q, C), by ``(k, temperature)``."""
+    _check_features(query, bank)
+    _check_settings(ks, temperatures, chunk_size, len(bank))
+    bank_labels = _check_labels('bank_labels', bank_labels, bank, num_classes)
+    for start in range(0, len(query), chunk_size):
+        rows = slice(start, start + chunk_size)
+        similarity = _cosine(query[rows], bank)  # (q, M)
+        nearest, index = similarity.topk(max(ks), dim=1)  # (q, k), most similar first
+        labels = bank_labels[index]  # (q, k)
+        scores = {}
+        for k in ks:
+            edge = nearest[:, k - 1 : k]  # (q, 1)
+            places = _places_at_edge(
+                similarity, nearest[:, :k], labels[:, :k], edge, bank_labels, num_classes
+            )
+            above = nearest[:, :k] > edge
+            for temperature in temperatures:
+                votes = torch.exp(nearest[:, :k].double() / temperature) * above
+                score = places * torch.exp(edge.double() / temperature)
+                scores[k, temperature] = score.scatter_add_(1, labels[:, :k], votes)
+        yield rows, scores
+
+
+def _cosine(query: Tensor, bank: Tensor) -> Tensor:
+    """Cosine similarity, (q, M), float32, in multiples of 2**-24.
+
+    Products in float64 depend in their last bits on how the matrices are cut;
+    after rounding equal rows are equally similar, wherever they stand.
+    """
+    query = F.normalize(query.double())
+    blocks = []
+    for block in bank.split(_BANK_BLOCK):
+        cosine = query @ F.normalize(block.double()).T
+        blocks.append(cosine.mul_(2**24).round_().float().mul_(2**-24))
+    return torch.cat(blocks, dim=1)
+
+
+def _places_at_edge(
+    similarity: Tensor,
+    nearest: Tensor,
+    labels: Tensor,
+    edge: Tensor,
+    bank_labels: Tensor,
+    num_classes: int,
+) -> Tensor:
+    """Count, per class, the places of neighbours exactly as similar as the k-th, (q, C).
+
+    Where more rows of the bank tie than places are left, each gets an equal
+    part of a place; otherwise the count is a whole number.
+    """
+    at_edge = nearest == edge  # (q, k)
+    places = torch.zeros(len(nearest), num_classes, dtype=torch.float64, device=nearest.device)
+    places.scatter_add_(1, labels, at_edge.double())
+    tied = similarity == edge  # (q, M)
+    left, rivals = at_edge.sum(1), tied.sum(1)
+    crowded = rivals > left
+    if crowded.any():
+        one_hot = F.one_hot(bank_labels, num_classes).float()
+        rivals_of_class = (tied[crowded].float() @ one_hot).double()
+        places[crowded] = rivals_of_class * (left / rivals.double())[crowded, None]
+    return places
+
+
+def _rank_of_label(scores: Tensor, labels: Tensor) -> Tensor:
+    """Number of classes placed before the true one, (q,); C if that one has no vote."""
+    own = scores.gather(1, labels[:, None])
+    order = torch.arange(scores.size(1), device=scores.device)
+    before = (scores > own) | ((scores == own) & (order < labels[:, None]))
+    return before.sum(1).masked_fill(own[:, 0] <= 0, scores.size(1))
+
+
+def _percent(hits: Tensor) -> float:
+    return 100 * hits.double().mean().item()
+
+
+def _check_features(query: Tensor, bank: Tensor) -> None:
+    for name, features in (('query', query), ('bank', bank)):
+        if features.ndim != 2 or 0 in features.shape:
+            raise ValueError(
+                f'kNN: {name} must be a non-empty (N, D) matrix, got {tuple(features.shape)}'
+            )
+        finite = features.isfinite().all(1)
+        if not finite.all():
+            first = int((~finite).nonzero()[0])
+            raise ValueError(
+                f'kNN: {int((~finite).sum())} of {len(features)} {name} features are not finite '
+                f'(first: row {first}); the model that made them has diverged'
+            )
+    if query.size(1) != bank.size(1):
+        raise ValueError(
+            f'kNN: query has width {query.size(1)} and bank {bank.size(1)}; '
+            'extract both with the same model'
+        )
+
+
+def _check_labels(name: str, labels: Tensor, features: Tensor, num_classes: int) -> Tensor:
+    if labels.shape != features.shape[:1]:
+        raise ValueError(
+            f'kNN: {name} must have shape ({len(features)},), got {tuple(labels.shape)}'
+        )
+    if labels.is_floating_point() or labels.is_complex():
+        raise ValueError(f'kNN: {name} must be class indices, got {labels.dtype}')
+    labels = labels.to(features.device, torch.long)
+    outside = (labels < 0) | (labels >= num_classes)
+    if outside.any():
+        raise ValueError(
+            f'kNN: {name} holds {int(labels[outside][0])}, outside 0 to {num_classes - 1}; '
+            'num_classes must cover every label'
+        )
+    return labels
+
+
+def _check_settings(
+    ks: Sequence[int], temperatures: Sequence[float], chunk_size: int, bank_size: int
+) -> None:
+    if not ks or not temperatures:
+        raise ValueError('kNN: at least one k and one temperature are needed')
+    for k in ks:
+        if not 1 <= k <= bank_size:
+            raise ValueError(
+                f'kNN: k = {k} does not fit a bank of {bank_size} rows; '
+                f'choose 1 to {bank_size} or enlarge the bank'
+            )
+    for temperature in temperatures:
+        # exp(1 / T), the largest weight, must be a float64.
+        if not temperature > 1 / 700 or math.isinf(temperature):
+            raise ValueError(
+                f'kNN: temperature = {temperature} is not usable; '
+                'choose 0.002 or more (0.1 is usual)'
+            )
+    if chunk_size < 1:
+        raise ValueError(f'kNN: chunk_size must be at least 1, got {chunk_size}')

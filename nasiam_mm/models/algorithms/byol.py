@@ -1,0 +1,59 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""BYOL whose target stands still in the alpha step."""
+
+import torch
+from mmpretrain.models import BYOL as _BYOL
+from mmpretrain.structures import DataSample
+from torch import Tensor, nn
+
+from nasiam_mm.models.algorithms.momentum import follow_alpha
+from nasiam_mm.registry import MODELS
+
+
+@MODELS.register_module()
+class BYOL(_BYOL):
+    """mmpretrain's BYOL with a searchable head.
+
+    `Bootstrap Your Own Latent <https://arxiv.org/abs/2006.07733>`_. The target
+    mixes with the online alpha of the moment; its weights follow by moving
+    average, with the momentum schedule counting weight steps alone.
+
+    Args:
+        **kwargs: See ``mmpretrain.models.BYOL``.
+    """
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__(**kwargs)
+        follow_alpha(self.target_net, nn.Sequential(self.backbone, self.neck))
+
+    def loss(
+        self,
+        inputs: list[Tensor],
+        data_samples: list[DataSample] | None,
+        update_state: bool = True,
+        **kwargs,
+    ) -> dict[str, Tensor]:
+        """Compute ``2 * (D(q1, z2') + D(q2, z1'))``, D the negative cosine (BYOL, eq. 2).
+
+        It equals the paper's squared distance of normalised vectors up to a
+        constant.
+
+        Args:
+            inputs: Two views, each (N, 3, H, W).
+            data_samples: Not used.
+            update_state: Whether to move the target first.
+
+        Returns:
+            ``loss``, ().
+        """
+        view1, view2 = inputs
+        projection1 = self.neck(self.backbone(view1))[0]  # NxC
+        projection2 = self.neck(self.backbone(view2))[0]  # NxC
+        with torch.no_grad():
+            if update_state:
+                self.target_net.update_parameters(nn.Sequential(self.backbone, self.neck))
+            target1 = self.target_net(view1)[0]  # NxC
+            target2 = self.target_net(view2)[0]  # NxC
+        loss1 = self.head.loss(projection1, target2)
+        loss2 = self.head.loss(projection2, target1)
+        return dict(loss=2.0 * (loss1 + loss2))

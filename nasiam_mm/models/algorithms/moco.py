@@ -1,0 +1,87 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""MoCo whose key encoder and queue stand still in the alpha step."""
+
+import torch
+from mmengine.dist import get_world_size
+from mmpretrain.models import MoCo as _MoCo
+from mmpretrain.models.utils import batch_shuffle_ddp, batch_unshuffle_ddp
+from mmpretrain.structures import DataSample
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from nasiam_mm.models.algorithms.momentum import follow_alpha
+from nasiam_mm.registry import MODELS
+
+
+@MODELS.register_module()
+class MoCo(_MoCo):
+    """mmpretrain's MoCo with a searchable head and a symmetric loss to choose.
+
+    `Momentum Contrast <https://arxiv.org/abs/1911.05722>`_ with the head of
+    `MoCo v2 <https://arxiv.org/abs/2003.04297>`_. The key encoder has its own
+    copy of the head; it mixes with the online alpha of the moment, its weights
+    follow by moving average.
+
+    Args:
+        symmetric: Whether both views serve as query and as key; the two losses
+            add and the keys of view 1 enter the queue before those of view 2.
+        **kwargs: See ``mmpretrain.models.MoCo``.
+    """
+
+    def __init__(self, symmetric: bool = False, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.symmetric = symmetric
+        follow_alpha(self.encoder_k, nn.Sequential(self.backbone, self.neck))
+
+    def loss(
+        self,
+        inputs: list[Tensor],
+        data_samples: list[DataSample] | None,
+        update_state: bool = True,
+        **kwargs,
+    ) -> dict[str, Tensor]:
+        """Compute the contrastive loss of queries against keys and queue (MoCo, eq. 1).
+
+        Args:
+            inputs: Two views, each (N, 3, H, W).
+            data_samples: Not used.
+            update_state: Whether to move the key encoder and fill the queue.
+
+        Returns:
+            ``loss``, ().
+
+        Raises:
+            ValueError: If the queue does not hold a whole number of batches.
+        """
+        keys_per_step = inputs[0].shape[0] * get_world_size() * (1 + self.symmetric)
+        if self.queue_len % keys_per_step:
+            raise ValueError(
+                f'queue_len {self.queue_len} must be a multiple of the {keys_per_step} keys of a '
+                'step (batch size x processes, twice if symmetric); change either'
+            )
+        view1, view2 = inputs
+        if update_state:
+            with torch.no_grad():
+                self.encoder_k.update_parameters(nn.Sequential(self.backbone, self.neck))
+        # The loss sees the queue as it was before this step.
+        queue = self.queue.clone()
+        keys = [self._keys(view2)]
+        loss = self._contrast(view1, keys[0], queue)
+        if self.symmetric:
+            keys.insert(0, self._keys(view1))
+            loss = loss + self._contrast(view2, keys[0], queue)
+        if update_state:
+            for k in keys:
+                self._dequeue_and_enqueue(k)
+        return dict(loss=loss)
+
+    @torch.no_grad()
+    def _keys(self, view: Tensor) -> Tensor:
+        """Encode and normalise keys, (N, C); shuffled over processes for BatchNorm's sake."""
+        view, order = batch_shuffle_ddp(view)
+        return batch_unshuffle_ddp(normalize(self.encoder_k(view)[0], dim=1), order)
+
+    def _contrast(self, view: Tensor, keys: Tensor, queue: Tensor) -> Tensor:
+        queries = normalize(self.neck(self.backbone(view))[0], dim=1)  # NxC
+        positive = (queries * keys).sum(1, keepdim=True)  # Nx1
+        return self.head.loss(positive, queries @ queue)  # NxK negatives

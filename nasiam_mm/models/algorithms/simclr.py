@@ -1,0 +1,60 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""SimCLR with the exact gradient over processes and a choice of BatchNorm batch."""
+
+import torch
+from mmengine.dist import get_world_size
+from mmpretrain.models import SimCLR as _SimCLR
+from mmpretrain.structures import DataSample
+from torch import Tensor
+from torch.distributed.nn.functional import all_gather
+from torch.nn.functional import normalize
+
+from nasiam_mm.registry import MODELS
+
+
+@MODELS.register_module()
+class SimCLR(_SimCLR):
+    """mmpretrain's SimCLR, with negatives gathered with their gradients.
+
+    `A Simple Framework for Contrastive Learning of Visual Representations
+    <https://arxiv.org/abs/2002.05709>`_. mmpretrain's gathering keeps the
+    gradient of a process's own loss alone, so that W processes step with one
+    W-th of the gradient; this one returns the whole.
+
+    Args:
+        joint_bn: Whether BatchNorm sees both views as one batch (the reference
+            implementation of the paper) or each on its own.
+        **kwargs: See ``mmpretrain.models.SimCLR``.
+    """
+
+    def __init__(self, joint_bn: bool = True, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.joint_bn = joint_bn
+
+    def loss(
+        self, inputs: list[Tensor], data_samples: list[DataSample] | None, **kwargs
+    ) -> dict[str, Tensor]:
+        """Compute NT-Xent over the union of the processes' batches (SimCLR, eq. 1).
+
+        Args:
+            inputs: Two views, each (N, 3, H, W).
+            data_samples: Not used.
+
+        Returns:
+            ``loss``, ().
+        """
+        batches = [torch.cat(inputs)] if self.joint_bn else inputs
+        z = torch.cat([self.neck(self.backbone(batch))[0] for batch in batches])  # 2NxC
+        z1, z2 = normalize(z, dim=1).chunk(2)
+        if get_world_size() > 1:
+            z1, z2 = torch.cat(all_gather(z1)), torch.cat(all_gather(z2))
+        z = torch.cat([z1, z2])
+        count = len(z)
+        similarity = z @ z.T  # 2Nx2N
+        row = torch.arange(count, device=z.device)
+        partner = (row + count // 2) % count
+        positive = similarity[row, partner].unsqueeze(1)  # 2Nx1
+        others = torch.ones_like(similarity, dtype=torch.bool)
+        others[row, row] = others[row, partner] = False
+        negative = similarity[others].view(count, count - 2)  # 2Nx(2N-2)
+        return dict(loss=self.head.loss(positive, negative))

@@ -1,0 +1,253 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""What a view is made of: the recipe, and each sample's random parameters.
+
+Parameters are sampled on the host from the samples' seeds. They are therefore
+the same for every device, and which samples share an operation is known without
+waiting for the device.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from .counter_rng import counter_uniform
+
+CROP_TRIES = 10
+CROP_DRAWS = 2 * CROP_TRIES + 2
+
+# Which draw of a (seed, view) decides what. Moving one changes every seeded run.
+_FLIP, _JITTER, _GRAY, _BLUR, _SOLARIZE, _SIGMA = range(6)
+_FACTORS = slice(6, 10)
+_ORDER = slice(10, 14)
+_CROP = slice(14, 14 + CROP_DRAWS)
+_DRAWS = 14 + CROP_DRAWS
+
+
+@dataclass(frozen=True)
+class JitterRecipe:
+    """Strengths of the colour jitter, as in torchvision's ``ColorJitter``.
+
+    Args:
+        brightness (float): The factor is uniform in [max(0, 1 - b), 1 + b].
+        contrast (float): Likewise.
+        saturation (float): Likewise.
+        hue (float): The shift is uniform in [-hue, hue] turns, at most 0.5.
+        prob (float): Probability that a sample is jittered at all.
+    """
+
+    brightness: float = 0.4
+    contrast: float = 0.4
+    saturation: float = 0.4
+    hue: float = 0.1
+    prob: float = 0.8
+
+    def __post_init__(self) -> None:
+        for name in ('brightness', 'contrast', 'saturation'):
+            if getattr(self, name) < 0:
+                raise ValueError(f'jitter {name} must be >= 0, got {getattr(self, name)}')
+        if not 0 <= self.hue <= 0.5:
+            raise ValueError(f'jitter hue must lie in [0, 0.5] turns, got {self.hue}')
+        _check_prob('jitter prob', self.prob)
+
+
+@dataclass(frozen=True)
+class ViewRecipe:
+    """Distribution of one view; the defaults are the CIFAR views of SimSiam.
+
+    The order is crop, flip, colour jitter, grey, blur, solarize. (The flip
+    commutes with all that follows, so it costs nothing inside the crop.)
+
+    Args:
+        size (int): Side S of the square view, in pixels.
+        scale (tuple[float, float]): Range of the crop's share of the image area.
+        ratio (tuple[float, float]): Range of the crop's width / height.
+        flip_prob (float): Probability of a horizontal flip.
+        jitter (JitterRecipe | None): Colour jitter; None for none.
+        gray_prob (float): Probability of a grey view.
+        blur_prob (float): Probability of a Gaussian blur.
+        blur_sigma (tuple[float, float]): Range of its deviation, in pixels.
+        blur_kernel (int | None): Its odd window; None for about S / 10 (SimCLR).
+        solarize_prob (float): Probability that bright pixels are inverted.
+        solarize_threshold (float): From which value on, in [0, 1].
+    """
+
+    size: int = 32
+    scale: tuple[float, float] = (0.2, 1.0)
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    flip_prob: float = 0.5
+    jitter: JitterRecipe | None = field(default_factory=JitterRecipe)
+    gray_prob: float = 0.2
+    blur_prob: float = 0.0
+    blur_sigma: tuple[float, float] = (0.1, 2.0)
+    blur_kernel: int | None = None
+    solarize_prob: float = 0.0
+    solarize_threshold: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in ('scale', 'ratio', 'blur_sigma'):
+            pair = getattr(self, name)
+            if len(pair) != 2 or not 0 < pair[0] <= pair[1]:
+                raise ValueError(f'view {name} must be (low, high), 0 < low <= high, got {pair}')
+        for name in ('flip_prob', 'gray_prob', 'blur_prob', 'solarize_prob'):
+            _check_prob(f'view {name}', getattr(self, name))
+        if self.size < 2:
+            raise ValueError(f'view size must be at least 2 pixels, got {self.size}')
+        if self.blur_kernel is None:
+            object.__setattr__(self, 'blur_kernel', max(3, self.size // 10 | 1))
+        if self.blur_kernel % 2 == 0 or not 3 <= self.blur_kernel < 2 * self.size:
+            raise ValueError(
+                f'view blur_kernel must be odd, at least 3 and below twice the size '
+                f'{self.size}, got {self.blur_kernel}'
+            )
+
+    @classmethod
+    def from_cfg(cls, cfg: Mapping[str, Any]) -> 'ViewRecipe':
+        """Build a recipe from a config dict, in which ``jitter`` is a dict too.
+
+        Raises:
+            ValueError: For a key that is not a field, naming those that are.
+        """
+        jitter = cfg.get('jitter', {})
+        for owner, keys in ((cls, cfg), (JitterRecipe, jitter or {})):
+            known = {item.name for item in fields(owner)}
+            if unknown := sorted(set(keys) - known):
+                raise ValueError(f'{owner.__name__} has no {unknown}; it takes {sorted(known)}')
+        jitter = None if jitter is None else JitterRecipe(**jitter)
+        return cls(**{**cfg, 'jitter': jitter})
+
+
+class CropBox(NamedTuple):
+    """Boxes in pixels of the source image, each (N,) int64."""
+
+    top: Tensor
+    left: Tensor
+    height: Tensor
+    width: Tensor
+
+
+class ViewParams(NamedTuple):
+    """Random parameters of N samples of one view, on the host."""
+
+    box: CropBox
+    flip: Tensor  # (N,) bool
+    jitter: Tensor  # (N,) bool
+    factors: Tensor  # (N, 4) float32: brightness, contrast, saturation, hue shift
+    order: Tensor  # (N, 4) int64: the operation in each slot, an index into factors
+    gray: Tensor  # (N,) bool
+    blur: Tensor  # (N,) bool
+    sigma: Tensor  # (N,) float32
+    solarize: Tensor  # (N,) bool
+
+    def rows(self, chunk: slice) -> 'ViewParams':
+        """The parameters of some of the samples."""
+        box, *others = self
+        return ViewParams(CropBox(*(side[chunk] for side in box)), *(x[chunk] for x in others))
+
+
+def sample_resized_crop(
+    u: Tensor,
+    height: int | Tensor,
+    width: int | Tensor,
+    scale: tuple[float, float],
+    ratio: tuple[float, float],
+) -> CropBox:
+    """Sample crop boxes as torchvision's ``RandomResizedCrop.get_params`` does.
+
+    The first of ten (area, log-uniform ratio) pairs whose rounded box fits the
+    image, at a uniform integer offset; the largest central box if none fits.
+
+    Args:
+        u (Tensor): (N, 22) uniform numbers: ten areas, ten ratios, two offsets.
+        height (int | Tensor): Height of the images, or (N,) heights.
+        width (int | Tensor): Width of the images, or (N,) widths.
+        scale (tuple[float, float]): Range of the box's share of the area.
+        ratio (tuple[float, float]): Range of its width / height.
+
+    Returns:
+        CropBox: N boxes inside their images.
+    """
+    # float64: the last bit of exp() or sqrt() then practically never turns a rounding.
+    u = u.double()
+    full_h, full_w = (torch.as_tensor(side).double().expand(len(u)) for side in (height, width))
+    area = (full_h * full_w)[:, None] * _between(u[:, :CROP_TRIES], *scale)
+    aspect = _between(u[:, CROP_TRIES : 2 * CROP_TRIES], *map(math.log, ratio)).exp()
+    tried_w = (area * aspect).sqrt().round()
+    tried_h = (area / aspect).sqrt().round()
+    fits = (tried_w > 0) & (tried_w <= full_w[:, None])
+    fits &= (tried_h > 0) & (tried_h <= full_h[:, None])
+    # argmax gives the first of equal maxima.
+    first = fits.to(torch.uint8).argmax(dim=1, keepdim=True)
+    found = fits.any(dim=1)
+    center_w = torch.minimum(full_w, (full_h * max(ratio)).round())
+    center_h = torch.minimum(full_h, (full_w / min(ratio)).round())
+    box_w = torch.where(found, tried_w.gather(1, first).squeeze(1), center_w)
+    box_h = torch.where(found, tried_h.gather(1, first).squeeze(1), center_h)
+    free_h, free_w = full_h - box_h, full_w - box_w
+    top = torch.where(found, u[:, -2] * (free_h + 1), free_h / 2).floor()
+    left = torch.where(found, u[:, -1] * (free_w + 1), free_w / 2).floor()
+    return CropBox(top.long(), left.long(), box_h.long(), box_w.long())
+
+
+def sample_jitter(
+    u_factors: Tensor, u_order: Tensor, jitter: JitterRecipe
+) -> tuple[Tensor, Tensor]:
+    """Sample colour factors and a random order of the four operations.
+
+    Args:
+        u_factors (Tensor): (N, 4) uniform numbers.
+        u_order (Tensor): (N, 4) uniform numbers; their ranks are the order.
+        jitter (JitterRecipe): Strengths.
+
+    Returns:
+        tuple[Tensor, Tensor]: ``factors`` and ``order`` of :class:`ViewParams`.
+    """
+    spread = torch.tensor((jitter.brightness, jitter.contrast, jitter.saturation))
+    low = torch.cat(((1 - spread).clamp_(min=0), torch.tensor([-jitter.hue])))
+    high = torch.cat((1 + spread, torch.tensor([jitter.hue])))
+    return _between(u_factors, low, high), u_order.argsort(dim=1, stable=True)
+
+
+def sample_view_params(
+    seeds: Tensor, view: int, recipe: ViewRecipe, height: int | Tensor, width: int | Tensor
+) -> ViewParams:
+    """Sample the parameters of one view of N samples.
+
+    Args:
+        seeds (Tensor): (N,) int64 on the host, one per sample.
+        view (int): Number of the view; views of a sample are independent.
+        recipe (ViewRecipe): Distribution of the parameters.
+        height (int | Tensor): Height of the images, or (N,) heights.
+        width (int | Tensor): Width of the images, or (N,) widths.
+
+    Returns:
+        ViewParams: Row i is a pure function of ``seeds[i]``, ``view``, the
+        recipe and the size of image i.
+    """
+    u = counter_uniform(seeds, _DRAWS, stream=view)
+    jitter = recipe.jitter or JitterRecipe(prob=0.0)
+    factors, order = sample_jitter(u[:, _FACTORS], u[:, _ORDER], jitter)
+    return ViewParams(
+        box=sample_resized_crop(u[:, _CROP], height, width, recipe.scale, recipe.ratio),
+        flip=u[:, _FLIP] < recipe.flip_prob,
+        jitter=u[:, _JITTER] < jitter.prob,
+        factors=factors,
+        order=order,
+        gray=u[:, _GRAY] < recipe.gray_prob,
+        blur=u[:, _BLUR] < recipe.blur_prob,
+        sigma=_between(u[:, _SIGMA], *recipe.blur_sigma),
+        solarize=u[:, _SOLARIZE] < recipe.solarize_prob,
+    )
+
+
+def _between(u: Tensor, low: float | Tensor, high: float | Tensor) -> Tensor:
+    """Map [0, 1) to [low, high)."""
+    return low + u * (high - low)
+
+
+def _check_prob(name: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise ValueError(f'{name} must lie in [0, 1], got {value}')

@@ -1,0 +1,184 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""The command line of the tools that run a config, and what it changes in the config."""
+
+import os
+import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, DictAction
+
+# The hooks that measure a network while it trains, which --no-validate leaves out.
+_VALIDATION_HOOKS = ('KNNHook',)
+
+
+def add_config_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments that every tool with a config takes."""
+    parser.add_argument('config', help='path of the config')
+    parser.add_argument('--work-dir', help='folder of logs and results')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        type=_key_value,
+        metavar='KEY=VALUE',
+        help='settings that override those of the config: optim_wrapper.optimizer.lr=0.1; '
+        'a list is key="[a,b]" or key=a,b, without blanks',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='what starts the processes',
+    )
+    # Passed by some launchers; torchrun sets the variable LOCAL_RANK instead.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    parser.add_argument(
+        '--genotype', help='genotype file, for every GenotypeMLP of the model in the config'
+    )
+
+
+def read_config(args: Namespace) -> Config:
+    """Read the config and let the common arguments override it.
+
+    ``--cfg-options`` has the last word. The work directory is, in this order,
+    the argument's, the config's, or ``./work_dirs/<name of the config>``.
+
+    Args:
+        args: What :func:`add_config_arguments` parsed.
+
+    Raises:
+        FileNotFoundError: If there is no such config.
+        ValueError: If a genotype is given to a config without a slot for it.
+    """
+    # As python -m does: a config's custom_imports may name a file of the user's folder.
+    sys.path.append(os.getcwd())
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    if not Path(args.config).is_file():
+        raise FileNotFoundError(f"config '{args.config}' does not exist; see configs/")
+    cfg = Config.fromfile(args.config)
+    cfg.launcher = args.launcher
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = str(Path('work_dirs', Path(args.config).stem))
+    if args.genotype is not None:
+        set_genotype(cfg, args.genotype)
+    return cfg
+
+
+def merge_options(cfg: Config, options: dict[str, Any] | None) -> None:
+    """Let ``--cfg-options`` override the config and import what they name."""
+    if options is None:
+        return
+    cfg.merge_from_dict(options)
+    if any(key.startswith('custom_imports') for key in options):
+        from mmengine.utils import import_modules_from_strings
+
+        import_modules_from_strings(**cfg.custom_imports)
+
+
+def set_genotype(cfg: Config, path: str) -> None:
+    """Point every ``GenotypeMLP`` of the model to a genotype file.
+
+    Raises:
+        ValueError: If the model has none.
+    """
+    slots = [part for part in _dicts(cfg.get('model')) if _type_name(part) == 'GenotypeMLP']
+    if not slots:
+        raise ValueError(
+            f"--genotype: the model of config '{cfg.filename}' has no GenotypeMLP; "
+            'take one of configs/nasiam/*_pretrain_*.py'
+        )
+    for slot in slots:
+        slot['genotype'] = path
+    # The config states it at its top as well.
+    if 'genotype' in cfg:
+        cfg.genotype = path
+
+
+def set_amp(cfg: Config) -> None:
+    """Train in mixed precision: bfloat16 on the CPU, loss scaling on an accelerator.
+
+    Raises:
+        ValueError: If the config has an optimizer wrapper that is neither.
+    """
+    from mmengine.device import get_device
+
+    wrapper = cfg.optim_wrapper
+    kind = _type_name(wrapper) or 'OptimWrapper'
+    if kind in ('AmpOptimWrapper', 'AutocastOptimWrapper'):
+        return
+    if kind != 'OptimWrapper':
+        raise ValueError(f'--amp: cannot replace {kind}, the optim_wrapper of {cfg.filename!r}')
+    if get_device() == 'cpu':
+        wrapper.type = 'AutocastOptimWrapper'
+        wrapper.dtype = 'bfloat16'
+    else:
+        wrapper.type = 'AmpOptimWrapper'
+        wrapper.setdefault('loss_scale', 'dynamic')
+
+
+def set_loader_defaults(
+    cfg: Config, pin_memory: bool = True, persistent_workers: bool = True
+) -> None:
+    """Fill in what the config leaves open about its loaders, or switch it off everywhere."""
+    import torch
+
+    for field in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        loader = cfg.get(field)
+        if loader is None:
+            continue
+        loader.setdefault('collate_fn', dict(type='default_collate'))
+        # Pinning without an accelerator only warns; workers that are not there cannot persist.
+        loader.setdefault('pin_memory', torch.cuda.is_available())
+        loader.setdefault('persistent_workers', loader.get('num_workers', 0) > 0)
+    for loader in _dicts(cfg._cfg_dict):
+        if not pin_memory and 'pin_memory' in loader:
+            loader['pin_memory'] = False
+        if not persistent_workers and 'persistent_workers' in loader:
+            loader['persistent_workers'] = False
+
+
+def drop_validation(cfg: Config) -> None:
+    """Train without measuring: neither a validation loop nor the kNN of the backbone."""
+    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    hooks = cfg.get('custom_hooks') or []
+    cfg.custom_hooks = [hook for hook in hooks if _type_name(hook) not in _VALIDATION_HOOKS]
+
+
+def start_processes_on_cpu(cfg: Config) -> None:
+    """Join the processes by gloo where there is no accelerator; mmengine asks for one."""
+    import torch.distributed as dist
+    from mmengine.device import get_device
+
+    if cfg.launcher != 'pytorch' or get_device() != 'cpu':
+        return
+    dist.init_process_group('gloo')
+    cfg.setdefault('model_wrapper_cfg', dict(type='MMDistributedDataParallel'))
+    # Synchronised BatchNorm exists on accelerators only.
+    cfg.sync_bn = None
+
+
+def _key_value(text: str) -> str:
+    if '=' not in text.strip('='):
+        raise ArgumentTypeError(f'{text!r} is not of the form KEY=VALUE')
+    return text
+
+
+def _dicts(node: Any) -> Iterator[dict]:
+    """Yield every dict of a nested config, the outermost first."""
+    if isinstance(node, dict):
+        yield node
+        node = list(node.values())
+    if isinstance(node, (list, tuple)):
+        for child in node:
+            yield from _dicts(child)
+
+
+def _type_name(part: dict) -> str | None:
+    """Return the ``type`` of a config without its scope: ``'nasiam_mm.KNNHook'`` is a KNNHook."""
+    kind = part.get('type')
+    return kind.rsplit('.', 1)[-1] if isinstance(kind, str) else getattr(kind, '__name__', None)

@@ -1,0 +1,55 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""Check of the installed versions, before a mismatch shows as something else."""
+
+import re
+from importlib.metadata import PackageNotFoundError, version
+
+# Lowest supported and first unsupported release; requirements/runtime.txt says the same.
+SUPPORTED = {
+    'torch': ('2.8', '2.14'),
+    'torchvision': ('0.23', '0.29'),
+    'onedl-mmengine': ('0.10.12', '0.11'),
+    'onedl-mmcv': ('2.3.6', '2.4'),
+    'onedl-mmpretrain': ('1.3.6', '1.4'),
+}
+_INSTALL = 'pip install -e . -c requirements/constraints.txt'
+
+
+def check_versions(supported: dict[str, tuple[str, str]] = SUPPORTED) -> None:
+    """Compare the installed distributions with the supported ranges.
+
+    Reads the distributions' metadata only, so that ``import nasiam_mm`` stays
+    quick. OpenMMLab's own packages share their import names with the
+    maintained ones, which are asked for here, and are named where they are
+    what is installed instead.
+
+    Args:
+        supported: Lowest supported and first unsupported release by the name
+            of the distribution.
+
+    Raises:
+        ImportError: One line for the first distribution that is missing or
+            outside its range.
+    """
+    for name, (lowest, limit) in supported.items():
+        wanted = f'nasiam_mm needs {name}>={lowest},<{limit}'
+        found = _installed(name)
+        if found is None:
+            original = name.removeprefix('onedl-')
+            instead = _installed(original) if original != name else None
+            state = f'{original} {instead} is' if instead else 'it is not'
+            raise ImportError(f'{wanted}, but {state} installed; {_INSTALL}')
+        if not _release(lowest) <= _release(found) < _release(limit):
+            raise ImportError(f'{wanted}, but {found} is installed; {_INSTALL}')
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _release(text: str) -> tuple[int, ...]:
+    """Return the release numbers of a version: ``'2.12.1+cpu'`` gives ``(2, 12, 1)``."""
+    return tuple(int(number) for number in re.match(r'\d+(\.\d+)*', text)[0].split('.'))

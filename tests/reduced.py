@@ -1,0 +1,52 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""Shipped configs at a size for tests: every width a sixteenth, the images of the fixture."""
+
+from pathlib import Path
+
+from mmengine.config import Config, ConfigDict
+
+ROOT = Path(__file__).parents[1]
+MINI = str(ROOT / 'tests/data/cifar10_mini')
+_WIDTHS = {
+    'in_channels', 'out_channels', 'hid_channels', 'widths', 'base_channels', 'stem_channels',
+    'feat_dim',
+}  # fmt: skip
+
+
+def reduced(name: str, work_dir: Path, epochs: int = 1, batch_size: int = 32) -> Config:
+    """Read ``configs/<name>.py`` and make it small, on the CPU, without workers."""
+    cfg = Config.fromfile(ROOT / 'configs' / f'{name}.py')
+    cfg.model.backbone.setdefault('base_channels', 64)
+    cfg.model.backbone.setdefault('stem_channels', 64)
+    _walk(cfg._cfg_dict, batch_size)
+    cfg.work_dir = str(work_dir)
+    cfg.train_cfg.max_epochs = epochs
+    cfg.default_hooks.checkpoint.interval = 1
+    cfg.env_cfg.dist_cfg = dict(backend='gloo')
+    cfg.randomness = dict(seed=0, deterministic=True)
+    return cfg
+
+
+def _walk(node, batch_size: int) -> None:
+    if isinstance(node, (list, tuple)):
+        for item in node:
+            _walk(item, batch_size)
+    if not isinstance(node, ConfigDict):
+        return
+    if 'batch_size' in node and 'dataset' in node:
+        node.update(batch_size=batch_size, num_workers=0, pin_memory=False)
+        node.pop('persistent_workers', None)
+    if 'data_root' in node:
+        node.data_root = MINI
+    if 'parts' in node:
+        # A tenth of the fixture for a part given as a count.
+        node.parts = {k: v if isinstance(v, float) else 0.2 for k, v in node.parts.items()}
+    if node.get('type') == 'KNNHook':
+        node.k = 5
+    for key in _WIDTHS & set(node):
+        if isinstance(node[key], int) and node[key] > 3:
+            node[key] = max(1, node[key] // 16)
+        elif isinstance(node[key], list):
+            node[key] = [max(1, width // 16) for width in node[key]]
+    for value in node.values():
+        _walk(value, batch_size)

@@ -1,0 +1,88 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+import os
+import threading
+
+import pytest
+
+from nasiam_mm.datasets.download import (
+    Progress,
+    atomic_path,
+    folder_lock,
+    remove_leftovers,
+)
+
+
+@pytest.mark.parametrize('old', [None, b'old'])
+def test_failed_write_leaves_the_old_file(tmp_path, old):
+    path = tmp_path / 'file'
+    if old is not None:
+        path.write_bytes(old)
+    with pytest.raises(ZeroDivisionError), atomic_path(path) as tmp:
+        tmp.write_bytes(b'half')
+        raise ZeroDivisionError
+    assert [p.read_bytes() for p in tmp_path.iterdir()] == ([] if old is None else [old])
+
+
+def test_name_appears_only_when_the_file_is_whole(tmp_path):
+    path = tmp_path / 'file'
+    with atomic_path(path) as tmp:
+        tmp.write_bytes(b'new')
+        assert tmp.parent == tmp_path and not path.exists()
+    assert path.read_bytes() == b'new'
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_file_has_the_usual_mode(tmp_path):
+    before = os.umask(0o027)
+    try:
+        with atomic_path(tmp_path / 'file') as tmp:
+            tmp.write_bytes(b'')
+    finally:
+        os.umask(before)
+    assert (tmp_path / 'file').stat().st_mode & 0o777 == 0o640
+
+
+def test_leftovers(tmp_path):
+    for name in ('.a.x.tmp', 'kept.tmp', 'b.part', '.hidden', 'data.npy'):
+        (tmp_path / name).write_bytes(b'')
+    (tmp_path / '.c.y.tmp').mkdir()
+    (tmp_path / '.c.y.tmp' / 'd').write_bytes(b'')
+    remove_leftovers(tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == {'kept.tmp', 'b.part', '.hidden', 'data.npy'}
+    remove_leftovers(tmp_path, downloads=True)
+    assert {p.name for p in tmp_path.iterdir()} == {'kept.tmp', '.hidden', 'data.npy'}
+
+
+def test_lock_lets_one_writer_in_at_a_time(tmp_path, capsys):
+    events = []
+    inside = threading.Event()
+
+    def second():
+        inside.wait()
+        with folder_lock(tmp_path):
+            events.append('second')
+
+    thread = threading.Thread(target=second)
+    thread.start()
+    with folder_lock(tmp_path):
+        inside.set()
+        thread.join(0.3)
+        assert thread.is_alive()
+        events.append('first')
+    thread.join(5)
+    assert events == ['first', 'second']
+    assert capsys.readouterr().out == (
+        f'{tmp_path}: another process is writing here, waiting for it\n'
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_progress_without_a_terminal_is_a_line_every_ten_percent(capsys):
+    progress = Progress('downloading x', 200_000_000)
+    for done in range(0, 200_000_001, 1_000_000):
+        progress.update(done)
+    progress.close()
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 11
+    assert lines[0] == 'downloading x: 0 of 200 MB, 0 s'
+    assert lines[-1] == 'downloading x: 200 of 200 MB, 0 s'

@@ -1,0 +1,106 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""Claims: samples are functions of (seed, pass, image); walks can start anywhere (C3, C6)."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from nasiam_mm.datasets.replay import ReplayDataset, ReplaySampler, endless_batches, view_seed
+
+
+class Noise(Dataset):
+    """Returns the index and a draw of each generator."""
+
+    metainfo = {'name': 'noise'}
+
+    def __init__(self, length=10):
+        self.length = length
+
+    def __len__(self):
+        return self.length
+
+    def __getitem__(self, index):
+        draws = [random.random(), float(np.random.rand()), float(torch.rand(()))]
+        return dict(index=index, draws=torch.tensor(draws))
+
+
+def loader(dataset=None, batch_size=3, seed=0, **kwargs):
+    dataset = ReplayDataset(dataset or Noise(), with_view_seed=True)
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,
+        sampler=ReplaySampler(dataset, seed=seed),
+        drop_last=True,
+        **kwargs,
+    )
+
+
+def take(batches, number):
+    return [next(batches) for _ in range(number)]
+
+
+def test_each_pass_is_a_new_permutation_without_replacement():
+    sampler = ReplaySampler(Noise(50), seed=3)
+    passes = []
+    for epoch in range(3):
+        sampler.set_epoch(epoch)
+        passes.append([index for index, _ in sampler])
+    assert all(sorted(indices) == list(range(50)) for indices in passes)
+    assert passes[0] != passes[1] != passes[2]
+    assert passes[0] == [index for index, _ in ReplaySampler(Noise(50), seed=3)]
+
+
+def test_seeds_differ_over_seed_stream_pass_and_image():
+    seeds = {
+        view_seed(seed, stream, epoch, index)
+        for seed in range(4) for stream in range(2) for epoch in range(5) for index in range(50)
+    }  # fmt: skip
+    assert len(seeds) == 4 * 2 * 5 * 50
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+@pytest.mark.parametrize('drawn', [0, 1, 2, 3, 4, 7, 11])
+@pytest.mark.parametrize('workers', [0, 2])
+def test_walk_goes_on_from_anywhere(drawn, workers):
+    whole = take(endless_batches(loader()), 14)
+    rest = take(endless_batches(loader(num_workers=workers), drawn), 14 - drawn)
+    for expected, batch in zip(whole[drawn:], rest, strict=True):
+        assert expected.keys() == batch.keys()
+        for key in expected:
+            assert torch.equal(expected[key], batch[key]), key
+
+
+def test_views_of_an_image_differ_between_passes():
+    first, second = take(endless_batches(loader(Noise(3))), 2)
+    order = [first['index'].argsort(), second['index'].argsort()]
+    assert not torch.equal(first['draws'][order[0]], second['draws'][order[1]])
+
+
+def test_the_generators_of_the_process_are_left_alone():
+    states = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()
+    ReplayDataset(Noise())[(0, 5)]
+    assert random.getstate() == states[0]
+    assert (np.random.get_state()[1] == states[1]).all()
+    assert torch.equal(torch.get_rng_state(), states[2])
+
+
+@pytest.mark.parametrize('length', [8, 9, 11])
+def test_two_processes_draw_the_batch_of_one(length, monkeypatch):
+    def batches(rank, world_size, batch_size):
+        monkeypatch.setattr('mmengine.dataset.sampler.get_dist_info', lambda: (rank, world_size))
+        keys = list(ReplaySampler(Noise(length), seed=1))
+        number = len(keys) // batch_size
+        return [set(keys[n * batch_size : (n + 1) * batch_size]) for n in range(number)]
+
+    one = batches(0, 1, 4)
+    two = [batches(rank, 2, 2) for rank in range(2)]
+    assert len(one) == len(two[0]) == len(two[1])
+    assert [a | b for a, b in zip(*two, strict=True)] == one
+
+
+def test_stock_sampler_is_refused():
+    with pytest.raises(TypeError, match='ReplayDataset needs the keys of ReplaySampler'):
+        ReplayDataset(Noise())[3]

@@ -1,0 +1,102 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""Search a head, pretrain with one, or train what else a config says.
+
+python tools/train.py configs/nasiam/simsiam_r18_search_cifar10.py
+python tools/train.py configs/nasiam/simsiam_r18_pretrain_cifar10.py --genotype genotype.json
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine.config import Config
+
+from nasiam_mm.utils.cli import add_traceback_flag, run_tool
+from nasiam_mm.utils.config import (
+    add_config_arguments,
+    drop_validation,
+    merge_options,
+    read_config,
+    set_amp,
+    set_loader_defaults,
+    start_processes_on_cpu,
+)
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_config_arguments(parser)
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CHECKPOINT',
+        help='go on from this checkpoint; without one, from the latest in the work directory',
+    )
+    parser.add_argument('--amp', action='store_true', help='train in mixed precision')
+    parser.add_argument('--no-validate', action='store_true', help='do not measure while training')
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate from auto_scale_lr.base_batch_size of the config to the '
+        'batch size over all processes',
+    )
+    parser.add_argument('--no-pin-memory', action='store_true', help='pin the memory of no loader')
+    parser.add_argument(
+        '--no-persistent-workers', action='store_true', help='start new workers for each epoch'
+    )
+    parser.add_argument('--seed', type=int, help='seed of the run, in place of randomness.seed')
+    add_traceback_flag(parser)
+    return parser.parse_args(argv)
+
+
+def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
+    """Let the arguments override the config.
+
+    Raises:
+        FileNotFoundError: If the checkpoint to resume from does not exist.
+        ValueError: If an argument does not fit the config.
+    """
+    if args.no_validate:
+        drop_validation(cfg)
+    if args.amp:
+        set_amp(cfg)
+    if args.seed is not None:
+        if args.seed < 0:
+            raise ValueError(f'--seed must be 0 or more, got {args.seed}')
+        cfg.randomness = {**cfg.get('randomness', {}), 'seed': args.seed}
+    if args.resume is not None:
+        if args.resume != 'auto' and not Path(args.resume).is_file():
+            raise FileNotFoundError(f"--resume: checkpoint '{args.resume}' does not exist")
+        cfg.resume = True
+        cfg.load_from = None if args.resume == 'auto' else args.resume
+    if args.auto_scale_lr:
+        if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+            raise ValueError(
+                f"--auto-scale-lr: config '{cfg.filename}' does not say for which batch size its "
+                'learning rate is; add auto_scale_lr=dict(base_batch_size=...)'
+            )
+        cfg.auto_scale_lr.enable = True
+    set_loader_defaults(cfg, not args.no_pin_memory, not args.no_persistent_workers)
+    merge_options(cfg, args.cfg_options)
+    return cfg
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Train."""
+    args = parse_args(argv)
+    cfg = merge_args(read_config(args), args)
+
+    from mmengine.registry import RUNNERS
+    from mmengine.runner import Runner
+
+    start_processes_on_cpu(cfg)
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    runner.train()
+
+
+if __name__ == '__main__':
+    run_tool(main)
