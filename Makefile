@@ -65,8 +65,9 @@ endef
 define install
 @set -e; python=; \
 if [ -e $(BUSY) ]; then \
-	if kill -0 "$$(cat $(BUSY))" 2>/dev/null; then \
-		echo "error: process $$(cat $(BUSY)) is installing into $(VENV); wait for it, then repeat" >&2; \
+	busy=$$(cat $(BUSY)); \
+	if kill -0 "$$busy" 2>/dev/null && ! ps -o stat= -p "$$busy" 2>/dev/null | grep -q '^Z'; then \
+		echo "error: process $$busy is installing into $(VENV); wait for it, then repeat" >&2; \
 		exit 1; \
 	fi; \
 	echo '==> an earlier installation was interrupted: starting again'; \

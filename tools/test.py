@@ -9,17 +9,27 @@ python tools/test.py configs/nasiam/simsiam_r18_search_cifar10.py work_dirs/.../
 """
 
 import argparse
+import json
+import os
 from collections.abc import Sequence
-from pathlib import Path
+from textwrap import shorten
+from typing import TYPE_CHECKING
 
-from nasiam_mm.utils.cli import add_traceback_flag, run_tool
+from mmengine.config import Config, ConfigDict
+
+from nasiam_mm.utils.cli import add_traceback_flag, one_line, run_tool
 from nasiam_mm.utils.config import (
     add_config_arguments,
+    check_checkpoint,
+    find_hook,
     merge_options,
     read_config,
     set_loader_defaults,
     start_processes_on_cpu,
 )
+
+if TYPE_CHECKING:
+    from mmengine.runner import Runner
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -41,20 +51,108 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def evaluate(cfg: Config, checkpoint: str, split: str) -> dict[str, float]:
+    """Build the config's network, load the checkpoint into it and measure it.
+
+    Raises:
+        ValueError: If the checkpoint is of another network, or the config
+            holds nothing to evaluate by.
+    """
+    from mmengine.registry import RUNNERS
+    from mmengine.runner import Runner
+
+    knn = None if cfg.get('test_dataloader') else find_hook(cfg, 'KNNHook')
+    if knn is not None:
+        # The other hooks act on training, which there is none of.
+        cfg.custom_hooks = []
+    elif not cfg.get('test_dataloader'):
+        raise ValueError(
+            f"config '{cfg.filename}' has neither a test_dataloader nor a KNNHook to evaluate by"
+        )
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    try:
+        runner.load_checkpoint(checkpoint, strict=True)
+    except RuntimeError as error:
+        raise ValueError(
+            f"checkpoint '{checkpoint}' is not of config '{cfg.filename}', take the config in its "
+            f'folder: {shorten(one_line(error), 300)}'
+        ) from error
+    return runner.test() if knn is None else measure_neighbours(runner, knn, split)
+
+
+def measure_neighbours(runner: 'Runner', knn: ConfigDict, split: str) -> dict[str, float]:
+    """Measure the backbone as the config's KNNHook does in training.
+
+    Args:
+        runner: Runner of the loaded network.
+        knn: Config of the hook.
+        split: What to classify: ``'val'``, the hook's query images, or
+            ``'test'``, the test split of the data set that they are from.
+    """
+    from nasiam_mm.engine.features import extract_features
+    from nasiam_mm.evaluation.knn import knn_accuracy
+
+    loader = knn.query_dataloader
+    if split == 'test':
+        loader = {**loader, 'dataset': test_split(loader['dataset'])}
+    settings = {name: knn[name] for name in ('k', 'temperature') if name in knn}
+    bank, bank_labels = extract_features(
+        runner.model, runner.build_dataloader(knn.bank_dataloader, seed=runner.seed)
+    )
+    query, query_labels = extract_features(
+        runner.model, runner.build_dataloader(loader, seed=runner.seed)
+    )
+    device = next(runner.model.parameters()).device
+    accuracy = knn_accuracy(
+        query.to(device),
+        query_labels,
+        bank.to(device),
+        bank_labels,
+        num_classes=1 + int(max(bank_labels.max(), query_labels.max())),
+        **settings,
+    )
+    metrics = {f'knn/{split}_{name}': value for name, value in accuracy.items()}
+    figures = '  '.join(f'{name}: {value:.2f}' for name, value in metrics.items())
+    runner.logger.info(f'kNN  {figures}  (bank {len(bank)}, query {len(query)}, {settings})')
+    return metrics
+
+
+def test_split(dataset: ConfigDict) -> dict:
+    """Return the config of the whole test split of what a dataset config reads.
+
+    Raises:
+        ValueError: If the innermost data set does not name its split.
+    """
+    while 'dataset' in dataset:
+        dataset = dataset['dataset']
+    if 'split' not in dataset:
+        raise ValueError(
+            f'--split test: {dataset["type"]} of the KNNHook names no split to put test for'
+        )
+    return {**dataset, 'split': 'test'}
+
+
+def write_metrics(path: str, metrics: dict[str, float]) -> None:
+    """Write the metrics as JSON, whole or not at all."""
+    temporary = f'{path}.tmp'
+    os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
+    with open(temporary, 'w', encoding='utf-8') as file:
+        json.dump(metrics, file, indent=2)
+        file.write('\n')
+    os.replace(temporary, path)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Evaluate."""
     args = parse_args(argv)
-    if not Path(args.checkpoint).is_file():
-        raise FileNotFoundError(f"checkpoint '{args.checkpoint}' does not exist")
+    check_checkpoint(args.checkpoint)
     cfg = read_config(args)
     set_loader_defaults(cfg, pin_memory=not args.no_pin_memory)
     merge_options(cfg, args.cfg_options)
 
-    from nasiam_mm.engine.knn_test import evaluate_checkpoint, write_metrics
-
     start_processes_on_cpu(cfg)
-    metrics = evaluate_checkpoint(cfg, args.checkpoint, args.split)
-    if args.out is not None:
+    metrics = evaluate(cfg, args.checkpoint, args.split)
+    if args.out is not None and int(os.environ.get('RANK', 0)) == 0:
         write_metrics(args.out, metrics)
 
 

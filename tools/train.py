@@ -7,13 +7,13 @@ python tools/train.py configs/nasiam/simsiam_r18_pretrain_cifar10.py --genotype 
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from mmengine.config import Config
 
 from nasiam_mm.utils.cli import add_traceback_flag, run_tool
 from nasiam_mm.utils.config import (
     add_config_arguments,
+    check_checkpoint,
     drop_validation,
     merge_options,
     read_config,
@@ -58,7 +58,7 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
 
     Raises:
         FileNotFoundError: If the checkpoint to resume from does not exist.
-        ValueError: If an argument does not fit the config.
+        ValueError: If that one is damaged, or an argument does not fit the config.
     """
     if args.no_validate:
         drop_validation(cfg)
@@ -69,8 +69,8 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
             raise ValueError(f'--seed must be 0 or more, got {args.seed}')
         cfg.randomness = {**cfg.get('randomness', {}), 'seed': args.seed}
     if args.resume is not None:
-        if args.resume != 'auto' and not Path(args.resume).is_file():
-            raise FileNotFoundError(f"--resume: checkpoint '{args.resume}' does not exist")
+        if args.resume != 'auto':
+            check_checkpoint(args.resume)
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
     if args.auto_scale_lr:

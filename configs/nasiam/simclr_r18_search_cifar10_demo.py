@@ -28,9 +28,9 @@ optim_wrapper = dict(
     optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=5e-4),
 )
 param_scheduler = [
-    dict(type='CosineAnnealingLR', T_max=4, by_epoch=True, convert_to_iter_based=True)
+    dict(type='CosineAnnealingLR', T_max=6, by_epoch=True, convert_to_iter_based=True)
 ]
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=4)
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=6)
 custom_hooks = [
     dict(
         type='AlphaStepHook',
@@ -44,7 +44,7 @@ custom_hooks = [
         query_dataloader=_base_.knn_query_dataloader,
         k=200,
         temperature=0.1,
-        interval=4,
+        interval=6,
     ),
     dict(type='CollapseHook', interval=10),
 ]

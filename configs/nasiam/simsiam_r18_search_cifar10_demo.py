@@ -44,9 +44,9 @@ optim_wrapper = dict(
     paramwise_cfg=dict(custom_keys=dict(predictor=dict(fix_lr=True))),
 )
 param_scheduler = [
-    dict(type='CosineAnnealingLR', T_max=4, by_epoch=True, convert_to_iter_based=True)
+    dict(type='CosineAnnealingLR', T_max=6, by_epoch=True, convert_to_iter_based=True)
 ]
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=4)
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=6)
 custom_hooks = [
     dict(type='SimSiamHook', fix_pred_lr=True, lr=0.03, adjust_by_epoch=False),
     dict(
@@ -61,7 +61,7 @@ custom_hooks = [
         query_dataloader=_base_.knn_query_dataloader,
         k=200,
         temperature=0.1,
-        interval=4,
+        interval=6,
     ),
     dict(type='CollapseHook', interval=10),
 ]

@@ -242,9 +242,6 @@ class _Reader:
                 self.fail(f'{where}.softmax[{n}]', f'is {told:.6g}, but alpha gives {true:.6g}')
         value = dict(zip(layer.candidates, layer.alpha, strict=True))
         lowest = min(value[op] for op in layer.ops)
-        tied = [op for op in layer.candidates if value[op] == lowest and op not in layer.ops]
-        if list(layer.tied) != tied:
-            self.fail(f'{where}.tied', f'is {list(layer.tied)}, but alpha ties {tied}')
         better = [op for op in layer.candidates if value[op] > lowest and op not in layer.ops]
         if better:
             self.fail(
@@ -252,3 +249,6 @@ class _Reader:
                 f'{list(layer.ops)} is not the top of alpha, {better[0]!r} is higher; '
                 'correct ops, or remove alpha and softmax',
             )
+        tied = [op for op in layer.candidates if value[op] == lowest and op not in layer.ops]
+        if list(layer.tied) != tied:
+            self.fail(f'{where}.tied', f'is {list(layer.tied)}, but alpha ties {tied}')

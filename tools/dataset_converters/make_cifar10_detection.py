@@ -17,7 +17,6 @@ import argparse
 import json
 import os
 import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ import pycocotools.mask
 from PIL import Image
 
 from nasiam_mm.datasets.array_files import array_path, load_array, sha256_array
+from nasiam_mm.utils.cli import add_traceback_flag, run_tool
 
 CLASSES = (
     'airplane',
@@ -276,7 +276,7 @@ def make_detection_set(cifar: Path, out: Path, settings: Settings) -> bool:
     return True
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> None:
     """Parse the command line and make the set."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -297,18 +297,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             help=text,
         )
     parser.add_argument('--seed', type=int, default=default.seed)
-    args = vars(parser.parse_args(argv))
-    cifar, out = args.pop('cifar'), args.pop('out')
-    try:
-        settings = Settings(**{k: tuple(v) if isinstance(v, list) else v for k, v in args.items()})
-        made = make_detection_set(cifar, out, settings)
-    except (OSError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
+    add_traceback_flag(parser)
+    args = parser.parse_args(argv)
+    settings = Settings(
+        args.train, args.val, args.size, tuple(args.objects), tuple(args.scale), args.seed
+    )
+    made = make_detection_set(args.cifar, args.out, settings)
     counts = f'{settings.train} + {settings.val} images'
-    print(f'{out}: {counts}, {"made" if made else "already made"}. {DESCRIPTION}')
-    return 0
+    print(f'{args.out}: {counts}, {"made" if made else "already made"}. {DESCRIPTION}')
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    run_tool(main)

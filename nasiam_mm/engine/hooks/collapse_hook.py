@@ -151,8 +151,11 @@ class CollapseHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Continue the streak of the run that saved the checkpoint."""
-        for name, value in checkpoint.get('collapse_hook', {}).items():
-            setattr(self, name, value)
+        if runner._resume and 'collapse_hook' in checkpoint:
+            state = checkpoint['collapse_hook']
+            self.streak = state['streak']
+            self.last_seen = state['last_seen']
+            self.last_healthy = state['last_healthy']
 
     def _capture(self, module: nn.Module, inputs: tuple, output: Tensor | tuple) -> None:
         if self._armed:
@@ -212,9 +215,11 @@ class CollapseHook(Hook):
         """Say what a rollback can go back to."""
         if self.action != 'rollback':
             return ''
-        if self.last_healthy is None:
-            return '; no checkpoint was saved while healthy'
-        return f'; {self._target(runner)} is the last healthy checkpoint, {self.last_healthy}'
+        target = self._target(runner)
+        # A run resumed elsewhere has left the file in its old folder.
+        if self.last_healthy is None or not target.exists():
+            return f'; no checkpoint in {runner.work_dir} was saved while healthy'
+        return f'; {target} is the last healthy checkpoint, {self.last_healthy}'
 
     @staticmethod
     def _target(runner: Runner) -> Path:

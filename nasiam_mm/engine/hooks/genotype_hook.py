@@ -52,6 +52,12 @@ class GenotypeHook(Hook):
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         self.framework = type(model).__name__
         self.cells = searched_cells(model)
+        spaces = {cell.space for cell in self.cells.values()}
+        if len(spaces) > 1:
+            raise ValueError(
+                f'a genotype has one space, but the searched heads have {len(spaces)}: '
+                f'{sorted(map(list, spaces))}; give every SearchableMLP the same'
+            )
         self.history = {name: [] for name in self.cells}
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -144,12 +150,14 @@ class GenotypeHook(Hook):
 
 def _provenance(runner: Runner) -> dict:
     text = runner.cfg.pretty_text
-    metainfo = getattr(runner.train_dataloader.dataset, 'metainfo', {})
+    dataset = runner.train_dataloader.dataset
+    while hasattr(dataset, 'dataset'):
+        dataset = dataset.dataset
     return {
         'config': osp.basename(runner.cfg.filename or 'none'),
         'config_sha256': hashlib.sha256(text.encode()).hexdigest(),
-        'dataset': metainfo.get('name', type(runner.train_dataloader.dataset).__name__),
-        'dataset_digest': metainfo.get('digest'),
+        'dataset': type(dataset).__name__,
+        'dataset_digest': dataset.metainfo.get('digest'),
         'seed': runner.seed,
         'epoch': runner.epoch + 1,
         'max_epochs': runner.max_epochs,

@@ -21,8 +21,9 @@ class TwoViewPreprocessor(BaseDataPreprocessor):
     """Make two (or more) random views of each image, then normalise.
 
     A view is a pure function of the image, the sample's ``view_seed`` and the
-    number of the view: not of the batch around it, the rank, or any state. A
-    resumed run therefore sees the views it would have seen.
+    number of the view: not of the batch around it, the rank, or any state. (Bit
+    for bit on one CPU thread, to float32 rounding between devices.) A resumed
+    run therefore sees the views it would have seen.
 
     Args:
         mean (Sequence[float]): Mean per RGB channel, on the scale 0..255.
@@ -84,10 +85,7 @@ class TwoViewPreprocessor(BaseDataPreprocessor):
         """
         images = self.cast_data(data['inputs'])
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
-            if training:
-                inputs = self._views(images, _seeds_of(data))
-            else:
-                inputs = self._images(images)
+            inputs = self._views(images, _seeds_of(data)) if training else self._images(images)
         return {'inputs': inputs, 'data_samples': self.cast_data(data.get('data_samples'))}
 
     def _views(self, images: Tensor | Sequence[Tensor], seeds: Tensor) -> list[Tensor]:

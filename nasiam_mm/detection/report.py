@@ -1,0 +1,110 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""One transfer run as a row of JSON and a line of Markdown."""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nasiam_mm.datasets.download import atomic_path
+from nasiam_mm.detection.mmcv_ops import is_installed
+from nasiam_mm.version import __version__
+
+__all__ = ['describe_run', 'render_table', 'write_json']
+
+PACKAGES = ('torch', 'torchvision', 'onedl-mmengine', 'onedl-mmcv', 'onedl-mmdetection')
+COCO = 'COCO'  # info.description of COCO's files begins with it
+COLUMNS = {
+    'box AP': ('coco/bbox_mAP', 'pascal_voc/mAP'),
+    'box AP50': ('coco/bbox_mAP_50', 'pascal_voc/AP50'),
+    'box AP75': ('coco/bbox_mAP_75', 'pascal_voc/AP75'),
+    'mask AP': ('coco/segm_mAP',),
+    'mask AP50': ('coco/segm_mAP_50',),
+    'mask AP75': ('coco/segm_mAP_75',),
+}
+
+
+def describe_run(
+    data: str,
+    config: Path,
+    pretraining: str,
+    checkpoint_sha256: str,
+    seed: int,
+    metrics: Mapping[str, float],
+    wall_seconds: float,
+    process_seconds: float,
+) -> dict[str, Any]:
+    """Return all that identifies a run and what it measured.
+
+    Args:
+        data: What the validation set calls itself.
+        config: The final config, as run.
+        pretraining: Name of the checkpoint, or 'random init'.
+        checkpoint_sha256: Digest of the checkpoint that fixed the architecture.
+        seed: Seed of the run.
+        metrics: mmdet's metrics, from 0 to 1.
+        wall_seconds: Time on the clock.
+        process_seconds: CPU time of this process.
+    """
+    return {
+        'set': data,
+        'note': _note(data),
+        'config': config.name,
+        'config_sha256': hashlib.sha256(config.read_bytes()).hexdigest(),
+        'pretraining': pretraining,
+        'checkpoint_sha256': checkpoint_sha256,
+        'seed': seed,
+        'metrics': dict(metrics),
+        'wall_seconds': round(wall_seconds, 1),
+        'process_seconds': round(process_seconds, 1),
+        'device': torch.cuda.get_device_name() if torch.cuda.is_available() else _cpu(),
+        'mmcv_ops': 'torchvision adapter' if is_installed() else 'compiled',
+        'versions': {'nasiam_mm': __version__, **{name: _version(name) for name in PACKAGES}},
+    }
+
+
+def render_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Render runs as a Markdown table in percent, with a note under it per set."""
+    head = ['set', 'config', 'pretraining', *COLUMNS, 'seed', 'minutes']
+    lines = ['| ' + ' | '.join(head) + ' |', '|' + '---|' * len(head)]
+    for row in rows:
+        cells = [row['set'], row['config'].removesuffix('.py'), row['pretraining']]
+        for keys in COLUMNS.values():
+            values = [row['metrics'][key] for key in keys if key in row['metrics']]
+            cells.append(f'{100 * values[0]:.1f}' if values else '-')
+        cells += [str(row['seed']), f'{row["wall_seconds"] / 60:.1f}']
+        lines.append('| ' + ' | '.join(cells) + ' |')
+    notes = dict.fromkeys(row['note'] for row in rows if row['note'])
+    return '\n'.join(lines) + ''.join(f'\n\n{note}' for note in notes)
+
+
+def write_json(row: Mapping[str, Any], path: Path) -> None:
+    """Write a run, whole or not at all."""
+    with atomic_path(path) as tmp:
+        tmp.write_text(json.dumps(row, indent=2) + '\n', encoding='utf-8')
+
+
+def _note(data: str) -> str:
+    if data.startswith((COCO, 'VOC')):
+        return ''
+    return (
+        f'"{data}" is not COCO: its figures compare only with other rows of the same set and '
+        'schedule, never with published ones.'
+    )
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return 'absent'
+
+
+def _cpu() -> str:
+    return f'CPU {platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads'

@@ -1,0 +1,158 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""The backbone inside a pretraining checkpoint: its weights, its config, its module."""
+
+import copy
+import hashlib
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.runner.checkpoint import CheckpointLoader
+from torch import Tensor, nn
+
+from nasiam_mm.registry import MODELS
+
+__all__ = ['PREFIX', 'PretrainedBackbone', 'read_pretrained']
+
+PREFIX = 'backbone.'
+WRAPPER_PREFIX = 'module.'
+
+
+@dataclass(frozen=True)
+class PretrainedBackbone:
+    """A backbone as a checkpoint holds it.
+
+    Attributes:
+        path (Path): The checkpoint.
+        sha256 (str): Digest of the file, in hex.
+        cfg (dict): The ``model.backbone`` of the config that trained it.
+        state_dict (Mapping[str, Tensor]): Weights by bare name (``conv1.weight``).
+    """
+
+    path: Path
+    sha256: str
+    cfg: dict[str, Any]
+    state_dict: Mapping[str, Tensor]
+
+    def build(self) -> nn.Module:
+        """Build the backbone with these weights, in eval mode.
+
+        Raises:
+            ValueError: If config and weights do not fit each other exactly.
+        """
+        module = build_backbone(self.cfg)
+        check_fit(self.path, module.state_dict(), self.state_dict)
+        module.load_state_dict(self.state_dict, strict=True)
+        module.eval()  # mmpretrain's train() returns nothing to chain on
+        return module
+
+
+def build_backbone(cfg: Mapping[str, Any], **overrides: Any) -> nn.Module:
+    """Build a backbone from its config, without pretrained weights of its own.
+
+    Raises:
+        ValueError: If the config builds nothing.
+    """
+    # The scope is ours whatever the caller's: mmdet has a ResNet of its own.
+    cfg = {**copy.deepcopy(dict(cfg)), 'init_cfg': None, '_scope_': 'nasiam_mm', **overrides}
+    try:
+        return MODELS.build(cfg)
+    except (KeyError, TypeError, AssertionError) as error:
+        raise ValueError(f'backbone {cfg.get("type")} cannot be built: {error}') from error
+
+
+def check_fit(
+    path: Path, expected: Mapping[str, Tensor], found: Mapping[str, Tensor], owner: str = 'backbone'
+) -> None:
+    """Require the same names and shapes.
+
+    Args:
+        path: Where ``found`` comes from, for the message.
+        expected: Entries of the module to fill.
+        found: Entries at hand.
+        owner: What ``expected`` belongs to, for the message.
+
+    Raises:
+        ValueError: If a single entry is missing, left over or of another shape.
+    """
+    problems = [f'{name} is missing' for name in expected if name not in found]
+    problems += [f'{name} is left over' for name in found if name not in expected]
+    problems += [
+        f'{name} is {tuple(found[name].shape)}, not {tuple(expected[name].shape)}'
+        for name in expected
+        if name in found and found[name].shape != expected[name].shape
+    ]
+    if problems:
+        more = f' and {len(problems) - 3} more' if len(problems) > 3 else ''
+        raise ValueError(
+            f'{path}: does not fit the {owner}: {", ".join(problems[:3])}{more}; '
+            f'give the config it was trained with, or the checkpoint of this {owner}'
+        )
+
+
+def read_pretrained(path: Path | str, config: Path | str | None = None) -> PretrainedBackbone:
+    """Read the backbone out of a checkpoint written by mmengine.
+
+    Only ``backbone.*`` is taken: EMA targets, key encoders, necks and heads stay. The ``module.``
+    of a wrapped model is dropped. Like every checkpoint of torch the file may hold pickled
+    objects: open only what you trust.
+
+    Args:
+        path: The checkpoint.
+        config: The config that trained it; by default the copy inside the checkpoint.
+
+    Raises:
+        FileNotFoundError: If the checkpoint or the config does not exist.
+        ValueError: If the file is not such a checkpoint, or holds no usable backbone.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f'{path}: no such checkpoint')
+    try:
+        checkpoint = CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f'{path}: not a readable checkpoint: {reason}') from error
+    weights = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else {}
+    state_dict = extract(weights)
+    if not state_dict:
+        tops = ', '.join(sorted({str(key).split('.')[0] for key in weights})[:8]) or 'nothing'
+        raise ValueError(
+            f"{path}: no weight is named '{PREFIX}*', names begin with {tops}; "
+            'give a checkpoint that mmengine wrote in pretraining'
+        )
+    broken = [k for k, v in state_dict.items() if v.is_floating_point() and not v.isfinite().all()]
+    if broken:
+        raise ValueError(f'{path}: {broken[0]} is not finite; use an earlier checkpoint')
+    meta = checkpoint.get('meta') or {}
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return PretrainedBackbone(path, digest, _backbone_cfg(path, config, meta), state_dict)
+
+
+def extract(weights: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return the entries of the backbone under bare names, without wrapper and prefix."""
+    found = {}
+    for key, value in weights.items():
+        name = key.removeprefix(WRAPPER_PREFIX)
+        if name.startswith(PREFIX) and isinstance(value, torch.Tensor):
+            found[name.removeprefix(PREFIX)] = value.detach().contiguous()
+    return found
+
+
+def _backbone_cfg(path: Path, config: Path | str | None, meta: Mapping[str, Any]) -> dict[str, Any]:
+    if config is not None:
+        if not Path(config).is_file():
+            raise FileNotFoundError(f'{config}: no such config')
+        cfg, origin = Config.fromfile(str(config)), config
+    elif isinstance(meta.get('cfg'), str):
+        cfg, origin = Config.fromstring(meta['cfg'], '.py'), f'{path} (meta.cfg)'
+    else:
+        raise ValueError(f'{path}: carries no config; give the one that trained it by --config')
+    backbone = cfg.get('model', {}).get('backbone')
+    if not backbone:
+        raise ValueError(f'{origin}: has no model.backbone; give the config of the pretraining')
+    return backbone.to_dict()

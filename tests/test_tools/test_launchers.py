@@ -1,0 +1,90 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""The launchers hand their arguments on unchanged, and two processes on the CPU are one run."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.reduced import ROOT, reduced
+
+TOOLS = ROOT / 'tools'
+# Stands for a program: writes down its arguments, one a line.
+ECHO = '#!/bin/sh\nfor word; do echo "$word"; done\n'
+
+
+def run(folder: Path, *command: str, **variables: str) -> subprocess.CompletedProcess:
+    environment = {**os.environ, 'PATH': f'{folder}:{os.environ["PATH"]}', **variables}
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture
+def programs(tmp_path):
+    for name in ('python', 'srun'):
+        (tmp_path / name).write_text(ECHO)
+        (tmp_path / name).chmod(0o755)
+    return tmp_path
+
+
+def test_dist_train_runs_torchrun(programs):
+    done = run(
+        programs, f'{TOOLS}/dist_train.sh', 'a config.py', '4', '--amp', '--work-dir', 'a folder',
+        NNODES='2', NODE_RANK='1', PORT='2950', MASTER_ADDR='10.0.0.1',
+    )  # fmt: skip
+    assert done.stdout.splitlines() == [
+        '-m', 'torch.distributed.run', '--nnodes=2', '--node_rank=1', '--master_addr=10.0.0.1',
+        '--nproc_per_node=4', '--master_port=2950', f'{TOOLS}/train.py', 'a config.py',
+        '--launcher', 'pytorch', '--amp', '--work-dir', 'a folder',
+    ]  # fmt: skip
+
+
+def test_dist_test_runs_torchrun(programs):
+    done = run(programs, f'{TOOLS}/dist_test.sh', 'config.py', 'a file.pth', '2', '--split', 'test')
+    assert done.stdout.splitlines()[-7:] == [
+        f'{TOOLS}/test.py', 'config.py', 'a file.pth', '--launcher', 'pytorch', '--split', 'test',
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ('script', 'fourth', 'tail'),
+    [
+        ('slurm_train.sh', 'a folder', ['config.py', '--work-dir=a folder', '--launcher=slurm']),
+        ('slurm_test.sh', 'a file.pth', ['config.py', 'a file.pth', '--launcher=slurm']),
+    ],
+)
+def test_slurm_scripts_run_srun(programs, script, fourth, tail):
+    done = run(
+        programs, f'{TOOLS}/{script}', 'gpus', 'job', 'config.py', fourth, '--cfg-options', 'a=1',
+        GPUS='16', SRUN_ARGS='--qos=high --time=1',
+    )  # fmt: skip
+    words = done.stdout.splitlines()
+    assert words[:3] == ['-p', 'gpus', '--job-name=job']
+    assert {'--ntasks=16', '--gres=gpu:8', '--qos=high', '--time=1'} <= set(words)
+    assert words[-5:] == [*tail, '--cfg-options', 'a=1']
+
+
+@pytest.mark.parametrize(
+    'script', ['dist_train.sh', 'dist_test.sh', 'slurm_train.sh', 'slurm_test.sh']
+)
+def test_too_few_arguments_show_the_usage(programs, script):
+    done = run(programs, f'{TOOLS}/{script}', 'config.py')
+    assert done.returncode == 2
+    assert done.stderr.startswith('usage: ')
+    assert done.stdout == ''
+
+
+def test_two_processes_on_the_cpu_train_one_network(tmp_path):
+    cfg = reduced('nasiam/simclr_r18_search_cifar10_demo', tmp_path / 'work', batch_size=16)
+    config = tmp_path / 'small.py'
+    cfg.dump(config)
+    environment = {'OMP_NUM_THREADS': '1', 'PORT': str(29000 + os.getpid() % 900)}
+    python = Path(sys.executable).parent
+    done = run(python, f'{TOOLS}/dist_train.sh', str(config), '2', **environment)
+    assert done.returncode == 0, done.stderr
+    # 100 images, 16 a process and step, the rest dropped.
+    assert 'Epoch(train) [1][3/3]' in done.stdout
+    assert (tmp_path / 'work/epoch_1.pth').exists()

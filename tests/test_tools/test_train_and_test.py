@@ -1,0 +1,183 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""tools/train.py and tools/test.py, run as commands.
+
+1. A search trained by the command is measured by tools/test.py as it was at its end.
+2. --split test classifies the test images, and only then.
+3. Refused inputs are one line and status 2.
+"""
+
+import json
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config, ConfigDict
+
+from tests.reduced import ROOT, reduced
+
+TRAIN, TEST = ROOT / 'tools/train.py', ROOT / 'tools/test.py'
+SEARCH = 'nasiam/simclr_r18_search_cifar10_demo'
+BASELINE = 'nasiam/simclr_r18_baseline_cifar10_demo'
+
+
+def run(script: Path, *argv: object) -> subprocess.CompletedProcess:
+    environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT)}
+    command = [sys.executable, str(script), *map(str, argv)]
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def small_config(name: str, folder: Path) -> Path:
+    """Write a reduced config whose backbone learns enough to tell two epochs apart."""
+    cfg = reduced(name, folder / 'work', epochs=2)
+    cfg.default_hooks.logger.interval = 1
+    path = folder / 'small.py'
+    cfg.dump(path)
+    return path
+
+
+@pytest.fixture(scope='module')
+def search(tmp_path_factory):
+    """The folder of a finished two-epoch search and its config."""
+    folder = tmp_path_factory.mktemp('search')
+    config = small_config(SEARCH, folder)
+    done = run(TRAIN, config, '--work-dir', folder / 'work', '--seed', 5)
+    assert done.returncode == 0, done.stderr
+    return folder, config
+
+
+def logged(folder: Path, key: str) -> list[float]:
+    (file,) = folder.glob('work/*/vis_data/scalars.json')
+    entries = [json.loads(line) for line in file.read_text().splitlines()]
+    return [entry[key] for entry in entries if key in entry]
+
+
+def test_test_repeats_the_last_measure_of_the_training(search):
+    folder, config = search
+    out = folder / 'results/val.json'
+    done = run(TEST, config, folder / 'work/epoch_2.pth', '--work-dir', folder / 't', '--out', out)
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads(out.read_text())
+    assert set(metrics) == {'knn/val_top1', 'knn/val_top5'}
+    for name, value in metrics.items():
+        assert value == pytest.approx(logged(folder, name)[-1], abs=1e-3)
+    assert list(out.parent.iterdir()) == [out]
+
+
+def test_split_test_measures_on_the_test_images(search):
+    folder, config = search
+    out = folder / 'test.json'
+    done = run(
+        TEST, config, folder / 'work/epoch_2.pth', '--work-dir', folder / 't',
+        '--split', 'test', '--out', out,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert set(json.loads(out.read_text())) == {'knn/test_top1', 'knn/test_top5'}
+
+
+def test_split_test_takes_the_data_set_out_of_its_parts():
+    take = runpy.run_path(str(TEST))['test_split']
+    inner = dict(type='CIFAR10', data_root='here', split='train')
+    wrapped = ConfigDict(type='ReplayDataset', dataset=dict(type='SplitDataset', dataset=inner))
+    assert take(wrapped) == {**inner, 'split': 'test'}
+    with pytest.raises(ValueError, match='CustomDataset of the KNNHook names no split'):
+        take(ConfigDict(type='CustomDataset'))
+
+
+def test_the_checkpoint_names_the_seed_of_the_command(search):
+    folder, _ = search
+    checkpoint = torch.load(folder / 'work/epoch_2.pth', weights_only=False)
+    assert checkpoint['meta']['seed'] == 5
+
+
+def test_resume_goes_on_and_amp_trains_in_bfloat16(search):
+    folder, config = search
+    resumed = folder / 'resumed'
+    done = run(
+        TRAIN, config, '--work-dir', resumed, '--resume', folder / 'work/epoch_2.pth', '--amp',
+        '--no-validate', '--cfg-options', 'train_cfg.max_epochs=3',
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert 'Epoch(train) [3]' in done.stdout
+    assert 'Epoch(train) [2]' not in done.stdout
+    assert 'kNN [' not in done.stdout
+    assert Config.fromfile(resumed / 'small.py').optim_wrapper.type == 'AutocastOptimWrapper'
+    assert torch.load(resumed / 'epoch_3.pth', weights_only=False)['meta']['epoch'] == 3
+
+
+def test_a_checkpoint_of_another_config_is_refused(search, tmp_path):
+    folder, _ = search
+    baseline = small_config(BASELINE, tmp_path)
+    done = run(TEST, baseline, folder / 'work/epoch_2.pth')
+    assert_refused(done, f"checkpoint '{folder}/work/epoch_2.pth' is not of config")
+
+
+def assert_refused(done: subprocess.CompletedProcess, message: str) -> None:
+    assert done.returncode == 2
+    (line,) = [line for line in done.stderr.splitlines() if line.strip()]
+    assert line.startswith('error: ')
+    assert message in line
+
+
+@pytest.mark.parametrize(
+    ('argv', 'message'),
+    [
+        (['none.py'], "config 'none.py' does not exist"),
+        (['{config}', '--resume', 'none.pth'], "checkpoint 'none.pth' does not exist"),
+        (['{config}', '--resume', '{config}'], 'is damaged or not a checkpoint'),
+        (['{config}', '--genotype', 'g.json'], 'has no GenotypeMLP'),
+        (['{config}', '--auto-scale-lr'], 'add auto_scale_lr=dict(base_batch_size=...)'),
+        (['{config}', '--seed', '-1'], '--seed must be 0 or more, got -1'),
+        (
+            ['{config}', '--work-dir', '{folder}/refused', '--cfg-options',
+             'custom_hooks.0.optimizer.lr=fast'],
+            "AlphaStepHook.optimizer.lr must be a positive number, got 'fast'",
+        ),
+    ],
+)  # fmt: skip
+def test_train_refuses_in_one_line(search, argv, message):
+    folder, config = search
+    argv = [text.format(config=config, folder=folder) for text in argv]
+    assert_refused(run(TRAIN, *argv), message)
+    # Nothing is left of a refused run but its log.
+    assert not list(folder.glob('refused/*.pth'))
+
+
+@pytest.mark.parametrize('name', ['train.py', 'test.py', 'analysis_tools/print_config.py'])
+def test_help_names_the_usual_flags(name):
+    done = run(ROOT / 'tools' / name, '--help')
+    assert done.returncode == 0
+    for flag in ('--work-dir', '--cfg-options', '--launcher', '--local-rank', '--genotype'):
+        assert flag in done.stdout
+    if name == 'train.py':
+        for flag in (
+            '--resume', '--amp', '--no-validate', '--auto-scale-lr', '--no-pin-memory',
+            '--no-persistent-workers', '--seed',
+        ):  # fmt: skip
+            assert flag in done.stdout
+
+
+def test_print_config_shows_what_the_arguments_change():
+    done = run(
+        ROOT / 'tools/analysis_tools/print_config.py', ROOT / f'configs/{SEARCH}.py',
+        '--cfg-options', 'optim_wrapper.optimizer.lr=0.25',
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    printed = Config.fromstring(done.stdout, '.py')
+    assert printed.optim_wrapper.optimizer.lr == 0.25
+    assert printed.model.neck.type == 'SearchableMLP'
+    assert printed.default_scope == 'nasiam_mm'
+
+
+def test_collect_env_names_the_versions():
+    done = run(ROOT / 'tools/analysis_tools/collect_env.py')
+    assert done.returncode == 0, done.stderr
+    facts = dict(line.split(': ', 1) for line in done.stdout.splitlines() if ': ' in line)
+    assert facts['PyTorch'] == torch.__version__
+    assert facts['onedl-mmdetection'][0].isdigit()
+    assert facts['mmcv compiled ops'] in ('True', 'False')
