@@ -33,3 +33,4 @@ custom_hooks = [
     ),
     dict(type='CollapseHook', interval=50),
 ]
+auto_scale_lr = dict(base_batch_size=512)

@@ -50,3 +50,4 @@ custom_hooks = [
 ]
 default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=1))
 env_cfg = dict(cudnn_benchmark=False)
+auto_scale_lr = dict(base_batch_size=128)

@@ -7,42 +7,69 @@ forward pass and the backward pass through the heads without their weight
 gradients, and the gradients equal those of the full graph bit for bit.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
+
+
+@contextmanager
+def statistics_stand_still(model: nn.Module) -> Iterator[None]:
+    """Keep BatchNorm's running statistics.
+
+    In training mode BatchNorm goes on normalising with the statistics of the
+    batch.
+
+    Raises:
+        RuntimeError: If anything within changed another buffer of the model.
+    """
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    state = {name: (buffer, buffer._version) for name, buffer in model.named_buffers()}
+    try:
+        for norm in norms:
+            norm.track_running_stats = False
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
+    moved = [name for name, (buffer, version) in state.items() if buffer._version != version]
+    if moved:
+        raise RuntimeError(
+            f"{type(model).__name__}.loss changed '{moved[0]}' in the alpha step; its loss must "
+            'leave EMA, queue and counters alone when called with update_state=False'
+        )
+
+
+@contextmanager
+def asks_for_gradient(parameters: Sequence[nn.Parameter], value: bool) -> Iterator[None]:
+    """Set ``requires_grad`` of parameters, and turn it back after."""
+    try:
+        for parameter in parameters:
+            parameter.requires_grad_(value)
+        yield
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(not value)
 
 
 @contextmanager
 def only_alpha_learns(model: nn.Module, alphas: Sequence[nn.Parameter]) -> Iterator[None]:
     """Take every parameter but alpha out of the graph, and keep BatchNorm's statistics.
 
-    BatchNorm goes on normalising with the statistics of the batch where it is
-    in training mode; only the running estimates stand still.
-
     Args:
         model: An algorithm, not wrapped.
         alphas: Its architecture parameters.
     """
     weights = [p for p in model.parameters() if p.requires_grad]
-    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
-    try:
-        for weight in weights:
-            weight.requires_grad_(False)
-        for norm in norms:
-            norm.track_running_stats = False
-        for alpha in alphas:
-            alpha.requires_grad_(True)
+    with (
+        asks_for_gradient(weights, False),
+        asks_for_gradient(alphas, True),
+        statistics_stand_still(model),
+    ):
         yield
-    finally:
-        for alpha in alphas:
-            alpha.requires_grad_(False)
-        for weight in weights:
-            weight.requires_grad_(True)
-        for norm in norms:
-            norm.track_running_stats = True
 
 
 def alpha_gradients(
@@ -66,17 +93,63 @@ def alpha_gradients(
     Raises:
         RuntimeError: If the loss changed a buffer of the model.
     """
-    state = {name: (buffer, buffer._version) for name, buffer in model.named_buffers()}
     with only_alpha_learns(model, alphas):
-        # update_state=False: algorithms with an EMA or a queue must leave them as they are.
-        losses = model.loss(data['inputs'], data['data_samples'], update_state=False)
-        loss, _ = model.parse_losses(losses)
+        loss = _PureLoss(model)(data)
         # autograd.grad leaves no .grad behind, which the weight step would add to its own.
         gradients = torch.autograd.grad(loss * scale, alphas)
-    moved = [name for name, (buffer, version) in state.items() if buffer._version != version]
-    if moved:
-        raise RuntimeError(
-            f"{type(model).__name__}.loss changed '{moved[0]}' in the alpha step; its loss must "
-            'leave EMA, queue and counters alone when called with update_state=False'
-        )
     return loss.detach(), tuple(gradient / scale for gradient in gradients)
+
+
+def unrolled_alpha_gradients(
+    model: nn.Module,
+    data: dict,
+    train_data: dict,
+    alphas: Sequence[nn.Parameter],
+    learning_rates: Mapping[nn.Parameter, float],
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Compute the gradient through one virtual weight step (DARTS, eq. 7).
+
+    ``d/d alpha L_val(w - xi * grad_w L_train(w, alpha), alpha)``, by
+    differentiating twice, without the finite difference of DARTS, eq. 8. What
+    the loss detaches (targets, keys) is a constant at both levels. It costs the
+    full graph of both passes.
+
+    Args:
+        model: An algorithm of mmpretrain, not wrapped.
+        data: Preprocessed batch of the held-out part.
+        train_data: Preprocessed batch of the weight part.
+        alphas: Architecture parameters, each (L, K).
+        learning_rates: Weight -> xi, the learning rate of its next step.
+
+    Returns:
+        The loss on ``data`` after the virtual step, (), detached, and one
+        gradient per alpha, each (L, K).
+
+    Raises:
+        RuntimeError: If the loss changed a buffer of the model.
+    """
+    loss_of = _PureLoss(model)
+    weights = {name: p for name, p in loss_of.named_parameters() if p.requires_grad}
+    with asks_for_gradient(alphas, True), statistics_stand_still(model):
+        gradients = torch.autograd.grad(
+            loss_of(train_data), weights.values(), create_graph=True, materialize_grads=True
+        )
+        stepped = {
+            name: weight - learning_rates[weight] * gradient
+            for (name, weight), gradient in zip(weights.items(), gradients, strict=True)
+        }
+        loss = functional_call(loss_of, stepped, (data,))
+        return loss.detach(), torch.autograd.grad(loss, alphas)
+
+
+class _PureLoss(nn.Module):
+    """The loss of an algorithm as a module, without its side effects."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, data: dict) -> Tensor:
+        # update_state=False: algorithms with an EMA or a queue must leave them as they are.
+        losses = self.model.loss(data['inputs'], data['data_samples'], update_state=False)
+        return self.model.parse_losses(losses)[0]

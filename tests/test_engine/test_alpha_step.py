@@ -8,7 +8,11 @@ import torch
 from mmengine.config import Config
 from torch.utils.flop_counter import FlopCounterMode
 
-from nasiam_mm.engine.alpha_step import alpha_gradients, only_alpha_learns
+from nasiam_mm.engine.alpha_step import (
+    alpha_gradients,
+    only_alpha_learns,
+    unrolled_alpha_gradients,
+)
 from nasiam_mm.models import searched_cells
 from nasiam_mm.registry import MODELS
 from tests.reduced import ROOT, reduced
@@ -122,3 +126,63 @@ def test_flops_of_the_published_head_are_a_third_of_the_full_step():
     with FlopCounterMode(display=False) as full:
         full_graph(model, data, alphas)
     assert cheap.get_total_flops() / full.get_total_flops() <= 0.36
+
+
+def keep_targets(head, targets):
+    """Stop-gradient makes targets constants: use those of the first call for ever."""
+    honest, replayed = head.loss, iter(list(targets))
+
+    def loss(prediction, target):
+        kept = next(replayed, None)
+        if kept is None:
+            kept = target.detach()
+            targets.append(kept)
+        return honest(prediction, kept)
+
+    head.loss = loss
+
+
+@pytest.mark.parametrize('name', SEARCHES)
+def test_second_order_agrees_with_finite_differences(name, tmp_path):
+    model = build(name, tmp_path).double()
+    held_out, train = views(8), views(8)
+    for data in (held_out, train):
+        data['inputs'] = [view.double() for view in data['inputs']]
+    cells = searched_cells(model)
+    alphas = [cell.alpha for cell in cells.values()]
+    weights = [p for p in model.parameters() if p.requires_grad]
+    rates = {weight: 0.05 + 0.01 * (n % 3) for n, weight in enumerate(weights)}
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    loss, gradients = unrolled_alpha_gradients(model, held_out, train, alphas, rates)
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert all(p.grad is None for p in model.parameters())
+
+    targets = []
+
+    def loss_after_a_step():
+        """Step a twin for real, and look at the held-out loss; targets are constants."""
+        twin = copy.deepcopy(model)
+        if hasattr(twin.head, 'predictor'):
+            keep_targets(twin.head, targets)
+        own = [p for p in twin.parameters() if p.requires_grad]
+        twin.loss(train['inputs'], None)['loss'].backward()
+        with torch.no_grad():
+            for weight, origin in zip(own, weights, strict=True):
+                if weight.grad is not None:
+                    weight -= rates[origin] * weight.grad
+            return twin.loss(held_out['inputs'], None)['loss'].item()
+
+    assert loss.item() == pytest.approx(loss_after_a_step(), rel=1e-12)
+    _, first_order = alpha_gradients(model, held_out, alphas)
+    step = 1e-6
+    for alpha, gradient, cheap in zip(alphas, gradients, first_order, strict=True):
+        assert not torch.allclose(gradient, cheap, rtol=1e-2)
+        for row, column in [(0, 0), (1, 2)]:
+            values = []
+            for sign in (1, -1):
+                alpha.data[row, column] += sign * step
+                values.append(loss_after_a_step())
+                alpha.data[row, column] -= sign * step
+            assert gradient[row, column].item() == pytest.approx(
+                (values[0] - values[1]) / (2 * step), rel=1e-3, abs=1e-6
+            )

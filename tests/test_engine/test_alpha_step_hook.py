@@ -99,7 +99,7 @@ def test_learning_rate_that_is_none(lr):
 def refused(tmp_path, change):
     cfg = reduced(SEARCHES[1], tmp_path)
     change(cfg)
-    with pytest.raises(ValueError) as caught:  # noqa: PT011
+    with pytest.raises(ValueError) as caught:
         Runner.from_cfg(cfg).train()
     assert '\n' not in str(caught.value)
     return str(caught.value)

@@ -2,6 +2,7 @@
 """A wrong input ends a tool in one line and status 2; a defect keeps its traceback."""
 
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -30,7 +31,7 @@ def raise_from(module: str, error: Exception):
     ('main', 'message'),
     [
         (lambda: load_genotype('none.json'), "genotype 'none.json' does not exist"),
-        (lambda: open('/nowhere/file'), "No such file or directory: '/nowhere/file'"),
+        (lambda: Path('/nowhere/file').read_text(), "No such file or directory: '/nowhere/file'"),
         (lambda: Config.fromfile('/nowhere/config.py'), '/nowhere/config.py'),
         (lambda: MODELS.build(dict(type='SimCLRR')), 'SimCLRR is not in the nasiam_mm::model'),
         (

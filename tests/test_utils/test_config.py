@@ -103,7 +103,7 @@ def test_an_option_without_key_or_value_is_refused(option, capsys):
 
 
 def test_a_missing_or_broken_config_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="config 'none.py' does not exist"):
+    with pytest.raises(FileNotFoundError, match=r"config 'none\.py' does not exist"):
         config_tools.read_config(parse('none.py'))
     broken = tmp_path / 'broken.py'
     broken.write_text('model = dict()\nmodel.type = (\n')
@@ -173,5 +173,5 @@ def test_a_checkpoint_that_is_no_whole_file_is_refused(tmp_path):
     cut.write_bytes(whole.read_bytes()[:-10])
     with pytest.raises(ValueError, match='is damaged or not a checkpoint'):
         config_tools.check_checkpoint(str(cut))
-    with pytest.raises(FileNotFoundError, match="none.pth' does not exist"):
+    with pytest.raises(FileNotFoundError, match=r"none\.pth' does not exist"):
         config_tools.check_checkpoint(str(tmp_path / 'none.pth'))

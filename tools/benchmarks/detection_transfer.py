@@ -41,12 +41,12 @@ def prepare(args: argparse.Namespace) -> Prepared:
         FileNotFoundError: If a config, checkpoint, annotation file or image is missing.
         ValueError: If one of them is broken, or they do not fit each other.
     """
-    from nasiam_mm.detection import transfer
+    source = read_pretrained(args.checkpoint, args.pretrain_config)
+    from nasiam_mm.detection import transfer  # mmdet takes seconds to import
 
     cfg = transfer.load_config(args.config, args.cfg_options)
     if args.data_root is not None:
         transfer.set_data_root(cfg, args.data_root)
-    source = read_pretrained(args.checkpoint, args.pretrain_config)
     transfer.fit_config(cfg, source)
     count = transfer.check_detector(cfg, source)
     data = transfer.check_data(cfg)

@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from nasiam_mm.datasets.replay import ReplaySampler, endless_batches
-from nasiam_mm.engine.alpha_step import alpha_gradients
+from nasiam_mm.engine.alpha_step import alpha_gradients, unrolled_alpha_gradients
 from nasiam_mm.models import searched_cells
 from nasiam_mm.registry import HOOKS, OPTIMIZERS
 
@@ -31,6 +31,8 @@ class AlphaStepHook(Hook):
         dataloader: Config of the loader of the held-out part. Its sampler is a
             ``ReplaySampler``.
         optimizer: Config of the optimizer of alpha.
+        second_order: Whether to differentiate through a virtual step of the
+            weights on the batch of the coming weight step (DARTS, eq. 7).
         log_interval: Iterations between two logged alpha losses; reading the
             loss makes a GPU wait.
 
@@ -42,7 +44,13 @@ class AlphaStepHook(Hook):
 
     priority = 'NORMAL'
 
-    def __init__(self, dataloader: dict, optimizer: dict, log_interval: int = 50) -> None:
+    def __init__(
+        self,
+        dataloader: dict,
+        optimizer: dict,
+        second_order: bool = False,
+        log_interval: int = 50,
+    ) -> None:
         lr = optimizer.get('lr')
         if isinstance(lr, bool) or not isinstance(lr, (int, float)) or not 0 < lr < math.inf:
             raise ValueError(
@@ -51,6 +59,7 @@ class AlphaStepHook(Hook):
             )
         self.dataloader_cfg = dataloader
         self.optimizer_cfg = optimizer
+        self.second_order = second_order
         self.log_interval = log_interval
         self.steps = 0
 
@@ -83,13 +92,8 @@ class AlphaStepHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
     ) -> None:
         """Step alpha once."""
-        optim_wrapper = runner.optim_wrapper
-        scaler = getattr(optim_wrapper, 'loss_scaler', None)
-        with optim_wrapper.optim_context(self.model):
-            data = self.model.data_preprocessor(next(self.batches), True)
-            loss, gradients = alpha_gradients(
-                self.model, data, self.alphas, scaler.get_scale() if scaler else 1.0
-            )
+        with runner.optim_wrapper.optim_context(self.model):
+            loss, gradients = self._gradients(runner, data_batch)
         for alpha, gradient in zip(self.alphas, gradients, strict=True):
             all_reduce(gradient, op='mean')
             alpha.grad = gradient
@@ -102,6 +106,21 @@ class AlphaStepHook(Hook):
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Put the optimizer of alpha and the number of steps into the checkpoint."""
         checkpoint['alpha_step'] = dict(optimizer=self.optimizer.state_dict(), steps=self.steps)
+
+    def _gradients(
+        self, runner: Runner, data_batch: dict
+    ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+        preprocess = self.model.data_preprocessor
+        data = preprocess(next(self.batches), True)
+        if self.second_order:
+            groups = runner.optim_wrapper.optimizer.param_groups
+            rates = {p: group['lr'] for group in groups for p in group['params']}
+            return unrolled_alpha_gradients(
+                self.model, data, preprocess(data_batch, True), self.alphas, rates
+            )
+        scaler = getattr(runner.optim_wrapper, 'loss_scaler', None)
+        scale = scaler.get_scale() if scaler else 1.0
+        return alpha_gradients(self.model, data, self.alphas, scale)
 
     def _log(self, runner: Runner, loss: torch.Tensor) -> None:
         value = loss.item()
