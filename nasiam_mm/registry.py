@@ -10,6 +10,9 @@ mmpretrain's stand there too, as a child does not import for its parent.
 import mmpretrain.registry as parent
 from mmengine.registry import Registry
 
+# Builders of candidate operations; a user adds one by registering it here.
+from nasiam_mm.space.ops import CANDIDATE_OPS  # noqa: F401
+
 HOOKS = Registry('hook', parent=parent.HOOKS, locations=['mmpretrain.engine', 'nasiam_mm.engine'])
 LOOPS = Registry('loop', parent=parent.LOOPS, locations=['mmpretrain.engine', 'nasiam_mm.engine'])
 OPTIM_WRAPPERS = Registry(
@@ -91,6 +94,3 @@ VISBACKENDS = Registry(
     parent=parent.VISBACKENDS,
     locations=['mmpretrain.visualization', 'nasiam_mm.visualization'],
 )
-
-# Builders of candidate operations; a user adds one by registering it here.
-CANDIDATE_OPS = Registry('candidate operation', locations=['nasiam_mm.space.ops'])

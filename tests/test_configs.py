@@ -8,9 +8,9 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from nasiam_mm.models import searched_cells
-from nasiam_mm.space import Genotype, random_cell, save_genotype
+from nasiam_mm.space import Genotype, layer_shapes, random_cell, save_genotype
 from tests.reduced import ROOT, reduced
+from tests.test_space.op_audit import audit
 
 RECIPES = sorted(
     str(path.relative_to(ROOT / 'configs').with_suffix(''))
@@ -32,22 +32,25 @@ class StopAfterOneStep(Hook):
         raise self.Done
 
 
+def searched_heads(cfg):
+    """Name, space and layer widths of the searched heads of a config."""
+    for node in _dicts(cfg.model):
+        if node.get('type') == 'SearchableMLP':
+            shapes = layer_shapes(
+                node['in_channels'], list(node['widths']), node.get('plain_output', False)
+            )
+            yield node['cell'], tuple(node['space']), shapes
+
+
 def use_genotype_of_the_search(cfg, name, tmp_path):
     """Put a random genotype of the search's own cells into a pretraining recipe."""
-    search = reduced(name.replace('_pretrain_', '_search_'), tmp_path)
-    heads = [node for node in _dicts(search.model._to_lazy_dict()) if 'space' in node]
-    from nasiam_mm.space import layer_shapes
-
-    cells = {
-        head['cell']: random_cell(
-            head['space'],
-            layer_shapes(head['in_channels'], head['widths'], head.get('plain_output', False)),
-            seed=1,
-        )
-        for head in heads
-    }
+    search = reduced(
+        name.replace('_pretrain_', '_search_').replace('imagenet', 'cifar100'), tmp_path
+    )
+    heads = list(searched_heads(search))
+    cells = {cell: random_cell(space, shapes, seed=1) for cell, space, shapes in heads}
     path = tmp_path / 'genotype.json'
-    save_genotype(Genotype(search.model.type, tuple(heads[0]['space']), cells), path)
+    save_genotype(Genotype(search.model.type, heads[0][1], cells), path)
     for node in _dicts(cfg.model):
         if node.get('type') == 'GenotypeMLP':
             node['genotype'] = str(path)
@@ -81,3 +84,15 @@ def test_recipe_is_flat_and_short(name):
     for base in bases:
         assert '_base_ =' not in (path.parent / base).resolve().read_text()
     assert 'optim_wrapper = dict(' in text and 'model = dict(' in text
+
+
+def test_candidates_of_every_shipped_layer_pass_the_audit():
+    layers = {
+        (space, shape)
+        for name in SEARCHES
+        for _, space, shapes in searched_heads(Config.fromfile(ROOT / 'configs' / f'{name}.py'))
+        for shape in shapes
+    }
+    assert len(layers) >= 5
+    for space, shape in sorted(layers):
+        audit(space, shape)

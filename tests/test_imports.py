@@ -19,7 +19,6 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / 'nasiam_mm'
 # What a part of the package may import beside itself and COMMON.
 ALLOWED = {
-    'space': set(),
     'models': {'space'},
     'engine': {'space', 'models', 'datasets', 'evaluation', 'visualization'},
     'datasets': set(),
@@ -29,7 +28,8 @@ ALLOWED = {
     'detection': {'datasets', 'export'},
 }
 COMMON = {'registry', 'utils', 'version'}
-LEAVES = {'registry': set(), 'utils': set(), 'version': set()}
+# The registries list the candidate operations, so the space stands below them.
+LEAVES = {'registry': {'space'}, 'utils': set(), 'version': set(), 'space': {'utils', 'version'}}
 
 
 def module_name(path: Path) -> str:
@@ -89,7 +89,8 @@ def test_imports_go_one_way(path):
         ('nasiam_mm.evaluation.knn', 'from nasiam_mm.space import MixedLayer'),
         ('nasiam_mm.visualization.figure', 'import nasiam_mm.models'),
         ('nasiam_mm.datasets.cifar', 'import nasiam_mm.engine'),
-        ('nasiam_mm.registry', 'from nasiam_mm.space import ops'),
+        ('nasiam_mm.registry', 'from nasiam_mm.models import necks'),
+        ('nasiam_mm.space.ops', 'from nasiam_mm.registry import MODELS'),
         ('nasiam_mm.utils.cli', 'import nasiam_mm.registry'),
         ('nasiam_mm.engine.features', 'from tests.reduced import reduced'),
         ('nasiam_mm', 'from nasiam_mm.models import GenotypeMLP'),

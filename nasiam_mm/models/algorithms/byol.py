@@ -6,7 +6,7 @@ from mmpretrain.models import BYOL as _BYOL
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
-from nasiam_mm.models.algorithms.momentum import follow_alpha
+from nasiam_mm.models.algorithms.momentum import follow_alpha, start_equal
 from nasiam_mm.registry import MODELS
 
 
@@ -24,7 +24,12 @@ class BYOL(_BYOL):
 
     def __init__(self, **kwargs) -> None:
         super().__init__(**kwargs)
-        follow_alpha(self.target_net, nn.Sequential(self.backbone, self.neck))
+        follow_alpha(self.target_net, self._online())
+
+    def init_weights(self) -> None:
+        """Initialise the weights; the target starts where the online network does."""
+        super().init_weights()
+        start_equal(self.target_net, self._online())
 
     def loss(
         self,
@@ -51,9 +56,12 @@ class BYOL(_BYOL):
         projection2 = self.neck(self.backbone(view2))[0]  # NxC
         with torch.no_grad():
             if update_state:
-                self.target_net.update_parameters(nn.Sequential(self.backbone, self.neck))
+                self.target_net.update_parameters(self._online())
             target1 = self.target_net(view1)[0]  # NxC
             target2 = self.target_net(view2)[0]  # NxC
         loss1 = self.head.loss(projection1, target2)
         loss2 = self.head.loss(projection2, target1)
         return dict(loss=2.0 * (loss1 + loss2))
+
+    def _online(self) -> nn.Sequential:
+        return nn.Sequential(self.backbone, self.neck)

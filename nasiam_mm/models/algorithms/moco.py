@@ -8,8 +8,9 @@ from mmpretrain.models.utils import batch_shuffle_ddp, batch_unshuffle_ddp
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 from torch.nn.functional import normalize
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from nasiam_mm.models.algorithms.momentum import follow_alpha
+from nasiam_mm.models.algorithms.momentum import follow_alpha, start_equal
 from nasiam_mm.registry import MODELS
 
 
@@ -31,7 +32,12 @@ class MoCo(_MoCo):
     def __init__(self, symmetric: bool = False, **kwargs) -> None:
         super().__init__(**kwargs)
         self.symmetric = symmetric
-        follow_alpha(self.encoder_k, nn.Sequential(self.backbone, self.neck))
+        follow_alpha(self.encoder_k, self._encoder_q())
+
+    def init_weights(self) -> None:
+        """Initialise the weights; the key encoder starts where the encoder does."""
+        super().init_weights()
+        start_equal(self.encoder_k, self._encoder_q())
 
     def loss(
         self,
@@ -62,7 +68,7 @@ class MoCo(_MoCo):
         view1, view2 = inputs
         if update_state:
             with torch.no_grad():
-                self.encoder_k.update_parameters(nn.Sequential(self.backbone, self.neck))
+                self.encoder_k.update_parameters(self._encoder_q())
         # The loss sees the queue as it was before this step.
         queue = self.queue.clone()
         keys = [self._keys(view2)]
@@ -75,11 +81,23 @@ class MoCo(_MoCo):
                 self._dequeue_and_enqueue(k)
         return dict(loss=loss)
 
+    def _encoder_q(self) -> nn.Sequential:
+        return nn.Sequential(self.backbone, self.neck)
+
     @torch.no_grad()
     def _keys(self, view: Tensor) -> Tensor:
-        """Encode and normalise keys, (N, C); shuffled over processes for BatchNorm's sake."""
-        view, order = batch_shuffle_ddp(view)
+        """Encode and normalise keys, (N, C); MoCo, section 3.3 shuffles them over processes."""
+        if not self._normalises_per_process():
+            return normalize(self.encoder_k(view)[0], dim=1)
+        # Drawn from the step, not from the generator, a resumed run shuffles as it would have.
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(int(self.encoder_k.steps))
+            view, order = batch_shuffle_ddp(view)
         return batch_unshuffle_ddp(normalize(self.encoder_k(view)[0], dim=1), order)
+
+    def _normalises_per_process(self) -> bool:
+        norms = [m for m in self.encoder_k.modules() if isinstance(m, _BatchNorm)]
+        return get_world_size() > 1 and any(not isinstance(m, nn.SyncBatchNorm) for m in norms)
 
     def _contrast(self, view: Tensor, keys: Tensor, queue: Tensor) -> Tensor:
         queries = normalize(self.neck(self.backbone(view))[0], dim=1)  # NxC
