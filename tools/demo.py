@@ -167,7 +167,9 @@ def write(path: Path, data: dict) -> None:
 def call(script: str, *arguments: object) -> None:
     """Run one of our tools; leave with its status if it fails."""
     command = [sys.executable, str(ROOT / script), *map(str, arguments)]
-    status = subprocess.run(command, check=False).returncode
+    # Waiting threads that spin slow a machine down on which anything else runs.
+    environment = {'OMP_WAIT_POLICY': 'PASSIVE', **os.environ}
+    status = subprocess.run(command, check=False, env=environment).returncode
     if status:
         sys.exit(f'demo stopped: {script} failed with status {status}; run again to go on')
 

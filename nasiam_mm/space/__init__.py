@@ -1,6 +1,7 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Search spaces, mixed layers, cells and genotypes: torch only, no models."""
 
+from nasiam_mm.space.adapt import adapt_genotype
 from nasiam_mm.space.cell import GenotypeCell, LayerShape, SearchCell, layer_shapes
 from nasiam_mm.space.genotype import (
     CellGenotype,
@@ -27,6 +28,7 @@ __all__ = [
     'LayerShape',
     'MixedLayer',
     'SearchCell',
+    'adapt_genotype',
     'build_op',
     'derive_cell',
     'import_published',

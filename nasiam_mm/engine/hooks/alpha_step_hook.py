@@ -97,7 +97,8 @@ class AlphaStepHook(Hook):
         for alpha, gradient in zip(self.alphas, gradients, strict=True):
             all_reduce(gradient, op='mean')
             alpha.grad = gradient
-        self.optimizer.step()
+        if not self._overflowed(runner, gradients):
+            self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.steps += 1
         if self.every_n_inner_iters(batch_idx, self.log_interval):
@@ -121,6 +122,12 @@ class AlphaStepHook(Hook):
         scaler = getattr(runner.optim_wrapper, 'loss_scaler', None)
         scale = scaler.get_scale() if scaler else 1.0
         return alpha_gradients(self.model, data, self.alphas, scale)
+
+    def _overflowed(self, runner: Runner, gradients: tuple[torch.Tensor, ...]) -> bool:
+        """Whether a float16 gradient is not finite; the scaler of the weights then backs off."""
+        if getattr(runner.optim_wrapper, 'loss_scaler', None) is None:
+            return False
+        return not all(bool(gradient.isfinite().all()) for gradient in gradients)
 
     def _log(self, runner: Runner, loss: torch.Tensor) -> None:
         value = loss.item()

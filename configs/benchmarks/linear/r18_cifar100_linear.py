@@ -1,0 +1,33 @@
+_base_ = ['../../_base_/datasets/cifar100_linear.py', '../../_base_/default_runtime.py']
+
+# The pretrained weights come by tools/train.py --checkpoint FILE.
+model = dict(
+    type='ImageClassifier',
+    data_preprocessor=_base_.data_preprocessor,
+    backbone=dict(
+        type='ResNet_CIFAR',
+        depth=18,
+        out_indices=(3,),
+        norm_cfg=dict(type='BN'),
+        frozen_stages=4,
+        norm_eval=True,
+    ),
+    neck=dict(type='GlobalAveragePooling'),
+    head=dict(
+        type='LinearClsHead',
+        num_classes=100,
+        in_channels=512,
+        loss=dict(type='CrossEntropyLoss'),
+        topk=(1, 5),
+    ),
+)
+
+# Base learning rate 30 x batch 256 / 256.
+optim_wrapper = dict(
+    constructor='WeightOptimWrapperConstructor',
+    optimizer=dict(type='SGD', lr=30.0, momentum=0.9, weight_decay=0.0),
+)
+param_scheduler = [dict(type='CosineAnnealingLR', T_max=100, by_epoch=True)]
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=100, val_interval=10)
+custom_hooks = [dict(type='FrozenHook')]
+auto_scale_lr = dict(base_batch_size=256)

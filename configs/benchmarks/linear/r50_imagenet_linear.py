@@ -1,0 +1,36 @@
+_base_ = ['../../_base_/datasets/imagenet_linear.py', '../../_base_/default_runtime.py']
+
+# The pretrained weights come by tools/train.py --checkpoint FILE.
+model = dict(
+    type='ImageClassifier',
+    data_preprocessor=_base_.data_preprocessor,
+    backbone=dict(
+        type='ResNet',
+        depth=50,
+        out_indices=(3,),
+        norm_cfg=dict(type='BN'),
+        frozen_stages=4,
+        norm_eval=True,
+    ),
+    neck=dict(type='GlobalAveragePooling'),
+    head=dict(
+        type='LinearClsHead',
+        num_classes=1000,
+        in_channels=2048,
+        loss=dict(type='CrossEntropyLoss'),
+        topk=(1, 5),
+    ),
+)
+
+# Base learning rate 0.1 x batch 4096 / 256, that is 8 processes of 512 images; on another
+# number --auto-scale-lr.
+optim_wrapper = dict(
+    constructor='WeightOptimWrapperConstructor',
+    optimizer=dict(type='LARS', lr=1.6, momentum=0.9, weight_decay=0.0),
+)
+param_scheduler = [dict(type='CosineAnnealingLR', T_max=100, by_epoch=True)]
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=100, val_interval=10)
+# The backbone is frozen; synchronised BatchNorm would only cost.
+sync_bn = None
+custom_hooks = [dict(type='FrozenHook')]
+auto_scale_lr = dict(base_batch_size=4096)

@@ -1,0 +1,79 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""Claims: the weight optimizer owns what trains, in one group a setting; bf16 needs no GPU."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from torch import nn
+
+from nasiam_mm.engine import AlphaStepHook, AutocastOptimWrapper, WeightOptimWrapperConstructor
+from nasiam_mm.models import searched_cells
+from nasiam_mm.registry import MODELS
+from tests.reduced import reduced
+
+SGD = dict(optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=5e-4))
+
+
+def groups_of(model, **paramwise):
+    constructor = WeightOptimWrapperConstructor(SGD, paramwise or None)
+    return constructor(model).optimizer.param_groups
+
+
+@pytest.mark.parametrize('paramwise', [{}, dict(custom_keys=dict(predictor=dict(lr_mult=0.5)))])
+def test_groups_hold_every_weight_once_and_no_alpha(paramwise, tmp_path):
+    model = MODELS.build(reduced('nasiam/simsiam_r18_search_cifar10', tmp_path).model)
+    groups = groups_of(model, **paramwise)
+    held = [id(p) for group in groups for p in group['params']]
+    alphas = {id(cell.alpha) for cell in searched_cells(model).values()}
+    assert sorted(held) == sorted(id(p) for p in model.parameters() if id(p) not in alphas)
+    assert len(groups) == 1 + bool(paramwise)
+    if paramwise:
+        assert sorted(group['lr'] for group in groups) == [0.05, 0.1]
+        predictor = {id(p) for p in model.head.predictor.parameters()} - alphas
+        (slow,) = (group for group in groups if group['lr'] == 0.05)
+        assert {id(p) for p in slow['params']} == predictor
+
+
+def test_momentum_copies_are_left_out():
+    online, copy = nn.Linear(2, 2), nn.Linear(2, 2).requires_grad_(False)
+    (group,) = groups_of(nn.ModuleList([online, copy]))
+    assert [id(p) for p in group['params']] == [id(p) for p in online.parameters()]
+
+
+def test_autocast_runs_in_bfloat16_on_the_cpu_and_steps_in_float32():
+    layer = nn.Linear(4, 4)
+    wrapper = AutocastOptimWrapper(optimizer=torch.optim.SGD(layer.parameters(), lr=0.1))
+    before = layer.weight.clone()
+    with wrapper.optim_context(layer):
+        output = layer(torch.ones(2, 4))
+    assert output.dtype is torch.bfloat16
+    wrapper.update_params(output.float().sum())
+    assert layer.weight.dtype is torch.float32
+    torch.testing.assert_close(layer.weight, before - 0.2)
+
+
+def test_float16_is_refused():
+    with pytest.raises(
+        ValueError, match="dtype must be 'bfloat16', got 'float16'; for float16 use"
+    ):
+        AutocastOptimWrapper(
+            dtype='float16', optimizer=torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=0.1)
+        )
+
+
+@pytest.mark.parametrize(('scale', 'moves'), [(2.0**16, True), (float('inf'), False)])
+def test_alpha_rests_where_its_float16_gradient_overflows(scale, moves, tmp_path):
+    class Scaler(Hook):
+        def before_train(self, runner):
+            runner.optim_wrapper.loss_scaler = SimpleNamespace(get_scale=lambda: scale)
+
+    runner = Runner.from_cfg(reduced('nasiam/simclr_r18_search_cifar10', tmp_path))
+    runner.register_hook(Scaler())
+    runner.train()
+    hook = next(hook for hook in runner.hooks if isinstance(hook, AlphaStepHook))
+    assert hook.steps == len(runner.train_dataloader)
+    alpha = searched_cells(runner.model)['projector'].alpha
+    assert alpha.isfinite().all() and bool(alpha.any()) == moves
