@@ -43,6 +43,22 @@ def test_momentum_copies_are_left_out():
     assert [id(p) for p in group['params']] == [id(p) for p in online.parameters()]
 
 
+def test_flat_options_reach_biases_and_norms_and_nothing_else(tmp_path):
+    model = MODELS.build(reduced('nasiam/byol_r18_search_cifar10', tmp_path).model)
+    normal, flat = groups_of(model, flat_options=dict(weight_decay=0.0, lars_exclude=True))
+    assert (normal['weight_decay'], normal.get('lars_exclude')) == (5e-4, None)
+    assert (flat['weight_decay'], flat['lars_exclude']) == (0.0, True)
+    names = {id(p): name for name, p in model.named_parameters()}
+    norms = (nn.BatchNorm1d, nn.BatchNorm2d)
+    expected = {id(p) for m in model.modules() if isinstance(m, norms) for p in m.parameters()}
+    expected |= {key for key, name in names.items() if name.endswith('bias')}
+    trained = {id(p) for p in model.parameters() if p.requires_grad}
+    assert {id(p) for p in flat['params']} == expected & trained
+    assert {id(p) for p in normal['params']} == trained - expected
+    # A custom key 'bn' would have taken these along.
+    assert any('linear_bn_relu.0.weight' in names[id(p)] for p in normal['params'])
+
+
 def test_autocast_runs_in_bfloat16_on_the_cpu_and_steps_in_float32():
     layer = nn.Linear(4, 4)
     wrapper = AutocastOptimWrapper(optimizer=torch.optim.SGD(layer.parameters(), lr=0.1))
@@ -57,7 +73,7 @@ def test_autocast_runs_in_bfloat16_on_the_cpu_and_steps_in_float32():
 
 def test_float16_is_refused():
     with pytest.raises(
-        ValueError, match="dtype must be 'bfloat16', got 'float16'; for float16 use"
+        ValueError, match="must be 'bfloat16', got 'float16'; for float16 use"
     ):
         AutocastOptimWrapper(
             dtype='float16', optimizer=torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=0.1)

@@ -131,7 +131,7 @@ def assert_refused(done: subprocess.CompletedProcess, message: str) -> None:
         (['{config}', '--resume', 'none.pth'], "checkpoint 'none.pth' does not exist"),
         (['{config}', '--resume', '{config}'], 'is damaged or not a checkpoint'),
         (['{config}', '--genotype', 'g.json'], 'has no GenotypeMLP'),
-        (['{config}', '--auto-scale-lr'], 'add auto_scale_lr=dict(base_batch_size=...)'),
+        (['{bare}', '--auto-scale-lr'], 'add auto_scale_lr=dict(base_batch_size=...)'),
         (['{config}', '--seed', '-1'], '--seed must be 0 or more, got -1'),
         (
             ['{config}', '--work-dir', '{folder}/refused', '--cfg-options',
@@ -142,7 +142,9 @@ def assert_refused(done: subprocess.CompletedProcess, message: str) -> None:
 )  # fmt: skip
 def test_train_refuses_in_one_line(search, argv, message):
     folder, config = search
-    argv = [text.format(config=config, folder=folder) for text in argv]
+    bare = folder / 'bare.py'
+    bare.write_text("work_dir = 'refused'\n")
+    argv = [text.format(config=config, folder=folder, bare=bare) for text in argv]
     assert_refused(run(TRAIN, *argv), message)
     # Nothing is left of a refused run but its log.
     assert not list(folder.glob('refused/*.pth'))

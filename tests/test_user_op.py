@@ -1,0 +1,46 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""Claim: the README's user operation is searched over, found and trained, package untouched."""
+
+import re
+import sys
+
+import pytest
+from mmengine.runner import Runner
+from mmengine.utils import import_modules_from_strings
+from torch import nn
+
+from nasiam_mm.registry import CANDIDATE_OPS
+from nasiam_mm.space import load_genotype
+from tests.reduced import ROOT, reduced
+
+
+@pytest.fixture
+def user_file(tmp_path, monkeypatch):
+    text = re.search(r'```python\n# my_ops.py\n(.*?)```', (ROOT / 'README.md').read_text(), re.S)[1]
+    assert len(text.strip().splitlines()) <= 10
+    (tmp_path / 'my_ops.py').write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield 'my_ops'
+    sys.modules.pop('my_ops', None)
+    CANDIDATE_OPS.module_dict.pop('linear_bn_gelu', None)
+
+
+def test_operation_of_a_users_file(user_file, tmp_path):
+    import_modules_from_strings([user_file])
+    space = ['linear_bn_gelu', 'identity']
+    search = reduced('nasiam/simclr_r18_search_cifar10', tmp_path / 'search')
+    search.model.neck.space = space
+    Runner.from_cfg(search).train()
+    path = tmp_path / 'search/genotype.json'
+    genotype = load_genotype(path)
+    assert genotype.space == tuple(space)
+    assert genotype.cells['projector'].layers[0].candidates == tuple(space)
+    assert genotype.cells['projector'].layers[-1].candidates == ('linear_bn_gelu', 'linear')
+
+    pretrain = reduced('nasiam/simclr_r18_pretrain_cifar10', tmp_path / 'pretrain')
+    pretrain.model.neck.genotype = str(path)
+    runner = Runner.from_cfg(pretrain)
+    chosen = [layer.ops for layer in genotype.cells['projector'].layers]
+    gelus = [m for m in runner.model.neck.modules() if isinstance(m, nn.GELU)]
+    assert len(gelus) == chosen.count(('linear_bn_gelu',))
+    runner.train()
