@@ -97,6 +97,6 @@ $(CORE):
 	$(call install,.,$(CORE))
 
 $(FULL):
-	$(call install,.[detection$(,)tests$(,)lint],$(CORE) $(FULL))
+	$(call install,.[all],$(CORE) $(FULL))
 
 , := ,

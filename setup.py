@@ -27,7 +27,7 @@ def read_readme() -> str:
     return (ROOT / 'README.md').read_text(encoding='utf-8')
 
 
-EXTRAS = {name: read_requirements(name) for name in ('detection', 'tests', 'lint')}
+EXTRAS = {name: read_requirements(name) for name in ('detection', 'export', 'tests', 'lint')}
 
 setup(
     name='nasiam_mm',

@@ -3,6 +3,8 @@
 
 from pathlib import Path
 
+import mmcv
+import numpy as np
 from mmengine.config import Config, ConfigDict
 
 ROOT = Path(__file__).parents[1]
@@ -18,7 +20,7 @@ def reduced(name: str, work_dir: Path, epochs: int = 1, batch_size: int = 32) ->
     cfg = Config.fromfile(ROOT / 'configs' / f'{name}.py')
     cfg.model.backbone.setdefault('base_channels', 64)
     cfg.model.backbone.setdefault('stem_channels', 64)
-    _walk(cfg._cfg_dict, batch_size)
+    _walk(cfg._cfg_dict, batch_size, Path(work_dir))
     cfg.work_dir = str(work_dir)
     cfg.train_cfg.max_epochs = epochs
     cfg.default_hooks.checkpoint.interval = 1
@@ -27,26 +29,42 @@ def reduced(name: str, work_dir: Path, epochs: int = 1, batch_size: int = 32) ->
     return cfg
 
 
-def _walk(node, batch_size: int) -> None:
+def _walk(node, batch_size: int, folder: Path) -> None:
     if isinstance(node, (list, tuple)):
         for item in node:
-            _walk(item, batch_size)
+            _walk(item, batch_size, folder)
     if not isinstance(node, ConfigDict):
         return
     if 'batch_size' in node and 'dataset' in node:
         node.update(batch_size=batch_size, num_workers=0, pin_memory=False)
         node.pop('persistent_workers', None)
     if 'data_root' in node:
-        node.data_root = MINI
+        node.data_root = MINI if node.type != 'ImageNet' else image_folder(folder / 'imagenet')
+    if node.get('type') == 'CIFAR100':
+        node.type = 'CIFAR10'
     if 'parts' in node:
         # A tenth of the fixture for a part given as a count.
         node.parts = {k: v if isinstance(v, float) else 0.2 for k, v in node.parts.items()}
     if node.get('type') == 'KNNHook':
         node.k = 5
+    for key in {'scale', 'crop_size'} & set(node):
+        if isinstance(node[key], int):
+            node[key] //= 7  # 224 -> 32
     for key in _WIDTHS & set(node):
         if isinstance(node[key], int) and node[key] > 3:
             node[key] = max(1, node[key] // 16)
         elif isinstance(node[key], list):
             node[key] = [max(1, width // 16) for width in node[key]]
     for value in node.values():
-        _walk(value, batch_size)
+        _walk(value, batch_size, folder)
+
+
+def image_folder(root: Path) -> str:
+    """Write images of the fixture as ImageNet keeps its own, with a list of files."""
+    images, labels = (np.load(f'{MINI}/train_{what}.npy')[:100] for what in ('images', 'labels'))
+    (root / 'meta').mkdir(parents=True, exist_ok=True)
+    with open(root / 'meta/train.txt', 'w') as listing:
+        for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+            mmcv.imwrite(image[..., ::-1], str(root / f'train/{number}.JPEG'))
+            listing.write(f'{number}.JPEG {label}\n')
+    return str(root)

@@ -19,6 +19,12 @@ RECIPES = sorted(
 SEARCHES = [name for name in RECIPES if '_search_' in name]
 
 
+@pytest.fixture(autouse=True)
+def plain_text(monkeypatch):
+    """Leave out the layout of the logged and dumped config: it takes longer than the step."""
+    monkeypatch.setattr(Config, 'pretty_text', property(lambda self: repr(self.to_dict())))
+
+
 class StopAfterOneStep(Hook):
     """Ends the run once a step is made."""
 

@@ -24,8 +24,9 @@ ALLOWED = {
     'datasets': set(),
     'evaluation': set(),
     'visualization': {'space'},
-    'export': {'datasets'},
+    'export': set(),
     'detection': {'datasets', 'export'},
+    'benchmarks': {'space', 'datasets', 'evaluation', 'engine'},
 }
 COMMON = {'registry', 'utils', 'version'}
 # The registries list the candidate operations, so the space stands below them.

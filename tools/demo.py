@@ -159,9 +159,10 @@ def versions() -> dict[str, str]:
 
 def write(path: Path, data: dict) -> None:
     """Write JSON, whole or not at all."""
-    temporary = path.with_name(f'.{path.name}.tmp')
-    temporary.write_text(json.dumps(data, indent=2) + '\n')
-    os.replace(temporary, path)
+    from nasiam_mm.utils.files import atomic_path
+
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(data, indent=2) + '\n')
 
 
 def call(script: str, *arguments: object) -> None:

@@ -26,7 +26,9 @@ from nasiam_mm.utils.config import (
     read_config,
     set_loader_defaults,
     start_processes_on_cpu,
+    test_split,
 )
+from nasiam_mm.utils.files import atomic_path
 
 if TYPE_CHECKING:
     from mmengine.runner import Runner
@@ -117,29 +119,10 @@ def measure_neighbours(runner: 'Runner', knn: ConfigDict, split: str) -> dict[st
     return metrics
 
 
-def test_split(dataset: ConfigDict) -> dict:
-    """Return the config of the whole test split of what a dataset config reads.
-
-    Raises:
-        ValueError: If the innermost data set does not name its split.
-    """
-    while 'dataset' in dataset:
-        dataset = dataset['dataset']
-    if 'split' not in dataset:
-        raise ValueError(
-            f'--split test: {dataset["type"]} of the KNNHook names no split to put test for'
-        )
-    return {**dataset, 'split': 'test'}
-
-
 def write_metrics(path: str, metrics: dict[str, float]) -> None:
     """Write the metrics as JSON, whole or not at all."""
-    temporary = f'{path}.tmp'
-    os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
-    with open(temporary, 'w', encoding='utf-8') as file:
-        json.dump(metrics, file, indent=2)
-        file.write('\n')
-    os.replace(temporary, path)
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(metrics, indent=2) + '\n', encoding='utf-8')
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -3,6 +3,7 @@
 
 python tools/train.py configs/nasiam/simsiam_r18_search_cifar10.py
 python tools/train.py configs/nasiam/simsiam_r18_pretrain_cifar10.py --genotype genotype.json
+python tools/train.py configs/benchmarks/linear/r18_cifar10_linear.py --checkpoint epoch_800.pth
 """
 
 import argparse
@@ -36,6 +37,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar='CHECKPOINT',
         help='go on from this checkpoint; without one, from the latest in the work directory',
     )
+    parser.add_argument(
+        '--checkpoint',
+        metavar='PRETRAINED',
+        help='pretraining checkpoint whose backbone is loaded before training, for the frozen '
+        'backbone of configs/benchmarks/linear',
+    )
     parser.add_argument('--amp', action='store_true', help='train in mixed precision')
     parser.add_argument('--no-validate', action='store_true', help='do not measure while training')
     parser.add_argument(
@@ -57,8 +64,8 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     """Let the arguments override the config.
 
     Raises:
-        FileNotFoundError: If the checkpoint to resume from does not exist.
-        ValueError: If that one is damaged, or an argument does not fit the config.
+        FileNotFoundError: If a checkpoint does not exist.
+        ValueError: If one is damaged, or an argument does not fit the config.
     """
     if args.no_validate:
         drop_validation(cfg)
@@ -68,6 +75,8 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
         if args.seed < 0:
             raise ValueError(f'--seed must be 0 or more, got {args.seed}')
         cfg.randomness = {**cfg.get('randomness', {}), 'seed': args.seed}
+    if args.checkpoint is not None:
+        set_pretrained(cfg, args.checkpoint)
     if args.resume is not None:
         if args.resume != 'auto':
             check_checkpoint(args.resume)
@@ -83,6 +92,14 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     set_loader_defaults(cfg, not args.no_pin_memory, not args.no_persistent_workers)
     merge_options(cfg, args.cfg_options)
     return cfg
+
+
+def set_pretrained(cfg: Config, checkpoint: str) -> None:
+    """Let the model's backbone begin with the weights of a pretraining checkpoint."""
+    check_checkpoint(checkpoint)
+    if 'backbone' not in cfg.get('model', {}):
+        raise ValueError(f"--checkpoint: the model of config '{cfg.filename}' has no backbone")
+    cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=checkpoint, prefix='backbone.')
 
 
 def main(argv: Sequence[str] | None = None) -> None:

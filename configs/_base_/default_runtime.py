@@ -7,6 +7,8 @@ default_hooks = dict(
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='AtomicCheckpointHook', interval=10, max_keep_ckpts=3),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    resume=dict(type='ResumeHook'),
+    run_state=dict(type='RunStateHook'),
 )
 env_cfg = dict(
     cudnn_benchmark=True,

@@ -21,7 +21,7 @@ optim_wrapper = dict(
     optimizer=dict(type='SGD', lr=0.06, momentum=0.9, weight_decay=5e-4),
 )
 param_scheduler = [dict(type='CosineAnnealingLR', T_max=100, by_epoch=True)]
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=100)
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=100)
 custom_hooks = [
     dict(
         type='AlphaStepHook',

@@ -30,7 +30,7 @@ optim_wrapper = dict(
 param_scheduler = [
     dict(type='CosineAnnealingLR', T_max=6, by_epoch=True, convert_to_iter_based=True)
 ]
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=6)
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=6)
 custom_hooks = [
     dict(
         type='AlphaStepHook',

@@ -35,7 +35,7 @@ optim_wrapper = dict(
     paramwise_cfg=dict(custom_keys=dict(predictor=dict(fix_lr=True))),
 )
 param_scheduler = [dict(type='CosineAnnealingLR', T_max=800, by_epoch=True)]
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=800)
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=800)
 custom_hooks = [
     dict(type='SimSiamHook', fix_pred_lr=True, lr=0.06),
     dict(

@@ -44,7 +44,7 @@ optim_wrapper = dict(
 param_scheduler = [
     dict(type='CosineAnnealingLR', T_max=5, by_epoch=True, convert_to_iter_based=True)
 ]
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=5)
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=5)
 custom_hooks = [
     dict(type='SimSiamHook', fix_pred_lr=True, lr=0.03, adjust_by_epoch=False),
     dict(

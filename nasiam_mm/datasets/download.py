@@ -15,9 +15,10 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+from nasiam_mm.utils.files import TMP_MARK
+
 __all__ = [
     'Progress',
-    'atomic_path',
     'check_file',
     'fetch_npm_package',
     'fetch_url',
@@ -26,7 +27,7 @@ __all__ = [
     'remove_leftovers',
 ]
 
-TMP_SUFFIX = '.tmp'
+TMP_SUFFIX = TMP_MARK
 PART_SUFFIX = '.part'
 CHUNK = 1 << 20
 
@@ -67,30 +68,6 @@ class Progress:
             print(flush=True)
 
 
-@contextlib.contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path`` which takes its place when the block succeeds.
-
-    The data reaches the disk before the name does, so a crash leaves the old file or the new one.
-    The temporary file is removed when the block fails; a killed process leaves it to
-    :func:`remove_leftovers`.
-    """
-    fd, name = tempfile.mkstemp(prefix=f'.{path.name}.', suffix=TMP_SUFFIX, dir=path.parent)
-    os.close(fd)
-    tmp = Path(name)
-    try:
-        yield tmp
-        # mkstemp makes private files; data is readable as the umask says.
-        umask = os.umask(0)
-        os.umask(umask)
-        tmp.chmod(0o666 & ~umask)
-        with open(tmp, 'rb+') as file:
-            os.fsync(file.fileno())
-        os.replace(tmp, path)
-    finally:
-        tmp.unlink(missing_ok=True)
-
-
 def remove_leftovers(folder: Path, downloads: bool = False) -> None:
     """Remove what killed runs of this module left in ``folder``.
 
@@ -99,7 +76,7 @@ def remove_leftovers(folder: Path, downloads: bool = False) -> None:
         downloads (bool): Whether partial downloads go too, which could be gone on with.
             Defaults to False.
     """
-    for path in folder.glob(f'.*{TMP_SUFFIX}'):
+    for path in folder.glob(f'.*{TMP_SUFFIX}*'):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)  # an npm left behind may still write there
         else:

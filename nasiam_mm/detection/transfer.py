@@ -18,11 +18,12 @@ from mmengine.model import initialize
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from nasiam_mm.datasets.download import atomic_path
 from nasiam_mm.detection.dataset_check import check_dataset
+from nasiam_mm.detection.finite_loss import FiniteLossHook
 from nasiam_mm.export import PretrainedBackbone, export_backbone
 from nasiam_mm.export.backbone import require_equal_outputs, stage_outputs
 from nasiam_mm.export.checkpoint import PREFIX, check_fit
+from nasiam_mm.utils.files import atomic_path
 
 __all__ = [
     'check_data',
@@ -176,9 +177,10 @@ def train_and_evaluate(config: Path) -> dict[str, float]:
         The metrics of the last evaluation by mmdet's names (``coco/bbox_mAP``), from 0 to 1.
 
     Raises:
-        ValueError: If the config evaluates nothing.
+        ValueError: If the loss is no number any more, or the config evaluates nothing.
     """
     runner = Runner.from_cfg(Config.fromfile(str(config)))
+    runner.register_hook(FiniteLossHook())
     runner.train()
     scalars = runner.message_hub.log_scalars
     metrics = {

@@ -6,9 +6,13 @@ from nasiam_mm.engine.hooks import (
     AlphaStepHook,
     AtomicCheckpointHook,
     CollapseHook,
+    FrozenHook,
     GenotypeHook,
     KNNHook,
+    ResumeHook,
+    RunStateHook,
 )
+from nasiam_mm.engine.loops import ResumableTrainLoop
 from nasiam_mm.engine.optim import AutocastOptimWrapper, WeightOptimWrapperConstructor
 
 __all__ = [
@@ -16,8 +20,12 @@ __all__ = [
     'AtomicCheckpointHook',
     'AutocastOptimWrapper',
     'CollapseHook',
+    'FrozenHook',
     'GenotypeHook',
     'KNNHook',
+    'ResumableTrainLoop',
+    'ResumeHook',
+    'RunStateHook',
     'WeightOptimWrapperConstructor',
     'alpha_gradients',
     'only_alpha_learns',

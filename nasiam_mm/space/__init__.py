@@ -14,7 +14,7 @@ from nasiam_mm.space.genotype import (
     save_genotype,
 )
 from nasiam_mm.space.mixed_layer import MixedLayer
-from nasiam_mm.space.ops import CANDIDATE_OPS, SPACES, build_op
+from nasiam_mm.space.ops import CANDIDATE_OPS, SPACES, build_op, distinct_candidates
 from nasiam_mm.space.published import import_published
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     'adapt_genotype',
     'build_op',
     'derive_cell',
+    'distinct_candidates',
     'import_published',
     'layer_shapes',
     'load_genotype',

@@ -9,7 +9,6 @@ softmax and chosen operations of each layer, and where it came from.
 import json
 import os
 import random
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from nasiam_mm.space.cell import LayerShape
 from nasiam_mm.space.ops import distinct_candidates
+from nasiam_mm.utils.files import atomic_path
 
 SCHEMA_VERSION = 1
 
@@ -178,18 +178,9 @@ def random_cell(
 
 def save_genotype(genotype: Genotype, path: str | os.PathLike) -> None:
     """Write a genotype as JSON, whole or not at all."""
-    path = Path(path)
     text = json.dumps(genotype.to_dict(), indent=2, allow_nan=False) + '\n'
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
-    try:
-        with os.fdopen(handle, 'w') as stream:
-            stream.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding='utf-8')
 
 
 def load_genotype(path: str | os.PathLike) -> Genotype:

@@ -162,6 +162,21 @@ def find_hook(cfg: Config, kind: str) -> ConfigDict | None:
     return next((hook for hook in hooks if _type_name(hook) == kind), None)
 
 
+def test_split(dataset: ConfigDict) -> dict:
+    """Return the config of the whole test split of what a dataset config reads.
+
+    Raises:
+        ValueError: If the innermost data set does not name its split.
+    """
+    while 'dataset' in dataset:
+        dataset = dataset['dataset']
+    if 'split' not in dataset:
+        raise ValueError(
+            f'--split test: {dataset["type"]} of the KNNHook names no split to put test for'
+        )
+    return {**dataset, 'split': 'test'}
+
+
 def check_checkpoint(path: str) -> None:
     """Refuse a checkpoint that is not there or was cut short, before anything is built.
 

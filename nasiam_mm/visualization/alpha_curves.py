@@ -19,11 +19,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from nasiam_mm.utils.files import atomic_path
 from nasiam_mm.visualization.figure import (
     check_picture_path,
     op_colors,
     save_figure,
-    write_atomically,
 )
 
 Candidates = Mapping[str, Sequence[Sequence[str | None]]]
@@ -130,7 +130,8 @@ def save_alpha_history(
         for cell, array in _checked(history, candidates, epochs).items()
     }
     text = json.dumps({'epochs': [int(e) for e in epochs], 'cells': cells}, allow_nan=False)
-    write_atomically(path, lambda file: file.write_text(text + '\n', encoding='utf-8'))
+    with atomic_path(path) as temporary:
+        temporary.write_text(text + '\n', encoding='utf-8')
 
 
 def load_alpha_history(

@@ -2,12 +2,13 @@
 """What all pictures share: one colour per operation, and files written whole."""
 
 import os
-import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import matplotlib
 from matplotlib.figure import Figure
+
+from nasiam_mm.utils.files import atomic_path
 
 # Okabe and Ito's colour-blind-safe palette; black and grey for the plain maps.
 _COLORS = {
@@ -33,26 +34,6 @@ def op_colors(names: Iterable[str]) -> dict[str, str]:
     return {name: _COLORS.get(name) or more[name] for name in names}
 
 
-def write_atomically(path: str | os.PathLike, write: Callable[[Path], None]) -> None:
-    """Let ``write`` fill a temporary file beside ``path``, then put it in place.
-
-    Args:
-        path: File to replace; its folder is made.
-        write: Called with the temporary file, which has the same suffix.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.stem}.', suffix=path.suffix)
-    os.close(handle)
-    try:
-        write(Path(name))
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
-
-
 def check_picture_path(path: str | os.PathLike) -> None:
     """Check that a picture's file name ends in a format we write.
 
@@ -73,5 +54,5 @@ def save_figure(figure: Figure, path: str | os.PathLike) -> None:
     """
     check_picture_path(path)
     metadata = {'Date': None} if Path(path).suffix.lower() == '.svg' else None
-    with matplotlib.rc_context({'svg.hashsalt': 'nasiam_mm'}):
-        write_atomically(path, lambda file: figure.savefig(file, dpi=150, metadata=metadata))
+    with matplotlib.rc_context({'svg.hashsalt': 'nasiam_mm'}), atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=150, metadata=metadata)

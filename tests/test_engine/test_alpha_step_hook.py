@@ -17,6 +17,8 @@ SEARCHES = [
     'nasiam/simclr_r18_search_cifar10',
     'nasiam/simsiam_r18_search_cifar10_demo',
     'nasiam/simclr_r18_search_cifar10_demo',
+    'nasiam/mocov2_r18_search_cifar10',
+    'nasiam/byol_r18_search_cifar10',
 ]
 
 

@@ -3,7 +3,8 @@
 
 1. A search trained by the command is measured by tools/test.py as it was at its end.
 2. --split test classifies the test images, and only then.
-3. Refused inputs are one line and status 2.
+3. --resume and --amp do what they say.
+4. Refused inputs are one line and status 2.
 """
 
 import json
@@ -33,9 +34,10 @@ def run(script: Path, *argv: object) -> subprocess.CompletedProcess:
 
 
 def small_config(name: str, folder: Path) -> Path:
-    """Write a reduced config whose backbone learns enough to tell two epochs apart."""
+    """Write a reduced config of two epochs."""
     cfg = reduced(name, folder / 'work', epochs=2)
     cfg.default_hooks.logger.interval = 1
+    cfg.default_hooks.checkpoint.max_keep_ckpts = 2
     path = folder / 'small.py'
     cfg.dump(path)
     return path
@@ -95,19 +97,31 @@ def test_the_checkpoint_names_the_seed_of_the_command(search):
     assert checkpoint['meta']['seed'] == 5
 
 
-def test_resume_goes_on_and_amp_trains_in_bfloat16(search):
+def test_resume_goes_on_to_the_same_end(search):
     folder, config = search
     resumed = folder / 'resumed'
     done = run(
-        TRAIN, config, '--work-dir', resumed, '--resume', folder / 'work/epoch_2.pth', '--amp',
-        '--no-validate', '--cfg-options', 'train_cfg.max_epochs=3',
+        TRAIN, config, '--work-dir', resumed, '--seed', 5,
+        '--resume', folder / 'work/epoch_1.pth',
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert 'Epoch(train) [3]' in done.stdout
-    assert 'Epoch(train) [2]' not in done.stdout
+    assert 'Epoch(train) [2]' in done.stdout
+    assert 'Epoch(train) [1]' not in done.stdout
+    ends = [
+        torch.load(path / 'epoch_2.pth', weights_only=False)['state_dict']
+        for path in (folder / 'work', resumed)
+    ]
+    torch.testing.assert_close(*ends, rtol=0, atol=0)
+
+
+def test_amp_trains_in_bfloat16_and_no_validate_measures_nothing(tmp_path):
+    config = small_config('nasiam/simclr_r18_baseline_cifar10', tmp_path)
+    done = run(TRAIN, config, '--amp', '--no-validate', '--cfg-options', 'train_cfg.max_epochs=1')
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / 'work/epoch_1.pth').exists()
     assert 'kNN [' not in done.stdout
-    assert Config.fromfile(resumed / 'small.py').optim_wrapper.type == 'AutocastOptimWrapper'
-    assert torch.load(resumed / 'epoch_3.pth', weights_only=False)['meta']['epoch'] == 3
+    used = Config.fromfile(tmp_path / 'work/small.py')
+    assert used.optim_wrapper.type == 'AutocastOptimWrapper'
 
 
 def test_a_checkpoint_of_another_config_is_refused(search, tmp_path):

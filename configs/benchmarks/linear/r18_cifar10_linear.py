@@ -28,6 +28,6 @@ optim_wrapper = dict(
     optimizer=dict(type='SGD', lr=30.0, momentum=0.9, weight_decay=0.0),
 )
 param_scheduler = [dict(type='CosineAnnealingLR', T_max=100, by_epoch=True)]
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=100, val_interval=10)
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=100, val_interval=10)
 custom_hooks = [dict(type='FrozenHook')]
 auto_scale_lr = dict(base_batch_size=256)

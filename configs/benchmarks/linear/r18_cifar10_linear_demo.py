@@ -30,7 +30,7 @@ optim_wrapper = dict(
     optimizer=dict(type='SGD', lr=15.0, momentum=0.9, weight_decay=0.0),
 )
 param_scheduler = [dict(type='CosineAnnealingLR', T_max=30, by_epoch=True)]
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=30, val_interval=10)
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=30, val_interval=10)
 custom_hooks = [dict(type='FrozenHook')]
 default_hooks = dict(checkpoint=dict(interval=5, max_keep_ckpts=1))
 env_cfg = dict(cudnn_benchmark=False)

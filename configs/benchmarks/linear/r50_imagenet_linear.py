@@ -29,7 +29,7 @@ optim_wrapper = dict(
     optimizer=dict(type='LARS', lr=1.6, momentum=0.9, weight_decay=0.0),
 )
 param_scheduler = [dict(type='CosineAnnealingLR', T_max=100, by_epoch=True)]
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=100, val_interval=10)
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=100, val_interval=10)
 # The backbone is frozen; synchronised BatchNorm would only cost.
 sync_bn = None
 custom_hooks = [dict(type='FrozenHook')]

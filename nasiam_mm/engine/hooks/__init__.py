@@ -4,7 +4,19 @@
 from nasiam_mm.engine.hooks.alpha_step_hook import AlphaStepHook
 from nasiam_mm.engine.hooks.checkpoint_hook import AtomicCheckpointHook
 from nasiam_mm.engine.hooks.collapse_hook import CollapseHook
+from nasiam_mm.engine.hooks.frozen_hook import FrozenHook
 from nasiam_mm.engine.hooks.genotype_hook import GenotypeHook
 from nasiam_mm.engine.hooks.knn_hook import KNNHook
+from nasiam_mm.engine.hooks.resume_hook import ResumeHook
+from nasiam_mm.engine.hooks.run_state_hook import RunStateHook
 
-__all__ = ['AlphaStepHook', 'AtomicCheckpointHook', 'CollapseHook', 'GenotypeHook', 'KNNHook']
+__all__ = [
+    'AlphaStepHook',
+    'AtomicCheckpointHook',
+    'CollapseHook',
+    'FrozenHook',
+    'GenotypeHook',
+    'KNNHook',
+    'ResumeHook',
+    'RunStateHook',
+]

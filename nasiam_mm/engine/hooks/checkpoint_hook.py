@@ -5,10 +5,12 @@ import os.path as osp
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
 
 import nasiam_mm.engine.atomic_backend  # noqa: F401
 from nasiam_mm.registry import HOOKS
+
+_INTERRUPTED = 'interrupted.pth'
 
 
 @HOOKS.register_module()
@@ -18,37 +20,80 @@ class AtomicCheckpointHook(CheckpointHook):
     The stock hook removes the oldest checkpoint first; with
     ``max_keep_ckpts=1`` a run killed in between keeps none.
 
+    ``by_epoch=False`` counts ``interval`` in iterations, which needs a loop
+    that resumes within an epoch: ``ResumableTrainLoop``. Before each
+    checkpoint every process calls the hooks' ``gather_rank_states``, for what
+    the main process alone could not save.
+
     Args:
         **kwargs: See ``mmengine.hooks.CheckpointHook``.
+
+    Raises:
+        ValueError: Before training, if the loop cannot resume from a
+            checkpoint by iteration.
     """
 
     def __init__(self, **kwargs) -> None:
         super().__init__(**kwargs, backend_args=dict(backend='atomic'))
 
+    def before_train(self, runner: Runner) -> None:
+        """Check the loop, find the folder."""
+        if not self.by_epoch and type(runner.train_loop) is EpochBasedTrainLoop:
+            raise ValueError(
+                'EpochBasedTrainLoop cannot resume within an epoch, so that checkpoints by '
+                "iteration would not be exact; set train_cfg.type='ResumableTrainLoop'"
+            )
+        super().before_train(runner)
+
+    def save_interrupted(self, runner: Runner) -> str:
+        """Save the run between two iterations, outside the schedule of checkpoints.
+
+        The file has one name and goes with the next checkpoint; no state of
+        the run shows that it was ever written.
+
+        Returns:
+            Path of the checkpoint.
+        """
+        meta = dict(epoch=runner.epoch, iter=runner.iter)
+        self._write(runner, _INTERRUPTED, meta, save_optimizer=True, save_param_scheduler=True)
+        return osp.join(self.out_dir, _INTERRUPTED)
+
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         filename = self.filename_tmpl.format(step)
         self.last_ckpt = osp.join(self.out_dir, filename)
-        outdated = None
+        outdated = [_INTERRUPTED]
         if self.max_keep_ckpts > 0 and step not in self.keep_ckpt_ids:
             if len(self.keep_ckpt_ids) == self.max_keep_ckpts:
-                outdated = self.keep_ckpt_ids.popleft()
+                outdated.append(self.filename_tmpl.format(self.keep_ckpt_ids.popleft()))
             self.keep_ckpt_ids.append(step)
             runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
-        runner.save_checkpoint(
-            self.out_dir,
+        self._write(
+            runner,
             filename,
+            meta,
             save_optimizer=self.save_optimizer,
             save_param_scheduler=self.save_param_scheduler,
-            meta=meta,
-            by_epoch=self.by_epoch,
-            backend_args=self.backend_args,
-            **self.args,
         )
         if not is_main_process():
             return
-        self.file_backend.put_text(self.last_ckpt, osp.join(runner.work_dir, 'last_checkpoint'))
-        if outdated is not None:
-            path = osp.join(self.out_dir, self.filename_tmpl.format(outdated))
+        for name in outdated:
+            path = osp.join(self.out_dir, name)
             if self.file_backend.isfile(path):
                 self.file_backend.remove(path)
+
+    def _write(self, runner: Runner, filename: str, meta: dict, **what: bool) -> None:
+        """Write a checkpoint, then its path to ``last_checkpoint``."""
+        runner.call_hook('gather_rank_states')
+        runner.save_checkpoint(
+            self.out_dir,
+            filename,
+            meta=meta,
+            by_epoch=self.by_epoch,
+            backend_args=self.backend_args,
+            **what,
+            **self.args,
+        )
+        if is_main_process():
+            path = osp.join(self.out_dir, filename)
+            self.file_backend.put_text(path, osp.join(runner.work_dir, 'last_checkpoint'))

@@ -1,7 +1,6 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """What the search stands at: alpha, entropy, genotype, drawing, plot."""
 
-import hashlib
 import importlib.metadata
 import os.path as osp
 
@@ -11,6 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from nasiam_mm.engine.fingerprint import fingerprint_digest, run_fingerprint
 from nasiam_mm.models import searched_cells
 from nasiam_mm.registry import HOOKS
 from nasiam_mm.space import Genotype, derive_cell, save_genotype
@@ -149,13 +149,13 @@ class GenotypeHook(Hook):
 
 
 def _provenance(runner: Runner) -> dict:
-    text = runner.cfg.pretty_text
     dataset = runner.train_dataloader.dataset
     while hasattr(dataset, 'dataset'):
         dataset = dataset.dataset
     return {
         'config': osp.basename(runner.cfg.filename or 'none'),
-        'config_sha256': hashlib.sha256(text.encode()).hexdigest(),
+        # Of what decides the outcome, so that a resumed run writes what an uninterrupted one does.
+        'config_sha256': fingerprint_digest(run_fingerprint(runner)),
         'dataset': type(dataset).__name__,
         'dataset_digest': dataset.metainfo.get('digest'),
         'seed': runner.seed,

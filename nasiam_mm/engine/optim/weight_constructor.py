@@ -15,7 +15,17 @@ class WeightOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     copies. ``paramwise_cfg.custom_keys`` match by substring, so they cannot
     keep a predictor's alpha out of a ``'predictor'`` group; taking it out of
     the finished groups does.
+
+    ``paramwise_cfg.flat_options`` are options for the parameters of one
+    dimension, biases and the scale and shift of BatchNorm: LARS recipes leave
+    them out by ``dict(weight_decay=0.0, lars_exclude=True)``. A custom key
+    ``'bn'`` would match the linear map of ``linear_bn_relu`` too.
     """
+
+    def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
+        paramwise_cfg = dict(paramwise_cfg or {})
+        self.flat_options = paramwise_cfg.pop('flat_options', {})
+        super().__init__(optim_wrapper_cfg, paramwise_cfg)
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
         """Build the optimizer wrapper over the trainable weights of the model."""
@@ -23,9 +33,13 @@ class WeightOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         groups = optim_wrapper.optimizer.param_groups
         merged: dict[str, dict] = {}
         for group in groups:
-            options = {key: value for key, value in group.items() if key != 'params'}
-            target = merged.setdefault(repr(options), {**options, 'params': []})
-            target['params'] += [p for p in group['params'] if p.requires_grad]
+            for weight in group['params']:
+                if not weight.requires_grad:
+                    continue
+                options = {key: value for key, value in group.items() if key != 'params'}
+                options.update(self.flat_options if weight.ndim == 1 else {})
+                target = merged.setdefault(repr(options), {**options, 'params': []})
+                target['params'].append(weight)
         # One group per setting, not per parameter: the optimizer steps a group at a time.
-        groups[:] = [group for group in merged.values() if group['params']]
+        groups[:] = list(merged.values())
         return optim_wrapper

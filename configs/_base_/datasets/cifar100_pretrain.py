@@ -1,0 +1,45 @@
+# CIFAR-100 for pretraining: all training images, without labels. The kNN probe votes
+# with 45,000 of them and asks 5,000 others; the test images stay unseen.
+cifar100 = dict(
+    type='CIFAR100', data_root='data/cifar100', split='train', pipeline=[dict(type='PackInputs')]
+)
+parts = dict(bank=45000, val=5000)
+bank_part = dict(type='SplitDataset', dataset=cifar100, parts=parts, part='bank', seed=0)
+val_part = dict(type='SplitDataset', dataset=cifar100, parts=parts, part='val', seed=0)
+
+train_dataloader = dict(
+    batch_size=512,
+    num_workers=4,
+    persistent_workers=True,
+    pin_memory=True,
+    drop_last=True,
+    collate_fn=dict(type='default_collate'),
+    sampler=dict(type='ReplaySampler'),
+    dataset=dict(type='ReplayDataset', dataset=cifar100, with_view_seed=True),
+)
+knn_bank_dataloader = dict(
+    batch_size=512,
+    num_workers=2,
+    collate_fn=dict(type='default_collate'),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=bank_part,
+)
+knn_query_dataloader = dict(
+    batch_size=512,
+    num_workers=2,
+    collate_fn=dict(type='default_collate'),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=val_part,
+)
+data_preprocessor = dict(
+    type='TwoViewPreprocessor',
+    mean=[129.304, 124.070, 112.434],
+    std=[68.170, 65.392, 70.418],
+    views=dict(
+        size=32,
+        scale=(0.2, 1.0),
+        flip_prob=0.5,
+        jitter=dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, prob=0.8),
+        gray_prob=0.2,
+    ),
+)

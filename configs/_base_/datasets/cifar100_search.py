@@ -1,0 +1,55 @@
+# CIFAR-100 for a search: half the training images for the weights, half for alpha.
+parts = dict(weights=0.5, alpha=0.5)
+cifar100 = dict(
+    type='CIFAR100', data_root='data/cifar100', split='train', pipeline=[dict(type='PackInputs')]
+)
+weights_part = dict(type='SplitDataset', dataset=cifar100, parts=parts, part='weights', seed=0)
+alpha_part = dict(type='SplitDataset', dataset=cifar100, parts=parts, part='alpha', seed=0)
+
+train_dataloader = dict(
+    batch_size=512,
+    num_workers=4,
+    persistent_workers=True,
+    pin_memory=True,
+    drop_last=True,
+    collate_fn=dict(type='default_collate'),
+    sampler=dict(type='ReplaySampler'),
+    dataset=dict(type='ReplayDataset', dataset=weights_part, with_view_seed=True),
+)
+alpha_dataloader = dict(
+    batch_size=512,
+    num_workers=4,
+    persistent_workers=True,
+    pin_memory=True,
+    drop_last=True,
+    collate_fn=dict(type='default_collate'),
+    sampler=dict(type='ReplaySampler', stream=1),
+    dataset=dict(type='ReplayDataset', dataset=alpha_part, with_view_seed=True),
+)
+# Neighbours come from one half, queries from the other; the test images stay unseen.
+knn_bank_dataloader = dict(
+    batch_size=512,
+    num_workers=2,
+    collate_fn=dict(type='default_collate'),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=weights_part,
+)
+knn_query_dataloader = dict(
+    batch_size=512,
+    num_workers=2,
+    collate_fn=dict(type='default_collate'),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=alpha_part,
+)
+data_preprocessor = dict(
+    type='TwoViewPreprocessor',
+    mean=[129.304, 124.070, 112.434],
+    std=[68.170, 65.392, 70.418],
+    views=dict(
+        size=32,
+        scale=(0.2, 1.0),
+        flip_prob=0.5,
+        jitter=dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, prob=0.8),
+        gray_prob=0.2,
+    ),
+)

@@ -1,0 +1,64 @@
+_base_ = ['../_base_/datasets/cifar10_pretrain_demo.py', '../_base_/default_runtime.py']
+
+model = dict(
+    type='BYOL',
+    base_momentum=0.01,
+    data_preprocessor=_base_.data_preprocessor,
+    backbone=dict(
+        type='ResNet_CIFAR',
+        depth=18,
+        out_indices=(3,),
+        norm_cfg=dict(type='BN'),
+        stem_channels=16,
+        base_channels=16,
+    ),
+    neck=dict(
+        type='NonLinearNeck',
+        in_channels=128,
+        hid_channels=256,
+        out_channels=64,
+        with_bias=True,
+        with_last_bn=False,
+        with_last_bias=True,
+        norm_cfg=dict(type='BN1d'),
+    ),
+    head=dict(
+        type='LatentPredictHead',
+        loss=dict(type='CosineSimilarityLoss'),
+        predictor=dict(
+            type='NonLinearNeck',
+            in_channels=64,
+            hid_channels=256,
+            out_channels=64,
+            with_avg_pool=False,
+            with_bias=True,
+            with_last_bn=False,
+            with_last_bias=True,
+            norm_cfg=dict(type='BN1d'),
+        ),
+    ),
+)
+
+optim_wrapper = dict(
+    type='AutocastOptimWrapper',
+    constructor='WeightOptimWrapperConstructor',
+    optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=5e-4),
+)
+param_scheduler = [
+    dict(type='CosineAnnealingLR', T_max=5, by_epoch=True, convert_to_iter_based=True)
+]
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=5)
+custom_hooks = [
+    dict(
+        type='KNNHook',
+        bank_dataloader=_base_.knn_bank_dataloader,
+        query_dataloader=_base_.knn_query_dataloader,
+        k=200,
+        temperature=0.1,
+        interval=5,
+    ),
+    dict(type='CollapseHook', interval=10),
+]
+default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=1))
+env_cfg = dict(cudnn_benchmark=False)
+auto_scale_lr = dict(base_batch_size=128)

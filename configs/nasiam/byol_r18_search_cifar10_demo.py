@@ -1,0 +1,67 @@
+_base_ = ['../_base_/datasets/cifar10_search_demo.py', '../_base_/default_runtime.py']
+
+space = ['linear_bn_relu', 'max_pool_3_bn', 'avg_pool_3_bn', 'identity']
+model = dict(
+    type='BYOL',
+    base_momentum=0.01,
+    data_preprocessor=_base_.data_preprocessor,
+    backbone=dict(
+        type='ResNet_CIFAR',
+        depth=18,
+        out_indices=(3,),
+        norm_cfg=dict(type='BN'),
+        stem_channels=16,
+        base_channels=16,
+    ),
+    neck=dict(
+        type='SearchableMLP',
+        cell='projector',
+        space=space,
+        in_channels=128,
+        widths=[128] * 6,
+        out_channels=64,
+    ),
+    head=dict(
+        type='LatentPredictHead',
+        loss=dict(type='CosineSimilarityLoss'),
+        predictor=dict(
+            type='SearchableMLP',
+            cell='predictor',
+            space=space,
+            in_channels=64,
+            widths=[256, 256, 256, 64],
+            plain_output=True,
+            with_avg_pool=False,
+        ),
+    ),
+)
+
+optim_wrapper = dict(
+    type='AutocastOptimWrapper',
+    constructor='WeightOptimWrapperConstructor',
+    optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=5e-4),
+)
+param_scheduler = [
+    dict(type='CosineAnnealingLR', T_max=6, by_epoch=True, convert_to_iter_based=True)
+]
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=6)
+custom_hooks = [
+    dict(
+        type='AlphaStepHook',
+        dataloader=_base_.alpha_dataloader,
+        optimizer=dict(type='AdamW', lr=1e-2, betas=(0.9, 0.999), weight_decay=1e-3),
+    ),
+    dict(type='GenotypeHook'),
+    dict(
+        type='KNNHook',
+        bank_dataloader=_base_.knn_bank_dataloader,
+        query_dataloader=_base_.knn_query_dataloader,
+        k=200,
+        temperature=0.1,
+        interval=6,
+    ),
+    dict(type='CollapseHook', interval=10),
+]
+default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=1))
+env_cfg = dict(cudnn_benchmark=False)
+auto_scale_lr = dict(base_batch_size=128)

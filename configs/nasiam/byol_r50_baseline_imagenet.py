@@ -1,0 +1,58 @@
+_base_ = ['../_base_/datasets/imagenet_pretrain.py', '../_base_/default_runtime.py']
+
+model = dict(
+    type='BYOL',
+    base_momentum=0.01,
+    data_preprocessor=_base_.data_preprocessor,
+    backbone=dict(type='ResNet', depth=50, out_indices=(3,), norm_cfg=dict(type='BN')),
+    neck=dict(
+        type='NonLinearNeck',
+        in_channels=2048,
+        hid_channels=4096,
+        out_channels=256,
+        with_bias=True,
+        with_last_bn=False,
+        with_last_bias=True,
+        norm_cfg=dict(type='BN1d'),
+    ),
+    head=dict(
+        type='LatentPredictHead',
+        loss=dict(type='CosineSimilarityLoss'),
+        predictor=dict(
+            type='NonLinearNeck',
+            in_channels=256,
+            hid_channels=4096,
+            out_channels=256,
+            with_avg_pool=False,
+            with_bias=True,
+            with_last_bn=False,
+            with_last_bias=True,
+            norm_cfg=dict(type='BN1d'),
+        ),
+    ),
+)
+
+# The rate of BYOL for 100 epochs and a batch of 256.
+optim_wrapper = dict(
+    constructor='WeightOptimWrapperConstructor',
+    optimizer=dict(type='LARS', lr=0.45, momentum=0.9, weight_decay=1e-6),
+    # Biases and BatchNorm: no decay, no layer-wise rate.
+    paramwise_cfg=dict(flat_options=dict(weight_decay=0.0, lars_exclude=True)),
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-4, by_epoch=True, end=10, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', T_max=90, by_epoch=True, begin=10, end=100),
+]
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=100)
+custom_hooks = [
+    dict(
+        type='KNNHook',
+        bank_dataloader=_base_.knn_bank_dataloader,
+        query_dataloader=_base_.knn_query_dataloader,
+        k=200,
+        temperature=0.1,
+        interval=10,
+    ),
+    dict(type='CollapseHook', interval=50),
+]
+auto_scale_lr = dict(base_batch_size=256)

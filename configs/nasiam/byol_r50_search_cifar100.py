@@ -1,0 +1,56 @@
+_base_ = ['../_base_/datasets/cifar100_search.py', '../_base_/default_runtime.py']
+
+space = ['linear_bn_relu', 'max_pool_3_bn', 'avg_pool_3_bn', 'identity']
+model = dict(
+    type='BYOL',
+    base_momentum=0.01,
+    data_preprocessor=_base_.data_preprocessor,
+    backbone=dict(type='ResNet_CIFAR', depth=50, out_indices=(3,), norm_cfg=dict(type='BN')),
+    neck=dict(
+        type='SearchableMLP',
+        cell='projector',
+        space=space,
+        in_channels=2048,
+        widths=[2048] * 6,
+        out_channels=256,
+    ),
+    head=dict(
+        type='LatentPredictHead',
+        loss=dict(type='CosineSimilarityLoss'),
+        predictor=dict(
+            type='SearchableMLP',
+            cell='predictor',
+            space=space,
+            in_channels=256,
+            widths=[4096, 4096, 4096, 256],
+            plain_output=True,
+            with_avg_pool=False,
+        ),
+    ),
+)
+
+# Base learning rate 0.03 x batch 512 / 256.
+optim_wrapper = dict(
+    constructor='WeightOptimWrapperConstructor',
+    optimizer=dict(type='SGD', lr=0.06, momentum=0.9, weight_decay=5e-4),
+)
+param_scheduler = [dict(type='CosineAnnealingLR', T_max=100, by_epoch=True)]
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=100)
+custom_hooks = [
+    dict(
+        type='AlphaStepHook',
+        dataloader=_base_.alpha_dataloader,
+        optimizer=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.999), weight_decay=1e-3),
+    ),
+    dict(type='GenotypeHook'),
+    dict(
+        type='KNNHook',
+        bank_dataloader=_base_.knn_bank_dataloader,
+        query_dataloader=_base_.knn_query_dataloader,
+        k=200,
+        temperature=0.1,
+        interval=5,
+    ),
+    dict(type='CollapseHook', interval=50),
+]
+auto_scale_lr = dict(base_batch_size=512)

@@ -1,0 +1,41 @@
+_base_ = ['../_base_/datasets/cifar100_pretrain.py', '../_base_/default_runtime.py']
+
+# Set by tools/train.py --genotype FILE.
+genotype = None
+model = dict(
+    type='MoCo',
+    symmetric=True,
+    queue_len=4096,
+    feat_dim=128,
+    momentum=0.01,
+    data_preprocessor=_base_.data_preprocessor,
+    backbone=dict(type='ResNet_CIFAR', depth=18, out_indices=(3,), norm_cfg=dict(type='BN')),
+    neck=dict(
+        type='GenotypeMLP',
+        cell='projector',
+        genotype=genotype,
+        in_channels=512,
+        out_channels=128,
+    ),
+    head=dict(type='ContrastiveHead', loss=dict(type='CrossEntropyLoss'), temperature=0.1),
+)
+
+# Base learning rate 0.03 x batch 512 / 256.
+optim_wrapper = dict(
+    constructor='WeightOptimWrapperConstructor',
+    optimizer=dict(type='SGD', lr=0.06, momentum=0.9, weight_decay=5e-4),
+)
+param_scheduler = [dict(type='CosineAnnealingLR', T_max=800, by_epoch=True)]
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=800)
+custom_hooks = [
+    dict(
+        type='KNNHook',
+        bank_dataloader=_base_.knn_bank_dataloader,
+        query_dataloader=_base_.knn_query_dataloader,
+        k=200,
+        temperature=0.1,
+        interval=10,
+    ),
+    dict(type='CollapseHook', interval=50),
+]
+auto_scale_lr = dict(base_batch_size=512)

@@ -1,0 +1,52 @@
+_base_ = ['../_base_/datasets/cifar10_pretrain_demo.py', '../_base_/default_runtime.py']
+
+# Set by tools/train.py --genotype FILE.
+genotype = None
+model = dict(
+    type='MoCo',
+    symmetric=True,
+    queue_len=1024,
+    feat_dim=128,
+    momentum=0.01,
+    data_preprocessor=_base_.data_preprocessor,
+    backbone=dict(
+        type='ResNet_CIFAR',
+        depth=18,
+        out_indices=(3,),
+        norm_cfg=dict(type='BN'),
+        stem_channels=16,
+        base_channels=16,
+    ),
+    neck=dict(
+        type='GenotypeMLP',
+        cell='projector',
+        genotype=genotype,
+        in_channels=128,
+        out_channels=128,
+    ),
+    head=dict(type='ContrastiveHead', loss=dict(type='CrossEntropyLoss'), temperature=0.1),
+)
+
+optim_wrapper = dict(
+    type='AutocastOptimWrapper',
+    constructor='WeightOptimWrapperConstructor',
+    optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=5e-4),
+)
+param_scheduler = [
+    dict(type='CosineAnnealingLR', T_max=5, by_epoch=True, convert_to_iter_based=True)
+]
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=5)
+custom_hooks = [
+    dict(
+        type='KNNHook',
+        bank_dataloader=_base_.knn_bank_dataloader,
+        query_dataloader=_base_.knn_query_dataloader,
+        k=200,
+        temperature=0.1,
+        interval=5,
+    ),
+    dict(type='CollapseHook', interval=10),
+]
+default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=1))
+env_cfg = dict(cudnn_benchmark=False)
+auto_scale_lr = dict(base_batch_size=128)

@@ -1,0 +1,47 @@
+_base_ = ['../_base_/datasets/cifar10_search.py', '../_base_/default_runtime.py']
+
+space = ['linear_bn_relu', 'max_pool_3_bn', 'avg_pool_3_bn', 'identity']
+model = dict(
+    type='MoCo',
+    symmetric=True,
+    queue_len=4096,
+    feat_dim=128,
+    momentum=0.01,
+    data_preprocessor=_base_.data_preprocessor,
+    backbone=dict(type='ResNet_CIFAR', depth=18, out_indices=(3,), norm_cfg=dict(type='BN')),
+    neck=dict(
+        type='SearchableMLP',
+        cell='projector',
+        space=space,
+        in_channels=512,
+        widths=[512] * 4,
+        out_channels=128,
+    ),
+    head=dict(type='ContrastiveHead', loss=dict(type='CrossEntropyLoss'), temperature=0.1),
+)
+
+# Base learning rate 0.03 x batch 512 / 256.
+optim_wrapper = dict(
+    constructor='WeightOptimWrapperConstructor',
+    optimizer=dict(type='SGD', lr=0.06, momentum=0.9, weight_decay=5e-4),
+)
+param_scheduler = [dict(type='CosineAnnealingLR', T_max=100, by_epoch=True)]
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=100)
+custom_hooks = [
+    dict(
+        type='AlphaStepHook',
+        dataloader=_base_.alpha_dataloader,
+        optimizer=dict(type='Adam', lr=3e-4, weight_decay=1e-3),
+    ),
+    dict(type='GenotypeHook'),
+    dict(
+        type='KNNHook',
+        bank_dataloader=_base_.knn_bank_dataloader,
+        query_dataloader=_base_.knn_query_dataloader,
+        k=200,
+        temperature=0.1,
+        interval=5,
+    ),
+    dict(type='CollapseHook', interval=50),
+]
+auto_scale_lr = dict(base_batch_size=512)

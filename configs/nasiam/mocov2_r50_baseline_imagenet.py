@@ -1,0 +1,35 @@
+_base_ = ['../_base_/datasets/imagenet_pretrain.py', '../_base_/default_runtime.py']
+
+model = dict(
+    type='MoCo',
+    symmetric=True,
+    queue_len=65536,
+    feat_dim=128,
+    momentum=0.001,
+    data_preprocessor=_base_.data_preprocessor,
+    backbone=dict(type='ResNet', depth=50, out_indices=(3,), norm_cfg=dict(type='BN')),
+    neck=dict(type='MoCoV2Neck', in_channels=2048, hid_channels=2048, out_channels=128),
+    head=dict(type='ContrastiveHead', loss=dict(type='CrossEntropyLoss'), temperature=0.2),
+)
+
+# The rate of MoCo v2 for a batch of 256.
+optim_wrapper = dict(
+    constructor='WeightOptimWrapperConstructor',
+    optimizer=dict(type='SGD', lr=0.03, momentum=0.9, weight_decay=1e-4),
+)
+param_scheduler = [dict(type='CosineAnnealingLR', T_max=100, by_epoch=True)]
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=100)
+custom_hooks = [
+    dict(
+        type='KNNHook',
+        bank_dataloader=_base_.knn_bank_dataloader,
+        query_dataloader=_base_.knn_query_dataloader,
+        k=200,
+        temperature=0.1,
+        interval=10,
+    ),
+    dict(type='CollapseHook', interval=50),
+]
+# Statistics per process; the key encoder sees a shuffled batch (MoCo, section 3.3).
+sync_bn = None
+auto_scale_lr = dict(base_batch_size=256)

@@ -1,0 +1,41 @@
+_base_ = ['../_base_/datasets/imagenet_pretrain.py', '../_base_/default_runtime.py']
+
+model = dict(
+    type='SimCLR',
+    data_preprocessor=_base_.data_preprocessor,
+    backbone=dict(type='ResNet', depth=50, out_indices=(3,), norm_cfg=dict(type='BN')),
+    neck=dict(
+        type='NonLinearNeck',
+        in_channels=2048,
+        hid_channels=2048,
+        out_channels=128,
+        num_layers=2,
+        norm_cfg=dict(type='BN1d'),
+    ),
+    head=dict(type='ContrastiveHead', loss=dict(type='CrossEntropyLoss'), temperature=0.1),
+)
+
+# The rate of SimCLR for a batch of 4096 is 4.8.
+optim_wrapper = dict(
+    constructor='WeightOptimWrapperConstructor',
+    optimizer=dict(type='LARS', lr=0.3, momentum=0.9, weight_decay=1e-6),
+    # Biases and BatchNorm: no decay, no layer-wise rate.
+    paramwise_cfg=dict(flat_options=dict(weight_decay=0.0, lars_exclude=True)),
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-4, by_epoch=True, end=10, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', T_max=90, by_epoch=True, begin=10, end=100),
+]
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=100)
+custom_hooks = [
+    dict(
+        type='KNNHook',
+        bank_dataloader=_base_.knn_bank_dataloader,
+        query_dataloader=_base_.knn_query_dataloader,
+        k=200,
+        temperature=0.1,
+        interval=10,
+    ),
+    dict(type='CollapseHook', interval=50),
+]
+auto_scale_lr = dict(base_batch_size=256)

@@ -1,0 +1,52 @@
+_base_ = ['../_base_/datasets/cifar100_pretrain.py', '../_base_/default_runtime.py']
+
+model = dict(
+    type='SimSiam',
+    data_preprocessor=_base_.data_preprocessor,
+    backbone=dict(type='ResNet_CIFAR', depth=18, out_indices=(3,), norm_cfg=dict(type='BN')),
+    neck=dict(
+        type='NonLinearNeck',
+        in_channels=512,
+        hid_channels=2048,
+        out_channels=2048,
+        num_layers=2,
+        with_last_bn_affine=False,
+        norm_cfg=dict(type='BN1d'),
+    ),
+    head=dict(
+        type='LatentPredictHead',
+        loss=dict(type='CosineSimilarityLoss'),
+        predictor=dict(
+            type='NonLinearNeck',
+            in_channels=2048,
+            hid_channels=512,
+            out_channels=2048,
+            with_avg_pool=False,
+            with_last_bn=False,
+            with_last_bias=True,
+            norm_cfg=dict(type='BN1d'),
+        ),
+    ),
+)
+
+# Base learning rate 0.03 x batch 512 / 256.
+optim_wrapper = dict(
+    constructor='WeightOptimWrapperConstructor',
+    optimizer=dict(type='SGD', lr=0.06, momentum=0.9, weight_decay=5e-4),
+    paramwise_cfg=dict(custom_keys=dict(predictor=dict(fix_lr=True))),
+)
+param_scheduler = [dict(type='CosineAnnealingLR', T_max=800, by_epoch=True)]
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=800)
+custom_hooks = [
+    dict(type='SimSiamHook', fix_pred_lr=True, lr=0.06),
+    dict(
+        type='KNNHook',
+        bank_dataloader=_base_.knn_bank_dataloader,
+        query_dataloader=_base_.knn_query_dataloader,
+        k=200,
+        temperature=0.1,
+        interval=10,
+    ),
+    dict(type='CollapseHook', interval=50),
+]
+auto_scale_lr = dict(base_batch_size=512)

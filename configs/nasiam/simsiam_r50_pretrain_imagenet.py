@@ -1,0 +1,50 @@
+_base_ = ['../_base_/datasets/imagenet_pretrain.py', '../_base_/default_runtime.py']
+
+# Set by tools/train.py --genotype FILE; one searched by simsiam_r50_search_cifar100.py fits.
+genotype = None
+model = dict(
+    type='SimSiam',
+    data_preprocessor=_base_.data_preprocessor,
+    backbone=dict(type='ResNet', depth=50, out_indices=(3,), norm_cfg=dict(type='BN')),
+    neck=dict(
+        type='GenotypeMLP',
+        cell='projector',
+        genotype=genotype,
+        in_channels=2048,
+        out_channels=2048,
+        with_last_bn=True,
+        with_last_bn_affine=False,
+    ),
+    head=dict(
+        type='LatentPredictHead',
+        loss=dict(type='CosineSimilarityLoss'),
+        predictor=dict(
+            type='GenotypeMLP',
+            cell='predictor',
+            genotype=genotype,
+            in_channels=2048,
+            with_avg_pool=False,
+        ),
+    ),
+)
+
+optim_wrapper = dict(
+    constructor='WeightOptimWrapperConstructor',
+    optimizer=dict(type='SGD', lr=0.05, momentum=0.9, weight_decay=1e-4),
+    paramwise_cfg=dict(custom_keys=dict(predictor=dict(fix_lr=True))),
+)
+param_scheduler = [dict(type='CosineAnnealingLR', T_max=100, by_epoch=True)]
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=100)
+custom_hooks = [
+    dict(type='SimSiamHook', fix_pred_lr=True, lr=0.05),
+    dict(
+        type='KNNHook',
+        bank_dataloader=_base_.knn_bank_dataloader,
+        query_dataloader=_base_.knn_query_dataloader,
+        k=200,
+        temperature=0.1,
+        interval=10,
+    ),
+    dict(type='CollapseHook', interval=50),
+]
+auto_scale_lr = dict(base_batch_size=256)

@@ -1,0 +1,126 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""What a row of a table changes in a shipped config; each function returns such a change."""
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+
+Edit = Callable[[Config], None]
+
+
+def put(name: str, value: Any) -> Edit:
+    """Set one setting by its dotted name, replacing a dict whole."""
+
+    def edit(cfg: Config) -> None:
+        *parents, last = name.split('.')
+        node = cfg
+        for key in parents:
+            node = node[key]
+        node[last] = copy.deepcopy(value)
+
+    return edit
+
+
+def epochs(number: int) -> Edit:
+    """Train for a number of epochs, the cosine of the learning rate over all of them."""
+
+    def edit(cfg: Config) -> None:
+        cfg.train_cfg.max_epochs = number
+        for scheduler in cfg.param_scheduler:
+            if scheduler.type == 'CosineAnnealingLR':
+                begin = scheduler.get('begin', 0)
+                if begin >= number:
+                    raise ValueError(f'{number} epochs end before the warm-up of {begin}')
+                scheduler.T_max = number - begin
+                if 'end' in scheduler:
+                    scheduler.end = number
+
+    return edit
+
+
+def batch_size(number: int) -> Edit:
+    """Train on batches of a size; learning rates follow linearly (SimSiam, section 4.3)."""
+
+    def edit(cfg: Config) -> None:
+        factor = number / cfg.train_dataloader.batch_size
+        cfg.train_dataloader.batch_size = number
+        cfg.optim_wrapper.optimizer.lr *= factor
+        for hook in cfg.custom_hooks:
+            if hook.type == 'AlphaStepHook':
+                hook.dataloader.batch_size = number
+            elif hook.type == 'SimSiamHook':
+                hook.lr *= factor
+        if 'auto_scale_lr' in cfg:
+            cfg.auto_scale_lr.base_batch_size = number
+
+    return edit
+
+
+def space(names: Sequence[str]) -> Edit:
+    """Search over another space."""
+
+    def edit(cfg: Config) -> None:
+        for part in _dicts(cfg.model):
+            if part.get('type') == 'SearchableMLP':
+                part.space = list(names)
+
+    return edit
+
+
+def resnet50() -> Edit:
+    """Take ResNet-50 for ResNet-18; what is as wide as the features becomes four times as wide."""
+
+    def edit(cfg: Config) -> None:
+        cfg.model.backbone.depth = 50
+        neck = cfg.model.neck
+        old = neck.in_channels
+        neck.in_channels = 4 * old
+        if 'widths' in neck:
+            neck.widths = [4 * width if width == old else width for width in neck.widths]
+
+    return edit
+
+
+def predictor_lr(factor: float) -> Edit:
+    """Let the predictor learn at ``factor`` times the rate of the rest (study 003, figure 3)."""
+
+    def edit(cfg: Config) -> None:
+        cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook.type != 'SimSiamHook']
+        cfg.optim_wrapper.paramwise_cfg = dict(custom_keys=dict(predictor=dict(lr_mult=factor)))
+
+    return edit
+
+
+def part_of_training_set(fraction: float) -> Edit:
+    """Pretrain on a part of the images; the others are for validation (study 003's 80/20 split)."""
+
+    def edit(cfg: Config) -> None:
+        pretrained = cfg.train_dataloader.dataset
+        knn = next(hook for hook in cfg.custom_hooks if hook.type == 'KNNHook')
+        inner = pretrained.dataset
+        if inner.type == 'SplitDataset':
+            whole = inner.parts[inner.part]
+            train = int(fraction * whole)
+            parts, inner = dict(train=train, val=whole - train), inner.dataset
+        else:
+            parts = dict(train=fraction, val=1 - fraction)
+
+        def cut(part: str) -> dict:
+            return dict(type='SplitDataset', dataset=inner, parts=parts, part=part, seed=0)
+
+        pretrained.dataset = cut('train')
+        knn.bank_dataloader.dataset = cut('train')
+        knn.query_dataloader.dataset = cut('val')
+
+    return edit
+
+
+def _dicts(node: Any) -> Iterator[ConfigDict]:
+    if isinstance(node, dict):
+        yield node
+        node = list(node.values())
+    if isinstance(node, (list, tuple)):
+        for child in node:
+            yield from _dicts(child)

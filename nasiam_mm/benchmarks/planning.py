@@ -1,0 +1,154 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""From a table and seeds to the runs it takes, each named by a digest of what decides it."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from nasiam_mm.benchmarks.genotypes import head_shapes, searched_heads
+from nasiam_mm.benchmarks.spec import Recipe, Table
+
+# What decides no result: what is written where and how often, how data is loaded.
+_IGNORED = {
+    'work_dir', 'log_level', 'visualizer', 'launcher', 'resume', 'load_from', 'genotype',
+    'default_hooks', 'env_cfg', 'data_root', 'num_workers', 'persistent_workers', 'pin_memory',
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training run.
+
+    Attributes:
+        recipe: What it trains.
+        seed: Seed of the run.
+        cfg: Its config, resolved.
+        digest: sha256 of all that decides the run: the resolved config, the
+            seed and where the genotype comes from.
+        search: The search that its head comes from, or whose widths it takes.
+    """
+
+    recipe: Recipe
+    seed: int
+    cfg: Config
+    digest: str
+    search: 'Job | None' = None
+
+    @property
+    def head(self) -> str:
+        """What the head is: its source, or 'standard'."""
+        head = self.recipe.head
+        if head is None:
+            return 'search' if self.is_search else 'standard'
+        return {
+            'searched': 'searched',
+            'random': f'random-{head.draw}',
+            'published': f'published-{Path(head.file).stem}',
+        }[head.kind]
+
+    @property
+    def is_search(self) -> bool:
+        """Whether the run searches a genotype."""
+        return any(hook.type == 'AlphaStepHook' for hook in self.cfg.custom_hooks)
+
+    @property
+    def name(self) -> str:
+        """Name of the run's folder."""
+        config = Path(self.recipe.config).name
+        return f'{config}-{self.head}-seed{self.seed}-{self.digest[:10]}'
+
+    def needed(self) -> Iterator['Job']:
+        """Yield the searches to make first, then the run."""
+        if self.search is not None and self.recipe.head.kind == 'searched':
+            yield from self.search.needed()
+        yield self
+
+
+def plan_table(table: Table, seeds: Sequence[int], root: Path) -> dict[str, dict[int, Job]]:
+    """Resolve every row of a table for every seed.
+
+    Args:
+        table: The table.
+        seeds: Seeds of the runs.
+        root: Root of the project, which holds ``configs/``.
+
+    Returns:
+        Row name -> seed -> run, for the rows that train something.
+
+    Raises:
+        FileNotFoundError: If a config or a published genotype is missing.
+        ValueError: If there is no seed, or one is not a whole number from 0.
+    """
+    if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
+        raise ValueError(f'seeds must be different whole numbers from 0, got {list(seeds)}')
+    return {
+        row.name: {seed: plan_run(row.recipe, seed, root) for seed in seeds}
+        for row in table.rows
+        if row.recipe is not None
+    }
+
+
+def plan_run(recipe: Recipe, seed: int, root: Path) -> Job:
+    """Resolve one recipe for one seed."""
+    cfg = read_recipe(recipe, root)
+    cfg.randomness = {**cfg.get('randomness', {}), 'seed': seed}
+    head = recipe.head
+    search = None if head is None else plan_run(head.search, seed, root)
+    deciding: dict[str, Any] = {
+        'config': _deciding(cfg.to_dict()),
+        'head': None if head is None else head.kind,
+    }
+    if head is not None and head.kind == 'searched':
+        deciding['search'] = search.digest
+    elif head is not None:
+        deciding['shapes'] = {
+            name: [list(part['space']), head_shapes(part)]
+            for name, part in searched_heads(search.cfg).items()
+        }
+        if head.kind == 'random':
+            deciding['draw'] = head.draw
+        else:
+            path = root / head.file
+            if not path.is_file():
+                raise FileNotFoundError(f"published genotype '{path}' does not exist")
+            deciding['file'] = hashlib.sha256(path.read_bytes()).hexdigest()
+    text = json.dumps(deciding, sort_keys=True, default=str)
+    return Job(recipe, seed, cfg, hashlib.sha256(text.encode()).hexdigest(), search)
+
+
+def _deciding(node: Any) -> Any:
+    """Leave out of a config, at any depth, what decides no result."""
+    if isinstance(node, dict):
+        return {key: _deciding(value) for key, value in node.items() if key not in _IGNORED}
+    return [_deciding(item) for item in node] if isinstance(node, (list, tuple)) else node
+
+
+def read_recipe(recipe: Recipe, root: Path) -> Config:
+    """Read the config of a recipe and make its edits."""
+    path = root / 'configs' / f'{recipe.config}.py'
+    if not path.is_file():
+        raise FileNotFoundError(f"config '{path}' does not exist")
+    cfg = Config.fromfile(path)
+    for edit in recipe.edits:
+        edit(cfg)
+    return cfg
+
+
+def all_jobs(plan: dict[str, dict[int, Job]]) -> list[Job]:
+    """Return each run of a plan once, searches before what they are needed for.
+
+    All runs of the first seed come before those of the second, so that an
+    interrupted table has whole seeds.
+    """
+    seeds = sorted({seed for runs in plan.values() for seed in runs})
+    found: dict[str, Job] = {}
+    for seed in seeds:
+        for runs in plan.values():
+            for job in runs[seed].needed():
+                found.setdefault(job.digest, job)
+    return list(found.values())

@@ -1,0 +1,90 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""Tables as data: what each row trains, what is measured, what the papers report.
+
+Table -> Row -> Recipe (config, edits, Head) x seed -> one run
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from nasiam_mm.benchmarks.edits import Edit
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What one run trains.
+
+    Attributes:
+        config: Shipped config below ``configs/``, without ``.py``.
+        edits: What the row changes in it.
+        head: Where the genotype comes from; None for a head that the config writes out.
+    """
+
+    config: str
+    edits: tuple[Edit, ...] = ()
+    head: 'Head | None' = None
+
+
+@dataclass(frozen=True)
+class Head:
+    """Where the genotype of a head comes from.
+
+    Attributes:
+        kind: ``'searched'``: by a search with the seed of the run.
+            ``'random'``: drawn uniformly from the space of the search.
+            ``'published'``: a committed file, at the widths of the search.
+        search: The search, which for the last two gives space and widths alone.
+        draw: Number of the random genotype.
+        file: Path of the published genotype below the root of the project.
+    """
+
+    kind: str
+    search: Recipe
+    draw: int = 0
+    file: str = ''
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table.
+
+    Attributes:
+        name: What the line is called.
+        recipe: What it trains, or, with ``members``, nothing.
+        against: Name of the row that it is compared with.
+        paper: The papers' figure by metric, such as ``'91.0'`` or ``'88.02 ± 0.35'``.
+        members: Names of rows whose mean by seed this line shows.
+    """
+
+    name: str
+    recipe: Recipe | None = None
+    against: str = ''
+    paper: Mapping[str, str] = field(default_factory=dict)
+    members: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows, and how they are measured.
+
+    Attributes:
+        name: Name on the command line.
+        title: What the table shows.
+        rows: The lines, in order.
+        columns: Metric -> title of its column; the first one is what rows are compared by.
+        linear: Config of the linear evaluation below ``configs/``; '' for none.
+        features: Whether the cached features are evaluated.
+        fractions: Fractions of the labels for the label curve.
+        curves: Whether the losses are drawn over the epochs.
+        notes: Lines below the table.
+    """
+
+    name: str
+    title: str
+    rows: tuple[Row, ...]
+    columns: Mapping[str, str]
+    linear: str = ''
+    features: bool = True
+    fractions: tuple[float, ...] = (0.01, 0.1)
+    curves: bool = False
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,158 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""Frozen means frozen: contract C9, held at run time."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper
+from mmengine.runner import CheckpointLoader, Runner
+from torch import Tensor, nn
+
+from nasiam_mm.registry import HOOKS
+
+
+@HOOKS.register_module()
+class FrozenHook(Hook):
+    """Prove that the backbone is the pretrained one and stays it.
+
+    Before training it compares the backbone with the checkpoint that its
+    ``init_cfg`` names: mmengine loads what matches and only warns of the rest,
+    so that a checkpoint of another network trains a classifier on random
+    features. Then it hashes every weight and every buffer, BatchNorm's
+    statistics among them, and compares after each epoch and at the end.
+
+    Args:
+        module: Name of the frozen part of the model.
+        interval: Epochs between two comparisons.
+
+    Raises:
+        ValueError: If the part has no pretrained weights, a weight of it asks
+            for a gradient, or the checkpoint does not hold all its entries and
+            no others.
+        RuntimeError: If an entry moved.
+    """
+
+    # Before CheckpointHook, VERY_LOW: a run that broke the contract leaves no checkpoint of it.
+    priority = 'NORMAL'
+
+    def __init__(self, module: str = 'backbone', interval: int = 1) -> None:
+        if interval < 1:
+            raise ValueError(f'FrozenHook.interval must be at least 1, got {interval}')
+        self.module_name = module
+        self.interval = interval
+        self.digests: dict[str, str] = {}
+
+    def before_run(self, runner: Runner) -> None:
+        """Refuse a checkpoint that does not fit, before mmengine loads the part that does."""
+        # Testing runs through here too, and needs no pretraining checkpoint any more.
+        if isinstance(runner.optim_wrapper, OptimWrapper):
+            self._compare(runner, values=False)
+
+    def before_train(self, runner: Runner) -> None:
+        """Check the loaded weights entry by entry and hash them."""
+        self._compare(runner, values=True)
+        module = self._module(runner)
+        for name, parameter in module.named_parameters():
+            if parameter.requires_grad:
+                raise ValueError(
+                    f"FrozenHook: '{self.module_name}.{name}' asks for a gradient; set "
+                    f'model.{self.module_name}.frozen_stages to all stages'
+                )
+        self.digests = tensor_digests(module.state_dict())
+        runner.logger.info(
+            f'{self.module_name} frozen: {len(self.digests)} of {len(self.digests)} entries are '
+            f'those of {self._init_cfg(module)["checkpoint"]}, sha256 {_joined(self.digests)}'
+        )
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Compare every ``interval`` epochs."""
+        if self.every_n_epochs(runner, self.interval):
+            self._check_still(runner, f'in epoch {runner.epoch + 1}')
+
+    def after_train(self, runner: Runner) -> None:
+        """Compare a last time, and say so in the log."""
+        self._check_still(runner, 'by the end of the training')
+        runner.logger.info(
+            f'{self.module_name} frozen: unchanged at the end, sha256 {_joined(self.digests)}'
+        )
+
+    def _check_still(self, runner: Runner, when: str) -> None:
+        now = tensor_digests(self._module(runner).state_dict())
+        moved = [name for name, digest in self.digests.items() if now[name] != digest]
+        if moved:
+            raise RuntimeError(
+                f"'{self.module_name}.{moved[0]}' and {len(moved) - 1} other entries of the frozen "
+                f'{self.module_name} moved {when}; set frozen_stages to all stages and '
+                'norm_eval=True, and keep hooks off it'
+            )
+
+    def _compare(self, runner: Runner, values: bool) -> None:
+        """Compare names and shapes with the checkpoint, and values where asked."""
+        module = self._module(runner)
+        init_cfg = self._init_cfg(module)
+        path = init_cfg['checkpoint']
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"checkpoint '{path}' does not exist")
+        found = read_prefixed(path, init_cfg.get('prefix'))
+        expected = module.state_dict()
+        problems = [f'{name} is missing' for name in expected if name not in found]
+        problems += [f'{name} is left over' for name in found if name not in expected]
+        for name in expected.keys() & found.keys():
+            if expected[name].shape != found[name].shape:
+                shapes = f'{tuple(found[name].shape)}, not {tuple(expected[name].shape)}'
+                problems.append(f'{name} is {shapes}')
+            elif values and not torch.equal(expected[name].cpu(), found[name].cpu()):
+                problems.append(f'{name} was not loaded')
+        if problems:
+            fitting = len(expected) - len({p.split()[0] for p in problems} & expected.keys())
+            raise ValueError(
+                f"checkpoint '{path}' fits {fitting} of {len(expected)} entries of the "
+                f'{self.module_name}: {sorted(problems)[0]}; take the checkpoint of a network with '
+                f'this {self.module_name}, or give the config the widths of the checkpoint'
+            )
+
+    def _module(self, runner: Runner) -> nn.Module:
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        return getattr(model, self.module_name)
+
+    def _init_cfg(self, module: nn.Module) -> dict:
+        init_cfg = getattr(module, 'init_cfg', None)
+        pretrained = isinstance(init_cfg, dict) and init_cfg.get('type') == 'Pretrained'
+        if not pretrained or not init_cfg.get('checkpoint'):
+            raise ValueError(
+                f'the {self.module_name} to be frozen has no pretrained weights; pass '
+                '--checkpoint FILE to tools/train.py'
+            )
+        return init_cfg
+
+
+def tensor_digests(state_dict: Mapping[str, Tensor]) -> dict[str, str]:
+    """Hash the bytes of each tensor: name -> sha256 in hex."""
+    return {
+        name: hashlib.sha256(tensor.detach().cpu().contiguous().numpy().tobytes()).hexdigest()
+        for name, tensor in state_dict.items()
+    }
+
+
+def read_prefixed(path: str, prefix: str | None) -> dict[str, Tensor]:
+    """Read the entries of a checkpoint under a prefix, as mmengine's Pretrained init does."""
+    checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+    weights = checkpoint.get('state_dict', checkpoint)
+    if prefix is None:
+        return dict(weights)
+    prefix = prefix.removesuffix('.') + '.'
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in weights.items()
+        if name.startswith(prefix)
+    }
+
+
+def _joined(digests: Mapping[str, str]) -> str:
+    """One digest of all tensors, by name."""
+    lines = ''.join(f'{name} {digest}\n' for name, digest in sorted(digests.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()[:16]

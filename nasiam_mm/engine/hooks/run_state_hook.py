@@ -1,0 +1,124 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""What a checkpoint lacks for a resumed run to end as an uninterrupted one (contract C6)."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import torch
+from mmengine.dist import all_gather_object, get_rank, get_world_size
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader
+
+from nasiam_mm.engine.rng import get_rng_state, set_rng_state
+from nasiam_mm.engine.stop_signals import ignore_stop_signals
+from nasiam_mm.registry import HOOKS
+
+
+@HOOKS.register_module()
+class RunStateHook(Hook):
+    """Save and restore random numbers, gradients not yet applied, and the loop's state.
+
+    mmengine's checkpoint holds model, optimizer, schedulers, logs and the
+    numbers of epoch and iteration. This adds, for every process, the state of
+    its random number generators and the gradients that are accumulated but
+    not applied, and the state of a :class:`ResumableTrainLoop`.
+
+    A loader draws a seed for its workers from the global generator whenever a
+    pass begins, and a resumed run begins one more; every loader therefore gets
+    a generator of its own here.
+    """
+
+    # After everything that draws random numbers before the first iteration.
+    priority = 'LOWEST'
+
+    def __init__(self) -> None:
+        self._gathered: list[dict[str, Any]] | None = None
+        self._restored: dict[str, Any] | None = None
+
+    def gather_rank_states(self, runner: Runner) -> None:
+        """Gather what each process has of its own; all of them have to call this."""
+        state = dict(rng=get_rng_state(), gradients=_pending_gradients(runner))
+        self._gathered = all_gather_object(state)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Put the state into the checkpoint.
+
+        Raises:
+            RuntimeError: If the processes' states were not gathered before.
+        """
+        if self._gathered is None and get_world_size() == 1:
+            self.gather_rank_states(runner)
+        # A checkpoint without the optimizer, such as the best one, is not for resuming.
+        if self._gathered is None and 'optimizer' in checkpoint:
+            raise RuntimeError(
+                'RunStateHook needs the state of every process in the checkpoint; set '
+                "default_hooks.checkpoint.type='AtomicCheckpointHook'"
+            )
+        loop = runner.train_loop
+        checkpoint['run_state'] = dict(
+            ranks=self._gathered, loop=loop.state_dict() if hasattr(loop, 'state_dict') else None
+        )
+        self._gathered = None
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Keep the state until the run begins."""
+        if not runner._resume:
+            return
+        self._restored = checkpoint.get('run_state')
+        if self._restored is None:
+            runner.logger.warning(
+                'the checkpoint holds no random number state: the run will not end as an '
+                'uninterrupted one'
+            )
+
+    def before_train(self, runner: Runner) -> None:
+        """Shield the loaders and restore the state."""
+        for loader in _loaders(runner):
+            if loader.generator is None:
+                loader.generator = torch.Generator().manual_seed(runner.seed)
+                loader.worker_init_fn = partial(_init_worker, loader.worker_init_fn)
+        if self._restored is None:
+            return
+        ranks, loop = self._restored['ranks'], self._restored['loop']
+        self._restored = None
+        if loop is not None and hasattr(runner.train_loop, 'load_state_dict'):
+            runner.train_loop.load_state_dict(loop)
+            if loop['stop_training']:
+                runner.logger.warning('the run had stopped itself before its last epoch')
+        if len(ranks) != get_world_size():
+            runner.logger.warning(
+                f'the checkpoint holds the random number state of {len(ranks)} processes, but '
+                f'{get_world_size()} run; it is left out'
+            )
+            return
+        own = ranks[get_rank()]
+        parameters = dict(_model(runner).named_parameters())
+        for name, gradient in own['gradients'].items():
+            parameters[name].grad = gradient.to(parameters[name].device)
+        set_rng_state(own['rng'])
+
+
+def _model(runner: Runner) -> torch.nn.Module:
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+
+def _pending_gradients(runner: Runner) -> dict[str, torch.Tensor]:
+    """Gradients by name; there are none after a step, only while they accumulate."""
+    parameters = _model(runner).named_parameters()
+    return {name: p.grad.cpu() for name, p in parameters if p.grad is not None}
+
+
+def _loaders(runner: Runner) -> Iterator[DataLoader]:
+    """Yield the training loader and those of hooks."""
+    yield runner.train_dataloader
+    for hook in runner.hooks:
+        yield from (value for value in vars(hook).values() if isinstance(value, DataLoader))
+
+
+def _init_worker(init: Any, worker_id: int) -> None:
+    ignore_stop_signals()
+    if init is not None:
+        init(worker_id)

@@ -1,0 +1,144 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""Training that can start and stop between any two iterations (contract C6)."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.runner import EpochBasedTrainLoop
+from torch import nn
+
+from nasiam_mm.datasets.replay import ReplaySampler
+from nasiam_mm.engine.features import preserve_rng
+from nasiam_mm.engine.hooks.checkpoint_hook import AtomicCheckpointHook
+from nasiam_mm.engine.stop_signals import StopSignals
+from nasiam_mm.registry import LOOPS
+
+
+@LOOPS.register_module()
+class ResumableTrainLoop(EpochBasedTrainLoop):
+    """mmengine's loop over epochs, which goes on in the middle of one.
+
+    A run resumed at iteration t of an epoch draws batch t next, whose number
+    in the epoch is right for every hook; the epoch's end comes once. Validation
+    leaves the random number generators as they were, and one that the
+    interruption prevented is made up for.
+
+    On SIGTERM or SIGINT the iteration is finished, a checkpoint is written, and
+    the process leaves with status 143 or 130; a second signal ends it at once.
+    Several processes agree on the iteration, by one integer on the CPU each.
+
+    Args:
+        *args: See ``mmengine.runner.EpochBasedTrainLoop``.
+        **kwargs: Likewise.
+    """
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.validated_epochs = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """State beside the numbers of epoch and iteration, which the runner keeps."""
+        return dict(stop_training=self.stop_training, validated_epochs=self.validated_epochs)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take that state up again."""
+        self.stop_training = state['stop_training']
+        self.validated_epochs = state['validated_epochs']
+
+    def run(self) -> nn.Module:
+        """Train to the last epoch.
+
+        Raises:
+            SystemExit: After a signal, once the checkpoint is written.
+        """
+        with StopSignals() as self.signals:
+            self.runner.call_hook('before_train')
+            self._validate_if_due()
+            while self._epoch < self._max_epochs and not self.stop_training:
+                self.run_epoch()
+                self._validate_if_due()
+            self.runner.call_hook('after_train')
+        return self.runner.model
+
+    def run_epoch(self) -> None:
+        """Train to the end of the epoch, from wherever the run stands in it."""
+        done = self._iter - self._epoch * len(self.dataloader)
+        if done == 0:
+            self.runner.call_hook('before_train_epoch')
+        else:
+            # Hooks prepare what they do not save; what was restored is past its beginning.
+            with preserve_rng(), _settings_preserved(self.runner.optim_wrapper):
+                self.runner.call_hook('before_train_epoch')
+        self.runner.model.train()
+        for batch_idx, data_batch in enumerate(self._batches(done), start=done):
+            self.run_iter(batch_idx, data_batch)
+            self._leave_if_asked()
+        self.runner.call_hook('after_train_epoch')
+        self._epoch += 1
+        self._leave_if_asked()
+
+    def _batches(self, done: int) -> Iterator[Any]:
+        """Return an iterator over the batches of the epoch but the first ``done``."""
+        if done == 0:
+            return iter(self.dataloader)
+        # Interrupted between the last iteration and the end of the epoch.
+        if done >= len(self.dataloader):
+            return iter(())
+        sampler = self.dataloader.sampler
+        if isinstance(sampler, ReplaySampler) and self.dataloader.batch_size:
+            sampler.set_epoch(self._epoch)
+            sampler.start = done * self.dataloader.batch_size
+            return iter(self.dataloader)
+        self.runner.logger.warning(
+            f'{type(sampler).__name__} cannot start within a pass: loading and dropping {done} '
+            "batches; sampler=dict(type='ReplaySampler') goes on at once"
+        )
+        with preserve_rng():
+            batches = iter(self.dataloader)
+            for _ in range(done):
+                next(batches)
+        return batches
+
+    def _validate_if_due(self) -> None:
+        self._decide_current_val_interval()
+        is_due = (
+            self.runner.val_loop is not None
+            and self._iter == self._epoch * len(self.dataloader)
+            and self._epoch > self.validated_epochs
+            and self._epoch >= self.val_begin
+            and (self._epoch % self.val_interval == 0 or self._epoch == self._max_epochs)
+        )
+        if is_due:
+            with preserve_rng():
+                self.runner.val_loop.run()
+            self.validated_epochs = self._epoch
+
+    def _leave_if_asked(self) -> None:
+        number = self.signals.agreed()
+        if number is None:
+            return
+        hooks = [hook for hook in self.runner.hooks if isinstance(hook, AtomicCheckpointHook)]
+        kept = 'no checkpoint, as there is no AtomicCheckpointHook'
+        if hooks:
+            kept = f'{hooks[0].save_interrupted(self.runner)} written; go on with --resume'
+        self.runner.logger.warning(
+            f'{signal.Signals(number).name}: stopped after iteration {self._iter} of '
+            f'{self._max_iters}; {kept}'
+        )
+        raise SystemExit(128 + number)
+
+
+@contextmanager
+def _settings_preserved(optim_wrapper: OptimWrapper | OptimWrapperDict) -> Iterator[None]:
+    """Give every parameter group its learning rate and the like back on leaving."""
+    wrappers = (
+        optim_wrapper.values() if isinstance(optim_wrapper, OptimWrapperDict) else [optim_wrapper]
+    )
+    groups = [group for wrapper in wrappers for group in wrapper.optimizer.param_groups]
+    settings = [{k: v for k, v in group.items() if k != 'params'} for group in groups]
+    yield
+    for group, setting in zip(groups, settings, strict=True):
+        group.update(setting)

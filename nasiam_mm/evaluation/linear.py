@@ -1,0 +1,205 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""Linear classification of cached features: the fast form of linear evaluation.
+
+Not the papers' protocol, which trains on augmented images (configs/benchmarks/linear): here each
+image has one feature vector, and the classifier is the exact minimum of a convex problem, so that
+nothing but the features decides the figure.
+
+Shapes: N images, D feature width, C classes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class LinearProbe:
+    """A fitted classifier.
+
+    Attributes:
+        weight: (C, D), float64, for standardised features.
+        bias: (C,), float64.
+        mean: Mean of the training features, (D,).
+        deviation: Their standard deviation, (D,); 1 where a feature is constant.
+        gradient: Largest entry of the objective's gradient at the end.
+        converged: Whether that is below the tolerance asked for.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    mean: Tensor
+    deviation: Tensor
+    gradient: float
+    converged: bool
+
+    def scores(self, features: Tensor) -> Tensor:
+        """Score the classes of each image, (N, D) to (N, C)."""
+        standard = (features.double() - self.mean) / self.deviation
+        return torch.addmm(self.bias, standard, self.weight.T)
+
+
+def fit_linear(
+    features: Tensor,
+    labels: Tensor,
+    num_classes: int,
+    l2: float,
+    start: LinearProbe | None = None,
+    tolerance: float = 1e-5,
+    max_steps: int = 1000,
+) -> LinearProbe:
+    """Fit a multinomial logistic regression by full-batch L-BFGS in float64.
+
+    Minimises ``mean cross-entropy + l2 / 2 * ||weight||^2`` over weight and
+    bias, features standardised by their own mean and deviation.
+
+    Args:
+        features: Features of labelled images, (N, D).
+        labels: Class indices, (N,).
+        num_classes: Number of classes C.
+        l2: Weight of the penalty, 0 or more; the bias is not penalised.
+        start: Where to begin; a fit with another ``l2`` on the same features
+            saves steps and changes the result within the tolerance only.
+        tolerance: Largest entry of the gradient to end with.
+        max_steps: L-BFGS iterations at most.
+
+    Returns:
+        The classifier; its ``converged`` tells whether the tolerance is met.
+
+    Raises:
+        ValueError: If a shape, a label, a feature or a setting is not usable.
+    """
+    labels = _check_data('features', features, labels, num_classes)
+    if not 0 <= l2 < float('inf') or not tolerance > 0 or max_steps < 1:
+        raise ValueError(
+            f'linear probe: l2 = {l2}, tolerance = {tolerance}, max_steps = {max_steps}; needed '
+            'are l2 >= 0, tolerance > 0 and max_steps >= 1'
+        )
+    features = features.double()
+    mean, deviation = features.mean(0), features.std(0, correction=0)
+    # Rounding leaves a constant feature with a tiny deviation of its own.
+    constant = deviation <= 1e-12 * features.abs().amax(0)
+    deviation = deviation.masked_fill(constant, 1.0)
+    standard = (features - mean) / deviation
+    weight = features.new_zeros(num_classes, features.size(1))
+    bias = features.new_zeros(num_classes)
+    if start is not None:
+        weight.copy_(start.weight)
+        bias.copy_(start.bias)
+    weight.requires_grad_(True)
+    bias.requires_grad_(True)
+    optimizer = torch.optim.LBFGS(
+        [weight, bias],
+        max_iter=max_steps,
+        tolerance_grad=tolerance,
+        tolerance_change=0.0,
+        history_size=20,
+        line_search_fn='strong_wolfe',
+    )
+
+    def objective() -> Tensor:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(torch.addmm(bias, standard, weight.T), labels)
+        loss = loss + l2 / 2 * weight.square().sum()
+        loss.backward()
+        return loss
+
+    with torch.enable_grad():
+        optimizer.step(objective)
+        objective()
+    gradient = max(weight.grad.abs().max().item(), bias.grad.abs().max().item())
+    return LinearProbe(
+        weight.detach(), bias.detach(), mean, deviation, gradient, gradient <= tolerance
+    )
+
+
+def linear_accuracy(
+    probe: LinearProbe, features: Tensor, labels: Tensor, chunk_size: int = 8192
+) -> dict[str, float]:
+    """Measure how often a classifier names the right class.
+
+    Args:
+        probe: The classifier.
+        features: Features, (N, D).
+        labels: Class indices, (N,).
+        chunk_size: Images classified at a time.
+
+    Returns:
+        ``top1`` and, for more than five classes, ``top5``, in percent.
+
+    Raises:
+        ValueError: If features and labels do not fit each other or the probe.
+    """
+    num_classes, width = probe.weight.shape
+    labels = _check_data('features', features, labels, num_classes)
+    if features.size(1) != width:
+        raise ValueError(
+            f'linear probe: features have width {features.size(1)}, the classifier takes {width}'
+        )
+    ranks = []
+    for chunk, label in zip(features.split(chunk_size), labels.split(chunk_size), strict=True):
+        scores = probe.scores(chunk)
+        own = scores.gather(1, label[:, None])
+        # An equal score counts as before: a classifier that tells nothing apart names nothing.
+        ranks.append((scores >= own).sum(1) - 1)
+    rank = torch.cat(ranks)
+    accuracy = {'top1': 100 * (rank < 1).double().mean().item()}
+    if num_classes > 5:
+        accuracy['top5'] = 100 * (rank < 5).double().mean().item()
+    return accuracy
+
+
+def linear_sweep(
+    features: Tensor, labels: Tensor, num_classes: int, l2s: Sequence[float], **options: float
+) -> dict[float, LinearProbe]:
+    """Fit one classifier per penalty, the largest first, each begun at the one before.
+
+    Args:
+        features: Features of labelled images, (N, D).
+        labels: Class indices, (N,).
+        num_classes: Number of classes C.
+        l2s: Penalties.
+        **options: ``tolerance`` and ``max_steps`` of :func:`fit_linear`.
+
+    Returns:
+        Classifier by penalty, the largest penalty first.
+
+    Raises:
+        ValueError: As :func:`fit_linear`, and if there is no penalty.
+    """
+    if not l2s:
+        raise ValueError('linear probe: at least one l2 is needed')
+    probes: dict[float, LinearProbe] = {}
+    probe = None
+    for l2 in sorted(set(l2s), reverse=True):
+        probe = fit_linear(features, labels, num_classes, l2, probe, **options)
+        probes[l2] = probe
+    return probes
+
+
+def _check_data(name: str, features: Tensor, labels: Tensor, num_classes: int) -> Tensor:
+    if features.ndim != 2 or 0 in features.shape:
+        raise ValueError(
+            f'linear probe: {name} must be a non-empty (N, D) matrix, got {tuple(features.shape)}'
+        )
+    if not features.isfinite().all():
+        bad = int((~features.isfinite().all(1)).sum())
+        raise ValueError(
+            f'linear probe: {bad} of {len(features)} {name} are not finite; the model that made '
+            'them has diverged'
+        )
+    if labels.shape != features.shape[:1] or labels.is_floating_point():
+        raise ValueError(
+            f'linear probe: labels must be {len(features)} class indices, got '
+            f'{tuple(labels.shape)} of {labels.dtype}'
+        )
+    labels = labels.to(features.device, torch.long)
+    if labels.min() < 0 or labels.max() >= num_classes:
+        raise ValueError(
+            f'linear probe: labels run from {int(labels.min())} to {int(labels.max())}, outside '
+            f'0 to {num_classes - 1}; num_classes must cover every label'
+        )
+    return labels
