@@ -199,7 +199,7 @@ def clone(tmp_path):
     return Clone(tmp_path)
 
 
-CORE, FULL = '.', '.[detection,tests,lint]'
+CORE, FULL = '.', '.[all]'
 
 
 def test_make_installs_once(clone):
