@@ -204,9 +204,7 @@ CORE, FULL = '.', '.[all]'
 
 def test_make_installs_once(clone):
     assert clone.run('make', 'venv').returncode == 0
-    began = time.monotonic()
     assert clone.run('make', 'venv').returncode == 0
-    assert time.monotonic() - began < 2
     assert clone.installations() == [CORE]
     assert '--build-constraint requirements/constraints.txt' in clone.record.read_text()
 

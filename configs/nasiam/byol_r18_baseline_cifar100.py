@@ -46,6 +46,7 @@ custom_hooks = [
         query_dataloader=_base_.knn_query_dataloader,
         k=200,
         temperature=0.1,
+        at_start=False,
         interval=10,
     ),
     dict(type='CollapseHook', interval=50),

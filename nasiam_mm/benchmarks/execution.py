@@ -6,11 +6,9 @@
 Whatever is finished is not made again; what was interrupted goes on from its last checkpoint.
 """
 
-import fcntl
 import hashlib
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -22,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from nasiam_mm.benchmarks.genotypes import draw_genotype, refit_genotype
-from nasiam_mm.benchmarks.planning import Job, read_recipe
+from nasiam_mm.benchmarks.measures import MEASURES, Trained, figures, missing_measures, summary
+from nasiam_mm.benchmarks.planning import Job
 from nasiam_mm.benchmarks.rows import (
     LOG,
     ROW,
@@ -33,16 +32,16 @@ from nasiam_mm.benchmarks.rows import (
     write_json,
     write_log,
 )
-from nasiam_mm.benchmarks.spec import Recipe, Table
+from nasiam_mm.benchmarks.spec import Table
 from nasiam_mm.space import load_genotype, save_genotype
 from nasiam_mm.utils.config import set_genotype
 
-# How a shell and the training loop name an end by SIGINT and SIGTERM.
+# How the training loop and the system name an end by SIGINT or SIGTERM.
 _INTERRUPTED = (130, 143, -2, -15)
 
 
 class RunFailed(RuntimeError):
-    """A step of a run ended with an error; the message names its log."""
+    """A step of a run ended with an error; the message names its output."""
 
 
 @dataclass(frozen=True)
@@ -63,18 +62,14 @@ class Workshop:
 
     def state(self, job: Job, table: Table) -> str:
         """Tell ``'measured'``, ``'begun'`` or ``'to do'``."""
-        if self.is_done(job, table):
+        row = read_row(self.of(job), job.digest)
+        if job.is_search:
+            done = row is not None and self._found_genotype(job).is_file()
+        else:
+            done = row is not None and not missing_measures(table, self.root, job, row['measures'])
+        if done:
             return 'measured'
         return 'begun' if self.of(job).exists() else 'to do'
-
-    def is_done(self, job: Job, table: Table) -> bool:
-        """Whether nothing is left to do for a run."""
-        row = read_row(self.of(job), job.digest)
-        if row is None:
-            return False
-        if job.is_search:
-            return (self.of(job) / 'train/genotype.json').is_file()
-        return set(_measures(table)) <= set(row['measures'].items())
 
     def make(self, job: Job, table: Table) -> dict[str, Any]:
         """Train and measure a run as far as it is not, and write its row.
@@ -87,13 +82,24 @@ class Workshop:
         folder = self.of(job)
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder):
-            config = self._write_config(job)
-            checkpoint = self._train(job, config)
+            run = self._train(job)
             if not job.is_search:
-                for measure, stamp in _measures(table):
-                    if _stamp(folder / f'{measure}.json') != stamp:
-                        getattr(self, f'_measure_{measure}')(job, table, checkpoint, stamp)
-            return self._write_row(job, table, checkpoint)
+                for measure in missing_measures(table, self.root, job, self._measured(run)):
+                    MEASURES[measure](
+                        run, table, self.root, lambda *command: self._call(job, *command)
+                    )
+            return self._write_row(run)
+
+    def _train(self, job: Job) -> Trained:
+        folder = self.of(job)
+        config, work = self._write_config(job), folder / 'train'
+        checkpoint = work / f'epoch_{job.cfg.train_cfg.max_epochs}.pth'
+        if not checkpoint.is_file():
+            self._call(job, 'train', 'tools/train.py', config, '--work-dir', work, '--resume')
+        if not checkpoint.is_file():
+            raise RunFailed(f'{job.name}: the training ended without {checkpoint.name}')
+        sha256 = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+        return Trained(job, folder, checkpoint, sha256)
 
     def _write_config(self, job: Job) -> Path:
         folder = self.of(job)
@@ -102,7 +108,7 @@ class Workshop:
         if head is not None:
             genotype = folder / 'genotype.json'
             if head.kind == 'searched':
-                found = self.of(job.search) / 'train/genotype.json'
+                found = self._found_genotype(job.search)
                 if not found.is_file():
                     raise RunFailed(f'{job.name}: its search left no genotype, {found} is missing')
                 shutil.copyfile(found, genotype)
@@ -117,90 +123,37 @@ class Workshop:
         cfg.dump(config)
         return config
 
-    def _train(self, job: Job, config: Path) -> Path:
-        train = self.of(job) / 'train'
-        checkpoint = train / f'epoch_{job.cfg.train_cfg.max_epochs}.pth'
-        if not checkpoint.is_file():
-            self._call(job, 'train', 'tools/train.py', config, '--work-dir', train, '--resume')
-        if not checkpoint.is_file():
-            raise RunFailed(f'{job.name}: the training ended without {checkpoint.name}')
-        return checkpoint
-
-    def _measure_features(self, job: Job, table: Table, checkpoint: Path, stamp: str) -> None:
-        folder = self.of(job)
-        out = folder / 'features.tmp.json'
-        self._call(
-            job,
-            'features',
-            'tools/benchmarks/evaluate_features.py',
-            folder / 'config.py',
-            checkpoint,
-            '--work-dir',
-            folder / 'features',
-            '--split',
-            'test',
-            '--fractions',
-            *table.fractions,
-            '--out',
-            out,
-        )
-        self._finish(out, folder / 'features.json', stamp)
-
-    def _measure_linear(self, job: Job, table: Table, checkpoint: Path, stamp: str) -> None:
-        folder = self.of(job)
-        cfg = read_recipe(Recipe(table.linear), self.root)
-        # The classifier stands on the backbone of the run, whatever its size.
-        backbone = {**job.cfg.model.backbone, 'frozen_stages': 4, 'norm_eval': True}
-        cfg.model.backbone = backbone
-        cfg.model.head.in_channels = job.cfg.model.neck.in_channels
-        config = folder / 'linear.py'
-        cfg.dump(config)
-        work = folder / 'linear'
-        last = work / f'epoch_{cfg.train_cfg.max_epochs}.pth'
-        if not last.is_file():
-            self._call(
-                job, 'linear', 'tools/train.py', config, '--work-dir', work, '--checkpoint',
-                checkpoint, '--seed', job.seed, '--resume',
-            )  # fmt: skip
-        out = folder / 'linear.tmp.json'
-        self._call(
-            job, 'linear', 'tools/test.py', config, last, '--work-dir', work, '--out', out
-        )  # fmt: skip
-        self._finish(out, folder / 'linear.json', stamp)
+    def _found_genotype(self, search: Job) -> Path:
+        return self.of(search) / 'train/genotype.json'
 
     @staticmethod
-    def _finish(out: Path, target: Path, stamp: str) -> None:
-        """Give a measurement its name, with what it was made by."""
-        write_json({'stamp': stamp, **json.loads(out.read_text())}, target)
-        out.unlink()
+    def _measured(run: Trained) -> dict[str, Any]:
+        """Return measure -> what it was made with, for what is measured of this checkpoint."""
+        found = {measure: run.read(measure) for measure in MEASURES}
+        return {measure: summary(measure, data) for measure, data in found.items() if data}
 
-    def _write_row(self, job: Job, table: Table, checkpoint: Path) -> dict[str, Any]:
-        folder = self.of(job)
+    def _write_row(self, run: Trained) -> dict[str, Any]:
+        job, folder = run.job, run.folder
         log = merge_logs(folder / 'train')
         metrics = training_metrics(log)
-        measures = {}
-        for measure in ('features', 'linear'):
-            file = folder / f'{measure}.json'
-            if file.is_file():
-                found = json.loads(file.read_text())
-                measures[measure] = found['stamp']
-                metrics |= _metrics(measure, found)
+        for measure in self._measured(run):
+            metrics |= figures(measure, run.read(measure))
         times = _read_times(folder)
         row = {
             'run': job.name,
             'config': f'configs/{job.recipe.config}.py',
             'config_sha256': job.digest,
             'head': job.head,
-            'genotype': None if job.recipe.head is None else 'genotype.json',
-            'search': None if job.search is None else job.search.digest,
+            'genotype_sha256': _file_digest(folder / 'genotype.json'),
+            'search': None if job.search is None else job.search.name,
             'seed': job.seed,
             'metrics': metrics,
-            'measures': measures,
-            'few_labels': _few_labels(folder),
+            'measures': self._measured(run),
+            'few_labels': (run.read('features') or {}).get('few_labels', []),
             'wall_seconds': {step: round(t['wall'], 1) for step, t in times.items()},
             'process_seconds': {step: round(t['process'], 1) for step, t in times.items()},
             **environment(),
-            'checkpoint_sha256': hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
+            'checkpoint_sha256': run.sha256,
             'log': LOG,
             'log_sha256': write_log(log, folder / LOG),
         }
@@ -211,80 +164,65 @@ class Workshop:
         """Run a tool, its output going to ``console.log``; add its time to ``times.json``."""
         folder = self.of(job)
         command = [sys.executable, str(self.root / script), *map(str, arguments)]
-        environment = {**os.environ, 'PYTHONPATH': str(self.root)}
-        began, used = time.monotonic(), _children_seconds()
+        wall, used = time.monotonic(), _children_seconds()
         try:
             with (folder / 'console.log').open('a', encoding='utf-8') as console:
-                status = subprocess.run(
-                    command,
-                    cwd=self.root,
-                    env=environment,
-                    stdout=console,
-                    stderr=subprocess.STDOUT,
-                    check=False,
-                ).returncode
+                status = _run(command, self.root, console)
         finally:
             times = _read_times(folder)
             spent = times.setdefault(step, {'wall': 0.0, 'process': 0.0})
-            spent['wall'] += time.monotonic() - began
+            spent['wall'] += time.monotonic() - wall
             spent['process'] += _children_seconds() - used
             write_json(times, folder / 'times.json')
         if status in _INTERRUPTED:
             raise KeyboardInterrupt
         if status:
             lines = (folder / 'console.log').read_text(encoding='utf-8').strip().splitlines()
-            reason = lines[-1] if lines else 'no output'
-            raise RunFailed(f'{job.name}: {step} failed, {reason} ({folder / "console.log"})')
+            reason = lines[-1].removeprefix('error: ') if lines else 'no output'
+            raise RunFailed(f'{job.name}: {step} failed: {reason} ({folder / "console.log"})')
 
 
-def _measures(table: Table) -> list[tuple[str, str]]:
-    """Name the measurements of a table and what distinguishes them from others of their kind."""
-    measures = []
-    if table.features:
-        measures.append(('features', f'fractions {list(table.fractions)}'))
-    if table.linear:
-        measures.append(('linear', table.linear))
-    return measures
-
-
-def _stamp(file: Path) -> str | None:
+def _run(command: list[str], root: Path, console: Any) -> int:
+    """Run a command to its end, also where we are interrupted: it saves what it has."""
+    environment = {**os.environ, 'PYTHONPATH': str(root)}
+    process = subprocess.Popen(
+        command, cwd=root, env=environment, stdout=console, stderr=subprocess.STDOUT
+    )
     try:
-        return json.loads(file.read_text())['stamp']
-    except (FileNotFoundError, json.JSONDecodeError, KeyError):
-        return None
+        return process.wait()
+    except KeyboardInterrupt:
+        # The terminal has sent it the signal too; a second one would end it at once.
+        process.wait()
+        raise
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
 
 
-def _metrics(measure: str, found: dict[str, Any]) -> dict[str, float]:
-    """Take the figures of the tables out of a measurement."""
-    if measure == 'linear':
-        return {f'linear_{n}': found[f'accuracy/{n}'] for n in ('top1', 'top5')}
-    return {
-        'knn_fixed_test': found['knn_fixed']['test_top1'],
-        'knn_test': found['knn']['test_top1'],
-        'cached_test': found['linear_cached']['test_top1'],
-        'cached_test_top5': found['linear_cached'].get('test_top5'),
-    }
-
-
-def _few_labels(folder: Path) -> list[dict[str, Any]]:
-    file = folder / 'features.json'
-    return json.loads(file.read_text())['few_labels'] if file.is_file() else []
+def _file_digest(path: Path) -> str | None:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
 def _read_times(folder: Path) -> dict[str, dict[str, float]]:
     file = folder / 'times.json'
-    return json.loads(file.read_text()) if file.is_file() else {}
+    return json.loads(file.read_text(encoding='utf-8')) if file.is_file() else {}
 
 
 def _children_seconds() -> float:
     """CPU seconds of all processes that we started and that have ended."""
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Hold a folder against other processes that make the same table; freed when we end."""
+    try:
+        import fcntl
+    except ImportError:  # no such locks on Windows
+        yield
+        return
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -9,10 +9,10 @@ from nasiam_mm.space.genotype import (
     GenotypeError,
     LayerGenotype,
     derive_cell,
-    load_genotype,
     random_cell,
     save_genotype,
 )
+from nasiam_mm.space.genotype_reader import load_genotype
 from nasiam_mm.space.mixed_layer import MixedLayer
 from nasiam_mm.space.ops import CANDIDATE_OPS, SPACES, build_op, distinct_candidates
 from nasiam_mm.space.published import import_published

@@ -11,7 +11,6 @@ import os
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -181,24 +180,3 @@ def save_genotype(genotype: Genotype, path: str | os.PathLike) -> None:
     text = json.dumps(genotype.to_dict(), indent=2, allow_nan=False) + '\n'
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding='utf-8')
-
-
-def load_genotype(path: str | os.PathLike) -> Genotype:
-    """Read and validate a genotype file.
-
-    Raises:
-        GenotypeError: If the file is missing, is not JSON, or holds anything
-            that does not fit the schema; the message names the place.
-    """
-    # The reader imports this module's classes.
-    from nasiam_mm.space.genotype_reader import read_genotype
-
-    try:
-        text = Path(path).read_text(encoding='utf-8')
-    except FileNotFoundError:
-        raise GenotypeError(
-            f"genotype '{path}' does not exist; run a search first, or pass --genotype FILE"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise GenotypeError(f"genotype '{path}' cannot be read: {error}") from None
-    return read_genotype(text, source=str(path))

@@ -1,10 +1,12 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""Validation of genotype JSON (contract C7: a genotype is data)."""
+"""Reading and validation of genotype JSON (contract C7: a genotype is data)."""
 
 import json
 import math
+import os
 import sys
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
@@ -25,6 +27,24 @@ _KIND = {
     bool: 'true or false',
     int: 'an integer',
 }
+
+
+def load_genotype(path: str | os.PathLike) -> Genotype:
+    """Read and validate a genotype file.
+
+    Raises:
+        GenotypeError: If the file is missing, is not JSON, or holds anything
+            that does not fit the schema; the message names the place.
+    """
+    try:
+        text = Path(path).read_text(encoding='utf-8')
+    except FileNotFoundError:
+        raise GenotypeError(
+            f"genotype '{path}' does not exist; run a search first, or pass --genotype FILE"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise GenotypeError(f"genotype '{path}' cannot be read: {error}") from None
+    return read_genotype(text, source=str(path))
 
 
 def read_genotype(text: str, source: str = 'text') -> Genotype:

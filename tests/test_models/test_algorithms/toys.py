@@ -7,6 +7,7 @@ Importing this module registers ``ToyBackbone``.
 from pathlib import Path
 
 import torch
+from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from nasiam_mm.registry import MODELS
@@ -18,11 +19,12 @@ MOMENTUM = {'MoCo': 'encoder_k', 'BYOL': 'target_net'}
 
 
 @MODELS.register_module(force=True)
-class ToyBackbone(nn.Module):
+class ToyBackbone(BaseModule):
     """One convolution, BatchNorm and ReLU: (N, 3, H, W) to a tuple of (N, 8, H - 2, W - 2)."""
 
     def __init__(self):
-        super().__init__()
+        # Drawn anew by init_weights, after a framework made its copies.
+        super().__init__(init_cfg=dict(type='Kaiming', layer='Conv2d'))
         self.conv = nn.Conv2d(3, WIDTH, 3)
         self.bn = nn.BatchNorm2d(WIDTH)
 
