@@ -26,7 +26,7 @@ ALLOWED = {
     'visualization': {'space'},
     'export': set(),
     'detection': {'datasets', 'export'},
-    'benchmarks': {'space', 'datasets', 'evaluation', 'engine'},
+    'benchmarks': {'space', 'datasets', 'evaluation', 'engine', 'visualization'},
 }
 COMMON = {'registry', 'utils', 'version'}
 # The registries list the candidate operations, so the space stands below them.

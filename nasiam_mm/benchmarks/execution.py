@@ -21,7 +21,7 @@ from typing import Any
 
 from nasiam_mm.benchmarks.genotypes import draw_genotype, refit_genotype
 from nasiam_mm.benchmarks.measures import MEASURES, Trained, figures, missing_measures, summary
-from nasiam_mm.benchmarks.planning import Job
+from nasiam_mm.benchmarks.planning import Job, config_changes
 from nasiam_mm.benchmarks.rows import (
     LOG,
     ROW,
@@ -104,24 +104,29 @@ class Workshop:
     def _write_config(self, job: Job) -> Path:
         folder = self.of(job)
         cfg = job.cfg.copy()
-        head = job.recipe.head
-        if head is not None:
+        if job.recipe.head is not None:
             genotype = folder / 'genotype.json'
-            if head.kind == 'searched':
-                found = self._found_genotype(job.search)
-                if not found.is_file():
-                    raise RunFailed(f'{job.name}: its search left no genotype, {found} is missing')
-                shutil.copyfile(found, genotype)
-            elif head.kind == 'random':
-                save_genotype(draw_genotype(job.search.cfg, head.draw), genotype)
-            else:
-                published = load_genotype(self.root / head.file)
-                save_genotype(refit_genotype(published, job.search.cfg), genotype)
+            self._bring_genotype(job, genotype)
             set_genotype(cfg, str(genotype))
         cfg.work_dir = str(folder / 'train')
         config = folder / 'config.py'
         cfg.dump(config)
         return config
+
+    def _bring_genotype(self, job: Job, target: Path) -> None:
+        """Write the genotype of a run: found by its search, drawn, or published."""
+        head = job.recipe.head
+        if head.kind == 'random':
+            save_genotype(draw_genotype(job.search.cfg, head.draw), target)
+        elif head.kind == 'published':
+            published = load_genotype(self.root / head.file)
+            save_genotype(refit_genotype(published, job.search.cfg), target)
+        elif not (found := self._found_genotype(job.search)).is_file():
+            raise RunFailed(f'{job.name}: its search left no genotype, {found} is missing')
+        elif job.widths is not None:
+            save_genotype(refit_genotype(load_genotype(found), job.widths), target)
+        else:
+            shutil.copyfile(found, target)
 
     def _found_genotype(self, search: Job) -> Path:
         return self.of(search) / 'train/genotype.json'
@@ -142,6 +147,7 @@ class Workshop:
         row = {
             'run': job.name,
             'config': f'configs/{job.recipe.config}.py',
+            'changes': config_changes(job.recipe, self.root),
             'config_sha256': job.digest,
             'head': job.head,
             'genotype_sha256': _file_digest(folder / 'genotype.json'),

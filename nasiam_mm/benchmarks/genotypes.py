@@ -51,6 +51,11 @@ def head_shapes(head: Mapping) -> tuple[LayerShape, ...]:
     return layer_shapes(head['in_channels'], head['widths'], head.get('plain_output', False))
 
 
+def chooses_two(cfg: Config) -> bool:
+    """Tell whether a search keeps two operations per layer."""
+    return any(hook.get('edge', False) for hook in cfg.custom_hooks if hook.type == 'GenotypeHook')
+
+
 def draw_genotype(cfg: Config, draw: int) -> Genotype:
     """Draw each layer's operation uniformly from the space of a search.
 
@@ -59,8 +64,7 @@ def draw_genotype(cfg: Config, draw: int) -> Genotype:
         draw: Number of the genotype: the seed of the draw.
     """
     heads = searched_heads(cfg)
-    hooks = [hook for hook in cfg.custom_hooks if hook.type == 'GenotypeHook']
-    edge = bool(hooks and hooks[0].get('edge', False))
+    edge = chooses_two(cfg)
     cells = {
         # One seed a cell, or equal shapes would draw equal operations.
         name: random_cell(head['space'], head_shapes(head), draw * len(heads) + number, edge)

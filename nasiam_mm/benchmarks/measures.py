@@ -10,7 +10,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from nasiam_mm.benchmarks.planning import Job, read_recipe
+from nasiam_mm.benchmarks.planning import Job, deciding_part, read_recipe
 from nasiam_mm.benchmarks.rows import write_json
 from nasiam_mm.benchmarks.spec import Recipe, Table
 
@@ -130,7 +130,7 @@ def linear_config(table: Table, root: Path, job: Job) -> Config:
 
 
 def _digest(cfg: Config) -> str:
-    text = json.dumps(cfg.to_dict(), sort_keys=True, default=str)
+    text = json.dumps(deciding_part(cfg.to_dict()), sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -1,16 +1,18 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """From a table and seeds to the runs it takes, each named by a digest of what decides it."""
 
+import copy
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
-from nasiam_mm.benchmarks.genotypes import head_shapes, searched_heads
+from nasiam_mm.benchmarks.genotypes import chooses_two, head_shapes, searched_heads
 from nasiam_mm.benchmarks.spec import Recipe, Table
 
 # What decides no result: what is written where and how often, how data is loaded.
@@ -31,6 +33,7 @@ class Job:
         digest: sha256 of all that decides the run: the resolved config, the
             seed and where the genotype comes from.
         search: The search that its head comes from, or whose widths it takes.
+        widths: Config of another search whose widths its head takes.
     """
 
     recipe: Recipe
@@ -38,6 +41,7 @@ class Job:
     cfg: Config
     digest: str
     search: 'Job | None' = None
+    widths: Config | None = None
 
     @property
     def head(self) -> str:
@@ -46,7 +50,7 @@ class Job:
         if head is None:
             return 'search' if self.is_search else 'standard'
         return {
-            'searched': 'searched',
+            'searched': 'transferred' if self.widths else 'searched',
             'random': f'random-{head.draw}',
             'published': f'published-{Path(head.file).stem}',
         }[head.kind]
@@ -98,34 +102,43 @@ def plan_run(recipe: Recipe, seed: int, root: Path) -> Job:
     cfg = read_recipe(recipe, root)
     cfg.randomness = {**cfg.get('randomness', {}), 'seed': seed}
     head = recipe.head
-    search = None if head is None else plan_run(head.search, seed, root)
-    deciding: dict[str, Any] = {
-        'config': _deciding(cfg.to_dict()),
-        'head': None if head is None else head.kind,
-    }
-    if head is not None and head.kind == 'searched':
-        deciding['search'] = search.digest
-    elif head is not None:
-        deciding['shapes'] = {
-            name: [list(part['space']), head_shapes(part)]
-            for name, part in searched_heads(search.cfg).items()
-        }
-        if head.kind == 'random':
-            deciding['draw'] = head.draw
-        else:
-            path = root / head.file
-            if not path.is_file():
-                raise FileNotFoundError(f"published genotype '{path}' does not exist")
-            deciding['file'] = hashlib.sha256(path.read_bytes()).hexdigest()
+    if head is None:
+        return Job(recipe, seed, cfg, _digest({'config': deciding_part(cfg.to_dict())}))
+    search = plan_run(head.search, seed, root)
+    widths = None if head.widths is None else read_recipe(head.widths, root)
+    source: dict[str, Any] = {'kind': head.kind}
+    if head.kind == 'searched':
+        source['search'] = search.digest
+    else:
+        source |= {'shapes': _shapes(search.cfg), 'edge': chooses_two(search.cfg)}
+    if head.kind == 'random':
+        source['draw'] = head.draw
+    elif head.kind == 'published':
+        path = root / head.file
+        if not path.is_file():
+            raise FileNotFoundError(f"published genotype '{path}' does not exist")
+        source['file'] = hashlib.sha256(path.read_bytes()).hexdigest()
+    if widths is not None:
+        source['widths'] = _shapes(widths)
+    digest = _digest({'config': deciding_part(cfg.to_dict()), 'head': source})
+    return Job(recipe, seed, cfg, digest, search, widths)
+
+
+def _shapes(search: Config) -> dict[str, Any]:
+    heads = searched_heads(search)
+    return {name: [list(head['space']), head_shapes(head)] for name, head in heads.items()}
+
+
+def _digest(deciding: dict[str, Any]) -> str:
     text = json.dumps(deciding, sort_keys=True, default=str)
-    return Job(recipe, seed, cfg, hashlib.sha256(text.encode()).hexdigest(), search)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _deciding(node: Any) -> Any:
-    """Leave out of a config, at any depth, what decides no result."""
+def deciding_part(node: Any) -> Any:
+    """Return a config less what decides no result, at any depth."""
     if isinstance(node, dict):
-        return {key: _deciding(value) for key, value in node.items() if key not in _IGNORED}
-    return [_deciding(item) for item in node] if isinstance(node, (list, tuple)) else node
+        return {key: deciding_part(value) for key, value in node.items() if key not in _IGNORED}
+    return [deciding_part(item) for item in node] if isinstance(node, (list, tuple)) else node
 
 
 def read_recipe(recipe: Recipe, root: Path) -> Config:
@@ -133,10 +146,37 @@ def read_recipe(recipe: Recipe, root: Path) -> Config:
     path = root / 'configs' / f'{recipe.config}.py'
     if not path.is_file():
         raise FileNotFoundError(f"config '{path}' does not exist")
-    cfg = Config.fromfile(path)
+    cfg = copy.deepcopy(_read_config(path, path.stat().st_mtime_ns))
     for edit in recipe.edits:
         edit(cfg)
     return cfg
+
+
+@lru_cache
+def _read_config(path: Path, mtime: int) -> Config:
+    """Read a config once; a table reads the same few over and over."""
+    return Config.fromfile(path)
+
+
+def config_changes(recipe: Recipe, root: Path) -> dict[str, Any]:
+    """Name what the edits of a recipe change in its shipped config: setting -> new value.
+
+    A setting that is gone has the value None.
+    """
+    before = _flat(read_recipe(Recipe(recipe.config), root).to_dict())
+    after = _flat(read_recipe(recipe, root).to_dict())
+    names = [*after, *(name for name in before if name not in after)]
+    return {name: after.get(name) for name in names if before.get(name) != after.get(name)}
+
+
+def _flat(node: Any, name: str = '') -> dict[str, Any]:
+    """Flatten nested dicts and lists to one dict by dotted names."""
+    items = node.items() if isinstance(node, dict) else enumerate(node)
+    flat: dict[str, Any] = {}
+    for key, value in items:
+        inner = f'{name}.{key}'.lstrip('.')
+        flat |= _flat(value, inner) if isinstance(value, (dict, list, tuple)) else {inner: value}
+    return flat
 
 
 def all_jobs(plan: dict[str, dict[int, Job]]) -> list[Job]:

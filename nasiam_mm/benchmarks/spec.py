@@ -5,7 +5,7 @@ Table -> Row -> Recipe (config, edits, Head) x seed -> one run
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from nasiam_mm.benchmarks.edits import Edit
 
@@ -36,12 +36,14 @@ class Head:
         search: The search, which for the last two gives space and widths alone.
         draw: Number of the random genotype.
         file: Path of the published genotype below the root of the project.
+        widths: A search whose widths the searched head takes instead of its own.
     """
 
     kind: str
     search: Recipe
     draw: int = 0
     file: str = ''
+    widths: Recipe | None = None
 
 
 @dataclass(frozen=True)
@@ -51,15 +53,15 @@ class Row:
     Attributes:
         name: What the line is called.
         recipe: What it trains, or, with ``members``, nothing.
-        against: Name of the row that it is compared with.
-        paper: The papers' figure by metric, such as ``'91.0'`` or ``'88.02 ± 0.35'``.
+        against: Names of the rows that it is compared with.
+        paper: What the papers report for it, such as ``'91.0'`` or ``'88.02 ± 0.35'``.
         members: Names of rows whose mean by seed this line shows.
     """
 
     name: str
     recipe: Recipe | None = None
-    against: str = ''
-    paper: Mapping[str, str] = field(default_factory=dict)
+    against: tuple[str, ...] = ()
+    paper: str = ''
     members: tuple[str, ...] = ()
 
 
@@ -72,6 +74,7 @@ class Table:
         title: What the table shows.
         rows: The lines, in order.
         columns: Metric -> title of its column; the first one is what rows are compared by.
+        paper: Title of the column of the papers' figures; '' for none.
         linear: Config of the linear evaluation below ``configs/``; '' for none.
         features: Whether the cached features are evaluated.
         fractions: Fractions of the labels for the label curve.
@@ -83,6 +86,7 @@ class Table:
     title: str
     rows: tuple[Row, ...]
     columns: Mapping[str, str]
+    paper: str = ''
     linear: str = ''
     features: bool = True
     fractions: tuple[float, ...] = (0.01, 0.1)

@@ -11,7 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
+from mmengine.dist import get_world_size
 from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -134,12 +136,23 @@ def unrolled_alpha_gradients(
         gradients = torch.autograd.grad(
             loss_of(train_data), weights.values(), create_graph=True, materialize_grads=True
         )
+        gradients = _mean_over_processes(gradients)
         stepped = {
             name: weight - learning_rates[weight] * gradient
             for (name, weight), gradient in zip(weights.items(), gradients, strict=True)
         }
         loss = functional_call(loss_of, stepped, (data,))
         return loss.detach(), torch.autograd.grad(loss, alphas)
+
+
+def _mean_over_processes(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+    """Average as the weight step does, and differentiably."""
+    if get_world_size() == 1:
+        return tensors
+    # One message in place of one per weight.
+    mean = all_reduce(torch.cat([tensor.flatten() for tensor in tensors])) / get_world_size()
+    parts = mean.split([tensor.numel() for tensor in tensors])
+    return [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)]
 
 
 class _PureLoss(nn.Module):

@@ -4,10 +4,10 @@
 Importing this module replaces the loaders that mmengine registers for local
 files and for http: those fall back to full unpickling, which runs whatever the
 file says. ``Runner.resume``, ``Runner.load_checkpoint``, ``load_from`` and
-``init_cfg=dict(type='Pretrained')`` all read through them.
+``init_cfg=dict(type='Pretrained')`` all read through them. Its further schemes (s3, model
+zoos) stay as they are.
 """
 
-import contextlib
 import os
 import pickle
 import re
@@ -26,9 +26,9 @@ from mmengine.runner import CheckpointLoader
 
 _STATISTICS = ('min', 'max', 'current', 'mean')
 _TRAINING_STATE = ('state_dict', 'optimizer', 'message_hub')
-# What is left where a process died while it wrote: see atomic_backend, save_genotype, figure.
+# What a process that died leaves of a file it wrote: AtomicLocalBackend, atomic_path, CollapseHook.
 _LEFTOVER = re.compile(
-    r'\.(.+\.(pth|json|png)|last_checkpoint)\.[a-z0-9_]{8}|\.(alpha|genotype)\.[a-z0-9_]{8}\.\w+'
+    r'\.(.+\.pth|last_checkpoint)\.[a-z0-9_]{8}|\..+\.[a-z0-9_]{8}\.tmp(\.\w+)?|last_healthy\.tmp'
 )
 
 
@@ -43,7 +43,7 @@ class DamagedCheckpointError(ValueError):
 def _statistic(owner: type, name: str) -> Callable:
     """Stand in for ``getattr``, by which a pickled HistoryBuffer names its statistics."""
     if owner is not HistoryBuffer or name not in _STATISTICS:
-        raise pickle.UnpicklingError(f'Unsupported global: GLOBAL getattr of {name}')
+        raise pickle.UnpicklingError('GLOBAL getattr was not allowed')
     return getattr(HistoryBuffer, name)
 
 
@@ -57,6 +57,7 @@ def _allowed_types() -> list[Any]:
         (_statistic, 'builtins.getattr'),
         np.ndarray,
         np.dtype,
+        bytes,  # of an empty array
         *(type(np.dtype(number)) for number in numbers),
         # The module's name in NumPy 2 and in NumPy 1.
         *(
@@ -86,21 +87,38 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = None, mmap: boo
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"checkpoint '{path}' does not exist")
+    damage = DamagedCheckpointError(
+        f"checkpoint '{path}' is cut short or damaged; take an earlier one"
+    )
+    if not mmap and _is_damaged(path):
+        raise damage
     try:
         with torch.serialization.safe_globals(_allowed_types()):
             return torch.load(path, map_location, weights_only=True, mmap=mmap)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        # Nothing else tells a type that is not allowed from an unreadable file.
-        found = re.search(r'GLOBAL (.+?)( was not| whose|$)|function (\S+)', str(error))
-        if found is None:
-            raise DamagedCheckpointError(
-                f"checkpoint '{path}' is cut short or damaged; take an earlier one"
-            ) from error
+    except (PermissionError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        # Damage shows as any error; only the text of one tells a type that is not allowed.
+        found = re.search(r'GLOBAL (.+?) (?:was not|whose)|function (.+)', str(error))
+        if found is None or _is_damaged(path):
+            raise damage from error
         raise UnsafeCheckpointError(
-            f"checkpoint '{path}' is refused: it holds {found[1] or found[3]}, and reading that "
+            f"checkpoint '{path}' is refused: it holds {found[1] or found[2]}, and reading that "
             'could run code; take one from a source you trust, whose types you allow by '
             'torch.serialization.add_safe_globals'
         ) from None
+
+
+def _is_damaged(path: str | os.PathLike) -> bool:
+    """Whether a record does not fit its checksum, at which ``torch.load`` does not look."""
+    # Older versions of torch wrote no archive.
+    if not zipfile.is_zipfile(path):
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is not None
+    except Exception:
+        return True
 
 
 @CheckpointLoader.register_scheme(prefixes='', force=True)
@@ -130,43 +148,47 @@ class Search:
         path: The checkpoint, or None.
         epoch: Epochs it has behind it.
         iteration: Iterations it has behind it.
-        skipped: Why each file that could have been a later one is none.
+        notes: What was passed over, and why.
     """
 
     path: Path | None = None
     epoch: int = 0
     iteration: int = 0
-    skipped: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def find_last_checkpoint(folder: str | os.PathLike) -> Search:
     """Find the checkpoint that is furthest in training and whole.
 
-    Goes by what the files hold, not by their names, nor by
-    ``last_checkpoint``, which may be empty or outdated. Files that hold no
+    Goes by what the files hold, not by their names; ``last_checkpoint``, which
+    may be empty or outdated, decides between equals only. Files that hold no
     state of training (exported weights, the best model) do not count.
 
     Raises:
         UnsafeCheckpointError: If reading a file could run code.
     """
-    candidates: list[tuple[int, int, Path]] = []
-    skipped = []
+    pointer = Path(folder, 'last_checkpoint')
+    named = Path(pointer.read_text().strip()).name if pointer.is_file() else None
+    candidates: list[tuple[int, int, bool, Path]] = []
+    notes = []
     for path in sorted(Path(folder).glob('*.pth')):
         try:
             checkpoint = read_checkpoint(path, 'cpu', mmap=True)
         except DamagedCheckpointError:
-            skipped.append(f'{path.name} is cut short or damaged')
+            notes.append(f'skipped {path.name}: cut short or damaged')
             continue
         if isinstance(checkpoint, dict) and all(key in checkpoint for key in _TRAINING_STATE):
             meta = checkpoint['meta']
-            candidates.append((meta['iter'], meta['epoch'], path))
-    for iteration, epoch, path in sorted(candidates, reverse=True):
+            candidates.append((meta['iter'], meta['epoch'], path.name == named, path))
+    for iteration, epoch, is_named, path in sorted(candidates, reverse=True):
         # So far only its table of contents was read.
-        with contextlib.suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
-            if archive.testzip() is None:
-                return Search(path, epoch, iteration, skipped)
-        skipped.append(f'{path.name} is damaged (checksum)')
-    return Search(skipped=skipped)
+        if _is_damaged(path):
+            notes.append(f'skipped {path.name}: damaged, a checksum is wrong')
+            continue
+        if not is_named:
+            notes.append(f'ignored last_checkpoint: it names {named or "no file"}')
+        return Search(path, epoch, iteration, notes)
+    return Search(notes=notes)
 
 
 def remove_leftovers(folder: str | os.PathLike) -> list[str]:
@@ -180,7 +202,7 @@ def remove_leftovers(folder: str | os.PathLike) -> list[str]:
         for place in (Path(folder), Path(folder, 'genotypes'))
         if place.is_dir()
         for path in place.iterdir()
-        if path.is_file() and (_LEFTOVER.fullmatch(path.name) or path.name == 'last_healthy.tmp')
+        if path.is_file() and _LEFTOVER.fullmatch(path.name)
     ]
     for path in left:
         path.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from mmengine.dist import get_world_size
 from mmengine.runner import Runner
 
@@ -46,7 +47,7 @@ def run_fingerprint(runner: Runner) -> Fingerprint:
 
     Left out are the work directory, logging, checkpointing, measuring and how
     data is loaded. A genotype counts by the layers it holds, not by its path,
-    and data by its digest.
+    and data by its digest and by which images of it are trained on.
 
     Args:
         runner: Runner whose training loop is built.
@@ -55,15 +56,18 @@ def run_fingerprint(runner: Runner) -> Fingerprint:
         Numbers, strings and lists of them by dotted name, such as
         ``'model.neck.widths'``.
     """
-    dataset = runner.train_dataloader.dataset
-    while hasattr(dataset, 'dataset'):
-        dataset = dataset.dataset
     fields: Fingerprint = {
         'seed': runner.seed,
         'processes': get_world_size(),
         'iterations per epoch': len(runner.train_dataloader),
-        'data': getattr(dataset, 'metainfo', {}).get('digest'),
     }
+    dataset = runner.train_dataloader.dataset
+    while hasattr(dataset, 'dataset'):
+        if hasattr(dataset, 'indices'):
+            rows = np.ascontiguousarray(dataset.indices, dtype=np.int64)
+            fields['training images'] = hashlib.sha256(rows).hexdigest()
+        dataset = dataset.dataset
+    fields['data'] = getattr(dataset, 'metainfo', {}).get('digest')
     for part in _PARTS:
         _flatten(runner.cfg.get(part), part, fields)
     return fields

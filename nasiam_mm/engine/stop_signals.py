@@ -79,11 +79,11 @@ class StopSignals:
         self._previous = {}
 
 
-def ignore_stop_signals() -> None:
-    """Leave the end of this process to its parent, as a loader's worker has to.
+def leave_process_group() -> None:
+    """Keep a loader's worker out of what signals a whole process group.
 
-    Whoever signals a whole job, as Slurm does, would else take the workers
-    away from under the iteration that is to be finished.
+    A terminal does, and so do some schedulers: the workers would be taken away
+    from under the iteration that is to be finished. The parent, which goes by
+    the process's number, still ends its workers.
     """
-    for number in _SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+    os.setpgid(0, 0)

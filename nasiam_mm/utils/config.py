@@ -193,18 +193,34 @@ def check_checkpoint(path: str) -> None:
 
 
 def start_processes_on_cpu(cfg: Config) -> None:
-    """Join the processes by gloo where there is no accelerator; mmengine asks for one."""
+    """Join the processes by gloo where there is no accelerator; mmengine asks for one.
+
+    SyncBatchNorm runs on accelerators only, so BatchNorm stays one per process;
+    the first process says so.
+
+    Raises:
+        ValueError: If another launcher than torchrun started the processes.
+    """
     import torch.distributed as dist
     from mmengine.device import get_device
 
-    if cfg.launcher != 'pytorch' or get_device() != 'cpu':
+    if cfg.launcher == 'none' or get_device() != 'cpu':
         return
+    if cfg.launcher != 'pytorch':
+        raise ValueError(
+            f'--launcher {cfg.launcher} needs an accelerator, and this machine has none; for '
+            'processes on the CPU use tools/dist_train.sh'
+        )
     dist.init_process_group('gloo')
     # As mmengine wraps by default, but for the device.
     wrapper = dict(type='MMDistributedDataParallel', broadcast_buffers=False, device_ids=None)
     wrapper['find_unused_parameters'] = cfg.get('find_unused_parameters', False)
     cfg.model_wrapper_cfg = {**wrapper, **(cfg.get('model_wrapper_cfg') or {})}
-    # Synchronised BatchNorm exists on accelerators only.
+    if cfg.get('sync_bn') is not None and dist.get_rank() == 0:
+        print(
+            f'no accelerator: each of the {dist.get_world_size()} processes normalises its own '
+            f'part of the batch (sync_bn={cfg.sync_bn!r} is left out)'
+        )
     cfg.sync_bn = None
 
 

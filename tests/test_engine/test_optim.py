@@ -72,9 +72,7 @@ def test_autocast_runs_in_bfloat16_on_the_cpu_and_steps_in_float32():
 
 
 def test_float16_is_refused():
-    with pytest.raises(
-        ValueError, match="must be 'bfloat16', got 'float16'; for float16 use"
-    ):
+    with pytest.raises(ValueError, match="must be 'bfloat16', got 'float16'; for float16 use"):
         AutocastOptimWrapper(
             dtype='float16', optimizer=torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=0.1)
         )

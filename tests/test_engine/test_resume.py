@@ -9,6 +9,8 @@
 import os
 import random
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -22,7 +24,7 @@ from nasiam_mm.engine.atomic_backend import AtomicLocalBackend
 from nasiam_mm.engine.compare import compare_checkpoints
 from nasiam_mm.engine.rng import get_rng_state
 from nasiam_mm.registry import HOOKS
-from tests.reduced import reduced
+from tests.reduced import ROOT, reduced
 
 FRAMEWORKS = ['simsiam', 'simclr', 'mocov2', 'byol']
 EPOCH = 6  # iterations
@@ -99,7 +101,7 @@ def assert_same_end(one, other, checkpoint):
 @pytest.mark.parametrize('framework', FRAMEWORKS)
 def test_a_run_that_dies_four_times_ends_as_one_that_does_not(framework, tmp_path, monkeypatch):
     every_two = dict(by_epoch=False, interval=2)
-    whole, torn = tmp_path / 'whole/run', tmp_path / 'torn/run'
+    whole, torn = tmp_path / 'whole', tmp_path / 'torn'
     search(framework, whole, **every_two).train()
     end = get_rng_state()
 
@@ -130,3 +132,58 @@ def test_a_run_that_dies_four_times_ends_as_one_that_does_not(framework, tmp_pat
     assert_same_end(whole, torn, 'iter_12.pth')
     assert repr(get_rng_state()) == repr(end)
     assert sorted(f.name for f in torn.glob('*.pth')) == ['iter_10.pth', 'iter_12.pth']
+
+
+def test_with_checkpoints_by_epoch_too(tmp_path):
+    whole, torn = tmp_path / 'whole', tmp_path / 'torn'
+    search('simclr', whole).train()
+    # Nothing is saved yet: from the beginning.
+    died(search('simclr', torn), DiesAfter(EPOCH))
+    leaving = died(search('simclr', torn, resume=True), DiesAfter(EPOCH, signal.SIGINT))
+    assert leaving.code == 130
+    # The end of epoch 1, which the signal prevented, comes first.
+    died(search('simclr', torn, resume=True), DiesAfter(EPOCH + 2))
+    assert (torn / 'genotypes/epoch_1.json').exists()
+    assert sorted(f.name for f in torn.glob('*.pth')) == ['epoch_1.pth']
+    search('simclr', torn, resume=True).train()
+    assert_same_end(whole, torn, 'epoch_2.pth')
+
+
+def tool_process(config, *argv):
+    command = [sys.executable, '-W', 'ignore', ROOT / 'tools/train.py', config, *argv]
+    environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT)}
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_a_killed_process_is_resumed_by_the_tool(tmp_path, monkeypatch):
+    monkeypatch.undo()  # the config is needed as text
+    torn, whole = tmp_path / 'torn', tmp_path / 'whole'
+    cfg = reduced('nasiam/simclr_r18_search_cifar10', torn, epochs=2, batch_size=50)
+    cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook.type != 'KNNHook']
+    cfg.custom_hooks[1].interval = 2
+    cfg.default_hooks.checkpoint.update(by_epoch=False, interval=3)
+    config = tmp_path / 'small.py'
+    cfg.dump(config)
+    with tool_process(config) as process:
+        for line in process.stdout:
+            if 'Saving checkpoint at 6 iterations' in line:
+                process.send_signal(signal.SIGKILL)
+                break
+    assert process.returncode == -signal.SIGKILL
+    with tool_process(config, '--resume') as process:
+        output = process.stdout.read()
+    assert process.returncode == 0, output
+    assert f'resuming from {torn}/iter_' in output
+    MessageHub._instance_dict.clear()
+    cfg = Config.fromfile(config)
+    cfg.work_dir = str(whole)
+    Runner.from_cfg(cfg).train()
+    assert compare_checkpoints(whole / 'iter_10.pth', torn / 'iter_10.pth') == []
+    assert (whole / 'alpha.json').read_bytes() == (torn / 'alpha.json').read_bytes()

@@ -15,6 +15,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.logging import MMLogger
 from mmengine.runner import ValLoop
 
 from nasiam_mm.engine import stop_signals
@@ -70,15 +71,13 @@ class Interrupts(Hook):
 
     priority = 'LOWEST'
 
-    def __init__(self, iteration=None, epoch=None, number=signal.SIGTERM, workers=False):
-        self.iteration, self.epoch, self.number, self.workers = iteration, epoch, number, workers
+    def __init__(self, iteration=None, epoch=None, number=signal.SIGTERM, group=False):
+        self.iteration, self.epoch, self.number = iteration, epoch, number
+        self.kill = os.killpg if group else os.kill
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         if runner.iter + 1 == self.iteration:
-            pids = [child.pid for child in multiprocessing.active_children()]
-            assert bool(pids) == self.workers
-            for pid in [*pids, os.getpid()]:
-                os.kill(pid, self.number)
+            self.kill(os.getpid(), self.number)
 
     def after_train_epoch(self, runner):
         if runner.epoch + 1 == self.epoch:
@@ -88,6 +87,8 @@ class Interrupts(Hook):
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     monkeypatch.setattr(Config, 'pretty_text', '')
+    # Loggers are kept by name and second of the run.
+    MMLogger._instance_dict.clear()
     Witness.events = []
 
 
@@ -159,7 +160,7 @@ def test_interruption_leaves_no_file_behind_once_a_checkpoint_follows(whole, tmp
 
 def test_stock_sampler_is_wound_on(tmp_path):
     stock = loader_cfg(4, shuffle=True, size=4 * ITERATIONS, views=2, augment=True)
-    whole, torn = tmp_path / 'whole/run', tmp_path / 'torn/run'
+    whole, torn = tmp_path / 'whole', tmp_path / 'torn'
     runner_of(whole, loader=stock).train()
     events, Witness.events = Witness.events, []
     interrupted(runner_of(torn, loader=stock), iteration=ITERATIONS + 3)
@@ -175,9 +176,11 @@ def log(work_dir):
 
 def test_accumulated_gradients_are_not_lost(tmp_path):
     accumulating = dict(
-        optimizer=dict(type='SGD', lr=0.02, momentum=0.9), accumulative_counts=3, type='OptimWrapper'
+        optimizer=dict(type='SGD', lr=0.02, momentum=0.9),
+        accumulative_counts=3,
+        type='OptimWrapper',
     )
-    whole, torn = tmp_path / 'whole/run', tmp_path / 'torn/run'
+    whole, torn = tmp_path / 'whole', tmp_path / 'torn'
     runner_of(whole, optim_wrapper=accumulating).train()
     interrupted(runner_of(torn, optim_wrapper=accumulating), iteration=5)
     runner_of(torn, optim_wrapper=accumulating, resume=True).train()
@@ -268,11 +271,22 @@ def test_processes_agree(tmp_path):
     assert [result['answers'] for result in results] == [[None, signal.SIGTERM]] * 2
 
 
-def test_a_signal_to_the_whole_job_leaves_the_workers_to_the_loop(whole, tmp_path):
+def train_with_worker(work_dir):
+    os.setsid()
+    torch.set_num_threads(1)
     loader = {**REPLAYED, 'num_workers': 1, 'persistent_workers': True}
-    work_dir = tmp_path / 'run'
     runner = runner_of(work_dir, loader=loader)
-    assert interrupted(runner, iteration=3, workers=True) == 143
+    runner.register_hook(Interrupts(iteration=3, group=True))
+    runner.train()
+
+
+def test_a_signal_to_the_whole_process_group_spares_the_workers(whole, tmp_path):
+    work_dir = tmp_path / 'run'
+    leader = multiprocessing.get_context('fork').Process(target=train_with_worker, args=[work_dir])
+    leader.start()
+    leader.join()
+    assert leader.exitcode == 143
+    # The workers go with their parent, and how many there are does not matter.
     runner_of(work_dir, resume=True).train()
     assert compare_checkpoints(last(whole[0]), last(work_dir)) == []
 

@@ -175,3 +175,12 @@ def test_a_checkpoint_that_is_no_whole_file_is_refused(tmp_path):
         config_tools.check_checkpoint(str(cut))
     with pytest.raises(FileNotFoundError, match=r"none\.pth' does not exist"):
         config_tools.check_checkpoint(str(tmp_path / 'none.pth'))
+
+
+@pytest.mark.parametrize('launcher', ['slurm', 'mpi'])
+def test_launchers_of_clusters_need_an_accelerator(cfg, launcher, monkeypatch):
+    monkeypatch.setattr('mmengine.device.get_device', lambda: 'cpu')
+    cfg.launcher = launcher
+    with pytest.raises(ValueError, match=f'--launcher {launcher} needs an accelerator'):
+        config_tools.start_processes_on_cpu(cfg)
+    assert not torch.distributed.is_initialized()

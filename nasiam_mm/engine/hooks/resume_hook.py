@@ -2,7 +2,6 @@
 """From which checkpoint a run goes on, and from which it must not (contracts C6, C8)."""
 
 import os.path as osp
-from pathlib import Path
 
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import CheckpointHook, Hook
@@ -97,19 +96,14 @@ class ResumeHook(Hook):
         (search,) = found
         if isinstance(search, UnsafeCheckpointError):
             raise search
-        for reason in search.skipped:
-            runner.logger.warning(f'skipped a checkpoint: {reason}')
+        for note in search.notes:
+            runner.logger.warning(note)
         if search.path is None:
             runner._resume = False
-            whole = 'whole checkpoint' if search.skipped else 'checkpoint'
+            whole = 'whole checkpoint' if search.notes else 'checkpoint'
             runner.logger.warning(f'no {whole} in {folder}: starting from the beginning')
             return
         runner._load_from = str(search.path)
-        pointed = _pointed(folder)
-        if pointed != search.path.name:
-            runner.logger.warning(
-                f'last_checkpoint names {pointed or "no file"}, which is not the last whole one'
-            )
         runner.logger.info(
             f'resuming from {search.path}, after {search.iteration} iterations '
             f'({search.epoch} whole epochs)'
@@ -128,9 +122,3 @@ def _checkpoint_folder(runner: Runner) -> str:
         if isinstance(hook, CheckpointHook) and hook.out_dir is not None:
             return osp.join(hook.out_dir, osp.basename(runner.work_dir.rstrip(osp.sep)))
     return runner.work_dir
-
-
-def _pointed(folder: str) -> str:
-    """Name of the file that ``last_checkpoint`` points to."""
-    pointer = Path(folder, 'last_checkpoint')
-    return Path(pointer.read_text().strip()).name if pointer.is_file() else ''

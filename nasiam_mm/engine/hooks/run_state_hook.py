@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from nasiam_mm.engine.rng import get_rng_state, set_rng_state
-from nasiam_mm.engine.stop_signals import ignore_stop_signals
+from nasiam_mm.engine.stop_signals import leave_process_group
 from nasiam_mm.registry import HOOKS
 
 
@@ -119,6 +119,6 @@ def _loaders(runner: Runner) -> Iterator[DataLoader]:
 
 
 def _init_worker(init: Any, worker_id: int) -> None:
-    ignore_stop_signals()
+    leave_process_group()
     if init is not None:
         init(worker_id)

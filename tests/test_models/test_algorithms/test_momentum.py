@@ -5,6 +5,8 @@
 2. It mixes with the online alpha of the moment and owns none (C4).
 3. The alpha step moves nothing of it: no queue, pointer, average or statistic (C1).
 4. In pretraining the online head trains and the copy follows; the published code froze it.
+5. Where BatchNorm becomes SyncBatchNorm, the average moves the new modules' weights, and MoCo need
+   not shuffle.
 """
 
 import copy
@@ -12,6 +14,7 @@ import copy
 import pytest
 import torch
 from mmengine.logging import MessageHub
+from mmengine.model import convert_sync_batchnorm
 from torch import nn
 
 from nasiam_mm.engine import WeightOptimWrapperConstructor, alpha_gradients
@@ -164,3 +167,24 @@ def test_every_norm_of_the_copy_is_its_own(model):
     norms = [m for m in momentum_of(model).modules() if isinstance(m, nn.BatchNorm1d)]
     online = {id(m) for m in model.neck.modules()}
     assert norms and not online & {id(m) for m in norms}
+
+
+def test_sync_batchnorm_takes_over_the_averaged_weights(model, monkeypatch):
+    monkeypatch.setattr('nasiam_mm.models.algorithms.moco.get_world_size', lambda: 2)
+    if type(model).__name__ == 'MoCo':
+        assert model._normalises_per_process()
+    model = convert_sync_batchnorm(model, 'torch')
+    if type(model).__name__ == 'MoCo':
+        assert not model._normalises_per_process()
+    momentum = momentum_of(model)
+    online = nn.Sequential(model.backbone, model.neck)
+    momentum.update_parameters(online)
+    disturb(model)
+    before = {n: p.clone() for n, p in momentum.module.named_parameters()}
+    momentum.update_parameters(online)
+    norms = [n for n, m in momentum.module.named_modules() if isinstance(m, nn.SyncBatchNorm)]
+    assert norms
+    for name, weight in momentum.module.named_parameters():
+        assert not torch.equal(weight, before[name]), name
+    # Alpha still has its one owner, which the copy follows.
+    assert momentum.module[1].cell.leader is model.neck.cell

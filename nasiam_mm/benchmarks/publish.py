@@ -1,0 +1,90 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""Make the runs of a table one by one, and write the table with its evidence."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from nasiam_mm.benchmarks.execution import RunFailed, Workshop
+from nasiam_mm.benchmarks.planning import Job, all_jobs
+from nasiam_mm.benchmarks.report import curves_of, read_rows, render_table
+from nasiam_mm.benchmarks.rows import LOG, ROW, read_row
+from nasiam_mm.benchmarks.spec import Table
+from nasiam_mm.utils.files import atomic_path
+from nasiam_mm.visualization.loss_curves import plot_losses
+
+# What proves a row and is small; checkpoints and mmengine's own logs stay.
+_EVIDENCE = (ROW, LOG, 'genotype.json', 'features.json', 'linear.json')
+
+
+def make_runs(jobs: Sequence[Job], table: Table, workshop: Workshop) -> list[str]:
+    """Make runs in order, a line for each; a failed one does not stop the others.
+
+    Returns:
+        What failed, a sentence each.
+    """
+    failed = []
+    for number, job in enumerate(jobs, start=1):
+        label = f'[{number}/{len(jobs)}] {job.name}'
+        if workshop.state(job, table) == 'measured':
+            print(f'{label}: measured already', flush=True)
+            continue
+        print(f'{label}: {workshop.of(job) / "console.log"}', flush=True)
+        try:
+            row = workshop.make(job, table)
+        except BlockingIOError:
+            print(f'{label}: another process is at it', flush=True)
+        except RunFailed as error:
+            failed.append(str(error))
+            print(f'{label}: {error}', flush=True)
+        else:
+            shown = '  '.join(f'{name} {value:.2f}' for name, value in row['metrics'].items())
+            print(f'{label}: {shown}', flush=True)
+    return failed
+
+
+def publish(
+    table: Table,
+    plan: Mapping[str, Mapping[int, Job]],
+    workshop: Workshop,
+    seeds: Sequence[int],
+    command: str,
+    target: Path,
+    with_evidence: bool = False,
+) -> None:
+    """Write a table of what is measured so far, and its loss curves beside it.
+
+    Args:
+        table: The table.
+        plan: Its runs.
+        workshop: Where they are.
+        seeds: Seeds asked for.
+        command: Command that makes the table.
+        target: Markdown file.
+        with_evidence: Whether rows, logs and genotypes are copied beside it.
+    """
+    rows = read_rows(plan, workshop)
+    text = render_table(table, rows, seeds, command)
+    if table.curves and any(rows.values()):
+        picture = target.with_name(f'{target.stem}_loss.png')
+        plot_losses(curves_of(table, rows, workshop.folder), picture, table.title)
+        text = text.replace('\n## Runs', f'\n![loss over the epochs]({picture.name})\n\n## Runs', 1)
+    with atomic_path(target) as temporary:
+        temporary.write_text(text, encoding='utf-8')
+    if with_evidence:
+        for job in all_jobs(plan):
+            folder = workshop.of(job)
+            if read_row(folder, job.digest) is not None:
+                _copy_evidence(folder, target.parent / 'runs' / job.name)
+
+
+def _copy_evidence(source: Path, target: Path) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    for name in _EVIDENCE:
+        if (source / name).is_file():
+            with atomic_path(target / name) as temporary:
+                shutil.copyfile(source / name, temporary)
+    found = source / 'train/genotype.json'
+    if found.is_file():
+        with atomic_path(target / 'genotype.json') as temporary:
+            shutil.copyfile(found, temporary)

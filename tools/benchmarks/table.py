@@ -1,0 +1,86 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""Make a table of the papers, or of heads against chance: train, measure, render.
+
+    python tools/benchmarks/table.py heads --scale demo --seeds 0 1 2
+
+Each row is trained with every seed by tools/train.py, searches first, and measured on the test
+images with settings selected on validation images. What is measured is not made again; what was
+interrupted goes on where it stood, also in several processes at once. --dry-run lists the runs.
+
+    work_dir/runs/RUN/       config, genotype, checkpoints, log.jsonl, row.json of each run
+    work_dir/TABLE_SCALE.md  the table, of what is measured so far
+"""
+
+import argparse
+import shlex
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from nasiam_mm.utils.cli import add_traceback_flag, run_tool
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('table', help='which; a wrong name lists them')
+    parser.add_argument('--scale', choices=['demo', 'paper'], default='demo')
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0])
+    parser.add_argument('--rows', nargs='+', metavar='PATTERN', help="rows to make: 'SimCLR*'")
+    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/benchmarks'))
+    parser.add_argument('--dry-run', action='store_true', help='list the runs and make none')
+    parser.add_argument('--render', action='store_true', help='render what is there, make none')
+    parser.add_argument(
+        '--export', type=Path, help='folder for table, rows, genotypes and logs, to be committed'
+    )
+    add_traceback_flag(parser)
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Plan, make, render."""
+    args = parse_args(argv)
+    # A queue's SIGTERM must reach the training, which then saves what it has.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+    from nasiam_mm.benchmarks.catalogue import find_table, select_rows
+    from nasiam_mm.benchmarks.execution import Workshop
+    from nasiam_mm.benchmarks.planning import all_jobs, plan_table
+    from nasiam_mm.benchmarks.publish import make_runs, publish
+
+    table = find_table(args.table, args.scale)
+    plan = plan_table(table, args.seeds, ROOT)
+    workshop = Workshop(ROOT, args.work_dir.resolve() / 'runs')
+    wanted = all_jobs(select_rows(table, plan, args.rows))
+    if args.dry_run:
+        for job in wanted:
+            rows = [
+                name
+                for name, runs in plan.items()
+                if job.digest in {run.digest for run in runs.values()}
+            ]
+            print(f'{workshop.state(job, table):<10}{job.name:<72}{", ".join(rows) or "-"}')
+        print(f'{len(wanted)} runs')
+        return
+    failed = [] if args.render else make_runs(wanted, table, workshop)
+    command = f'python tools/benchmarks/table.py {args.table} --scale {args.scale} --seeds '
+    command += shlex.join(map(str, args.seeds))
+    target = args.work_dir / f'{args.table}_{args.scale}.md'
+    publish(table, plan, workshop, args.seeds, command, target)
+    print(target.read_text(encoding='utf-8'))
+    if args.export is not None:
+        exported = args.export / target.name
+        publish(table, plan, workshop, args.seeds, command, exported, with_evidence=True)
+        print(f'exported to {exported}')
+    if failed:
+        print(f'error: {len(failed)} runs failed: {"; ".join(failed)}', file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == '__main__':
+    run_tool(main)
