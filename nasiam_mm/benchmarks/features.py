@@ -138,3 +138,20 @@ def _check_disjoint(train: Dataset, val: Dataset) -> None:
             f'{len(shared)} images are both labelled and for validation; give the loaders of '
             "KNNHook a SplitDataset with equal 'parts' and 'seed' and another 'part'"
         )
+
+
+def image_of(dataset: Dataset, index: int) -> np.ndarray:
+    """Return an image of a part as the network's pipeline leaves it, uint8 RGB (H, W, 3)."""
+    image = dataset[index]['inputs'].permute(1, 2, 0).numpy()
+    inner = dataset
+    while hasattr(inner, 'dataset'):
+        inner = inner.dataset
+    # mmcv reads files in the order of OpenCV.
+    kinds = {type(transform).__name__ for transform in inner.pipeline.transforms}
+    return image[..., ::-1] if 'LoadImageFromFile' in kinds else image
+
+
+def class_names(sets: FeatureSets) -> list[str]:
+    """Return the name of each class, or its number where the data set names none."""
+    names = sets.datasets['train'].metainfo.get('classes') or range(sets.num_classes)
+    return [str(name) for name in names]

@@ -36,7 +36,7 @@ def make_runs(jobs: Sequence[Job], table: Table, workshop: Workshop) -> list[str
             print(f'{label}: another process is at it', flush=True)
         except RunFailed as error:
             failed.append(str(error))
-            print(f'{label}: {error}', flush=True)
+            print(f'[{number}/{len(jobs)}] {error}', flush=True)
         else:
             shown = '  '.join(f'{name} {value:.2f}' for name, value in row['metrics'].items())
             print(f'{label}: {shown}', flush=True)

@@ -23,8 +23,8 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
 
     A run resumed at iteration t of an epoch draws batch t next, whose number
     in the epoch is right for every hook; the epoch's end comes once. Validation
-    leaves the random number generators as they were, and one that the
-    interruption prevented is made up for.
+    leaves the random number generators as they were; resumed at the end of an
+    epoch, a run validates first.
 
     On SIGTERM or SIGINT the iteration is finished, a checkpoint is written, and
     the process leaves with status 143 or 130; a second signal ends it at once.
@@ -35,18 +35,13 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         **kwargs: Likewise.
     """
 
-    def __init__(self, *args, **kwargs) -> None:
-        super().__init__(*args, **kwargs)
-        self.validated_epochs = 0
-
     def state_dict(self) -> dict[str, Any]:
         """State beside the numbers of epoch and iteration, which the runner keeps."""
-        return dict(stop_training=self.stop_training, validated_epochs=self.validated_epochs)
+        return dict(stop_training=self.stop_training)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take that state up again."""
         self.stop_training = state['stop_training']
-        self.validated_epochs = state['validated_epochs']
 
     def run(self) -> nn.Module:
         """Train to the last epoch.
@@ -56,8 +51,9 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         """
         with StopSignals() as self.signals:
             self.runner.call_hook('before_train')
+            # A checkpoint at the end of an epoch is written before the epoch's validation.
             self._validate_if_due()
-            while self._epoch < self._max_epochs and not self.stop_training:
+            while self._epoch < self._max_epochs and not (self.stop_training and self._done() == 0):
                 self.run_epoch()
                 self._validate_if_due()
             self.runner.call_hook('after_train')
@@ -65,7 +61,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
 
     def run_epoch(self) -> None:
         """Train to the end of the epoch, from wherever the run stands in it."""
-        done = self._iter - self._epoch * len(self.dataloader)
+        done = self._done()
         if done == 0:
             self.runner.call_hook('before_train_epoch')
         else:
@@ -80,13 +76,14 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         self._epoch += 1
         self._leave_if_asked()
 
+    def _done(self) -> int:
+        """Return how many iterations of the epoch are done; all, where only its end is not."""
+        return self._iter - self._epoch * len(self.dataloader)
+
     def _batches(self, done: int) -> Iterator[Any]:
         """Return an iterator over the batches of the epoch but the first ``done``."""
         if done == 0:
             return iter(self.dataloader)
-        # Interrupted between the last iteration and the end of the epoch.
-        if done >= len(self.dataloader):
-            return iter(())
         sampler = self.dataloader.sampler
         if isinstance(sampler, ReplaySampler) and self.dataloader.batch_size:
             sampler.set_epoch(self._epoch)
@@ -106,15 +103,13 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         self._decide_current_val_interval()
         is_due = (
             self.runner.val_loop is not None
-            and self._iter == self._epoch * len(self.dataloader)
-            and self._epoch > self.validated_epochs
-            and self._epoch >= self.val_begin
+            and self._done() == 0
+            and self._epoch >= max(1, self.val_begin)
             and (self._epoch % self.val_interval == 0 or self._epoch == self._max_epochs)
         )
         if is_due:
             with preserve_rng():
                 self.runner.val_loop.run()
-            self.validated_epochs = self._epoch
 
     def _leave_if_asked(self) -> None:
         number = self.signals.agreed()

@@ -165,6 +165,9 @@ def find_hook(cfg: Config, kind: str) -> ConfigDict | None:
 def test_split(dataset: ConfigDict) -> dict:
     """Return the config of the whole test split of what a dataset config reads.
 
+    ImageNet's own test split has no labels: its validation split is what the
+    papers test on.
+
     Raises:
         ValueError: If the innermost data set does not name its split.
     """
@@ -174,7 +177,7 @@ def test_split(dataset: ConfigDict) -> dict:
         raise ValueError(
             f'--split test: {dataset["type"]} of the KNNHook names no split to put test for'
         )
-    return {**dataset, 'split': 'test'}
+    return {**dataset, 'split': 'val' if _type_name(dataset) == 'ImageNet' else 'test'}
 
 
 def check_checkpoint(path: str) -> None:

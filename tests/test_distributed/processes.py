@@ -28,14 +28,12 @@ STEPS = 250 // BATCH  # of an epoch; each part of the fixture has 250 images
 WITHOUT_BN = ['linear_gelu', 'max_pool_3', 'linear', 'identity']
 
 
-@CANDIDATE_OPS.register_module(force=True)
 def linear_gelu(in_channels: int, out_channels: int, is_output: bool = False) -> nn.Sequential:
     """Linear and GELU, without BatchNorm."""
     activation = [] if is_output else [nn.GELU()]
     return nn.Sequential(nn.Linear(in_channels, out_channels), *activation)
 
 
-@CANDIDATE_OPS.register_module(force=True)
 def max_pool_3(in_channels: int, out_channels: int, is_output: bool = False) -> nn.Sequential:
     """Max pooling over three neighbouring features, without BatchNorm."""
     linear = [nn.Linear(in_channels, out_channels)] if in_channels != out_channels else []
@@ -85,6 +83,7 @@ def search(
     epochs: int = 1,
     spoil: str | None = None,
     alpha_optimizer: dict | None = None,
+    second_order: bool = False,
     resume: Path | None = None,
 ) -> dict[str, Any]:
     """Run a reduced search in this process, one of those that the environment tells of.
@@ -97,6 +96,7 @@ def search(
         spoil: What to do wrong: ``'alpha'`` keeps the gradients of alpha to each
             process, ``'gather'`` takes mmpretrain's loss of SimCLR.
         alpha_optimizer: In place of the recipe's.
+        second_order: Whether the alpha step unrolls a weight step.
         resume: Checkpoint to go on from.
     """
     processes = int(os.environ['WORLD_SIZE'])
@@ -109,7 +109,11 @@ def search(
     cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook.type in kept]
     (hook,) = (hook for hook in cfg.custom_hooks if hook.type == 'AlphaStepHook')
     hook.optimizer = alpha_optimizer or hook.optimizer
+    hook.second_order = second_order
     if not with_bn:
+        # Here, in a process of its own: the tests of the space see the shipped operations only.
+        for operation in (linear_gelu, max_pool_3):
+            CANDIDATE_OPS.register_module(module=operation)
         leave_out_bn(cfg.model)
     cfg.launcher = 'pytorch' if processes > 1 else 'none'
     if spoil == 'alpha':

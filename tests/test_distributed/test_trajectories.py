@@ -8,7 +8,8 @@
    another order in each pass.
 4. The gradient of alpha is the mean over the ranks.
 5. With BatchNorm, which is no SyncBatchNorm on a CPU, claim 1 holds too, and one line says so.
-6. Resumed, two processes go on bit for bit, though the checkpoint is that of one (C6).
+6. The second-order alpha step unrolls the weight step of all ranks together.
+7. Resumed, two processes go on bit for bit, though the checkpoint is that of one (C6).
 """
 
 import pytest
@@ -124,6 +125,16 @@ def test_with_batchnorm_both_ranks_are_equal_too(framework, tmp_path, capfd):
         'no accelerator: each of the 2 processes normalises its own part of the batch '
         "(sync_bn='torch' is left out)"
     ]
+
+
+@pytest.mark.parametrize('framework', ['simclr', 'byol'])
+def test_second_order_walks_the_path_of_one(framework, tmp_path):
+    # Plain steps: what is compared is the gradient, not its sign as in Adam.
+    options = dict(second_order=True, alpha_optimizer=dict(type='SGD', lr=1.0))
+    (one,) = run_processes(1, search, tmp_path / 'one', recipe(framework), **options)
+    two = run_processes(2, search, tmp_path / 'two', recipe(framework), **options)
+    equal_on_both_ranks(two, STEPS)
+    assert max(largest_difference(one, two[0])) <= TOLERANCE
 
 
 def test_two_processes_resume_exactly(tmp_path):

@@ -10,6 +10,7 @@
 import multiprocessing
 import os
 import signal
+import time
 
 import pytest
 import torch
@@ -71,13 +72,12 @@ class Interrupts(Hook):
 
     priority = 'LOWEST'
 
-    def __init__(self, iteration=None, epoch=None, number=signal.SIGTERM, group=False):
+    def __init__(self, iteration=None, epoch=None, number=signal.SIGTERM):
         self.iteration, self.epoch, self.number = iteration, epoch, number
-        self.kill = os.killpg if group else os.kill
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         if runner.iter + 1 == self.iteration:
-            self.kill(os.getpid(), self.number)
+            os.kill(os.getpid(), self.number)
 
     def after_train_epoch(self, runner):
         if runner.epoch + 1 == self.epoch:
@@ -195,7 +195,6 @@ class DrawingValLoop(ValLoop):
 
     def __init__(self, runner, **kwargs):
         self._runner = runner
-        self.fails_in = None
 
     def run(self):
         torch.rand(7)
@@ -218,14 +217,21 @@ def test_validation_leaves_no_trace_and_is_made_up_for(whole, tmp_path):
     assert Witness.events == whole[1]
 
 
-def test_a_run_that_stopped_itself_does_not_go_on(tmp_path):
+class StopsItself(Hook):
+    """Asks for the end after this epoch, as CollapseHook does."""
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        if runner.iter == 2:
+            runner.train_loop.stop_training = True
+
+
+def test_a_run_that_was_about_to_stop_itself_does(tmp_path):
     runner = runner_of(tmp_path)
-    loop = runner.build_train_loop(runner._train_loop)
-    loop.load_state_dict(dict(stop_training=True, validated_epochs=1))
-    assert loop.state_dict() == dict(stop_training=True, validated_epochs=1)
-    runner._train_loop = loop
-    runner.train()
-    assert Witness.events == []
+    runner.register_hook(StopsItself())
+    interrupted(runner, iteration=3)
+    runner_of(tmp_path, resume=True).train()
+    assert Witness.events[-1] == ('end of epoch', 0, ITERATIONS)
+    assert 'the run had stopped itself' in log(tmp_path)
 
 
 def test_sigint_leaves_with_130_and_handlers_are_put_back(tmp_path):
@@ -271,22 +277,38 @@ def test_processes_agree(tmp_path):
     assert [result['answers'] for result in results] == [[None, signal.SIGTERM]] * 2
 
 
-def train_with_worker(work_dir):
+class Waits(Hook):
+    """Tells that an iteration is reached and gives the other side time to signal."""
+
+    def __init__(self, connection):
+        self.connection = connection
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        if runner.iter + 1 == 3:
+            self.connection.send('reached')
+            time.sleep(0.3)
+
+
+def train_with_worker(work_dir, connection):
     os.setsid()
     torch.set_num_threads(1)
     loader = {**REPLAYED, 'num_workers': 1, 'persistent_workers': True}
     runner = runner_of(work_dir, loader=loader)
-    runner.register_hook(Interrupts(iteration=3, group=True))
+    runner.register_hook(Waits(connection))
     runner.train()
 
 
 def test_a_signal_to_the_whole_process_group_spares_the_workers(whole, tmp_path):
     work_dir = tmp_path / 'run'
-    leader = multiprocessing.get_context('fork').Process(target=train_with_worker, args=[work_dir])
+    context = multiprocessing.get_context('fork')
+    here, there = context.Pipe()
+    leader = context.Process(target=train_with_worker, args=[work_dir, there])
     leader.start()
+    assert here.recv() == 'reached'
+    os.killpg(leader.pid, signal.SIGTERM)
     leader.join()
     assert leader.exitcode == 143
-    # The workers go with their parent, and how many there are does not matter.
+    # How many workers there are does not matter.
     runner_of(work_dir, resume=True).train()
     assert compare_checkpoints(last(whole[0]), last(work_dir)) == []
 

@@ -87,7 +87,7 @@ class RunStateHook(Hook):
         if loop is not None and hasattr(runner.train_loop, 'load_state_dict'):
             runner.train_loop.load_state_dict(loop)
             if loop['stop_training']:
-                runner.logger.warning('the run had stopped itself before its last epoch')
+                runner.logger.warning('the run had stopped itself: it ends with the epoch it is in')
         if len(ranks) != get_world_size():
             runner.logger.warning(
                 f'the checkpoint holds the random number state of {len(ranks)} processes, but '

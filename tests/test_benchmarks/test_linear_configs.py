@@ -1,0 +1,92 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""The recipes of linear evaluation state the protocol, keep the test images out, and run."""
+
+import re
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from nasiam_mm.datasets import split_indices
+from nasiam_mm.registry import MODELS
+from tests.reduced import ROOT, reduced
+
+RECIPES = sorted(path.stem for path in (ROOT / 'configs/benchmarks/linear').glob('*.py'))
+
+
+def read(name):
+    return Config.fromfile(ROOT / f'configs/benchmarks/linear/{name}.py')
+
+
+@pytest.mark.parametrize('name', RECIPES)
+def test_the_protocol(name):
+    cfg = read(name)
+    imagenet = 'imagenet' in name
+    optimizer = cfg.optim_wrapper.optimizer
+    base = 0.1 if imagenet else 30.0
+    batch = cfg.train_dataloader.batch_size * (8 if imagenet else 1)
+    assert optimizer.type == ('LARS' if imagenet else 'SGD')
+    assert optimizer.lr == pytest.approx(base * batch / 256)
+    assert (optimizer.momentum, optimizer.weight_decay) == (0.9, 0.0)
+    (cosine,) = cfg.param_scheduler
+    assert cosine.type == 'CosineAnnealingLR'
+    assert cosine.T_max == cfg.train_cfg.max_epochs == (30 if 'demo' in name else 100)
+    assert cfg.model.backbone.frozen_stages == 4
+    assert cfg.model.backbone.norm_eval is True
+    assert [hook.type for hook in cfg.custom_hooks] == ['FrozenHook']
+    assert cfg.test_evaluator == cfg.val_evaluator == dict(type='Accuracy', topk=(1, 5))
+
+
+@pytest.mark.parametrize('name', RECIPES)
+def test_the_parts_share_no_image_and_the_test_images_are_for_the_test(name):
+    cfg = read(name)
+    train, val = cfg.train_dataloader.dataset.dataset, cfg.val_dataloader.dataset
+    assert (train.part, val.part) == ('train', 'val')
+    assert (train.parts, train.seed) == (val.parts, val.seed)
+    cut = split_indices(50000, train.parts, train.seed)
+    assert not set(cut['train'].tolist()) & set(cut['val'].tolist())
+    assert train.dataset.split == val.dataset.split == 'train'
+    assert cfg.test_dataloader.dataset.split == ('val' if 'imagenet' in name else 'test')
+    # Only training has random views.
+    random = re.compile('Random')
+    assert any(random.match(step.type) for step in train.dataset.pipeline)
+    for loader in (val, cfg.test_dataloader.dataset):
+        pipeline = loader.get('dataset', loader).pipeline
+        assert not any(random.match(step.type) for step in pipeline)
+
+
+@pytest.mark.parametrize('name', RECIPES)
+def test_recipes_are_flat_and_short(name):
+    text = (ROOT / f'configs/benchmarks/linear/{name}.py').read_text()
+    assert len(text.splitlines()) <= 80
+    bases = re.findall(r"'(\.\./\.\./_base_/[^']+)'", text)
+    assert len(bases) == 2
+
+
+class StopAfterOneStep(Hook):
+    priority = 'LOWEST'
+
+    class Done(Exception):
+        """The step is made."""
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        assert outputs['loss'].isfinite()
+        assert len(outputs['loss'].shape) == 0
+        raise self.Done
+
+
+@pytest.mark.parametrize('name', [name for name in RECIPES if 'demo' not in name])
+def test_recipe_builds_and_makes_a_step(name, tmp_path):
+    cfg = reduced(f'benchmarks/linear/{name}', tmp_path)
+    backbone = MODELS.build(cfg.model.backbone)
+    weights = {f'backbone.{key}': value for key, value in backbone.state_dict().items()}
+    torch.save({'state_dict': weights}, tmp_path / 'pretrained.pth')
+    cfg.model.backbone.init_cfg = dict(
+        type='Pretrained', checkpoint=str(tmp_path / 'pretrained.pth'), prefix='backbone.'
+    )
+    runner = Runner.from_cfg(cfg)
+    runner.register_hook(StopAfterOneStep())
+    with pytest.raises(StopAfterOneStep.Done):
+        runner.train()
