@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from nasiam_mm.utils.files import atomic_path
+from nasiam_mm.version import __version__
 
 _PACKAGES = (
-    'nasiam_mm',
     'torch',
     'torchvision',
     'onedl-mmengine',
@@ -104,7 +104,7 @@ def environment() -> dict[str, Any]:
     cpu = f'CPU {platform.machine()}, {cores}'
     return {
         'device': torch.cuda.get_device_name() if torch.cuda.is_available() else cpu,
-        'versions': {name: _version(name) for name in _PACKAGES},
+        'versions': {'nasiam_mm': __version__, **{name: _version(name) for name in _PACKAGES}},
     }
 
 

@@ -2,6 +2,7 @@
 """Figures over seeds: mean, deviation, and whether a difference may be chance."""
 
 import statistics
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
@@ -57,13 +58,16 @@ def compare(first: Mapping[int, float], second: Mapping[int, float]) -> Comparis
     if smallest < 2:
         return Comparison(difference, note=f'n={smallest}, no test')
     welch = paired = None
-    # A statistic without variance has no distribution.
-    if statistics.pvariance(left) + statistics.pvariance(right) > 0:
-        welch = float(_stats().ttest_ind(left, right, equal_var=False).pvalue)
-    if first.keys() == second.keys():
-        differences = [first[seed] - second[seed] for seed in first]
-        if statistics.pvariance(differences) > 0:
-            paired = float(_stats().ttest_1samp(differences, 0.0).pvalue)
+    with warnings.catch_warnings():
+        # scipy warns where one of two rows has no deviation, which Welch's test allows.
+        warnings.filterwarnings('ignore', 'Precision loss', RuntimeWarning)
+        # A statistic without any has no distribution.
+        if statistics.pvariance(left) + statistics.pvariance(right) > 0:
+            welch = float(_stats().ttest_ind(left, right, equal_var=False).pvalue)
+        if first.keys() == second.keys():
+            differences = [first[seed] - second[seed] for seed in first]
+            if statistics.pvariance(differences) > 0:
+                paired = float(_stats().ttest_1samp(differences, 0.0).pvalue)
     note = 'no deviation, no test' if welch is None and paired is None else ''
     return Comparison(difference, welch, paired, note)
 

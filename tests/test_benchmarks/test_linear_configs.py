@@ -2,6 +2,7 @@
 """The recipes of linear evaluation state the protocol, keep the test images out, and run."""
 
 import re
+import runpy
 
 import pytest
 import torch
@@ -90,3 +91,14 @@ def test_recipe_builds_and_makes_a_step(name, tmp_path):
     runner.register_hook(StopAfterOneStep())
     with pytest.raises(StopAfterOneStep.Done):
         runner.train()
+
+
+@pytest.mark.parametrize(
+    ('checkpoint', 'message'),
+    [('none.pth', "'none.pth' does not exist"), (__file__, 'is damaged or not a checkpoint')],
+)
+def test_a_checkpoint_that_is_none_is_refused_before_anything_is_built(checkpoint, message):
+    main = runpy.run_path(str(ROOT / 'tools/train.py'), run_name='tool')['main']
+    config = ROOT / f'configs/benchmarks/linear/{RECIPES[0]}.py'
+    with pytest.raises((FileNotFoundError, ValueError), match=message):
+        main([str(config), '--checkpoint', checkpoint])
