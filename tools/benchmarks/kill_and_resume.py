@@ -20,7 +20,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +209,7 @@ class Process:
 
     def resumed_at(self) -> int:
         """Return the iteration that the process started from."""
-        return int(([0] + self._numbers(r'after (\d+) iterations'))[-1])
+        return int([0, *self._numbers(r'after (\d+) iterations')][-1])
 
     def iteration(self) -> int:
         """Return how many iterations the run had behind it."""
@@ -237,7 +239,7 @@ def reduce_config(args: argparse.Namespace) -> Any:
         if 'data_root' in node:
             node.data_root = args.data_root
         if 'parts' in node:
-            node.parts = {name: args.part for name in sorted(node.parts)}
+            node.parts = dict.fromkeys(node.parts, args.part)
         for key in WIDTHS & set(node):
             value = node[key]
             if isinstance(value, list):
@@ -284,8 +286,6 @@ def summarise(
     seconds: float,
 ) -> dict[str, Any]:
     """Return the figures of the last line."""
-    from collections import Counter
-
     return {
         'config': Path(args.config).stem,
         'kills': len(attempts),
@@ -293,7 +293,7 @@ def summarise(
         'moments': Counter(attempt.moment for attempt in attempts),
         'lost_iterations': sum(
             max(0, one.iteration - two.resumed_at)
-            for one, two in zip(attempts, attempts[1:], strict=False)
+            for one, two in pairwise(attempts)
             if one.run == two.run
         ),
         'runs': runs,

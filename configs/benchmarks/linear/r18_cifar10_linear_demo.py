@@ -24,10 +24,11 @@ model = dict(
     ),
 )
 
-# Base learning rate 30 x batch 128 / 256.
+# Base learning rate 1 x batch 128 / 256: after a short pretraining with little decay of the
+# weights features are much larger than those that the customary 30 is for.
 optim_wrapper = dict(
     constructor='WeightOptimWrapperConstructor',
-    optimizer=dict(type='SGD', lr=15.0, momentum=0.9, weight_decay=0.0),
+    optimizer=dict(type='SGD', lr=0.5, momentum=0.9, weight_decay=0.0),
 )
 param_scheduler = [dict(type='CosineAnnealingLR', T_max=30, by_epoch=True)]
 train_cfg = dict(type='ResumableTrainLoop', max_epochs=30, val_interval=10)
