@@ -27,7 +27,9 @@ def read_readme() -> str:
     return (ROOT / 'README.md').read_text(encoding='utf-8')
 
 
-EXTRAS = {name: read_requirements(name) for name in ('detection', 'export', 'tests', 'lint')}
+EXTRAS = {
+    name: read_requirements(name) for name in ('analysis', 'detection', 'export', 'tests', 'lint')
+}
 
 setup(
     name='nasiam_mm',

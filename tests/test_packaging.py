@@ -28,7 +28,7 @@ from nasiam_mm.utils import versions
 from nasiam_mm.version import __version__
 
 ROOT = Path(__file__).parents[1]
-GROUPS = ('runtime', 'detection', 'export', 'tests', 'lint')
+GROUPS = ('runtime', 'analysis', 'detection', 'export', 'tests', 'lint')
 PYTHONS = ('3.10', '3.11', '3.12', '3.13')
 
 

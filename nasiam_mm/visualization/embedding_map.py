@@ -35,7 +35,8 @@ def embed_in_plane(features: np.ndarray, perplexity: float = 30.0, seed: int = 0
         from sklearn.manifold import TSNE
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            f'{error.name} is not installed and the map needs t-SNE; pip install scikit-learn'
+            f'{error.name} is not installed and the map needs t-SNE; '
+            "pip install 'nasiam_mm[analysis]'"
         ) from error
     if not 0 < perplexity < len(features):
         raise ValueError(

@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 for name, runs in plan.items()
                 if job.digest in {run.digest for run in runs.values()}
             ]
-            print(f'{workshop.state(job, table):<10}{job.name:<72}{", ".join(rows) or "-"}')
+            print(f'{workshop.state(job, table):<10}{job.name:<84}{", ".join(rows) or "-"}')
         print(f'{len(wanted)} runs')
         return
     failed = [] if args.render else make_runs(wanted, table, workshop)

@@ -13,7 +13,7 @@ from nasiam_mm.engine.checkpoint import (
     find_last_checkpoint,
     remove_leftovers,
 )
-from nasiam_mm.engine.fingerprint import name_differences, run_fingerprint
+from nasiam_mm.engine.fingerprint import Fingerprint, name_differences, run_fingerprint
 from nasiam_mm.registry import HOOKS
 
 
@@ -43,6 +43,7 @@ class ResumeHook(Hook):
 
     def __init__(self, strict: bool = True) -> None:
         self.strict = strict
+        self.fingerprint: Fingerprint | None = None
 
     def before_run(self, runner: Runner) -> None:
         """Choose the checkpoint, before the runner loads it."""
@@ -61,7 +62,8 @@ class ResumeHook(Hook):
         """Compare the run of the checkpoint with this one."""
         if not runner._resume:
             return
-        path, theirs = runner._load_from, checkpoint.get('fingerprint')
+        path = runner._load_from
+        theirs = checkpoint.get('fingerprint') if isinstance(checkpoint, dict) else None
         if theirs is None:
             found = (
                 f"checkpoint '{path}' holds no record of the run it is of; to start from its "
