@@ -65,7 +65,7 @@ def run_fingerprint(runner: Runner) -> Fingerprint:
     while hasattr(dataset, 'dataset'):
         if hasattr(dataset, 'indices'):
             rows = np.ascontiguousarray(dataset.indices, dtype=np.int64)
-            fields['training images'] = hashlib.sha256(rows).hexdigest()
+            fields['training images'] = hashlib.sha256(rows).hexdigest()[:12]
         dataset = dataset.dataset
     fields['data'] = getattr(dataset, 'metainfo', {}).get('digest')
     for part in _PARTS:

@@ -43,7 +43,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config of a search')
     parser.add_argument('--kills', type=int, default=20)
     parser.add_argument('--seed', type=int, default=0, help='seed of the moments and signals')
-    parser.add_argument('--epochs', type=int, default=3)
+    parser.add_argument('--epochs', type=int, default=4)
     parser.add_argument('--batch-size', type=int, default=16)
     parser.add_argument('--part', type=float, default=0.3, help='images of either part, of all')
     parser.add_argument(
@@ -260,6 +260,10 @@ def reduce_config(args: argparse.Namespace) -> Any:
         by_epoch=args.interval == 0, interval=args.interval or 1, max_keep_ckpts=2
     )
     cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook.type != 'KNNHook']
+    for hook in cfg.custom_hooks:
+        # Its pictures take longer than an epoch; most kills should meet iterations.
+        if hook.type == 'GenotypeHook':
+            hook.interval = 2
     return cfg
 
 
