@@ -177,7 +177,7 @@ def test_neighbours_are_drawn(pretrained, tmp_path, capsys):
 
 def test_the_map_says_what_it_needs(pretrained, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'sklearn.manifold', None)
-    with pytest.raises(ModuleNotFoundError, match='pip install scikit-learn') as caught:
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'nasiam_mm\[analysis\]'") as caught:
         run_tool('analysis_tools/embedding_map.py', *pretrained[:2], '--work-dir', tmp_path,
                  '--split', 'val')  # fmt: skip
     assert '\n' not in str(caught.value)
