@@ -19,6 +19,7 @@ from nasiam_mm.utils.config import (
     merge_options,
     read_config,
     set_amp,
+    set_compiled,
     set_loader_defaults,
     start_processes_on_cpu,
 )
@@ -44,6 +45,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         'backbone of configs/benchmarks/linear',
     )
     parser.add_argument('--amp', action='store_true', help='train in mixed precision')
+    parser.add_argument(
+        '--compile', action='store_true', help='compile backbone and heads with torch.compile'
+    )
     parser.add_argument('--no-validate', action='store_true', help='do not measure while training')
     parser.add_argument(
         '--auto-scale-lr',
@@ -71,6 +75,8 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
         drop_validation(cfg)
     if args.amp:
         set_amp(cfg)
+    if args.compile:
+        set_compiled(cfg)
     if args.seed is not None:
         if args.seed < 0:
             raise ValueError(f'--seed must be 0 or more, got {args.seed}')

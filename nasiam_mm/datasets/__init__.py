@@ -3,6 +3,7 @@
 
 from .cifar import CIFAR10, CIFAR100
 from .replay import ReplayDataset, ReplaySampler, endless_batches
+from .resident import ResidentDataset, as_drawn
 from .split import SplitDataset, split_indices
 
 __all__ = [
@@ -10,7 +11,9 @@ __all__ = [
     'CIFAR100',
     'ReplayDataset',
     'ReplaySampler',
+    'ResidentDataset',
     'SplitDataset',
+    'as_drawn',
     'endless_batches',
     'split_indices',
 ]

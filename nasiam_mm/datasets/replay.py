@@ -19,15 +19,23 @@ from torch.utils.data import DataLoader, Dataset
 from nasiam_mm.registry import DATA_SAMPLERS, DATASETS
 
 
-def view_seed(*numbers: int) -> int:
-    """Mix integers into a seed of 63 bits (the finaliser of SplitMix64, chained)."""
-    mixed = 0
-    for number in numbers:
-        mixed = (mixed + number + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
-        mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
-        mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
-        mixed ^= mixed >> 31
-    return mixed >> 1
+def view_seeds(*numbers: int | np.ndarray) -> np.ndarray:
+    """Mix integers into seeds of 63 bits (the finaliser of SplitMix64, chained).
+
+    Args:
+        numbers: Integers or arrays of them that broadcast together.
+
+    Returns:
+        int64, one seed per element.
+    """
+    mixed = np.uint64(0)
+    with np.errstate(over='ignore'):  # arithmetic is that of 64 bits
+        for number in numbers:
+            mixed = mixed + np.asarray(number).astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+            mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+            mixed = mixed ^ (mixed >> np.uint64(31))
+    return (mixed >> np.uint64(1)).astype(np.int64)
 
 
 @DATA_SAMPLERS.register_module()
@@ -64,7 +72,9 @@ class ReplaySampler(DefaultSampler):
         """Walk one pass from ``start``, which falls back to 0."""
         indices = list(super().__iter__())[self.start :]
         self.start = 0
-        return ((index, view_seed(self.seed, self.stream, self.epoch, index)) for index in indices)
+        # All at once: one by one in Python they would cost more than loading small images.
+        seeds = view_seeds(self.seed, self.stream, self.epoch, np.array(indices, np.int64))
+        return zip(indices, seeds.tolist(), strict=True)
 
 
 @contextmanager

@@ -59,6 +59,8 @@ class SearchCell(nn.Module):
     Args:
         space: Ordered names of registered operations, K of them.
         shapes: Widths of the L layers.
+        fused: Whether linear maps of one input are computed together, see
+            :class:`MixedLayer`.
 
     Attributes:
         alpha (nn.Parameter): (L, K), zeros at the start (uniform mixing). It asks
@@ -69,11 +71,15 @@ class SearchCell(nn.Module):
         leader (SearchCell | None): The cell whose alpha a momentum copy follows.
     """
 
-    def __init__(self, space: Sequence[str], shapes: Sequence[LayerShape]) -> None:
+    def __init__(
+        self, space: Sequence[str], shapes: Sequence[LayerShape], fused: bool = False
+    ) -> None:
         super().__init__()
         self.space = tuple(space)
         self.shapes = tuple(shapes)
-        self.layers = nn.ModuleList(MixedLayer(self.space, *shape) for shape in self.shapes)
+        self.layers = nn.ModuleList(
+            MixedLayer(self.space, *shape, fused=fused) for shape in self.shapes
+        )
         zeros = torch.zeros(len(self.shapes), len(self.space))
         self.alpha = nn.Parameter(zeros, requires_grad=False)
         absent = torch.ones_like(zeros, dtype=torch.bool)

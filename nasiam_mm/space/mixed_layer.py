@@ -1,10 +1,11 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Mixed layer: a weighted sum of candidate operations (NASiam, eq. 4)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import reduce
 from operator import add
 
+import torch
 from torch import Tensor, nn
 
 from nasiam_mm.space.ops import build_op, distinct_candidates
@@ -20,10 +21,18 @@ class MixedLayer(nn.Module):
         in_channels: Width of the input, (N, in_channels).
         out_channels: Width of the output, (N, out_channels).
         is_output: Whether the layer carries no BatchNorm and no activation.
+        fused: Whether the candidates that begin with a linear map of the input
+            share one matrix product. Same parameters; outputs agree to float32
+            rounding.
     """
 
     def __init__(
-        self, space: Sequence[str], in_channels: int, out_channels: int, is_output: bool = False
+        self,
+        space: Sequence[str],
+        in_channels: int,
+        out_channels: int,
+        is_output: bool = False,
+        fused: bool = False,
     ) -> None:
         super().__init__()
         self.candidates = distinct_candidates(space, in_channels, out_channels, is_output)
@@ -33,6 +42,8 @@ class MixedLayer(nn.Module):
                 for name in self.candidates.values()
             }
         )
+        linear_first = [name for name, op in self.ops.items() if _begins_linear(op)]
+        self.sharing = linear_first if fused and len(linear_first) > 1 else []
 
     def forward(self, x: Tensor, weights: Tensor) -> Tensor:
         """Mix the candidates.
@@ -44,5 +55,21 @@ class MixedLayer(nn.Module):
         Returns:
             Tensor: Mixed output, (N, out_channels).
         """
-        outputs = (weights[k] * self.ops[name](x) for k, name in self.candidates.items())
-        return reduce(add, outputs)
+        outputs = dict(self._mapped_together(x)) if self.sharing else {}
+        outputs |= {name: op(x) for name, op in self.ops.items() if name not in outputs}
+        return reduce(add, (weights[k] * outputs[name] for k, name in self.candidates.items()))
+
+    def _mapped_together(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """Yield the outputs of the candidates whose linear maps are one matrix product."""
+        maps = [self.ops[name][0] for name in self.sharing]
+        weights = torch.stack([linear.weight for linear in maps])
+        products = torch.bmm(x.expand(len(maps), *x.shape), weights.mT)
+        for name, linear, output in zip(self.sharing, maps, products, strict=True):
+            output = output if linear.bias is None else output + linear.bias
+            for layer in list(self.ops[name])[1:]:
+                output = layer(output)
+            yield name, output
+
+
+def _begins_linear(op: nn.Module) -> bool:
+    return type(op) is nn.Sequential and len(op) > 0 and type(op[0]) is nn.Linear

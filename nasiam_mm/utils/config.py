@@ -107,12 +107,12 @@ def set_genotype(cfg: Config, path: str) -> None:
 
 
 def set_amp(cfg: Config) -> None:
-    """Train in mixed precision: bfloat16 on the CPU, loss scaling on an accelerator.
+    """Train in mixed precision: bfloat16, or float16 with loss scaling on a GPU without it.
 
     Raises:
         ValueError: If the config has an optimizer wrapper that is neither.
     """
-    from mmengine.device import get_device
+    import torch
 
     wrapper = cfg.optim_wrapper
     kind = _type_name(wrapper) or 'OptimWrapper'
@@ -120,12 +120,18 @@ def set_amp(cfg: Config) -> None:
         return
     if kind != 'OptimWrapper':
         raise ValueError(f'--amp: cannot replace {kind}, the optim_wrapper of {cfg.filename!r}')
-    if get_device() == 'cpu':
+    if not torch.cuda.is_available() or torch.cuda.is_bf16_supported(including_emulation=False):
         wrapper.type = 'AutocastOptimWrapper'
         wrapper.dtype = 'bfloat16'
     else:
         wrapper.type = 'AmpOptimWrapper'
         wrapper.setdefault('loss_scale', 'dynamic')
+
+
+def set_compiled(cfg: Config) -> None:
+    """Compile backbone and heads for training."""
+    if find_hook(cfg, 'CompileHook') is None:
+        cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type='CompileHook')]
 
 
 def set_loader_defaults(

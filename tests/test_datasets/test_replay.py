@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from nasiam_mm.datasets.replay import ReplayDataset, ReplaySampler, endless_batches, view_seed
+from nasiam_mm.datasets.replay import ReplayDataset, ReplaySampler, endless_batches, view_seeds
 
 
 class Noise(Dataset):
@@ -54,12 +54,26 @@ def test_each_pass_is_a_new_permutation_without_replacement():
 
 
 def test_seeds_differ_over_seed_stream_pass_and_image():
-    seeds = {
-        view_seed(seed, stream, epoch, index)
-        for seed in range(4) for stream in range(2) for epoch in range(5) for index in range(50)
-    }  # fmt: skip
-    assert len(seeds) == 4 * 2 * 5 * 50
-    assert all(0 <= seed < 2**63 for seed in seeds)
+    seeds = view_seeds(*np.ogrid[:4, :2, :5, :50])
+    assert len(np.unique(seeds)) == 4 * 2 * 5 * 50
+    assert seeds.min() >= 0
+
+
+def scalar_seed(*numbers):
+    """Mix with Python's own integers."""
+    mixed, mask = 0, 2**64 - 1
+    for number in numbers:
+        mixed = (mixed + number + 0x9E3779B97F4A7C15) & mask
+        mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & mask
+        mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & mask
+        mixed ^= mixed >> 31
+    return mixed >> 1
+
+
+def test_seeds_are_those_of_splitmix64():
+    sampler = ReplaySampler(Noise(20), seed=2**31 + 7, stream=1)
+    sampler.set_epoch(799)
+    assert all(seed == scalar_seed(2**31 + 7, 1, 799, index) for index, seed in sampler)
 
 
 @pytest.mark.parametrize('drawn', [0, 1, 2, 3, 4, 7, 11])

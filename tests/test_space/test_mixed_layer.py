@@ -62,3 +62,41 @@ def test_owns_ops_of_its_candidates_and_no_architecture_parameter():
     assert list(layer.ops) == ['linear', 'max_pool_3_bn', 'avg_pool_3_bn']
     # Three linear maps with bias, pools and output without BatchNorm.
     assert sum(p.numel() for p in layer.parameters()) == 3 * (6 * 4 + 4)
+
+
+def test_fused_equals_plain(space, shape):
+    """Outputs, statistics and every gradient; in float64, so that no kink is crossed."""
+    plain = MixedLayer(space, *shape).double()
+    fused = MixedLayer(space, *shape, fused=True).double()
+    fused.load_state_dict(plain.state_dict())
+    x = torch.randn(8, shape[0], dtype=torch.double, requires_grad=True)
+    weights = torch.rand(len(space), dtype=torch.double, requires_grad=True)
+    results = []
+    for layer in (plain, fused):
+        output = layer(x, weights)
+        learned = [x, weights, *layer.parameters()]
+        results.append([output, *torch.autograd.grad(output.square().sum(), learned)])
+        results[-1] += [b.double() for b in layer.buffers()]
+    for a, b in zip(*results, strict=True):
+        assert torch.allclose(a, b, rtol=1e-11, atol=1e-12)
+
+
+def test_fused_maps_what_shares_its_input_in_one_product():
+    shared = {name: MixedLayer(SPACES[name], 6, 4, fused=True).sharing for name in SPACES}
+    # Where the width changes every candidate begins with a linear map, identity being one.
+    assert {name: len(s) for name, s in shared.items()} == {'S': 4, "S'": 2, 'S+': 7}
+    assert MixedLayer(SPACES['S+'], 6, 6, fused=True).sharing == list(SPACES['S+'][:4])
+    # A single one shares with nobody.
+    assert MixedLayer(SPACES['S'], 6, 6, fused=True).sharing == []
+    products = []
+
+    class Count(torch.overrides.TorchFunctionMode):
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            if func in (torch.bmm, torch.nn.functional.linear):
+                products.append(func.__name__)
+            return func(*args, **(kwargs or {}))
+
+    layer = MixedLayer(SPACES['S+'], 6, 4, fused=True)
+    with Count():
+        layer(torch.randn(8, 6), torch.rand(7))
+    assert products == ['bmm']

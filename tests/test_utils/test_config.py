@@ -111,16 +111,28 @@ def test_a_missing_or_broken_config_is_refused(tmp_path):
         config_tools.read_config(parse(str(broken)))
 
 
-def test_amp_is_bfloat16_on_the_cpu_and_scaled_on_an_accelerator(cfg, monkeypatch):
-    monkeypatch.setattr('mmengine.device.get_device', lambda: 'cpu')
+@pytest.mark.parametrize('has_gpu', [False, True])
+def test_amp_is_bfloat16_where_it_can_be(cfg, has_gpu, monkeypatch):
+    monkeypatch.setattr('torch.cuda.is_available', lambda: has_gpu)
+    monkeypatch.setattr('torch.cuda.is_bf16_supported', lambda including_emulation: True)
     config_tools.set_amp(cfg)
     assert cfg.optim_wrapper.type == 'AutocastOptimWrapper'
     assert cfg.optim_wrapper.dtype == 'bfloat16'
-    del cfg.optim_wrapper['type'], cfg.optim_wrapper['dtype']
-    monkeypatch.setattr('mmengine.device.get_device', lambda: 'cuda')
+
+
+def test_amp_is_scaled_float16_on_a_gpu_without_bfloat16(cfg, monkeypatch):
+    monkeypatch.setattr('torch.cuda.is_available', lambda: True)
+    monkeypatch.setattr('torch.cuda.is_bf16_supported', lambda including_emulation: False)
     config_tools.set_amp(cfg)
     assert cfg.optim_wrapper.type == 'AmpOptimWrapper'
     assert cfg.optim_wrapper.loss_scale == 'dynamic'
+
+
+def test_compile_adds_its_hook_once(cfg):
+    hooks = list(cfg.custom_hooks)
+    for _ in range(2):
+        config_tools.set_compiled(cfg)
+        assert list(cfg.custom_hooks) == [*hooks, dict(type='CompileHook')]
 
 
 def test_amp_leaves_a_mixed_wrapper_and_refuses_another(cfg):

@@ -7,15 +7,16 @@ parts = dict(bank=45000, val=5000)
 bank_part = dict(type='SplitDataset', dataset=cifar100, parts=parts, part='bank', seed=0)
 val_part = dict(type='SplitDataset', dataset=cifar100, parts=parts, part='val', seed=0)
 
+# The images stay on the device; ReplayDataset(with_view_seed=True) with default_collate and
+# workers draws the same batches one image at a time.
 train_dataloader = dict(
     batch_size=512,
-    num_workers=4,
-    persistent_workers=True,
-    pin_memory=True,
+    num_workers=0,
+    pin_memory=False,
     drop_last=True,
-    collate_fn=dict(type='default_collate'),
+    collate_fn=dict(type='as_drawn'),
     sampler=dict(type='ReplaySampler'),
-    dataset=dict(type='ReplayDataset', dataset=cifar100, with_view_seed=True),
+    dataset=dict(type='ResidentDataset', dataset=cifar100),
 )
 knn_bank_dataloader = dict(
     batch_size=512,
@@ -35,6 +36,7 @@ data_preprocessor = dict(
     type='TwoViewPreprocessor',
     mean=[129.304, 124.070, 112.434],
     std=[68.170, 65.392, 70.418],
+    channels_last=True,
     views=dict(
         size=32,
         scale=(0.2, 1.0),

@@ -6,25 +6,25 @@ cifar10 = dict(
 weights_part = dict(type='SplitDataset', dataset=cifar10, parts=parts, part='weights', seed=0)
 alpha_part = dict(type='SplitDataset', dataset=cifar10, parts=parts, part='alpha', seed=0)
 
+# The images stay on the device; ReplayDataset(with_view_seed=True) with default_collate and
+# workers draws the same batches one image at a time.
 train_dataloader = dict(
     batch_size=512,
-    num_workers=4,
-    persistent_workers=True,
-    pin_memory=True,
+    num_workers=0,
+    pin_memory=False,
     drop_last=True,
-    collate_fn=dict(type='default_collate'),
+    collate_fn=dict(type='as_drawn'),
     sampler=dict(type='ReplaySampler'),
-    dataset=dict(type='ReplayDataset', dataset=weights_part, with_view_seed=True),
+    dataset=dict(type='ResidentDataset', dataset=weights_part),
 )
 alpha_dataloader = dict(
     batch_size=512,
-    num_workers=4,
-    persistent_workers=True,
-    pin_memory=True,
+    num_workers=0,
+    pin_memory=False,
     drop_last=True,
-    collate_fn=dict(type='default_collate'),
+    collate_fn=dict(type='as_drawn'),
     sampler=dict(type='ReplaySampler', stream=1),
-    dataset=dict(type='ReplayDataset', dataset=alpha_part, with_view_seed=True),
+    dataset=dict(type='ResidentDataset', dataset=alpha_part),
 )
 # Neighbours come from one half, queries from the other; the test images stay unseen.
 knn_bank_dataloader = dict(
@@ -45,6 +45,7 @@ data_preprocessor = dict(
     type='TwoViewPreprocessor',
     mean=[125.307, 122.950, 113.865],
     std=[62.993, 62.089, 66.705],
+    channels_last=True,
     views=dict(
         size=32,
         scale=(0.2, 1.0),

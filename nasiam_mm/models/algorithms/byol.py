@@ -6,7 +6,12 @@ from mmpretrain.models import BYOL as _BYOL
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
-from nasiam_mm.models.algorithms.momentum import follow_alpha, start_equal
+from nasiam_mm.models.algorithms.momentum import (
+    HostNumber,
+    follow_alpha,
+    start_equal,
+    update_average,
+)
 from nasiam_mm.registry import MODELS
 
 
@@ -24,6 +29,7 @@ class BYOL(_BYOL):
 
     def __init__(self, **kwargs) -> None:
         super().__init__(**kwargs)
+        self._steps = HostNumber()
         follow_alpha(self.target_net, self._online())
 
     def init_weights(self) -> None:
@@ -56,7 +62,7 @@ class BYOL(_BYOL):
         projection2 = self.neck(self.backbone(view2))[0]  # NxC
         with torch.no_grad():
             if update_state:
-                self.target_net.update_parameters(self._online())
+                update_average(self.target_net, self._online(), self._steps)
             target1 = self.target_net(view1)[0]  # NxC
             target2 = self.target_net(view2)[0]  # NxC
         loss1 = self.head.loss(projection1, target2)

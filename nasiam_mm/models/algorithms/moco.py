@@ -2,7 +2,7 @@
 """MoCo whose key encoder and queue stand still in the alpha step."""
 
 import torch
-from mmengine.dist import get_world_size
+from mmengine.dist import all_gather, get_world_size
 from mmpretrain.models import MoCo as _MoCo
 from mmpretrain.models.utils import batch_shuffle_ddp, batch_unshuffle_ddp
 from mmpretrain.structures import DataSample
@@ -10,7 +10,12 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from nasiam_mm.models.algorithms.momentum import follow_alpha, start_equal
+from nasiam_mm.models.algorithms.momentum import (
+    HostNumber,
+    follow_alpha,
+    start_equal,
+    update_average,
+)
 from nasiam_mm.registry import MODELS
 
 
@@ -32,6 +37,7 @@ class MoCo(_MoCo):
     def __init__(self, symmetric: bool = False, **kwargs) -> None:
         super().__init__(**kwargs)
         self.symmetric = symmetric
+        self._steps, self._pointer = HostNumber(), HostNumber()
         follow_alpha(self.encoder_k, self._encoder_q())
 
     def init_weights(self) -> None:
@@ -67,8 +73,7 @@ class MoCo(_MoCo):
             )
         view1, view2 = inputs
         if update_state:
-            with torch.no_grad():
-                self.encoder_k.update_parameters(self._encoder_q())
+            update_average(self.encoder_k, self._encoder_q(), self._steps)
         # The loss sees the queue as it was before this step.
         queue = self.queue.clone()
         keys = [self._keys(view2)]
@@ -91,9 +96,17 @@ class MoCo(_MoCo):
             return normalize(self.encoder_k(view)[0], dim=1)
         # Drawn from the step, not from the generator, a resumed run shuffles as it would have.
         with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(int(self.encoder_k.steps))
+            torch.default_generator.manual_seed(self._steps.read(self.encoder_k.steps))
             view, order = batch_shuffle_ddp(view)
         return batch_unshuffle_ddp(normalize(self.encoder_k(view)[0], dim=1), order)
+
+    @torch.no_grad()
+    def _dequeue_and_enqueue(self, keys: Tensor) -> None:
+        """Put the keys of all processes, (N, C) each, in place of the oldest of the queue."""
+        keys = torch.cat(all_gather(keys))
+        start = self._pointer.read(self.queue_ptr)
+        self.queue[:, start : start + len(keys)] = keys.T
+        self._pointer.write(self.queue_ptr, (start + len(keys)) % self.queue_len)
 
     def _normalises_per_process(self) -> bool:
         norms = [m for m in self.encoder_k.modules() if isinstance(m, _BatchNorm)]

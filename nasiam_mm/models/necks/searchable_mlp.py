@@ -20,6 +20,9 @@ class SearchableMLP(HeadMLP):
         widths: Output width of each layer of the cell.
         plain_output: Whether the last layer of the cell carries no BatchNorm
             and no activation (the predictor's).
+        fused: Whether candidates that begin with a linear map of the same input
+            share one matrix product, which differs from one each by float32
+            rounding.
         **kwargs: Output layer and pooling, see :class:`HeadMLP`.
 
     Raises:
@@ -33,8 +36,9 @@ class SearchableMLP(HeadMLP):
         in_channels: int,
         widths: Sequence[int],
         plain_output: bool = False,
+        fused: bool = False,
         **kwargs,
     ) -> None:
         shapes = layer_shapes(in_channels, widths, plain_output)
-        super().__init__(SearchCell(space, shapes), shapes[-1].out_channels, **kwargs)
+        super().__init__(SearchCell(space, shapes, fused), shapes[-1].out_channels, **kwargs)
         self.cell_name = cell

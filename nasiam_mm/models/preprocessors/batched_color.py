@@ -7,7 +7,6 @@ ending in an underscore change their argument. Images are (N, 3, H, W) float32 i
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -84,7 +83,7 @@ def color_jitter_(images: Tensor, factors: Tensor, order: Tensor, apply: Tensor)
         return images
     order = order[rows]
     sorting = order.t().argsort(dim=1, stable=True)  # (4, n): image at each place of a slot
-    counts = F.one_hot(order, 4).sum(dim=0).tolist()
+    counts = (order[:, :, None] == torch.arange(4)).sum(dim=0).tolist()
     # Where the previous arrangement holds the images that a slot wants, in its order.
     moves = sorting[:-1].argsort(dim=1).gather(1, sorting[1:])
     moves = torch.cat((rows[sorting[:1]], moves, rows[sorting[-1:]]))

@@ -7,6 +7,8 @@
 4. In pretraining the online head trains and the copy follows; the published code froze it.
 5. Where BatchNorm becomes SyncBatchNorm, the average moves the new modules' weights, and MoCo need
    not shuffle.
+6. The number of its steps and the queue's pointer are not read back from the device, and are right
+   after others have changed them.
 """
 
 import copy
@@ -19,6 +21,7 @@ from torch import nn
 
 from nasiam_mm.engine import WeightOptimWrapperConstructor, alpha_gradients
 from nasiam_mm.models import searched_cells
+from nasiam_mm.models.algorithms.momentum import HostNumber, update_average
 from tests.test_models.test_algorithms.toys import (
     MOMENTUM,
     build,
@@ -188,3 +191,36 @@ def test_sync_batchnorm_takes_over_the_averaged_weights(model, monkeypatch):
         assert not torch.equal(weight, before[name]), name
     # Alpha still has its one owner, which the copy follows.
     assert momentum.module[1].cell.leader is model.neck.cell
+
+
+def test_the_average_is_that_of_mmengine(model):
+    ours = momentum_of(model)
+    theirs = copy.deepcopy(model)
+    online = nn.Sequential(model.backbone, model.neck)
+    steps = HostNumber()
+    for _ in range(4):
+        update_average(ours, online, steps)
+        momentum_of(theirs).update_parameters(online)
+        disturb(model)
+        expected = momentum_of(theirs).state_dict()
+        for name, mine in ours.state_dict().items():
+            # The momentum of BYOL is float32 there and Python's own float here.
+            torch.testing.assert_close(mine, expected[name], atol=1e-7, rtol=1e-6, msg=name)
+    assert int(ours.steps) == 4
+
+
+def test_a_number_is_read_back_only_when_others_changed_it(monkeypatch):
+    reads = []
+    honest = torch.Tensor.__int__
+    monkeypatch.setattr(torch.Tensor, '__int__', lambda t: reads.append(t) or honest(t))
+    number, buffer = HostNumber(), torch.tensor([3])
+    assert number.read(buffer) == 3
+    for value in (4, 5):
+        number.write(buffer, value)
+        assert number.read(buffer) == value == buffer.item()
+    assert len(reads) == 1
+    buffer.copy_(torch.tensor([9]))  # as load_state_dict does
+    assert number.read(buffer) == 9
+    assert number.read(torch.tensor([7])) == 7  # as a module moved to a device has
+    assert copy.deepcopy(number).read(buffer) == 9
+    assert len(reads) == 4

@@ -1,0 +1,81 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""Backbone and heads compiled by ``torch.compile``, for training alone."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import nn
+
+from nasiam_mm.engine.hooks.alpha_step_hook import AlphaStepHook
+from nasiam_mm.registry import HOOKS
+
+# The network of each framework, and the two parts of the momentum copies of MoCo and BYOL.
+_PARTS = (
+    'backbone', 'neck', 'head.predictor',
+    'encoder_k.module.0', 'encoder_k.module.1',
+    'target_net.module.0', 'target_net.module.1',
+)  # fmt: skip
+
+
+@HOOKS.register_module()
+class CompileHook(Hook):
+    """Compile the forward passes of a model's parts, each on its own.
+
+    mmengine's ``compile=`` option wraps the whole training step, which
+    ``torch.compile`` breaks at the backward pass and cannot share with the alpha
+    step. Here only the modules are compiled: alpha step and weight step both
+    run through them, hooks of the modules and the state dict stay as they are,
+    and evaluation, whose batches have many sizes, runs the plain code. Results
+    agree with the plain ones to rounding.
+
+    Args:
+        parts: Names of modules to compile; by default backbone, neck, predictor
+            and the momentum copies, those that the model has.
+        **options: Options of ``torch.compile``: ``mode='reduce-overhead'``
+            captures CUDA graphs.
+
+    Raises:
+        ValueError: At the start of the run, if the model lacks a part that was
+            named, or alpha's gradient is of second order.
+    """
+
+    def __init__(self, parts: Sequence[str] | None = None, **options: Any) -> None:
+        self.parts = parts
+        self.options = {'dynamic': False, **options}
+
+    def before_train(self, runner: Runner) -> None:
+        """Put the compiled forward passes in place; compilation itself waits for the first step."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        if any(isinstance(hook, AlphaStepHook) and hook.second_order for hook in runner.hooks):
+            raise ValueError(
+                'CompileHook: torch.compile cannot differentiate twice; remove the hook or set '
+                'AlphaStepHook.second_order=False'
+            )
+        modules = dict(model.named_modules())
+        names = [n for n in _PARTS if n in modules] if self.parts is None else self.parts
+        if missing := [name for name in names if name not in modules]:
+            raise ValueError(f'CompileHook.parts: {type(model).__name__} has no {missing}')
+        for name in names:
+            module = modules[name]
+            module.forward = _in_training(module, torch.compile(module.forward, **self.options))
+        runner.logger.info(f'compiled for training: {", ".join(names)}')
+
+    def after_train(self, runner: Runner) -> None:
+        """Leave the model as it was, to be copied and saved."""
+        for module in runner.model.modules():
+            if getattr(module.__dict__.get('forward'), 'is_compiled', False):
+                del module.forward
+
+
+def _in_training(module: nn.Module, compiled: Callable) -> Callable:
+    plain = module.forward
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        return (compiled if module.training else plain)(*args, **kwargs)
+
+    forward.is_compiled = True
+    return forward

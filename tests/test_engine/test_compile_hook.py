@@ -1,0 +1,125 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""Claims: compiled parts train as the plain ones do; evaluation, state dict and hooks stay plain.
+
+Where there is a C++ compiler the parts are compiled to machine code, elsewhere traced and run by
+torch.
+"""
+
+import copy
+import shutil
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.logging import MessageHub
+from mmengine.runner import Runner
+
+from nasiam_mm.engine import CompileHook
+from nasiam_mm.models import searched_cells
+from tests.reduced import reduced
+
+BACKEND = 'inductor' if shutil.which('g++') or shutil.which('clang++') else 'aot_eager'
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    for name in ('draw_genotype', 'plot_alpha'):
+        monkeypatch.setattr(f'nasiam_mm.engine.hooks.genotype_hook.{name}', lambda *a, **k: None)
+    monkeypatch.setattr(Config, 'pretty_text', '')
+    torch.compiler.reset()
+
+
+class Trace(Hook):
+    """Notes loss and alpha of every iteration, and whether the neck's hooks see its output."""
+
+    priority = 'LOWEST'
+
+    def __init__(self):
+        self.losses, self.alphas, self.seen = [], [], 0
+
+    def before_train(self, runner):
+        runner.model.neck.register_forward_hook(lambda *_: setattr(self, 'seen', self.seen + 1))
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self.losses.append(outputs['loss'].item())
+        cells = searched_cells(runner.model).values()
+        self.alphas.append(torch.cat([c.alpha.detach().flatten() for c in cells]).clone())
+
+
+def search(framework, work_dir, hook=None):
+    MessageHub._instance_dict.clear()
+    cfg = reduced(f'nasiam/{framework}_r18_search_cifar10', work_dir, batch_size=16)
+    cfg.custom_hooks = [h for h in cfg.custom_hooks if h.type != 'KNNHook']
+    if hook is not None:
+        cfg.custom_hooks.append(hook)
+    alpha_hook = next(h for h in cfg.custom_hooks if h.type == 'AlphaStepHook')
+    for part in (cfg.train_dataloader, alpha_hook.dataloader):
+        part.dataset.dataset.parts = dict(weights=0.1, alpha=0.1)
+    runner = Runner.from_cfg(cfg)
+    trace = Trace()
+    runner.register_hook(trace)
+    runner.train()
+    return runner, trace
+
+
+@pytest.mark.parametrize('framework', ['simsiam', 'mocov2'])
+def test_a_traced_search_walks_the_path_of_the_plain_one(framework, tmp_path):
+    _, plain = search(framework, tmp_path / 'plain')
+    hook = dict(type='CompileHook', backend='aot_eager')
+    runner, compiled = search(framework, tmp_path / 'compiled', hook)
+    assert len(plain.losses) >= 5
+    assert plain.losses == pytest.approx(compiled.losses, abs=1e-5)
+    for a, b in zip(plain.alphas, compiled.alphas, strict=True):
+        assert torch.allclose(a, b, atol=1e-6)
+    assert compiled.seen == plain.seen > 0
+    # What was put in place for training is gone.
+    assert not [m for m in runner.model.modules() if 'forward' in m.__dict__]
+    copy.deepcopy(runner.model)
+
+
+def test_compiled_heads_agree_with_the_plain_ones(tmp_path):
+    _, plain = search('simsiam', tmp_path / 'plain')
+    hook = dict(type='CompileHook', parts=['neck', 'head.predictor'], backend=BACKEND)
+    _, compiled = search('simsiam', tmp_path / 'compiled', hook)
+    assert plain.losses == pytest.approx(compiled.losses, abs=1e-5)
+    for a, b in zip(plain.alphas, compiled.alphas, strict=True):
+        assert torch.allclose(a, b, atol=1e-5)
+
+
+def test_training_runs_the_compiled_code_and_evaluation_the_plain(tmp_path):
+    calls = []
+
+    class Run:
+        hooks = []
+        model = torch.nn.ModuleDict({'backbone': torch.nn.Linear(3, 2)})
+        logger = type('Logger', (), {'info': staticmethod(lambda text: None)})
+
+    def backend(graph, inputs):
+        calls.append(graph)
+        return graph.forward
+
+    keys = list(Run.model.state_dict())
+    hook = CompileHook(backend=backend)
+    hook.before_train(Run)
+    Run.model.eval()['backbone'](torch.ones(1, 3))
+    assert calls == []
+    Run.model.train()['backbone'](torch.ones(1, 3))
+    assert len(calls) == 1
+    assert list(Run.model.state_dict()) == keys
+    hook.after_train(Run)
+    assert 'forward' not in Run.model['backbone'].__dict__
+
+
+def test_a_part_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"CompileHook.parts: SimSiam has no \['projector'\]"):
+        search('simsiam', tmp_path, dict(type='CompileHook', parts=['projector']))
+
+
+def test_second_order_is_refused(tmp_path):
+    MessageHub._instance_dict.clear()
+    cfg = reduced('nasiam/simclr_r18_search_cifar10', tmp_path)
+    cfg.custom_hooks = [cfg.custom_hooks[0], dict(type='CompileHook')]
+    cfg.custom_hooks[0].second_order = True
+    with pytest.raises(ValueError, match='cannot differentiate twice'):
+        Runner.from_cfg(cfg).train()
