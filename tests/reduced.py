@@ -6,6 +6,7 @@ from pathlib import Path
 import mmcv
 import numpy as np
 from mmengine.config import Config, ConfigDict
+from mmengine.runner import Runner
 
 ROOT = Path(__file__).parents[1]
 MINI = str(ROOT / 'tests/data/cifar10_mini')
@@ -57,6 +58,15 @@ def _walk(node, batch_size: int, folder: Path) -> None:
             node[key] = [max(1, width // 16) for width in node[key]]
     for value in node.values():
         _walk(value, batch_size, folder)
+
+
+def in_float64(runner: Runner) -> Runner:
+    """Let a run compute in float64: training amplifies rounding, which would hide an error."""
+    runner.model.double()
+    runner.model.data_preprocessor.register_forward_hook(
+        lambda module, args, data: {**data, 'inputs': [view.double() for view in data['inputs']]}
+    )
+    return runner
 
 
 def image_folder(root: Path) -> str:
