@@ -69,15 +69,37 @@ def _dicts(node):
             yield from _dicts(value)
 
 
+def make_a_step(cfg):
+    runner = Runner.from_cfg(cfg)
+    runner.register_hook(StopAfterOneStep())
+    with pytest.raises(StopAfterOneStep.Done):
+        runner.train()
+    return runner
+
+
 @pytest.mark.parametrize('name', RECIPES)
 def test_recipe_builds_and_makes_a_step(name, tmp_path):
     cfg = reduced(name, tmp_path)
     if '_pretrain_' in name:
         use_genotype_of_the_search(cfg, name, tmp_path)
-    runner = Runner.from_cfg(cfg)
-    runner.register_hook(StopAfterOneStep())
-    with pytest.raises(StopAfterOneStep.Done):
-        runner.train()
+    make_a_step(cfg)
+
+
+def test_imagenet_recipe_makes_a_step_on_stock_views(tmp_path):
+    """As docs/frameworks.md tells: another file in the recipe's first line."""
+    text = (ROOT / 'configs/nasiam/simsiam_r50_baseline_imagenet.py').read_text()
+    text = text.replace('imagenet_pretrain.py', 'imagenet_pretrain_stock.py')
+    (tmp_path / 'stock.py').write_text(text.replace('../_base_', str(ROOT / 'configs/_base_')))
+    cfg = reduced(str(tmp_path / 'stock'), tmp_path)
+    assert 'DecodeCrops' not in str(cfg.train_dataloader)
+    assert type(make_a_step(cfg).model.data_preprocessor).__name__ == 'SelfSupDataPreprocessor'
+
+
+@pytest.mark.parametrize('name', [name for name in RECIPES if name.endswith('_imagenet')])
+def test_imagenet_crops_and_views_have_one_recipe(name):
+    cfg = Config.fromfile(ROOT / 'configs' / f'{name}.py')
+    decode = cfg.train_dataloader.dataset.pipeline[0]
+    assert decode.type == 'DecodeCrops' and decode.views == cfg.model.data_preprocessor['views']
 
 
 @pytest.mark.parametrize('name', RECIPES)

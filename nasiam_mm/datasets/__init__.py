@@ -2,12 +2,14 @@
 """Image sets, checked on reading, and their disjoint parts."""
 
 from .cifar import CIFAR10, CIFAR100
+from .decode_crops import DecodeCrops
 from .replay import ReplayDataset, ReplaySampler, endless_batches
 from .split import SplitDataset, split_indices
 
 __all__ = [
     'CIFAR10',
     'CIFAR100',
+    'DecodeCrops',
     'ReplayDataset',
     'ReplaySampler',
     'SplitDataset',

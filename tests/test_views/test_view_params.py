@@ -8,8 +8,8 @@ import torch
 from scipy import stats
 from torchvision.transforms import ColorJitter, RandomResizedCrop
 
-from nasiam_mm.models.preprocessors.counter_rng import counter_uniform
-from nasiam_mm.models.preprocessors.view_params import (
+from nasiam_mm.views.counter_rng import counter_uniform
+from nasiam_mm.views.view_params import (
     CROP_DRAWS,
     JitterRecipe,
     ViewRecipe,

@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy import stats
 
-from nasiam_mm.models.preprocessors.counter_rng import counter_uniform, mix64
+from nasiam_mm.views.counter_rng import counter_uniform, mix64
 
 GOLDEN = 0x9E3779B97F4A7C15
 MASK = 2**64 - 1
