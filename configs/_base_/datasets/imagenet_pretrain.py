@@ -15,6 +15,8 @@ centre = [
     dict(type='LoadImageFromFile'),
     dict(type='ResizeEdge', scale=256, edge='short', backend='pillow'),
     dict(type='CenterCrop', crop_size=224),
+    # The preprocessor takes RGB, as the crops are.
+    dict(type='NumpyToPIL', to_rgb=True),
     dict(type='PackInputs'),
 ]
 files = dict(type='ImageNet', data_root='data/imagenet', split='train', pipeline=[])
