@@ -127,8 +127,8 @@ def test_imagenet_probe_sees_the_colours_that_training_sees(is_stock, tmp_path):
     pixels = preprocessor(default_collate([part[0]]), False)['inputs'][0]
     assert (pixels.mean((1, 2)) - expected).abs().max() < 0.05
     assert np.abs(image_of(part, 0) - color.numpy()).max() <= 2
-    crops = DATASETS.build(cfg.train_dataloader.dataset)[(0, 7)]['inputs']
     if not is_stock:
+        crops = DATASETS.build(cfg.train_dataloader.dataset)[(0, 7)]['inputs']
         assert (crops.float().mean((0, 2, 3)) - color).abs().max() <= 2
 
 

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from mmcv.transforms import BaseTransform
 from mmengine import fileio
 from PIL import ExifTags, Image, UnidentifiedImageError
+from torch import Tensor
 
 from nasiam_mm.registry import TRANSFORMS
 from nasiam_mm.views import sample_crop_boxes, view_recipes
@@ -89,12 +90,11 @@ class DecodeCrops(BaseTransform):
             factor, image = 1, _decode(data, 1, path)
             shape = image.shape[:2]
             boxes = sample_crop_boxes(seed, self.recipes, *shape)
-        crops = np.empty((len(boxes), 3, self.size, self.size), dtype=np.uint8)
+        crops = torch.empty(len(boxes), 3, self.size, self.size, dtype=torch.uint8)
         for crop, box in zip(crops, boxes, strict=True):
-            red, green, blue = crop
-            # Writes into the planes; several times faster than a transposing copy.
-            cv2.split(resized_box(image, box, factor, self.size), [blue, green, red])
-        results['img'] = torch.from_numpy(crops)
+            blue, green, red = resized_box(image, box, factor, self.size)
+            torch.stack((red, green, blue), out=crop)
+        results['img'] = crops
         results['ori_shape'] = shape
         results['img_shape'] = (self.size, self.size)
         return results
@@ -122,7 +122,7 @@ def reduction(boxes: Sequence[Box], size: int) -> int:
     return max(factor for factor in _FLAGS if factor == 1 or side >= factor * size)
 
 
-def resized_box(image: np.ndarray, box: Box, factor: int, size: int) -> np.ndarray:
+def resized_box(image: np.ndarray, box: Box, factor: int, size: int) -> Tensor:
     """Crop a box and resize it to a square, antialiased bilinear.
 
     Args:
@@ -132,16 +132,13 @@ def resized_box(image: np.ndarray, box: Box, factor: int, size: int) -> np.ndarr
         size (int): Side S of the output.
 
     Returns:
-        np.ndarray: (S, S, 3) uint8.
+        Tensor: (3, S, S) uint8.
     """
     top, left, height, width = box
     if factor == 1:
-        cut = torch.from_numpy(image[top : top + height, left : left + width])
+        cut = torch.from_numpy(image[top : top + height, left : left + width]).permute(2, 0, 1)
         # Two to three times as fast as Pillow's, which it equals to one step.
-        pixels = F.interpolate(
-            cut.permute(2, 0, 1)[None], (size, size), mode='bilinear', antialias=True
-        )
-        return pixels[0].permute(1, 2, 0).contiguous().numpy()
+        return F.interpolate(cut[None], (size, size), mode='bilinear', antialias=True)[0]
     # The box ends between pixels: Pillow resizes such boxes exactly. Cut to whole pixels first,
     # or it would look further outside.
     row, column = top // factor, left // factor
@@ -149,7 +146,7 @@ def resized_box(image: np.ndarray, box: Box, factor: int, size: int) -> np.ndarr
     edges = (left / factor - column, top / factor - row)
     edges += (edges[0] + width / factor, edges[1] + height / factor)
     resized = Image.fromarray(cut).resize((size, size), Image.Resampling.BILINEAR, box=edges)
-    return np.asarray(resized)
+    return torch.from_numpy(np.array(resized)).permute(2, 0, 1)
 
 
 def _decode(data: bytes, factor: int, path: str) -> np.ndarray:

@@ -212,6 +212,7 @@ def sample_resized_crop(
     return CropBox(top.long(), left.long(), box_h.long(), box_w.long())
 
 
+@torch.inference_mode()
 def sample_crop_boxes(
     seed: int, recipes: Sequence[ViewRecipe], height: int, width: int
 ) -> list[tuple[int, int, int, int]]:

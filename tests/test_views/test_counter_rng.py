@@ -51,6 +51,13 @@ def test_equals_python_integers(stream):
     assert ours.tolist() == expected
 
 
+def test_each_row_may_have_its_stream():
+    streams = torch.tensor([0, 1, 7, 10**6, 3, 0, 1, 2])
+    ours = counter_uniform(torch.tensor(SEEDS), 5, streams)
+    for row, seed, stream in zip(ours, SEEDS, streams.tolist(), strict=True):
+        assert torch.equal(row, counter_uniform(torch.tensor([seed]), 5, stream)[0])
+
+
 def test_fixed_vector():
     """These numbers are a format: a change of them changes every seeded run."""
     ours = (counter_uniform(torch.tensor([0, 42]), 3, stream=1) * 2**24).long()
