@@ -14,6 +14,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -138,7 +139,7 @@ def main() -> None:
             times = {}
             for name, part in parts.items():
                 is_preprocessor = name.endswith('preprocessor')
-                run = part(number) if is_preprocessor else lambda part=part: part(number)  # noqa: B023
+                run = part(number) if is_preprocessor else partial(part, number)
                 device = args.device if is_preprocessor else 'cpu'
                 times[name] = milliseconds(run, device) / args.images
             rounds.append(times)
