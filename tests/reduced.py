@@ -48,8 +48,8 @@ def _walk(node, batch_size: int, folder: Path) -> None:
         node.parts = {k: v if isinstance(v, float) else 0.2 for k, v in node.parts.items()}
     if node.get('type') == 'KNNHook':
         node.k = 5
-    for key in {'scale', 'crop_size'} & set(node):
-        if isinstance(node[key], int):
+    for key in {'scale', 'crop_size', 'size'} & set(node):
+        if node[key] in (224, 256):
             node[key] //= 7  # 224 -> 32
     for key in _WIDTHS & set(node):
         if isinstance(node[key], int) and node[key] > 3:

@@ -146,9 +146,10 @@ def image_of(dataset: Dataset, index: int) -> np.ndarray:
     inner = dataset
     while hasattr(inner, 'dataset'):
         inner = inner.dataset
-    # mmcv reads files in the order of OpenCV.
-    kinds = {type(transform).__name__ for transform in inner.pipeline.transforms}
-    return image[..., ::-1] if 'LoadImageFromFile' in kinds else image
+    # mmcv reads files in the order of OpenCV; NumpyToPIL(to_rgb=True) may have turned it.
+    steps = {type(step).__name__: step for step in inner.pipeline.transforms}
+    turned = getattr(steps.get('NumpyToPIL'), 'to_rgb', False)
+    return image[..., ::-1] if 'LoadImageFromFile' in steps and not turned else image
 
 
 def class_names(sets: FeatureSets) -> list[str]:

@@ -2,6 +2,7 @@
 """Image sets, checked on reading, and their disjoint parts."""
 
 from .cifar import CIFAR10, CIFAR100
+from .decode_crops import DecodeCrops
 from .replay import ReplayDataset, ReplaySampler, endless_batches
 from .resident import ResidentDataset, as_drawn
 from .split import SplitDataset, split_indices
@@ -9,6 +10,7 @@ from .split import SplitDataset, split_indices
 __all__ = [
     'CIFAR10',
     'CIFAR100',
+    'DecodeCrops',
     'ReplayDataset',
     'ReplaySampler',
     'ResidentDataset',

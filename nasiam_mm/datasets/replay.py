@@ -7,16 +7,16 @@ same global batch as one process with the whole batch would (contracts C3, C6).
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
-from mmengine.dataset import DefaultSampler
+from mmengine.dataset import Compose, DefaultSampler
 from torch.utils.data import DataLoader, Dataset
 
-from nasiam_mm.registry import DATA_SAMPLERS, DATASETS
+from nasiam_mm.registry import DATA_SAMPLERS, DATASETS, TRANSFORMS
 
 
 def view_seeds(*numbers: int | np.ndarray) -> np.ndarray:
@@ -100,11 +100,19 @@ class ReplayDataset:
         dataset: Config or instance of the dataset to wrap.
         with_view_seed: Whether to pass ``view_seed`` on with each sample, for
             a preprocessor that makes the views of the whole batch.
+        pipeline: Transforms after the dataset's own. They find ``view_seed``
+            in the sample's dict.
     """
 
-    def __init__(self, dataset: dict | Dataset, with_view_seed: bool = False) -> None:
+    def __init__(
+        self,
+        dataset: dict | Dataset,
+        with_view_seed: bool = False,
+        pipeline: Sequence[dict] = (),
+    ) -> None:
         self.dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
         self.with_view_seed = with_view_seed
+        self.pipeline = Compose([TRANSFORMS.build(step) for step in pipeline])
 
     @property
     def metainfo(self) -> dict:
@@ -128,6 +136,8 @@ class ReplayDataset:
         index, seed = key
         with seeded(seed):
             sample = self.dataset[index]
+            if self.pipeline.transforms:
+                sample = self.pipeline({**sample, 'view_seed': seed})
         if self.with_view_seed:
             sample['view_seed'] = seed
         return sample

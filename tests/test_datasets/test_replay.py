@@ -6,9 +6,11 @@ import random
 import numpy as np
 import pytest
 import torch
+from mmcv.transforms import BaseTransform
 from torch.utils.data import DataLoader, Dataset
 
 from nasiam_mm.datasets.replay import ReplayDataset, ReplaySampler, endless_batches, view_seeds
+from nasiam_mm.registry import TRANSFORMS
 
 
 class Noise(Dataset):
@@ -113,6 +115,23 @@ def test_two_processes_draw_the_batch_of_one(length, monkeypatch):
     two = [batches(rank, 2, 2) for rank in range(2)]
     assert len(one) == len(two[0]) == len(two[1])
     assert [a | b for a, b in zip(*two, strict=True)] == one
+
+
+@TRANSFORMS.register_module()
+class EchoSeed(BaseTransform):
+    """Records the seed that it found, and a draw."""
+
+    def transform(self, results):
+        return dict(found=results['view_seed'], index=results['index'], drawn=random.random())
+
+
+def test_own_pipeline_finds_the_seed_and_is_replayed():
+    dataset = ReplayDataset(Noise(), pipeline=[dict(type='EchoSeed')])
+    sample = dataset[(4, 99)]
+    assert (sample['found'], sample['index']) == (99, 4) and 'view_seed' not in sample
+    assert dataset[(4, 99)] == sample != dataset[(4, 98)]
+    passed_on = ReplayDataset(Noise(), with_view_seed=True, pipeline=[dict(type='EchoSeed')])
+    assert passed_on[(4, 99)] == dict(sample, view_seed=99)
 
 
 def test_stock_sampler_is_refused():

@@ -1,33 +1,25 @@
 # ImageNet for pretraining: all training images, without labels. The kNN probe votes with
 # 100,000 of them and asks 10,000 others; the validation images stay unseen.
-view = [
-    dict(type='RandomResizedCrop', scale=224, crop_ratio_range=(0.2, 1.0), backend='pillow'),
-    dict(
-        type='RandomApply',
-        transforms=dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1),
-        prob=0.8,
-    ),
-    dict(
-        type='RandomGrayscale',
-        prob=0.2,
-        keep_channels=True,
-        channel_weights=(0.114, 0.587, 0.2989),
-    ),
-    dict(type='GaussianBlur', magnitude_range=(0.1, 2.0), magnitude_std='inf', prob=0.5),
-    dict(type='RandomFlip', prob=0.5),
-]
-two_views = [
-    dict(type='LoadImageFromFile'),
-    dict(type='MultiView', num_views=2, transforms=[view]),
-    dict(type='PackInputs'),
-]
+# The crops are cut where a file is decoded; flip, colour and blur follow on the device.
+views = dict(
+    size=224,
+    scale=(0.2, 1.0),
+    flip_prob=0.5,
+    jitter=dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, prob=0.8),
+    gray_prob=0.2,
+    blur_prob=0.5,
+    blur_sigma=(0.1, 2.0),
+)
+two_views = [dict(type='DecodeCrops', views=views), dict(type='PackInputs')]
 centre = [
     dict(type='LoadImageFromFile'),
     dict(type='ResizeEdge', scale=256, edge='short', backend='pillow'),
     dict(type='CenterCrop', crop_size=224),
+    # The preprocessor takes RGB, as the crops are.
+    dict(type='NumpyToPIL', to_rgb=True),
     dict(type='PackInputs'),
 ]
-images = dict(type='ImageNet', data_root='data/imagenet', split='train', pipeline=two_views)
+files = dict(type='ImageNet', data_root='data/imagenet', split='train', pipeline=[])
 labelled = dict(type='ImageNet', data_root='data/imagenet', split='train', pipeline=centre)
 parts = dict(bank=100000, val=10000)
 bank_part = dict(type='SplitDataset', dataset=labelled, parts=parts, part='bank', seed=0)
@@ -42,7 +34,7 @@ train_dataloader = dict(
     drop_last=True,
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='ReplaySampler'),
-    dataset=dict(type='ReplayDataset', dataset=images),
+    dataset=dict(type='ReplayDataset', dataset=files, pipeline=two_views, with_view_seed=True),
 )
 knn_bank_dataloader = dict(
     batch_size=128,
@@ -59,8 +51,8 @@ knn_query_dataloader = dict(
     dataset=val_part,
 )
 data_preprocessor = dict(
-    type='SelfSupDataPreprocessor',
+    type='TwoViewPreprocessor',
     mean=[123.675, 116.28, 103.53],
     std=[58.395, 57.12, 57.375],
-    to_rgb=True,
+    views=views,
 )

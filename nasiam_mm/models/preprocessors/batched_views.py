@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nasiam_mm.views import CropBox, ViewParams, ViewRecipe
+
 from .batched_color import color_jitter_, to_gray
-from .view_params import CropBox, ViewParams, ViewRecipe
 
 
 def resized_crop(images: Tensor, box: CropBox, size: int, flip: Tensor | None = None) -> Tensor:
@@ -103,6 +104,28 @@ def make_view(images: Tensor | Sequence[Tensor], params: ViewParams, recipe: Vie
         view = resized_crop(images, params.box, recipe.size, params.flip)
     else:
         view = _crop_one_by_one(images, params, recipe.size)
+    return _recolored_(view, params, recipe)
+
+
+def make_view_of_crops(crops: Tensor, params: ViewParams, recipe: ViewRecipe) -> Tensor:
+    """Make one view of every image of which only the crop is there.
+
+    Args:
+        crops (Tensor): (N, 3, S, S) uint8, cropped and resized, not yet flipped.
+        params (ViewParams): As in :func:`make_view`; the boxes are not used.
+        recipe (ViewRecipe): The recipe they were sampled from.
+
+    Returns:
+        Tensor: (N, 3, S, S) float32 in [0, 1].
+    """
+    view = crops.float().div_(255)
+    if len(rows := _rows(params.flip, view)):
+        view[rows] = view[rows].flip(3)
+    return _recolored_(view, params, recipe)
+
+
+def _recolored_(view: Tensor, params: ViewParams, recipe: ViewRecipe) -> Tensor:
+    """All that follows the crop and the flip, in place."""
     color_jitter_(view, params.factors, params.order, params.jitter)
     if len(rows := _rows(params.gray, view)):
         view[rows] = to_gray(view[rows]).expand(-1, 3, -1, -1)

@@ -9,9 +9,9 @@ from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
 from nasiam_mm.registry import MODELS
+from nasiam_mm.views import sample_view_params, view_recipes
 
-from .batched_views import make_view
-from .view_params import ViewRecipe, sample_view_params
+from .batched_views import make_view, make_view_of_crops
 
 _CPU_CHUNK = 128  # images at a time: fewer cost calls, more leave the cache
 
@@ -24,6 +24,9 @@ class TwoViewPreprocessor(BaseDataPreprocessor):
     number of the view: not of the batch around it, the rank, or any state. (Bit
     for bit on one CPU thread, to float32 rounding between devices.) A resumed
     run therefore sees the views it would have seen.
+
+    Images may also come as the crops that ``DecodeCrops`` made of them with the
+    same recipes; their views then differ by the crops' rounding to uint8.
 
     Args:
         mean (Sequence[float]): Mean per RGB channel, on the scale 0..255.
@@ -55,11 +58,7 @@ class TwoViewPreprocessor(BaseDataPreprocessor):
         super().__init__(non_blocking)
         if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
             raise ValueError(f'mean and std need 3 values, std > 0; got {mean} and {std}')
-        if views is None or isinstance(views, Mapping):
-            views = [views or {}] * num_views
-        if not 0 < num_views == len(views):
-            raise ValueError(f'num_views={num_views}, but views lists {len(views)} recipes')
-        self.recipes = [ViewRecipe.from_cfg(view) for view in views]
+        self.recipes = view_recipes(views, num_views)
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.chunk_size = chunk_size
         self.register_buffer('mean', torch.tensor(mean).float().view(3, 1, 1), persistent=False)
@@ -69,8 +68,9 @@ class TwoViewPreprocessor(BaseDataPreprocessor):
         """Turn collated samples into the inputs of a model.
 
         Args:
-            data (dict): ``inputs``, a uint8 tensor (N, 3, H, W) or a list of N
-                images (3, H, W); when training also ``view_seed``, N integers;
+            data (dict): ``inputs``, a uint8 tensor (N, 3, H, W), a list of N
+                images (3, H, W) or, when training, the crops of all views
+                (N, V, 3, S, S); when training also ``view_seed``, N integers;
                 ``data_samples`` if there are any. Other keys are dropped.
             training (bool): Whether to make views. Defaults to False.
 
@@ -80,8 +80,8 @@ class TwoViewPreprocessor(BaseDataPreprocessor):
             ``data_samples``, or None.
 
         Raises:
-            ValueError: If training without ``view_seed``, or if images or seeds
-                have the wrong type, shape or number.
+            ValueError: If training without ``view_seed``, or if images, crops
+                or seeds have the wrong type, shape or number.
         """
         images = self.cast_data(data['inputs'])
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
@@ -92,7 +92,8 @@ class TwoViewPreprocessor(BaseDataPreprocessor):
         """All views of all images, one tensor (N, 3, S, S) per view."""
         if len(images) != len(seeds):
             raise ValueError(f'got {len(images)} images but {len(seeds)} view seeds')
-        images = _checked(images)
+        is_cropped = isinstance(images, Tensor) and images.dim() == 5
+        images = self._checked_crops(images) if is_cropped else _checked(images)
         mean, std = self.mean / 255, self.std / 255
         chunk_size = self.chunk_size or (_CPU_CHUNK if self.device.type == 'cpu' else len(images))
         outputs = [
@@ -103,14 +104,30 @@ class TwoViewPreprocessor(BaseDataPreprocessor):
             )
             for recipe in self.recipes
         ]
-        height, width = _sizes(images)
+        # The parameters of crops do not depend on a size; only their boxes would.
+        height, width = (1, 1) if is_cropped else _sizes(images)
         for view, (recipe, output) in enumerate(zip(self.recipes, outputs, strict=True)):
             params = sample_view_params(seeds, view, recipe, height, width)
             for start in range(0, len(images), chunk_size):
                 chunk = slice(start, start + chunk_size)
-                pixels = make_view(images[chunk], params.rows(chunk), recipe)
+                rows = params.rows(chunk)
+                if is_cropped:
+                    pixels = make_view_of_crops(images[chunk, view], rows, recipe)
+                else:
+                    pixels = make_view(images[chunk], rows, recipe)
                 torch.div(pixels.sub_(mean), std, out=output[chunk])
         return outputs
+
+    def _checked_crops(self, crops: Tensor) -> Tensor:
+        """Refuse crops that are not uint8 RGB, one per view and of its size."""
+        expected = {(len(self.recipes), 3, recipe.size, recipe.size) for recipe in self.recipes}
+        if crops.dtype != torch.uint8 or {tuple(crops.shape[1:])} != expected:
+            raise ValueError(
+                f"'inputs' must be uint8 crops (N, V, 3, S, S) with (V, 3, S, S) in "
+                f'{sorted(expected)}, got {crops.dtype} {tuple(crops.shape)}; give DecodeCrops '
+                f'the views of the preprocessor'
+            )
+        return crops
 
     def _images(self, images: Tensor | Sequence[Tensor]) -> Tensor:
         """The images themselves, normalised, (N, 3, H, W)."""

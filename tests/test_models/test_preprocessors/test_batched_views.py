@@ -11,8 +11,8 @@ from nasiam_mm.models.preprocessors.batched_views import (
     resized_crop,
     solarize,
 )
-from nasiam_mm.models.preprocessors.counter_rng import counter_uniform
-from nasiam_mm.models.preprocessors.view_params import (
+from nasiam_mm.views.counter_rng import counter_uniform
+from nasiam_mm.views.view_params import (
     CROP_DRAWS,
     CropBox,
     ViewRecipe,

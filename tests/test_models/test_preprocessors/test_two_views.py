@@ -7,7 +7,9 @@ from mmengine.config import ConfigDict
 from mmpretrain.structures import DataSample
 
 from nasiam_mm.models.preprocessors import TwoViewPreprocessor
+from nasiam_mm.models.preprocessors.batched_views import resized_crop
 from nasiam_mm.registry import MODELS
+from nasiam_mm.views import ViewRecipe, sample_view_params
 
 MEAN, STD = [125.3, 123.0, 113.9], [63.0, 62.1, 66.7]
 ALL_OPERATIONS = dict(blur_prob=0.5, solarize_prob=0.2)
@@ -134,6 +136,55 @@ def test_images_of_different_sizes_give_the_views_they_give_alone():
             torch.testing.assert_close(a[0], b[i], rtol=0, atol=1e-5)
 
 
+def crops_of(data, recipes):
+    """The crops of all views, (N, V, 3, S, S) float in [0, 1], not flipped."""
+    height, width = data['inputs'].shape[2:]
+    boxes = [
+        sample_view_params(data['view_seed'], view, recipe, height, width).box
+        for view, recipe in enumerate(recipes)
+    ]
+    crops = [
+        resized_crop(data['inputs'], box, recipe.size)
+        for box, recipe in zip(boxes, recipes, strict=True)
+    ]
+    return torch.stack(crops, dim=1)
+
+
+@pytest.mark.parametrize('recipe', [dict(), ALL_OPERATIONS, dict(jitter=None, flip_prob=1.0)])
+def test_views_of_exact_crops_are_those_of_the_images(recipe):
+    """Boxes that copy pixels lose nothing to uint8."""
+    recipe = dict(size=16, scale=(0.25, 0.25), ratio=(1, 1), **recipe)
+    data = batch(40)
+    crops = crops_of(data, [ViewRecipe.from_cfg(recipe)] * 2).mul(255).round().to(torch.uint8)
+    preprocessor = build(views=recipe)
+    cropped = views(preprocessor, dict(data, inputs=crops))
+    for ours, expected in zip(cropped, views(preprocessor, data), strict=True):
+        torch.testing.assert_close(ours, expected, rtol=0, atol=2e-5)
+
+
+def test_rounding_of_crops_costs_half_a_step():
+    """Flip alone, any boxes: the only difference is the crops' rounding to uint8."""
+    recipe = dict(size=24, jitter=None, gray_prob=0)
+    data = batch(40, 60, 45)
+    crops = crops_of(data, [ViewRecipe.from_cfg(recipe)] * 2).mul(255).round().to(torch.uint8)
+    preprocessor = build(views=recipe)
+    half = 0.5 / torch.tensor(STD).view(3, 1, 1) + 1e-5
+    cropped = views(preprocessor, dict(data, inputs=crops))
+    for ours, expected in zip(cropped, views(preprocessor, data), strict=True):
+        assert ((ours - expected).abs() <= half).all()
+        assert not torch.equal(ours, expected)
+
+
+@pytest.mark.parametrize('rows', [slice(7, 8), slice(0, 40, 3)])
+def test_views_of_crops_do_not_depend_on_the_batch(rows):
+    crops = torch.randint(0, 256, (40, 2, 3, 32, 32), dtype=torch.uint8)
+    data = dict(inputs=crops, view_seed=torch.arange(40))
+    whole = views(build(views=ALL_OPERATIONS), data)
+    part = views(build(views=ALL_OPERATIONS, chunk_size=3), pick(data, rows))
+    assert all(torch.equal(a, b[rows]) for a, b in zip(part, whole, strict=True))
+    assert torch.equal(crops, data['inputs'])
+
+
 @pytest.mark.parametrize('training', [True, False])
 def test_channels_last_changes_the_layout_only(training):
     data = batch(4)
@@ -184,6 +235,9 @@ def test_stock_simsiam_trains_on_the_views():
         (dict(inputs=torch.rand(4, 3, 8, 8)), "'inputs' must be uint8 images"),
         (dict(inputs=torch.zeros(4, 1, 8, 8, dtype=torch.uint8)), "'inputs' must be uint8"),
         (dict(inputs=[torch.rand(3, 8, 8)] * 4), "'inputs' must be uint8 images"),
+        (dict(inputs=torch.rand(4, 2, 3, 32, 32)), "'inputs' must be uint8 crops"),
+        (dict(inputs=torch.zeros(4, 3, 3, 32, 32).byte()), 'give DecodeCrops the views'),
+        (dict(inputs=torch.zeros(4, 2, 3, 24, 24).byte()), r'in \[\(2, 3, 32, 32\)\], got'),
     ],
 )
 def test_bad_batches_are_refused_in_one_line(change, message):

@@ -8,11 +8,12 @@ import torch
 from scipy import stats
 from torchvision.transforms import ColorJitter, RandomResizedCrop
 
-from nasiam_mm.models.preprocessors.counter_rng import counter_uniform
-from nasiam_mm.models.preprocessors.view_params import (
+from nasiam_mm.views.counter_rng import counter_uniform
+from nasiam_mm.views.view_params import (
     CROP_DRAWS,
     JitterRecipe,
     ViewRecipe,
+    sample_crop_boxes,
     sample_resized_crop,
     sample_view_params,
 )
@@ -144,6 +145,21 @@ def test_one_setting_leaves_the_other_parameters_alone():
         assert torch.equal(getattr(before, name), getattr(after, name))
     assert all(torch.equal(a, b) for a, b in zip(before.box, after.box, strict=True))
     assert (before.gray <= after.gray).all() and (after.jitter <= before.jitter).all()
+
+
+@pytest.mark.parametrize('height, width', [(32, 32), (375, 500), (20, 101)])
+def test_boxes_of_one_sample_are_those_of_its_views(height, width):
+    recipes = [
+        ViewRecipe(scale=(0.2, 1.0)),
+        ViewRecipe(scale=(0.05, 0.3), ratio=(0.5, 2.0)),
+        ViewRecipe(scale=(0.2, 1.0), size=96),
+    ]
+    for seed in (0, 17, 2**63 - 1):
+        expected = [
+            tuple(int(side) for side in sample_view_params(torch.tensor([seed]), *args).box)
+            for args in [(view, r, height, width) for view, r in enumerate(recipes)]
+        ]
+        assert sample_crop_boxes(seed, recipes, height, width) == expected
 
 
 def test_rows_selects_samples():

@@ -38,17 +38,18 @@ def mix64(x: Tensor) -> Tensor:
     return x ^ _shift_right(x, 31)
 
 
-def counter_uniform(seeds: Tensor, draws: int, stream: int = 0) -> Tensor:
+def counter_uniform(seeds: Tensor, draws: int, stream: int | Tensor = 0) -> Tensor:
     """Draw uniform numbers for each seed.
 
     Integer arithmetic that wraps on overflow, so CPU and CUDA agree bit for
-    bit. Row i depends on ``seeds[i]`` and ``stream`` alone, and its first
+    bit. Row i depends on ``seeds[i]`` and its stream alone, and its first
     numbers do not depend on ``draws``.
 
     Args:
         seeds (Tensor): (N,) int64; consecutive seeds are as good as random ones.
         draws (int): Numbers per seed, D.
-        stream (int): Which of the independent sequences of a seed. Defaults to 0.
+        stream (int | Tensor): Which of the independent sequences of a seed, or
+            (N,) int64, one for each. Defaults to 0.
 
     Returns:
         Tensor: (N, D) float32, multiples of 2**-24 in [0, 1).
@@ -60,7 +61,11 @@ def counter_uniform(seeds: Tensor, draws: int, stream: int = 0) -> Tensor:
         raise ValueError(
             f'seeds must be an int64 vector, got {seeds.dtype} of shape {tuple(seeds.shape)}'
         )
-    key = mix64(mix64(seeds) + _signed(_GOLDEN * (stream + 1)))
+    if isinstance(stream, Tensor):
+        offset = (stream + 1) * _signed(_GOLDEN)
+    else:
+        offset = _signed(_GOLDEN * (stream + 1))
+    key = mix64(mix64(seeds) + offset)
     counter = torch.arange(1, draws + 1, device=seeds.device) * _signed(_GOLDEN)
     bits = mix64(key[:, None] + counter)
     return _shift_right(bits, 40).to(torch.float32) * 2.0**-24

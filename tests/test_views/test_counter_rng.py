@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy import stats
 
-from nasiam_mm.models.preprocessors.counter_rng import counter_uniform, mix64
+from nasiam_mm.views.counter_rng import counter_uniform, mix64
 
 GOLDEN = 0x9E3779B97F4A7C15
 MASK = 2**64 - 1
@@ -49,6 +49,13 @@ def test_equals_python_integers(stream):
     expected = [[python_uniform(seed, draw, stream) for draw in range(9)] for seed in SEEDS]
     assert ours.dtype == torch.float32
     assert ours.tolist() == expected
+
+
+def test_each_row_may_have_its_stream():
+    streams = torch.tensor([0, 1, 7, 10**6, 3, 0, 1, 2])
+    ours = counter_uniform(torch.tensor(SEEDS), 5, streams)
+    for row, seed, stream in zip(ours, SEEDS, streams.tolist(), strict=True):
+        assert torch.equal(row, counter_uniform(torch.tensor([seed]), 5, stream)[0])
 
 
 def test_fixed_vector():

@@ -7,7 +7,7 @@ waiting for the device.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
@@ -120,6 +120,26 @@ class ViewRecipe:
         return cls(**{**cfg, 'jitter': jitter})
 
 
+def view_recipes(
+    views: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None, num_views: int
+) -> list[ViewRecipe]:
+    """Build the recipe of each view.
+
+    Args:
+        views (dict | Sequence[dict] | None): Fields of :class:`ViewRecipe`, one
+            dict for all views or one per view; None for the CIFAR recipe.
+        num_views (int): Views per image.
+
+    Raises:
+        ValueError: For a recipe that is not valid, or another number of them.
+    """
+    if views is None or isinstance(views, Mapping):
+        views = [views or {}] * num_views
+    if not 0 < num_views == len(views):
+        raise ValueError(f'num_views={num_views}, but views lists {len(views)} recipes')
+    return [ViewRecipe.from_cfg(view) for view in views]
+
+
 class CropBox(NamedTuple):
     """Boxes in pixels of the source image, each (N,) int64."""
 
@@ -190,6 +210,32 @@ def sample_resized_crop(
     top = torch.where(found, u[:, -2] * (free_h + 1), free_h / 2).floor()
     left = torch.where(found, u[:, -1] * (free_w + 1), free_w / 2).floor()
     return CropBox(top.long(), left.long(), box_h.long(), box_w.long())
+
+
+@torch.inference_mode()
+def sample_crop_boxes(
+    seed: int, recipes: Sequence[ViewRecipe], height: int, width: int
+) -> list[tuple[int, int, int, int]]:
+    """Sample the boxes that :func:`sample_view_params` gives the views of one sample.
+
+    Args:
+        seed (int): Seed of the sample.
+        recipes (Sequence[ViewRecipe]): Recipe of each view.
+        height (int): Height of the image.
+        width (int): Width of the image.
+
+    Returns:
+        list[tuple[int, int, int, int]]: Top, left, height and width per view.
+    """
+    # All views in one call: on one sample the cost of the calls is all there is.
+    views = torch.arange(len(recipes))
+    u = counter_uniform(torch.full_like(views, seed), _DRAWS, stream=views)[:, _CROP]
+    boxes = torch.empty(len(recipes), 4, dtype=torch.int64)
+    kinds = [(tuple(recipe.scale), tuple(recipe.ratio)) for recipe in recipes]
+    for kind in dict.fromkeys(kinds):
+        rows = [view for view, other in enumerate(kinds) if other == kind]
+        boxes[rows] = torch.stack(sample_resized_crop(u[rows], height, width, *kind), dim=1)
+    return [tuple(box) for box in boxes.tolist()]
 
 
 def sample_jitter(
