@@ -6,20 +6,24 @@ from collections.abc import Callable
 import torch
 from mmcv.transforms import Compose
 from mmengine.config import Config
+from mmengine.runner import Runner
 from PIL import Image
 from torch import Tensor
 from torchvision import transforms
 
 from nasiam_mm.benchmarks.speed.clock import Build, seconds, turns
 from nasiam_mm.benchmarks.speed.figures import Measurement, Ratio, Side
-from nasiam_mm.benchmarks.speed.settings import Settings
+from nasiam_mm.benchmarks.speed.settings import Settings, without_workers
+from nasiam_mm.datasets.replay import endless_batches
 from nasiam_mm.registry import MODELS, TRANSFORMS
 from nasiam_mm.utils.cli import one_line
 
-OURS, PIL, MMPRETRAIN, LIGHTLY = 'ours', 'torchvision on PIL', 'mmpretrain MultiView', 'lightly'
+OURS, LOADED = 'ours', 'ours, its loader too'
+PIL, MMPRETRAIN, LIGHTLY = 'torchvision on PIL', 'mmpretrain MultiView', 'lightly'
 CONFIG = 'simsiam_r18_baseline_cifar10'
 RATIOS = (
     Ratio('ours / torchvision on PIL', OURS, PIL, at_least=5.0),
+    Ratio('ours, its loader too / torchvision on PIL', LOADED, PIL),
     Ratio('ours / mmpretrain MultiView', OURS, MMPRETRAIN),
     Ratio('ours / lightly', OURS, LIGHTLY),
 )
@@ -38,6 +42,16 @@ def our_views(settings: Settings, images: Tensor) -> Callable[[], object]:
     preprocessor.to(settings.device)
     data = {'inputs': images, 'view_seed': torch.arange(len(images))}
     return lambda: preprocessor(data, True)
+
+
+def our_loaded_views(settings: Settings) -> Callable[[], object]:
+    """Build our loader as well: dataset, sampler, packing, collating, in this process."""
+    cfg = settings.config(CONFIG)
+    without_workers(cfg._cfg_dict)
+    cfg.train_dataloader.batch_size = settings.view_images
+    preprocessor = MODELS.build(cfg.model.data_preprocessor).to(settings.device)
+    batches = endless_batches(Runner.build_dataloader(cfg.train_dataloader, seed=0), 0)
+    return lambda: preprocessor(next(batches), True)
 
 
 def pil_views(settings: Settings, images: Tensor) -> Callable[[], object]:
@@ -146,6 +160,7 @@ def measure_views(settings: Settings) -> Measurement:
     images = random_images(settings)
     builders: dict[str, Build] = {
         OURS: lambda: our_views(settings, images),
+        LOADED: lambda: our_loaded_views(settings),
         PIL: lambda: pil_views(settings, images),
         MMPRETRAIN: lambda: mmpretrain_views(settings, images),
     }
@@ -163,6 +178,6 @@ def measure_views(settings: Settings) -> Measurement:
             runs.pop(name, None)
             found.not_run[name] = f'{type(error).__name__}: {one_line(error)}'
     for name, run in turns(runs, settings.repeats):
-        device = settings.device if name == OURS else 'cpu'
+        device = settings.device if name in (OURS, LOADED) else 'cpu'
         found.sides[name].samples.append(2 * len(images) / seconds(run, device))
     return found
