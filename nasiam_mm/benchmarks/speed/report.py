@@ -37,9 +37,7 @@ def render(measurement: Measurement) -> str:
     return '\n\n'.join(parts)
 
 
-def render_all(
-    measurements: Sequence[Measurement], about: Mapping[str, Any], command: str
-) -> str:
+def render_all(measurements: Sequence[Measurement], about: Mapping[str, Any], command: str) -> str:
     """Render a whole run: where it was measured, how, and what came of it."""
     facts = '\n'.join(f'- {name}: {value}' for name, value in about.items())
     parts = ['# Speed', f'`{command}`', facts, *map(render, measurements)]

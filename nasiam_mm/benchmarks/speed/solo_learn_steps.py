@@ -55,7 +55,7 @@ def solo_learn_step(
 
 def _import(checkout: Path) -> tuple[dict, object]:
     if not (checkout / 'solo' / 'methods').is_dir():
-        raise FileNotFoundError(f'{checkout} is no checkout of solo-learn: it holds no solo/methods')
+        raise FileNotFoundError(f'{checkout} is no checkout of solo-learn: no solo/methods')
     if str(checkout) not in sys.path:
         sys.path.append(str(checkout))
     # It warns of deprecated imports, and of every self.log without a Trainer.
