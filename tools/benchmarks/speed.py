@@ -12,7 +12,7 @@ epochs    seconds of an epoch in whole runs, on a GPU
 On a CPU: CPU time of one thread. What is not asked for, absent or fails is said to be not run. The
 last line printed is JSON with every raw figure.
 
-    pip install -r requirements/benchmarks.txt -c requirements/constraints.txt
+    pip install --no-deps -r requirements/benchmarks.txt
     python tools/benchmarks/speed.py --peers lightly --solo-learn CHECKOUT --nasiam CHECKOUT
 """
 
