@@ -44,6 +44,8 @@ def prepare(args: argparse.Namespace) -> Prepared:
     """
     if args.checkpoint is None and not args.random_init:
         raise ValueError('no checkpoint; give one, or --random-init for the baseline without')
+    if not 0 <= args.seed < 2**32:
+        raise ValueError(f'--seed {args.seed}: give a whole number from 0 to 2^32 - 1')
     source = None
     if args.checkpoint is not None:
         source = read_pretrained(args.checkpoint, args.pretrain_config)
