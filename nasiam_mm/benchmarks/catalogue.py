@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from fnmatch import fnmatch
 from functools import partial
 
-from nasiam_mm.benchmarks import ablation_tables, tables
+from nasiam_mm.benchmarks import ablation_tables, detection_table, tables
 from nasiam_mm.benchmarks.planning import Job
 from nasiam_mm.benchmarks.spec import Table
 
@@ -17,9 +17,11 @@ TABLES: dict[str, Callable[[str], Table]] = {
     't4': tables.t4,
     'fig2': partial(tables.space_ablation, name='fig2', curves=True),
     'fig3': tables.fig3,
+    'fig4': tables.fig4,
     'fig5': tables.fig5,
     'simsiam-ablations': ablation_tables.simsiam_ablations,
     'study003': ablation_tables.study003,
+    'detection': detection_table.detection,
 }
 
 

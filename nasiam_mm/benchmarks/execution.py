@@ -1,7 +1,8 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Make the runs of a table with the project's own tools, one after the other.
 
-    run folder: config.py  genotype.json  train/  log.jsonl  features.json  linear.json  row.json
+    run folder: config.py  genotype.json  train/  log.jsonl  row.json
+                features.json  linear.json  detection.json  detection.jsonl
 
 Whatever is finished is not made again; what was interrupted goes on from its last checkpoint.
 """
@@ -26,6 +27,7 @@ from nasiam_mm.benchmarks.rows import (
     LOG,
     ROW,
     environment,
+    file_digest,
     merge_logs,
     read_row,
     training_metrics,
@@ -63,11 +65,8 @@ class Workshop:
     def state(self, job: Job, table: Table) -> str:
         """Tell ``'measured'``, ``'begun'`` or ``'to do'``."""
         row = read_row(self.of(job), job.digest)
-        if job.is_search:
-            done = row is not None and self._found_genotype(job).is_file()
-        else:
-            done = row is not None and not missing_measures(table, self.root, job, row['measures'])
-        if done:
+        done = row is not None and not missing_measures(table, self.root, job, row['measures'])
+        if done and (not job.is_search or self.found_genotype(job).is_file()):
             return 'measured'
         return 'begun' if self.of(job).exists() else 'to do'
 
@@ -83,15 +82,14 @@ class Workshop:
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder):
             run = self._train(job)
-            if not job.is_search:
-                for measure in missing_measures(table, self.root, job, self._measured(run)):
-                    MEASURES[measure](
-                        run, table, self.root, lambda *command: self._call(job, *command)
-                    )
+            for measure in missing_measures(table, self.root, job, self._measured(run)):
+                MEASURES[measure](run, table, self.root, lambda *command: self._call(job, *command))
             return self._write_row(run)
 
     def _train(self, job: Job) -> Trained:
         folder = self.of(job)
+        if job.is_detector:
+            return Trained(job, folder, None, None)
         config, work = self._write_config(job), folder / 'train'
         checkpoint = work / f'epoch_{job.cfg.train_cfg.max_epochs}.pth'
         if not checkpoint.is_file():
@@ -121,14 +119,15 @@ class Workshop:
         elif head.kind == 'published':
             published = load_genotype(self.root / head.file)
             save_genotype(refit_genotype(published, job.search.cfg), target)
-        elif not (found := self._found_genotype(job.search)).is_file():
+        elif not (found := self.found_genotype(job.search)).is_file():
             raise RunFailed(f'{job.name}: its search left no genotype, {found} is missing')
         elif job.widths is not None:
             save_genotype(refit_genotype(load_genotype(found), job.widths), target)
         else:
             shutil.copyfile(found, target)
 
-    def _found_genotype(self, search: Job) -> Path:
+    def found_genotype(self, search: Job) -> Path:
+        """Return the genotype that a search writes."""
         return self.of(search) / 'train/genotype.json'
 
     @staticmethod
@@ -139,10 +138,19 @@ class Workshop:
 
     def _write_row(self, run: Trained) -> dict[str, Any]:
         job, folder = run.job, run.folder
-        log = merge_logs(folder / 'train')
-        metrics = training_metrics(log)
+        metrics, logs, made_with = {}, {}, environment()
+        if run.checkpoint is not None:
+            entries = merge_logs(folder / 'train')
+            metrics = training_metrics(entries)
+            logs[LOG] = write_log(entries, folder / LOG)
         for measure in self._measured(run):
-            metrics |= figures(measure, run.read(measure))
+            found = run.read(measure)
+            metrics |= figures(measure, found)
+            logs |= {found['log']: found['log_sha256']} if 'log' in found else {}
+            made_with['versions'] |= found.get('versions', {})
+        # The first is that of the training, where there is one.
+        log, *measure_logs = logs
+        genotype = self.found_genotype(job) if job.is_search else folder / 'genotype.json'
         times = _read_times(folder)
         row = {
             'run': job.name,
@@ -150,7 +158,7 @@ class Workshop:
             'changes': config_changes(job.recipe, self.root),
             'config_sha256': job.digest,
             'head': job.head,
-            'genotype_sha256': _file_digest(folder / 'genotype.json'),
+            'genotype_sha256': file_digest(genotype),
             'search': None if job.search is None else job.search.name,
             'seed': job.seed,
             'metrics': metrics,
@@ -158,10 +166,11 @@ class Workshop:
             'few_labels': (run.read('features') or {}).get('few_labels', []),
             'wall_seconds': {step: round(t['wall'], 1) for step, t in times.items()},
             'process_seconds': {step: round(t['process'], 1) for step, t in times.items()},
-            **environment(),
+            **made_with,
             'checkpoint_sha256': run.sha256,
-            'log': LOG,
-            'log_sha256': write_log(log, folder / LOG),
+            'log': log,
+            'log_sha256': logs[log],
+            'measure_logs': {name: logs[name] for name in measure_logs},
         }
         write_json(row, folder / ROW)
         return row
@@ -204,10 +213,6 @@ def _run(command: list[str], root: Path, console: Any) -> int:
         process.terminate()
         process.wait()
         raise
-
-
-def _file_digest(path: Path) -> str | None:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
 def _read_times(folder: Path) -> dict[str, dict[str, float]]:

@@ -1,5 +1,5 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""What is measured of a trained run: cached features, and linear evaluation by the protocol."""
+"""What is measured of a run: cached features, linear evaluation by the protocol, detection."""
 
 import hashlib
 import json
@@ -11,12 +11,21 @@ from typing import Any
 from mmengine.config import Config
 
 from nasiam_mm.benchmarks.planning import Job, deciding_part, read_recipe
-from nasiam_mm.benchmarks.rows import write_json
+from nasiam_mm.benchmarks.rows import file_digest, merge_logs, write_json, write_log
 from nasiam_mm.benchmarks.spec import Recipe, Table
 
 # Runs a tool: step, script, arguments.
 Call = Callable[..., None]
-FEATURES, LINEAR = 'features', 'linear'
+FEATURES, LINEAR, DETECTION = 'features', 'linear', 'detection'
+# Figure of a table -> metric of mmdet, from 0 to 1.
+_APS = {
+    'box_ap': 'coco/bbox_mAP',
+    'box_ap50': 'coco/bbox_mAP_50',
+    'box_ap75': 'coco/bbox_mAP_75',
+    'mask_ap': 'coco/segm_mAP',
+    'mask_ap50': 'coco/segm_mAP_50',
+    'mask_ap75': 'coco/segm_mAP_75',
+}
 
 
 @dataclass(frozen=True)
@@ -26,25 +35,28 @@ class Trained:
     Attributes:
         job: The run.
         folder: Its folder.
-        checkpoint: Its last checkpoint.
+        checkpoint: Its last checkpoint; None for a detector from random weights,
+            whose training is its measure.
         sha256: Digest of that file.
     """
 
     job: Job
     folder: Path
-    checkpoint: Path
-    sha256: str
+    checkpoint: Path | None
+    sha256: str | None
 
     def read(self, measure: str) -> dict[str, Any] | None:
-        """Read a measurement, if it is of this checkpoint."""
+        """Read a measurement, if it is of this checkpoint and has its log."""
         return read_measurement(self.folder, measure, self.sha256)
 
 
-def read_measurement(folder: Path, measure: str, sha256: str) -> dict[str, Any] | None:
-    """Read the file of a measurement, if it is of the checkpoint with this digest."""
+def read_measurement(folder: Path, measure: str, sha256: str | None) -> dict[str, Any] | None:
+    """Read a measurement, if it is of the checkpoint with this digest and has its log."""
     try:
         found = json.loads((folder / f'{measure}.json').read_text(encoding='utf-8'))
     except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    if 'log' in found and file_digest(folder / found['log']) != found['log_sha256']:
         return None
     return found if found.get('checkpoint_sha256') == sha256 else None
 
@@ -58,7 +70,13 @@ def missing_measures(table: Table, root: Path, job: Job, measures: Mapping[str, 
         job: The run.
         measures: Measure -> what it was made with, as :func:`summary` gives it.
     """
+    if job.is_search:
+        return []
     missing = []
+    if table.detection and measures.get(DETECTION) != _digest(detection_config(table, root, job)):
+        missing.append(DETECTION)
+    if job.is_detector:
+        return missing
     if table.features and not set(table.fractions) <= set(measures.get(FEATURES, [])):
         missing.append(FEATURES)
     if table.linear and measures.get(LINEAR) != _digest(linear_config(table, root, job)):
@@ -75,6 +93,9 @@ def summary(measure: str, found: Mapping[str, Any]) -> Any:
 
 def figures(measure: str, found: Mapping[str, Any]) -> dict[str, float]:
     """Take the figures of the tables out of a measurement."""
+    if measure == DETECTION:
+        metrics = found['metrics']
+        return {ap: 100 * metrics[name] for ap, name in _APS.items() if name in metrics}
     if measure == LINEAR:
         return {f'linear_{name}': found[f'accuracy/{name}'] for name in ('top1', 'top5')}
     figures = {
@@ -117,7 +138,44 @@ def measure_linear(run: Trained, table: Table, root: Path, call: Call) -> None:
     _finish(out, run, LINEAR, config_sha256=_digest(cfg))
 
 
-MEASURES = {FEATURES: measure_features, LINEAR: measure_linear}
+def measure_detection(run: Trained, table: Table, root: Path, call: Call) -> None:
+    """Train a detector on the backbone, or on random weights, and evaluate its last epoch."""
+    job, cfg = run.job, detection_config(table, root, run.job)
+    config, digest = run.folder / 'detection.py', _digest(cfg)
+    cfg.dump(config)
+    # Named by backbone and config, so that no other training is gone on with.
+    work = run.folder / 'detection' / f'{digest[:10]}-{(run.sha256 or "random")[:10]}'
+    if not (work / 'transfer.json').is_file():
+        source = '--random-init' if run.checkpoint is None else run.checkpoint
+        call(
+            DETECTION, 'tools/benchmarks/detection_transfer.py', config, source,
+            '--work-dir', work, '--seed', job.seed, '--resume',
+        )  # fmt: skip
+    found = json.loads((work / 'transfer.json').read_text(encoding='utf-8'))
+    log = f'{DETECTION}.jsonl'
+    measured = {
+        **found,
+        'checkpoint_sha256': run.sha256,
+        'config': f'configs/{table.detection.config}.py',
+        'config_sha256': digest,
+        'log': log,
+        'log_sha256': write_log(merge_logs(work), run.folder / log),
+    }
+    write_json(measured, run.folder / f'{DETECTION}.json')
+
+
+MEASURES = {
+    FEATURES: measure_features,
+    LINEAR: measure_linear,
+    DETECTION: measure_detection,
+}
+
+
+def detection_config(table: Table, root: Path, job: Job) -> Config:
+    """Return the config of the detector of a run, with its seed."""
+    cfg = read_recipe(table.detection, root)
+    cfg.randomness = {**cfg.get('randomness', {}), 'seed': job.seed}
+    return cfg
 
 
 def linear_config(table: Table, root: Path, job: Job) -> Config:

@@ -3,6 +3,7 @@
 
 import copy
 import hashlib
+import importlib.util
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -48,6 +49,8 @@ class Job:
         """What the head is: its source, or 'standard'."""
         head = self.recipe.head
         if head is None:
+            if self.is_detector:
+                return 'random-init'
             return 'search' if self.is_search else 'standard'
         return {
             'searched': 'transferred' if self.widths else 'searched',
@@ -58,7 +61,12 @@ class Job:
     @property
     def is_search(self) -> bool:
         """Whether the run searches a genotype."""
-        return any(hook.type == 'AlphaStepHook' for hook in self.cfg.custom_hooks)
+        return any(hook.type == 'AlphaStepHook' for hook in self.cfg.get('custom_hooks') or [])
+
+    @property
+    def is_detector(self) -> bool:
+        """Whether there is no pretraining: a detector begins from random weights."""
+        return self.cfg.get('default_scope') == 'mmdet'
 
     @property
     def name(self) -> str:
@@ -146,6 +154,10 @@ def read_recipe(recipe: Recipe, root: Path) -> Config:
     path = root / 'configs' / f'{recipe.config}.py'
     if not path.is_file():
         raise FileNotFoundError(f"config '{path}' does not exist")
+    if recipe.config.startswith('detection/') and importlib.util.find_spec('mmdet') is None:
+        raise ModuleNotFoundError(
+            "mmdet is not installed and detection needs it; pip install 'nasiam_mm[detection]'"
+        )
     cfg = copy.deepcopy(_read_config(path, path.stat().st_mtime_ns))
     for edit in recipe.edits:
         edit(cfg)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from nasiam_mm.benchmarks.execution import RunFailed, Workshop
+from nasiam_mm.benchmarks.genotype_report import draw_genotypes
 from nasiam_mm.benchmarks.planning import Job, all_jobs
 from nasiam_mm.benchmarks.report import curves_of, read_rows, render_table
 from nasiam_mm.benchmarks.rows import LOG, ROW, read_row
@@ -14,7 +15,9 @@ from nasiam_mm.utils.files import atomic_path
 from nasiam_mm.visualization.loss_curves import plot_losses
 
 # What proves a row and is small; checkpoints and mmengine's own logs stay.
-_EVIDENCE = (ROW, LOG, 'genotype.json', 'features.json', 'linear.json')
+_EVIDENCE = (
+    ROW, LOG, 'genotype.json', 'features.json', 'linear.json', 'detection.json', 'detection.jsonl',
+)  # fmt: skip
 
 
 def make_runs(jobs: Sequence[Job], table: Table, workshop: Workshop) -> list[str]:
@@ -52,7 +55,7 @@ def publish(
     target: Path,
     with_evidence: bool = False,
 ) -> None:
-    """Write a table of what is measured so far, and its loss curves beside it.
+    """Write a table of what is measured so far, and its pictures beside it.
 
     Args:
         table: The table.
@@ -64,11 +67,16 @@ def publish(
         with_evidence: Whether rows, logs and genotypes are copied beside it.
     """
     rows = read_rows(plan, workshop)
-    text = render_table(table, rows, seeds, command)
+    more = ''
     if table.curves and any(rows.values()):
         picture = target.with_name(f'{target.stem}_loss.png')
         plot_losses(curves_of(table, rows, workshop.folder), picture, table.title)
-        text = text.replace('\n## Runs', f'\n![loss over the epochs]({picture.name})\n\n## Runs', 1)
+        more = f'![loss over the epochs]({picture.name})'
+    if table.genotypes:
+        # Where the genotype of a search lies below its run, and where its copy is exported.
+        link = 'genotype.json' if with_evidence else 'train/genotype.json'
+        more = draw_genotypes(table, plan, rows, workshop, target, link)
+    text = render_table(table, rows, seeds, command, more)
     with atomic_path(target) as temporary:
         temporary.write_text(text, encoding='utf-8')
     if with_evidence:

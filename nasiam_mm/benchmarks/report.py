@@ -42,7 +42,9 @@ def metric_of(table: Table, row: Row, rows: Rows, metric: str) -> Figures:
     return {seed: statistics.fmean(member[seed] for member in members) for seed in sorted(seeds)}
 
 
-def render_table(table: Table, rows: Rows, seeds: Sequence[int], command: str) -> str:
+def render_table(
+    table: Table, rows: Rows, seeds: Sequence[int], command: str, more: str = ''
+) -> str:
     """Render a table as Markdown, runs that are not there as such.
 
     Args:
@@ -50,6 +52,7 @@ def render_table(table: Table, rows: Rows, seeds: Sequence[int], command: str) -
         rows: What is measured.
         seeds: Seeds asked for.
         command: Command that makes the table.
+        more: Markdown that stands before the list of runs, such as pictures.
     """
     first = next(iter(table.columns))
     compared = any(row.against for row in table.rows)
@@ -71,12 +74,13 @@ def render_table(table: Table, rows: Rows, seeds: Sequence[int], command: str) -
         lines.append(cells)
     parts = [
         f'# {table.title}',
-        _markdown(head, lines),
+        markdown_table(head, lines),
         _explain(table, seeds, compared),
         *table.notes,
         _label_curve(table, rows),
-        _environments(rows),
+        _environments(table, rows),
         f'Made by `{command}`.',
+        more,
         '## Runs',
         _runs(table, rows, first),
     ]
@@ -113,9 +117,14 @@ def _describe(comparison: Comparison) -> str:
 def _explain(table: Table, seeds: Sequence[int], compared: bool) -> str:
     text = (
         f'Seeds {", ".join(map(str, seeds))}; figures are means over them with the sample '
-        'standard deviation. Measured on the test images, every setting selected on validation '
-        'images.'
+        'standard deviation. '
     )
+    if table.genotypes:
+        text += 'Nothing is measured on test images.'
+    elif table.detection:
+        text += 'Measured on the validation images, once, by the last weights; they select nothing.'
+    else:
+        text += 'Measured on the test images, every setting selected on validation images.'
     if table.features:
         text += ' "cached": a linear probe on features without augmentation.'
     if compared:
@@ -144,10 +153,10 @@ def _label_curve(table: Table, rows: Rows) -> str:
             cells.append(format_figure(*mean_and_deviation(means)) if means else 'not measured')
         lines.append(cells)
     title = f'Few labels, "{table.rows[0].name}" (balanced classes; deviation over seeds of runs)'
-    return f'{title}\n\n' + _markdown(['labels', 'kNN top-1', 'linear top-1 (cached)'], lines)
+    return f'{title}\n\n' + markdown_table(['labels', 'kNN top-1', 'linear top-1 (cached)'], lines)
 
 
-def _environments(rows: Rows) -> str:
+def _environments(table: Table, rows: Rows) -> str:
     """Say where the runs were made; differences between them are told."""
     runs = [run for by_seed in rows.values() for run in by_seed.values()]
     if not runs:
@@ -164,8 +173,9 @@ def _environments(rows: Rows) -> str:
     each = {run['run']: run for run in runs}.values()
     hours = sum(sum(run['wall_seconds'].values()) for run in each) / 3600
     cpu = sum(sum(run['process_seconds'].values()) for run in each) / 3600
+    counted = 'searches' if table.genotypes else 'runs, searches left out'
     return (
-        f'Device: {"; ".join(devices)}. {stated}.{warning} {len(each)} runs, searches left out: '
+        f'Device: {"; ".join(devices)}. {stated}.{warning} {len(each)} {counted}: '
         f'{hours:.2f} hours on the clock, {cpu:.2f} of processes.'
     )
 
@@ -175,6 +185,10 @@ def _runs(table: Table, rows: Rows, metric: str) -> str:
     for row in table.rows:
         for seed, run in sorted(rows.get(row.name, {}).items()):
             figure = run['metrics'].get(metric)
+            folder = f'runs/{run["run"]}'
+            files = {'log': run['log'], 'row': 'row.json'}
+            files |= {Path(name).stem: name for name in run.get('measure_logs', {})}
+            evidence = [f'[{name}]({folder}/{file})' for name, file in files.items()]
             lines.append(
                 [
                     row.name,
@@ -183,14 +197,15 @@ def _runs(table: Table, rows: Rows, metric: str) -> str:
                     run['config_sha256'][:10],
                     f'{sum(run["wall_seconds"].values()):.0f}',
                     f'{sum(run["process_seconds"].values()):.0f}',
-                    f'[log](runs/{run["run"]}/{run["log"]}), [row](runs/{run["run"]}/row.json)',
+                    ', '.join(evidence),
                 ]
             )
     head = ['row', 'seed', table.columns[metric], 'config', 'wall s', 'process s', 'evidence']
-    return _markdown(head, lines) if lines else 'None.'
+    return markdown_table(head, lines) if lines else 'None.'
 
 
-def _markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+def markdown_table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Render cells as a table in Markdown."""
     rows = [head, ['---'] * len(head), *lines]
     return '\n'.join('| ' + ' | '.join(cells) + ' |' for cells in rows)
 

@@ -27,8 +27,8 @@ ROW, LOG = 'row.json', 'log.jsonl'
 def read_row(folder: Path, digest: str | None = None) -> dict[str, Any] | None:
     """Read the row of a run, if it stands.
 
-    A row stands only with its log: one whose log is missing or is not the one
-    it was made from does not count, nor does one of another configuration.
+    A row stands only with its logs: one that lacks a log, or has another than
+    it was made from, does not count, nor does one of another configuration.
 
     Args:
         folder: Folder of the run.
@@ -39,11 +39,16 @@ def read_row(folder: Path, digest: str | None = None) -> dict[str, Any] | None:
     """
     try:
         row = json.loads((folder / ROW).read_text(encoding='utf-8'))
-        log = (folder / row['log']).read_bytes()
-        stands = hashlib.sha256(log).hexdigest() == row['log_sha256']
+        logs = {row['log']: row['log_sha256'], **row.get('measure_logs', {})}
     except (FileNotFoundError, json.JSONDecodeError, KeyError):
         return None
+    stands = all(file_digest(folder / name) == sha256 for name, sha256 in logs.items())
     return row if stands and digest in (None, row.get('config_sha256')) else None
+
+
+def file_digest(path: Path) -> str | None:
+    """Return the sha256 of a file; None where there is none."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
 def merge_logs(work_dir: Path) -> list[dict[str, Any]]:

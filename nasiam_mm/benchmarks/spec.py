@@ -52,7 +52,8 @@ class Row:
 
     Attributes:
         name: What the line is called.
-        recipe: What it trains, or, with ``members``, nothing.
+        recipe: What it trains: a backbone, a genotype (a search) or a detector from random
+            weights. With ``members``, nothing.
         against: Names of the rows that it is compared with.
         paper: What the papers report for it, such as ``'91.0'`` or ``'88.02 ± 0.35'``.
         members: Names of rows whose mean by seed this line shows.
@@ -78,7 +79,9 @@ class Table:
         linear: Config of the linear evaluation below ``configs/``; '' for none.
         features: Whether the cached features are evaluated.
         fractions: Fractions of the labels for the label curve.
+        detection: The detector that is trained on each backbone; None for none.
         curves: Whether the losses are drawn over the epochs.
+        genotypes: Whether the genotypes that the rows search are drawn.
         notes: Lines below the table.
     """
 
@@ -90,5 +93,7 @@ class Table:
     linear: str = ''
     features: bool = True
     fractions: tuple[float, ...] = (0.01, 0.1)
+    detection: Recipe | None = None
     curves: bool = False
+    genotypes: bool = False
     notes: tuple[str, ...] = ()

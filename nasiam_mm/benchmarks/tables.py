@@ -191,6 +191,43 @@ def fig3(scale: str) -> Table:
     )
 
 
+def fig4(scale: str) -> Table:
+    """Genotypes that searches find (NASiam, figure 4 and section 4.5)."""
+    # The searches of table 2, and that of a deeper backbone.
+    t2 = {row.name: row.recipe for row in cifar_comparison(scale, 10).rows if row.recipe.head}
+    searches = {
+        name: t2[f'NASiam ({name})'].head.search for name in ('SimSiam', 'SimCLR', 'MoCo v2')
+    }
+    if scale == 'paper':
+        deeper = Recipe('nasiam/simsiam_r50_search_cifar100', (epochs(50),))
+    else:
+        deeper = Recipe(cifar10('simsiam', 'search', scale), (resnet50(),))
+    dataset = 'CIFAR-100' if scale == 'paper' else 'CIFAR-10'
+    paper = {
+        'SimSiam': 'encoder: 6 linear_bn_relu; predictor: 2 avg_pool_3_bn between 2 linear_bn_relu',
+        'deeper': 'encoder: 1 linear_bn_relu; predictor: as SimSiam, and 1 avg_pool_3_bn',
+    }
+    rows = [
+        Row(f'{name}, ResNet-18, CIFAR-10', search, paper=paper.get(name, ''))
+        for name, search in searches.items()
+    ]
+    rows.insert(1, Row(f'SimSiam, ResNet-50, {dataset}', deeper, paper=paper['deeper']))
+    return Table(
+        'fig4',
+        'Genotypes by framework, backbone and seed',
+        tuple(rows),
+        {'loss': 'last loss'},
+        'paper (section 4.5)',
+        features=False,
+        genotypes=True,
+        notes=notes(
+            scale,
+            "The paper's ResNet-50 is searched on CIFAR-100; it shows one genotype a search, and "
+            'names no seed.',
+        ),
+    )
+
+
 def fig5(scale: str) -> Table:
     """ResNet-50 with a head searched for ResNet-18 (NASiam, figure 5)."""
     search, pretrain = (cifar10('simsiam', kind, scale) for kind in ('search', 'pretrain'))

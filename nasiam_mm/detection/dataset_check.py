@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nasiam_mm.detection.run_length import run_lengths
+
 __all__ = ['check_coco', 'check_dataset', 'check_voc']
 
 
@@ -70,7 +72,12 @@ def check_coco(ann_file: Path, images: Path, classes: Sequence[str], masks: bool
         if not isinstance(coco, dict) or not isinstance(coco.get(key), list) or not coco[key]:
             raise ValueError(f"{ann_file}: has no '{key}'; it is not a COCO annotation file")
     try:
-        sizes = {image['id']: (image['width'], image['height']) for image in coco['images']}
+        sizes: dict[Any, tuple[int, int]] = {}
+        for image in coco['images']:
+            problem = _image_problem(image, sizes)
+            if problem:
+                raise ValueError(f'{ann_file}: image {image["id"]}: {problem}; make it again')
+            sizes[image['id']] = (image['width'], image['height'])
         names = [image['file_name'] for image in coco['images']]
         categories = {category['id']: category['name'] for category in coco['categories']}
     except (KeyError, TypeError) as error:
@@ -105,7 +112,7 @@ def check_voc(ann_file: Path, root: Path) -> str:
 
     Raises:
         FileNotFoundError: If the list, an image or an annotation is missing.
-        ValueError: If the list is empty.
+        ValueError: If the list, an image or an annotation is empty.
     """
     if not ann_file.is_file():
         raise FileNotFoundError(f'{ann_file}: no such image list; see docs/detection.md')
@@ -117,15 +124,31 @@ def check_voc(ann_file: Path, root: Path) -> str:
     return root.name
 
 
+def _image_problem(image: Mapping[str, Any], sizes: Mapping[Any, tuple]) -> str | None:
+    """Say what is wrong with an image's entry; None where nothing is."""
+    if image['id'] in sizes:
+        return 'its id is used twice'
+    if not all(isinstance(image[side], int) and image[side] > 0 for side in ('width', 'height')):
+        return f'width {image["width"]!r} and height {image["height"]!r} are not pixels'
+    if not isinstance(image['file_name'], str):
+        return f'file_name {image["file_name"]!r} is no name'
+    return None
+
+
 def _annotation_problem(
     item: Any, sizes: Mapping[Any, tuple], categories: Mapping[Any, str], masks: bool
 ) -> str | None:
     """Say what is wrong with an annotation; None where nothing is."""
     if not isinstance(item, dict):
         return 'not an object'
-    for key in ('id', 'image_id', 'category_id', 'bbox', 'area'):
+    for key in ('id', 'image_id', 'category_id', 'bbox', 'area', 'iscrowd'):
         if key not in item:
             return f"has no '{key}'"
+    for key in ('id', 'image_id', 'category_id'):
+        if not isinstance(item[key], int | str):
+            return f'{key} {item[key]} is not an id'
+    if not _is_finite(item['area']):
+        return f'area {item["area"]!r} is not a finite number'
     if item['image_id'] not in sizes:
         return f'image_id {item["image_id"]} is not among the images'
     if item['category_id'] not in categories:
@@ -144,7 +167,8 @@ def _annotation_problem(
 
 def _mask_problem(segmentation: Any, size: tuple[int, int]) -> str | None:
     if isinstance(segmentation, dict):
-        if tuple(segmentation.get('size', ())) != size or 'counts' not in segmentation:
+        runs = run_lengths(segmentation.get('counts'))
+        if segmentation.get('size') != list(size) or runs is None or sum(runs) != math.prod(size):
             return f'segmentation is not a run-length code of its image, {size[0]} x {size[1]}'
         return None
     if not isinstance(segmentation, list) or not segmentation:
@@ -152,6 +176,9 @@ def _mask_problem(segmentation: Any, size: tuple[int, int]) -> str | None:
     for polygon in segmentation:
         if not isinstance(polygon, list) or len(polygon) % 2 or not all(map(_is_finite, polygon)):
             return 'segmentation is not a list of polygons'
+    # mmdet drops what is less than a triangle, and pycocotools stumbles over an empty one.
+    if not all(segmentation) or max(map(len, segmentation)) < 6:
+        return 'segmentation has no polygon of three points or more'
     return None
 
 
@@ -162,10 +189,16 @@ def _is_finite(value: Any) -> bool:
 def _require_files(folder: Path, names: Iterable[str], ann_file: Path) -> None:
     if not folder.is_dir():
         raise FileNotFoundError(f'{folder}: no such folder, {ann_file} names files in it')
-    present = {entry.name for entry in os.scandir(folder)}  # one call for 118,000 images
+    entries = {entry.name: entry for entry in os.scandir(folder)}  # one call for 118,000 images
+    names, present = list(names), entries.keys()
     missing = [n for n in names if n not in present and not (folder / n).is_file()]
     if missing:
         raise FileNotFoundError(
             f'{folder / missing[0]}: missing, as are {len(missing) - 1} more that {ann_file} '
             'names; fetch them, or give the right data_prefix'
+        )
+    empty = [n for n in names if n in entries and entries[n].stat().st_size == 0]
+    if empty:
+        raise ValueError(
+            f'{folder / empty[0]}: empty, as are {len(empty) - 1} more; make or fetch them again'
         )

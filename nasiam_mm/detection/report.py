@@ -34,7 +34,7 @@ def describe_run(
     data: str,
     config: Path,
     pretraining: str,
-    checkpoint_sha256: str,
+    checkpoint_sha256: str | None,
     seed: int,
     metrics: Mapping[str, float],
     wall_seconds: float,
@@ -46,7 +46,7 @@ def describe_run(
         data: What the validation set calls itself.
         config: The final config, as run.
         pretraining: Name of the checkpoint, or 'random init'.
-        checkpoint_sha256: Digest of the checkpoint that fixed the architecture.
+        checkpoint_sha256: Digest of the checkpoint that fixed the architecture; None for none.
         seed: Seed of the run.
         metrics: mmdet's metrics, from 0 to 1.
         wall_seconds: Time on the clock.

@@ -26,6 +26,7 @@ from nasiam_mm.export.checkpoint import PREFIX, check_fit
 from nasiam_mm.utils.files import atomic_path
 
 __all__ = [
+    'build_random',
     'check_data',
     'check_detector',
     'fit_config',
@@ -102,6 +103,13 @@ def set_pretrained(cfg: Config, weights: Path | str | None) -> None:
         if weights is not None:
             init_cfg = {'type': 'Pretrained', 'checkpoint': str(weights), 'prefix': PREFIX}
             owner.init_cfg = init_cfg
+
+
+def build_random(cfg: Config) -> nn.Module:
+    """Build the detector of a config without pretrained weights."""
+    cfg = Config(cfg.to_dict(), filename=cfg.filename)
+    set_pretrained(cfg, None)
+    return MMDET_MODELS.build({**cfg.model, '_scope_': 'mmdet'})
 
 
 def check_detector(cfg: Config, source: PretrainedBackbone) -> int:
@@ -182,18 +190,26 @@ def train_and_evaluate(config: Path) -> dict[str, float]:
     runner = Runner.from_cfg(Config.fromfile(str(config)))
     runner.register_hook(FiniteLossHook())
     runner.train()
-    scalars = runner.message_hub.log_scalars
-    metrics = {
-        key.removeprefix('val/'): float(buffer.current())
-        for key, buffer in scalars.items()
-        if key.startswith(('val/coco/', 'val/pascal_voc/'))
-    }
+    metrics = _evaluated(runner)
+    if not metrics and runner.val_loop is not None:
+        # It was stopped in its evaluation, and resumed with nothing left to train.
+        runner.val_loop.run()
+        metrics = _evaluated(runner)
     if not metrics:
         raise ValueError(
             f'{config}: the evaluation gave no figure; give val_evaluator a CocoMetric or '
             'VOCMetric, or train longer: a detector that finds nothing has no AP'
         )
     return metrics
+
+
+def _evaluated(runner: Runner) -> dict[str, float]:
+    """Return the metrics of the last evaluation that a runner logged."""
+    return {
+        key.removeprefix('val/'): float(buffer.current())
+        for key, buffer in runner.message_hub.log_scalars.items()
+        if key.startswith(('val/coco/', 'val/pascal_voc/'))
+    }
 
 
 def _set_root(dataset: Config, root: str) -> None:

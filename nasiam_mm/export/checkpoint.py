@@ -3,7 +3,6 @@
 
 import copy
 import hashlib
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,8 +113,9 @@ def read_pretrained(path: Path | str, config: Path | str | None = None) -> Pretr
         raise FileNotFoundError(f'{path}: no such checkpoint')
     try:
         checkpoint = CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # what is no pickle may raise anything when it is read as one
+        reason = (str(error).splitlines() or [''])[0].split('. ')[0]
+        reason = reason if ' ' in reason else f'{type(error).__name__} {reason}'.strip()
         raise ValueError(f'{path}: not a readable checkpoint: {reason}') from error
     weights = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else {}
     state_dict = extract(weights)

@@ -2,6 +2,7 @@
 """A small table made for real: search, pretrain, measure, render.
 
 1. Each run has a row whose figures are those of its own log and measurements.
+   A table of searches measures nothing and shares them; their genotypes are drawn.
 2. What is measured is not made again; what lost its log is; what was interrupted goes on.
 3. A failed run is told and leaves no row.
 """
@@ -19,7 +20,7 @@ from nasiam_mm.benchmarks import execution
 from nasiam_mm.benchmarks.execution import RunFailed, Workshop
 from nasiam_mm.benchmarks.planning import all_jobs, plan_table
 from nasiam_mm.benchmarks.publish import make_runs, publish
-from nasiam_mm.benchmarks.rows import read_row
+from nasiam_mm.benchmarks.rows import file_digest, read_row
 from nasiam_mm.benchmarks.spec import Head, Recipe, Row, Table
 from tests.reduced import ROOT, reduced
 
@@ -134,6 +135,45 @@ def test_the_table_is_rendered_and_exported(made, tmp_path):
     assert read_row(exported) == row
     assert not list(exported.glob('*.pth'))
     assert str(workshop.folder) not in text
+
+
+FOUND = Table(
+    'found', 'Genotypes', (Row('SimCLR, small', SEARCH),), {'loss': 'last loss'},
+    features=False, genotypes=True,
+)  # fmt: skip
+
+
+def test_a_table_of_searches_shares_them_and_draws_what_they_found(made, root, tmp_path):
+    workshop, _ = made
+    plan = plan_table(FOUND, [3, 4], root)
+    jobs = all_jobs(plan)
+    assert [workshop.state(job, FOUND) for job in jobs] == ['measured', 'to do']
+    target = tmp_path / 'docs/found.md'
+    publish(FOUND, plan, workshop, [3, 4], 'make it', target, with_evidence=True)
+    text = target.read_text()
+    assert '![SimCLR, small, seed 3](found_simclr-small_seed3.png)' in text
+    assert (tmp_path / 'docs/found_simclr-small_seed3.png').stat().st_size > 1000
+    link = f'runs/{jobs[0].name}/genotype.json'
+    found = json.loads((tmp_path / 'docs' / link).read_text())
+    assert f'[genotype.json]({link})' in text
+    row = read_row(tmp_path / 'docs/runs' / jobs[0].name)
+    assert row['genotype_sha256'] == file_digest(tmp_path / 'docs' / link)
+    assert (row['head'], row['measures'], row['measure_logs']) == ('search', {}, {})
+    ops = [op for layer in found['cells']['projector']['layers'] for op in layer['ops']]
+    assert all(f'{op} (' in text for op in ops)
+    assert f'of {len(ops)} |' in text
+    assert '1 searches' in text
+    assert 'Nothing is measured on test images.' in text
+    # Without the copies, the links lead to where the search has left it.
+    publish(FOUND, plan, workshop, [3, 4], 'make it', tmp_path / 'found.md')
+    assert f'(runs/{jobs[0].name}/train/genotype.json)' in (tmp_path / 'found.md').read_text()
+
+
+def test_a_search_that_lost_its_genotype_is_not_done(copied, root):
+    workshop, _ = copied
+    (job,) = all_jobs(plan_table(FOUND, [3], root))
+    workshop.found_genotype(job).unlink()
+    assert workshop.state(job, FOUND) == 'begun'
 
 
 @pytest.fixture

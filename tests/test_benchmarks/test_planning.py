@@ -3,6 +3,7 @@
 
 import pytest
 
+from nasiam_mm.benchmarks import planning
 from nasiam_mm.benchmarks.catalogue import TABLES, find_table, select_rows
 from nasiam_mm.benchmarks.edits import put
 from nasiam_mm.benchmarks.planning import all_jobs, plan_run, plan_table
@@ -25,8 +26,12 @@ def test_every_table_resolves(name, scale):
     for row in table.rows:
         assert set(row.against) | set(row.members) <= set(names)
         assert (row.recipe is None) == bool(row.members)
+    assert set(table.columns)
     plan = plan_table(table, [0], ROOT)
     jobs = all_jobs(plan)
+    # What begins from random weights is the table's detector; what is drawn, a search.
+    assert all(job.recipe == table.detection for job in jobs if job.is_detector)
+    assert not table.genotypes or all(job.is_search for job in jobs)
     assert len({job.digest for job in jobs}) == len(jobs)
     assert len({job.name for job in jobs}) == len(jobs)
     # Rows of one table differ in what they train.
@@ -95,6 +100,57 @@ def test_tables_share_their_runs():
         ('t2', 'SimSiam'), ('simsiam-ablations', 'SimSiam'), ('study003', 'all images'),
     ):  # fmt: skip
         assert plan_table(find_table(table, 'demo'), [0], ROOT)[row][0].digest == standard.digest
+
+
+@pytest.mark.parametrize('scale', ['demo', 'paper'])
+def test_figure_4_shares_its_searches(scale):
+    found = plan_table(find_table('fig4', scale), [0, 1], ROOT)
+    t2 = plan_table(find_table('t2', scale), [0, 1], ROOT)
+    for name in ('SimSiam', 'SimCLR', 'MoCo v2'):
+        for seed in (0, 1):
+            search = found[f'{name}, ResNet-18, CIFAR-10'][seed]
+            assert search.digest == t2[f'NASiam ({name})'][seed].search.digest
+    if scale == 'demo':
+        for table, row, mine in (
+            ('heads', 'SimCLR searched', 'SimCLR, ResNet-18, CIFAR-10'),
+            ('fig5', 'searched for ResNet-50', 'SimSiam, ResNet-50, CIFAR-10'),
+        ):
+            shared = plan_table(find_table(table, scale), [0], ROOT)[row][0].search
+            assert found[mine][0].digest == shared.digest
+
+
+@pytest.mark.parametrize(
+    ('scale', 'table', 'rows'),
+    [
+        ('demo', 'heads', {'standard': 'standard', 'random genotype': 'random 1',
+                           'searched': 'searched'}),
+        ('paper', 't4', {'standard': '{}', 'searched': 'NASiam ({})'}),
+    ],
+)  # fmt: skip
+def test_detection_shares_its_pretraining(scale, table, rows):
+    detection = plan_table(find_table('detection', scale), [0, 2], ROOT)
+    others = plan_table(find_table(table, scale), [0, 2], ROOT)
+    for name in ('SimCLR', 'SimSiam'):
+        for mine, theirs in rows.items():
+            theirs = theirs.format(name) if scale == 'paper' else f'{name} {theirs}'
+            for seed in (0, 2):
+                assert detection[f'{name} {mine}'][seed].digest == others[theirs][seed].digest
+    names = {job.name for job in all_jobs(detection) if job.is_detector}
+    assert [name.split('-random-init-')[1][:5] for name in sorted(names)] == ['seed0', 'seed2']
+
+
+def test_what_decides_the_detector_changes_its_digest():
+    config = 'detection/mask-rcnn_r18-fpn_cifar10det_demo'
+    edits = (put('optim_wrapper.optimizer.lr', 0.5),), (put('train_cfg.max_epochs', 1),)
+    digests = {digest(config), digest(config, seed=1), *(digest(config, *edit) for edit in edits)}
+    assert len(digests) == 4
+    assert digest(config, put('train_dataloader.dataset.data_root', 'x/')) == digest(config)
+
+
+def test_detection_without_mmdet_names_the_extra(monkeypatch):
+    monkeypatch.setattr(planning.importlib.util, 'find_spec', lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'nasiam_mm\[detection\]'"):
+        plan_table(find_table('detection', 'demo'), [0], ROOT)
 
 
 def test_rows_are_selected_by_pattern():

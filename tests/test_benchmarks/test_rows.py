@@ -41,6 +41,16 @@ def test_a_row_with_another_log_does_not_stand(tmp_path):
     assert read_row(tmp_path) is None
 
 
+def test_a_row_stands_with_the_logs_of_its_measures_too(tmp_path):
+    sha256 = write_log([{'loss': 2.0}], tmp_path / 'detection.jsonl')
+    write_run(tmp_path, measure_logs={'detection.jsonl': sha256})
+    assert read_row(tmp_path) is not None
+    (tmp_path / 'detection.jsonl').write_text('{"loss": 1.0}\n')
+    assert read_row(tmp_path) is None
+    (tmp_path / 'detection.jsonl').unlink()
+    assert read_row(tmp_path) is None
+
+
 def test_half_a_row_does_not_stand(tmp_path):
     write_run(tmp_path)
     text = (tmp_path / 'row.json').read_text()

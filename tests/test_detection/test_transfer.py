@@ -116,6 +116,36 @@ def test_random_init_uses_no_pretrained_weight(tool, arguments, source, tmp_path
     assert cfg.randomness.seed == 3
 
 
+def test_random_init_needs_no_checkpoint(tool, tiny_set, tmp_path, capsys):
+    command = [
+        *(str(DEMO), '--random-init', '--data-root', str(tiny_set)),
+        *('--work-dir', str(tmp_path / 'work'), '--cfg-options', *TINY),
+        'model.backbone.base_channels=4',
+        'model.backbone.stem_channels=4',
+        'model.neck.in_channels=(16,32)',
+    ]
+    tool.main(command)
+    row = json.loads((tmp_path / 'work/transfer.json').read_text())
+    assert (row['pretraining'], row['checkpoint_sha256']) == ('random init', None)
+    assert {'coco/bbox_mAP', 'coco/segm_mAP'} <= set(row['metrics'])
+    # Stopped before its row was written, it is evaluated again and nothing is trained.
+    (tmp_path / 'work/transfer.json').unlink()
+    trained = (tmp_path / 'work/epoch_1.pth').read_bytes()
+    tool.main([*command[:2], '--resume', *command[2:]])
+    again = json.loads((tmp_path / 'work/transfer.json').read_text())
+    assert again['metrics'] == row['metrics']
+    assert (tmp_path / 'work/epoch_1.pth').read_bytes() == trained
+
+
+def test_no_checkpoint_is_one_line(tool, tmp_path, no_change):
+    unchanged = no_change(tmp_path)
+    with pytest.raises(ValueError, match='no checkpoint; give one, or --random-init'):
+        tool.main([str(DEMO), '--work-dir', str(tmp_path / 'work')])
+    with pytest.raises(ValueError, match='--seed -1: give a whole number'):
+        tool.main([str(DEMO), '--random-init', '--seed', '-1'])
+    unchanged()
+
+
 def test_dry_run_writes_nothing(tool, arguments, tmp_path, tiny_set, no_change, capsys):
     unchanged = no_change(tmp_path)
     tool.main(arguments('--dry-run'))
@@ -198,12 +228,18 @@ def garbage(path: Path) -> str:
     return 'not a readable checkpoint'
 
 
+def text(path: Path) -> str:
+    # torch reads it as a pickle: 'h' fetches what was never stored.
+    path.write_text('hello')
+    return 'not a readable checkpoint: KeyError 101'
+
+
 def absent(path: Path) -> str:
     path.unlink()
     return 'no such checkpoint'
 
 
-@pytest.mark.parametrize('damage', [drop_key, no_backbone, imagenet_stem, garbage, absent])
+@pytest.mark.parametrize('damage', [drop_key, no_backbone, imagenet_stem, garbage, text, absent])
 def test_unfit_checkpoint_is_one_line(
     tool, arguments, cifar_checkpoint, tmp_path, no_change, damage
 ):

@@ -2,6 +2,7 @@
 """Train and evaluate a detector on a pretrained backbone, checkpoint to table row.
 
     python tools/benchmarks/detection_transfer.py configs/detection/CONFIG.py CHECKPOINT.pth
+    python tools/benchmarks/detection_transfer.py configs/detection/CONFIG.py --random-init
 
 The backbone is exported, its keys and outputs are checked against the checkpoint and inside the
 detector, the data is looked through, the final config is written, then mmdet trains and evaluates.
@@ -30,7 +31,7 @@ class Prepared:
     """A run whose every part has been checked."""
 
     cfg: Config
-    source: PretrainedBackbone
+    source: PretrainedBackbone | None
     data: str
 
 
@@ -41,12 +42,22 @@ def prepare(args: argparse.Namespace) -> Prepared:
         FileNotFoundError: If a config, checkpoint, annotation file or image is missing.
         ValueError: If one of them is broken, or they do not fit each other.
     """
-    source = read_pretrained(args.checkpoint, args.pretrain_config)
+    if args.checkpoint is None and not args.random_init:
+        raise ValueError('no checkpoint; give one, or --random-init for the baseline without')
+    if not 0 <= args.seed < 2**32:
+        raise ValueError(f'--seed {args.seed}: give a whole number from 0 to 2^32 - 1')
+    source = None
+    if args.checkpoint is not None:
+        source = read_pretrained(args.checkpoint, args.pretrain_config)
     from nasiam_mm.detection import transfer  # mmdet takes seconds to import
 
     cfg = transfer.load_config(args.config, args.cfg_options)
     if args.data_root is not None:
         transfer.set_data_root(cfg, args.data_root)
+    if source is None:
+        transfer.build_random(cfg)
+        data = transfer.check_data(cfg)
+        return Prepared(cfg, source, data)
     transfer.fit_config(cfg, source)
     count = transfer.check_detector(cfg, source)
     data = transfer.check_data(cfg)
@@ -76,7 +87,7 @@ def run(prepared: Prepared, args: argparse.Namespace) -> None:
         prepared.data,
         final,
         'random init' if args.random_init else args.checkpoint.name,
-        source.sha256,
+        None if source is None else source.sha256,
         args.seed,
         metrics,
         time.perf_counter() - wall,
@@ -92,7 +103,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('config', type=Path, help='one of configs/detection/')
-    parser.add_argument('checkpoint', type=Path, help='written by mmengine in pretraining')
+    parser.add_argument(
+        'checkpoint',
+        type=Path,
+        nargs='?',
+        help='written by mmengine in pretraining; --random-init can do without',
+    )
     parser.add_argument('--data-root', type=Path, help="where the set lies, if not the config's")
     parser.add_argument('--work-dir', type=Path, help='by default work_dirs/<config>')
     parser.add_argument(
@@ -101,7 +117,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         '--random-init',
         action='store_true',
-        help='the baseline: same architecture and schedule, weights of the checkpoint not used',
+        help='the baseline: the schedule from random weights; the architecture is that of the '
+        "checkpoint, or the config's where none is given",
     )
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--resume', action='store_true', help='go on from the last checkpoint')
