@@ -94,6 +94,7 @@ def plan_table(table: Table, seeds: Sequence[int], root: Path) -> dict[str, dict
 
     Raises:
         FileNotFoundError: If a config or a published genotype is missing.
+        ModuleNotFoundError: If there is a detector and mmdet is absent.
         ValueError: If there is no seed, or one is not a whole number from 0.
     """
     if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:

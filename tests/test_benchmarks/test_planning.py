@@ -111,6 +111,10 @@ def test_figure_4_shares_its_searches(scale):
             search = found[f'{name}, ResNet-18, CIFAR-10'][seed]
             assert search.digest == t2[f'NASiam ({name})'][seed].search.digest
     if scale == 'demo':
+        # The note below the table says so.
+        epochs = {job.cfg.train_cfg.max_epochs for job in all_jobs(found)}
+        assert f'{epochs.pop()} epochs. ' in find_table('fig4', scale).notes[0]
+        assert not epochs
         for table, row, mine in (
             ('heads', 'SimCLR searched', 'SimCLR, ResNet-18, CIFAR-10'),
             ('fig5', 'searched for ResNet-50', 'SimSiam, ResNet-50, CIFAR-10'),

@@ -4,11 +4,12 @@
     python tools/benchmarks/table.py heads --scale demo --seeds 0 1 2
 
 Each row is trained with every seed by tools/train.py, searches first, and measured on the test
-images with settings selected on validation images. What is measured is not made again; what was
+images with settings selected on validation images; 'detection' trains a detector on each, and
+'fig4' draws what searches find. What is measured is not made again; what was
 interrupted goes on where it stood, also in several processes at once. --dry-run lists the runs.
 
     work_dir/runs/RUN/       config, genotype, checkpoints, log.jsonl, row.json of each run
-    work_dir/TABLE_SCALE.md  the table, of what is measured so far
+    work_dir/TABLE_SCALE.md  the table, of what is measured so far; curves and drawings beside it
 """
 
 import argparse
