@@ -79,9 +79,7 @@ def read_plan(path: Path) -> list[Item]:
         defaults, listed = content.get('defaults', {}), content['items']
     except (json.JSONDecodeError, KeyError, AttributeError) as error:
         raise ValueError(f"{path}: a plan is JSON with 'items', a list of tables' rows") from error
-    return [
-        _item({**defaults, **fields}, f'{path}, item {n}') for n, fields in enumerate(listed, 1)
-    ]
+    return [_item({**defaults, **own}, f'{path}, item {n}') for n, own in enumerate(listed, 1)]
 
 
 def _item(given: dict, where: str) -> Item:
