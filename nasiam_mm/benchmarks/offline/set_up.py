@@ -156,7 +156,7 @@ def make_venv(wheels: Path, folder: Path, code: Path) -> None:
         for library in ('purelib', 'platlib'):
             if (data / library).is_dir():
                 shutil.copytree(data / library, site, dirs_exist_ok=True)
-    (site / 'nasiam_mm.pth').write_text(f'{code.resolve()}\n', encoding='utf-8')
+    (site / 'nasiam_mm.pth').write_text(f'{code}\n', encoding='utf-8')
     (site / 'preinstalled.pth').write_text('\n'.join(_seen_here()) + '\n', encoding='utf-8')
 
 
@@ -198,7 +198,7 @@ def set_up(parts: Path, folder: Path) -> None:
 
     Args:
         parts: Folder of the manifest and of parts that have come.
-        folder: Where everything goes.
+        folder: Where everything goes, an absolute path.
 
     Raises:
         PartsMissing: If there are more to come.
@@ -239,7 +239,7 @@ def set_up(parts: Path, folder: Path) -> None:
         state.put('checked', [code, wheels])
     print((folder / 'environment.txt').read_text(encoding='utf-8').strip())
     print(f'commit: {describe(manifest)}')
-    print(f'ready: cd {folder.resolve() / "code"} and run ../venv/bin/python')
+    print(f'ready: cd {folder / "code"} and run ../venv/bin/python')
 
 
 def describe(manifest: dict[str, Any]) -> str:
@@ -274,7 +274,7 @@ def main() -> int:
     parser.add_argument('--parts', type=Path, default=here, help='folder of the parts')
     args = parser.parse_args()
     try:
-        set_up(args.parts, args.into)
+        set_up(args.parts, args.into.resolve())
     except PartsMissing as error:
         print(error, file=sys.stderr)
         return EX_TEMPFAIL
