@@ -78,7 +78,7 @@ def read_plan(path: Path) -> list[Item]:
         content = json.loads(path.read_text(encoding='utf-8'))
         defaults, listed = content.get('defaults', {}), content['items']
     except (json.JSONDecodeError, KeyError, AttributeError) as error:
-        raise ValueError(f"{path}: a plan is JSON with 'items', a list of tables' rows") from error
+        raise ValueError(f"{path} is no plan: JSON with 'items', a list of rows") from error
     return [_item({**defaults, **own}, f'{path}, item {n}') for n, own in enumerate(listed, 1)]
 
 

@@ -18,8 +18,10 @@ from packaging.utils import canonicalize_name
 # What comes with torch and torchvision.
 HAVE = (
     'torch', 'torchvision', 'numpy', 'pillow', 'nvidia-*', 'cuda-*', 'triton', 'sympy', 'mpmath',
-    'networkx', 'jinja2', 'markupsafe', 'fsspec', 'filelock', 'typing-extensions', 'setuptools',
+    'networkx', 'jinja2', 'markupsafe', 'fsspec', 'filelock', 'typing-extensions',
 )  # fmt: skip
+# mmengine asks distutils for the compiler, and since Python 3.12 setuptools alone has that.
+UNDECLARED = ('setuptools; python_version >= "3.12"',)
 # The same modules without a window system, whose libraries a bare machine lacks.
 SUBSTITUTES = {'opencv-python': 'opencv-python-headless'}
 
@@ -99,7 +101,7 @@ def gather_wheels(
         RuntimeError: If pip fails.
         ValueError: If a wheel built here holds compiled code.
     """
-    roots = read_requirements(root / 'requirements/runtime.txt')
+    roots = [*read_requirements(root / 'requirements/runtime.txt'), *UNDECLARED]
     pins = root / 'requirements/constraints.txt'
     packages = needed(_resolve(roots, pins, have), roots, have, python)
     names = {is_source: _pins(packages, is_source) for is_source in (True, False)}
@@ -131,11 +133,12 @@ def check_pure(wheels: Iterable[Path]) -> None:
 
 def _resolve(roots: Sequence[str], pins: Path, have: Sequence[str]) -> dict[str, Any]:
     """Let pip choose versions, installing nothing; what the machine has is not asked for."""
-    wanted = [
-        text
-        for text in roots
-        if not any(fnmatch(canonicalize_name(Requirement(text).name), known) for known in have)
-    ]
+    wanted = []
+    for requirement in map(Requirement, roots):
+        # A marker speaks of the machine, and pip would ask it of this Python.
+        requirement.marker = None
+        if not any(fnmatch(canonicalize_name(requirement.name), known) for known in have):
+            wanted.append(str(requirement))
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, 'report.json')
         _pip(

@@ -108,6 +108,12 @@ def test_what_is_needed_is_found_and_nothing_else():
         needed(REPORT, ['frame-work'], ('torch',), '3.12')
 
 
+def test_a_marker_is_of_the_other_python():
+    roots = ['new; python_version >= "3.12"', 'absent; python_version < "3.8"']
+    assert needed(REPORT, roots, HAVE, '3.12') == [Package('new', '1', False)]
+    assert needed(REPORT, roots, HAVE, '3.11') == []
+
+
 def test_a_wheel_built_for_this_machine_is_refused(tmp_path):
     check_pure([tmp_path / 'a-1-py3-none-any.whl'])
     with pytest.raises(ValueError, match='holds compiled code'):

@@ -35,8 +35,9 @@ def write_pack(folder, work, python=PYTHON, code=CODE):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     with zipfile.ZipFile(work / WHEEL, 'w') as wheel:
-        wheel.writestr('lacking.py', 'import purely; VERSION = 1.0')
-        wheel.writestr('lacking-1.0.data/purelib/purely.py', '')
+        # An entry made so is of 1980, and two packs are the same.
+        wheel.writestr(zipfile.ZipInfo('lacking.py'), 'import purely; VERSION = 1.0')
+        wheel.writestr(zipfile.ZipInfo('lacking-1.0.data/purelib/purely.py'), '')
     write_tar(folder / set_up.CODE, [(name, work / name) for name in code])
     write_tar(folder / set_up.DATA, [('cifar10/train.npy', work / 'train.npy')])
     write_tar(folder / set_up.WHEELS, [(WHEEL, work / WHEEL)], compress=False)
