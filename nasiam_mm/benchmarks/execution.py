@@ -40,10 +40,15 @@ from nasiam_mm.utils.config import set_genotype
 
 # How the training loop and the system name an end by SIGINT or SIGTERM.
 _INTERRUPTED = (130, 143, -2, -15)
+GENOTYPE = 'genotype.json'
 
 
 class RunFailed(RuntimeError):
     """A step of a run ended with an error; the message names its output."""
+
+
+class TimeUp(Exception):
+    """The time for making runs is over; what was being made goes on in another command."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +58,12 @@ class Workshop:
     Attributes:
         root: Root of the project, with its tools.
         folder: Folder of the runs.
+        deadline: Reading of ``time.monotonic`` at which a step is told to save and stop.
     """
 
     root: Path
     folder: Path
+    deadline: float | None = None
 
     def of(self, job: Job) -> Path:
         """Return the folder of a run."""
@@ -77,6 +84,7 @@ class Workshop:
             RunFailed: If a step fails.
             BlockingIOError: If another process is at this run.
             KeyboardInterrupt: If a step was interrupted.
+            TimeUp: At the deadline, once the step has saved what it has.
         """
         folder = self.of(job)
         folder.mkdir(parents=True, exist_ok=True)
@@ -103,7 +111,7 @@ class Workshop:
         folder = self.of(job)
         cfg = job.cfg.copy()
         if job.recipe.head is not None:
-            genotype = folder / 'genotype.json'
+            genotype = folder / GENOTYPE
             self._bring_genotype(job, genotype)
             set_genotype(cfg, str(genotype))
         cfg.work_dir = str(folder / 'train')
@@ -127,8 +135,9 @@ class Workshop:
             shutil.copyfile(found, target)
 
     def found_genotype(self, search: Job) -> Path:
-        """Return the genotype that a search writes."""
-        return self.of(search) / 'train/genotype.json'
+        """Name the genotype of a search made here, or of one imported with its row."""
+        found, imported = (self.of(search) / name for name in ('train/genotype.json', GENOTYPE))
+        return imported if imported.is_file() and not found.is_file() else found
 
     @staticmethod
     def _measured(run: Trained) -> dict[str, Any]:
@@ -150,7 +159,7 @@ class Workshop:
             made_with['versions'] |= found.get('versions', {})
         # The first is that of the training, where there is one.
         log, *measure_logs = logs
-        genotype = self.found_genotype(job) if job.is_search else folder / 'genotype.json'
+        genotype = self.found_genotype(job) if job.is_search else folder / GENOTYPE
         times = _read_times(folder)
         row = {
             'run': job.name,
@@ -179,10 +188,15 @@ class Workshop:
         """Run a tool, its output going to ``console.log``; add its time to ``times.json``."""
         folder = self.of(job)
         command = [sys.executable, str(self.root / script), *map(str, arguments)]
+        limit = () if self.deadline is None else (self.deadline - time.monotonic(),)
+        if limit and limit[0] <= 0:
+            raise TimeUp(f'{job.name}: no time left to begin {step}')
         wall, used = time.monotonic(), _children_seconds()
         try:
             with (folder / 'console.log').open('a', encoding='utf-8') as console:
-                status = _run(command, self.root, console)
+                status = _run(command, self.root, console, *limit)
+        except subprocess.TimeoutExpired as error:
+            raise TimeUp(f'{job.name}: {step} stopped, to go on') from error
         finally:
             times = _read_times(folder)
             spent = times.setdefault(step, {'wall': 0.0, 'process': 0.0})
@@ -197,14 +211,18 @@ class Workshop:
             raise RunFailed(f'{job.name}: {step} failed: {reason} ({folder / "console.log"})')
 
 
-def _run(command: list[str], root: Path, console: Any) -> int:
-    """Run a command to its end, also where we are interrupted: it saves what it has."""
+def _run(command: list[str], root: Path, console: Any, seconds: float | None = None) -> int:
+    """Run a command to its end, also where we are interrupted: it saves what it has.
+
+    Raises:
+        subprocess.TimeoutExpired: After ``seconds``, once the command has saved and ended.
+    """
     environment = {**os.environ, 'PYTHONPATH': str(root)}
     process = subprocess.Popen(
         command, cwd=root, env=environment, stdout=console, stderr=subprocess.STDOUT
     )
     try:
-        return process.wait()
+        return process.wait(seconds)
     except KeyboardInterrupt:
         # The terminal has sent it the signal too; a second one would end it at once.
         process.wait()

@@ -7,6 +7,7 @@ Each row is trained with every seed by tools/train.py, searches first, and measu
 images with settings selected on validation images; 'detection' trains a detector on each, and
 'fig4' draws what searches find. What is measured is not made again; what was
 interrupted goes on where it stood, also in several processes at once. --dry-run lists the runs.
+With --seconds it saves and stops in time, with status 75 (repeat the command to go on).
 
     work_dir/runs/RUN/       config, genotype, checkpoints, log.jsonl, row.json of each run
     work_dir/TABLE_SCALE.md  the table, of what is measured so far; curves and drawings beside it
@@ -16,12 +17,15 @@ import argparse
 import shlex
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from nasiam_mm.utils.cli import add_traceback_flag, run_tool
 
 ROOT = Path(__file__).resolve().parents[2]
+# As sysexits.h has it: not done, another try goes on.
+EX_TEMPFAIL = 75
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -39,24 +43,32 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--export', type=Path, help='folder for table, rows, genotypes and logs, to be committed'
     )
+    parser.add_argument('--epochs', type=int, help="of pretraining, for the recipes' own")
+    parser.add_argument('--search-epochs', type=int, help="of a search, for the recipes' own")
+    parser.add_argument('--fast', action='store_true', help='bfloat16 and channels last')
+    parser.add_argument('--seconds', type=float, help='save and stop when these are over')
     add_traceback_flag(parser)
     return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Plan, make, render."""
+    begin = time.monotonic()
     args = parse_args(argv)
     # A queue's SIGTERM must reach the training, which then saves what it has.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
     from nasiam_mm.benchmarks.catalogue import find_table, select_rows
-    from nasiam_mm.benchmarks.execution import Workshop
+    from nasiam_mm.benchmarks.execution import TimeUp, Workshop
     from nasiam_mm.benchmarks.planning import all_jobs, plan_table
     from nasiam_mm.benchmarks.publish import make_runs, publish
+    from nasiam_mm.benchmarks.schedule import Budget, reschedule
 
-    table = find_table(args.table, args.scale)
+    budget = Budget(args.epochs, args.search_epochs, args.fast)
+    table = reschedule(find_table(args.table, args.scale), budget)
     plan = plan_table(table, args.seeds, ROOT)
-    workshop = Workshop(ROOT, args.work_dir.resolve() / 'runs')
+    deadline = None if args.seconds is None else begin + args.seconds
+    workshop = Workshop(ROOT, args.work_dir.resolve() / 'runs', deadline)
     wanted = all_jobs(select_rows(table, plan, args.rows))
     if args.dry_run:
         for job in wanted:
@@ -68,10 +80,15 @@ def main(argv: Sequence[str] | None = None) -> None:
             print(f'{workshop.state(job, table):<10}{job.name:<84}{", ".join(rows) or "-"}')
         print(f'{len(wanted)} runs')
         return
-    failed = [] if args.render else make_runs(wanted, table, workshop)
+    failed, is_cut = [], False
+    try:
+        failed = [] if args.render else make_runs(wanted, table, workshop)
+    except TimeUp as error:
+        is_cut = True
+        print(f'time is up: {error}; repeat the command to go on', flush=True)
     command = f'python tools/benchmarks/table.py {args.table} --scale {args.scale} --seeds '
-    command += shlex.join(map(str, args.seeds))
-    target = args.work_dir / f'{args.table}_{args.scale}.md'
+    command += ' '.join([shlex.join(map(str, args.seeds)), *filter(None, [budget.flags])])
+    target = args.work_dir / f'{args.table}_{args.scale}{budget.suffix}.md'
     publish(table, plan, workshop, args.seeds, command, target)
     print(target.read_text(encoding='utf-8'))
     if args.export is not None:
@@ -81,6 +98,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if failed:
         print(f'error: {len(failed)} runs failed: {"; ".join(failed)}', file=sys.stderr)
         sys.exit(2)
+    if is_cut:
+        sys.exit(EX_TEMPFAIL)
 
 
 if __name__ == '__main__':
