@@ -9,6 +9,7 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     resume=dict(type='ResumeHook'),
     run_state=dict(type='RunStateHook'),
+    memory_format=dict(type='MemoryFormatHook'),
 )
 env_cfg = dict(
     cudnn_benchmark=True,

@@ -117,36 +117,14 @@ def part_of_training_set(fraction: float) -> Edit:
     return edit
 
 
-def autocast() -> Edit:
-    """Train in bfloat16 autocast, which needs no loss scaling."""
+def fast() -> Edit:
+    """Train in bfloat16 autocast, without loss scaling; the recipes are fast otherwise."""
 
     def edit(cfg: Config) -> None:
         kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
         if kind not in ('OptimWrapper', 'AutocastOptimWrapper'):
-            raise ValueError(f'autocast: cannot replace {kind}, the optim_wrapper of the config')
+            raise ValueError(f'fast: cannot replace {kind}, the optim_wrapper of the config')
         cfg.optim_wrapper.type = 'AutocastOptimWrapper'
-
-    return edit
-
-
-def channels_last() -> Edit:
-    """Lay the views out NHWC in memory."""
-
-    def edit(cfg: Config) -> None:
-        for part in (cfg.model, cfg):
-            if part.get('data_preprocessor', {}).get('type') == 'TwoViewPreprocessor':
-                part.data_preprocessor.channels_last = True
-
-    return edit
-
-
-def fast() -> Edit:
-    """Make a recipe fast on an accelerator: all edits that do so, and the one place for them."""
-    edits = (autocast(), channels_last())
-
-    def edit(cfg: Config) -> None:
-        for change in edits:
-            change(cfg)
 
     return edit
 

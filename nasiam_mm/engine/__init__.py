@@ -11,6 +11,7 @@ from nasiam_mm.engine.hooks import (
     FrozenHook,
     GenotypeHook,
     KNNHook,
+    MemoryFormatHook,
     ResumeHook,
     RunStateHook,
 )
@@ -27,6 +28,7 @@ __all__ = [
     'FrozenHook',
     'GenotypeHook',
     'KNNHook',
+    'MemoryFormatHook',
     'ResumableTrainLoop',
     'ResumeHook',
     'RunStateHook',

@@ -58,8 +58,6 @@ def test_fast_changes_arithmetic_alone():
     config = 'nasiam/simsiam_r18_search_cifar10'
     assert config_changes(Recipe(config, (fast(),)), ROOT) == {
         'optim_wrapper.type': 'AutocastOptimWrapper',
-        'model.data_preprocessor.channels_last': True,
-        'data_preprocessor.channels_last': True,
     }
 
     def scaled(cfg):

@@ -6,7 +6,6 @@ from tempfile import TemporaryDirectory
 
 import torch
 from mmengine.config import Config
-from mmengine.runner import Runner
 
 from nasiam_mm.benchmarks.speed.ceilings import measure_ceilings
 from nasiam_mm.benchmarks.speed.clock import now
@@ -37,16 +36,10 @@ def measure_epochs(settings: Settings, window: int = WINDOW) -> list[Measurement
     fractions = Measurement('Fraction of the bfloat16 matrix product rate', '%')
     for name, (config, images) in RUNS.items():
         for is_best in (False, True):
-            side = f'{name}, {"bf16 channels_last" if is_best else "as shipped"}'
+            side = f'{name}, {"bf16" if is_best else "as shipped"}'
             cfg = _config(settings, config, is_best)
             with TemporaryDirectory() as folder:
-                hook = WindowHook(
-                    lambda: now(settings.device),
-                    WARM_UP,
-                    window,
-                    settings.repeats,
-                    prepare=_lay_out if is_best else lambda runner: None,
-                )
+                hook = WindowHook(lambda: now(settings.device), WARM_UP, window, settings.repeats)
                 seconds = run_windows(cfg, folder, hook)
             flops = _gflop(settings, config, is_best) * settings.batch_size
             iterations = images // settings.batch_size
@@ -60,11 +53,6 @@ def _config(settings: Settings, config: str, is_best: bool) -> Config:
     if is_best:
         make_fastest(cfg)
     return cfg
-
-
-def _lay_out(runner: Runner) -> None:
-    """Lay the model out as its images are."""
-    runner.model.to(memory_format=torch.channels_last)
 
 
 def _gflop(settings: Settings, config: str, is_best: bool) -> float:

@@ -23,7 +23,6 @@ class WindowHook(Hook):
         length: Iterations of a window.
         count: Number of windows.
         between: Called with the runner and the number of the window after each, outside all.
-        prepare: Called with the runner before the first iteration.
 
     Attributes:
         seconds: Per iteration, one figure per window.
@@ -39,15 +38,10 @@ class WindowHook(Hook):
         length: int,
         count: int,
         between: Callable[[Runner, int], object] = lambda runner, window: None,
-        prepare: Callable[[Runner], object] = lambda runner: None,
     ) -> None:
         self.read, self.first, self.length, self.count = read, first, length, count
-        self.between, self.prepare = between, prepare
+        self.between = between
         self.seconds: list[float] = []
-
-    def before_train(self, runner: Runner) -> None:
-        """Prepare the run."""
-        self.prepare(runner)
 
     def after_train_iter(
         self,

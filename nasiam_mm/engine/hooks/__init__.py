@@ -8,6 +8,7 @@ from nasiam_mm.engine.hooks.compile_hook import CompileHook
 from nasiam_mm.engine.hooks.frozen_hook import FrozenHook
 from nasiam_mm.engine.hooks.genotype_hook import GenotypeHook
 from nasiam_mm.engine.hooks.knn_hook import KNNHook
+from nasiam_mm.engine.hooks.memory_format_hook import MemoryFormatHook
 from nasiam_mm.engine.hooks.resume_hook import ResumeHook
 from nasiam_mm.engine.hooks.run_state_hook import RunStateHook
 from nasiam_mm.engine.hooks.runtime_info_hook import BufferedRuntimeInfoHook
@@ -21,6 +22,7 @@ __all__ = [
     'FrozenHook',
     'GenotypeHook',
     'KNNHook',
+    'MemoryFormatHook',
     'ResumeHook',
     'RunStateHook',
 ]
