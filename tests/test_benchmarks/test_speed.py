@@ -188,7 +188,7 @@ def test_written_images_pass_the_checks_of_the_data_set(tmp_path):
 def test_quick_run(tmp_path):
     command = [
         sys.executable, 'tools/benchmarks/speed.py', '--quick', '--repeats', '1',
-        '--items', 'pretrain', 'views', 'search', 'runner', 'epochs',
+        '--items', 'pretrain', 'views', 'search', 'heads', 'runner', 'epochs',
         '--out', str(tmp_path / 'speed.json'), '--markdown', str(tmp_path / 'speed.md'),
     ]  # fmt: skip
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -210,6 +210,11 @@ def test_quick_run(tmp_path):
         found[f'Search iteration, {part}']['sides']
         for part in ('alpha', 'weights', 'compute: alpha and weights')
     )
+    heads = [each for name, each in found.items() if name.startswith('Searched ')]
+    assert len(heads) == 4
+    for head in heads:
+        plain, fused = (side['gflop'] for side in head['sides'].values())
+        assert plain == pytest.approx(fused, rel=1e-6)
     assert 'ours, pretraining' not in alpha
     assert alpha['ours']['gflop'] < 0.4 * weights['ours']['gflop']
     assert both['ours']['gflop'] == pytest.approx(alpha['ours']['gflop'] + weights['ours']['gflop'])

@@ -4,6 +4,7 @@
 pretrain  a step of each framework, against mmpretrain's classes, lightly, solo-learn
 views     two views of a batch, against transforms on PIL
 search    loading, alpha and weights of an iteration, against pretraining and the authors' code
+heads     the searched heads alone, with and without fused candidates
 runner    what the Runner and the hooks cost per iteration
 memory    peak of a step, each side in a fresh process
 ceilings  matrix products and copies
@@ -27,7 +28,7 @@ from tempfile import TemporaryDirectory
 from nasiam_mm.utils.cli import add_traceback_flag, run_tool
 
 ROOT = Path(__file__).resolve().parents[2]
-ITEMS = ('pretrain', 'views', 'search', 'runner', 'memory', 'ceilings', 'epochs')
+ITEMS = ('pretrain', 'views', 'search', 'heads', 'runner', 'memory', 'ceilings', 'epochs')
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

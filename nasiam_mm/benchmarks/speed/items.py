@@ -13,6 +13,7 @@ from nasiam_mm.benchmarks.rows import environment
 from nasiam_mm.benchmarks.speed.ceilings import measure_ceilings
 from nasiam_mm.benchmarks.speed.epochs import measure_epochs
 from nasiam_mm.benchmarks.speed.figures import Measurement
+from nasiam_mm.benchmarks.speed.heads import measure_heads
 from nasiam_mm.benchmarks.speed.memory import measure_memory
 from nasiam_mm.benchmarks.speed.overhead import measure_overhead
 from nasiam_mm.benchmarks.speed.search import measure_search
@@ -35,6 +36,7 @@ ITEMS: dict[str, Callable[[Settings], Iterable[Measurement]]] = {
     'pretrain': measure_steps,
     'views': lambda settings: [measure_views(settings)],
     'search': measure_search,
+    'heads': measure_heads,
     'runner': lambda settings: [measure_overhead(settings)],
     'memory': measure_memory,
     'ceilings': measure_ceilings,
