@@ -35,7 +35,7 @@ model = dict(
 # Base learning rate 0.03 x batch 512 / 256.
 optim_wrapper = dict(
     constructor='WeightOptimWrapperConstructor',
-    optimizer=dict(type='SGD', lr=0.06, momentum=0.9, weight_decay=5e-4),
+    optimizer=dict(type='SGD', lr=0.06, momentum=0.9, weight_decay=5e-4, fused=True),
 )
 param_scheduler = [dict(type='CosineAnnealingLR', T_max=800, by_epoch=True)]
 train_cfg = dict(type='ResumableTrainLoop', max_epochs=800)

@@ -23,7 +23,7 @@ model = dict(
 # The rate of MoCo v2 for a batch of 256.
 optim_wrapper = dict(
     constructor='WeightOptimWrapperConstructor',
-    optimizer=dict(type='SGD', lr=0.03, momentum=0.9, weight_decay=1e-4),
+    optimizer=dict(type='SGD', lr=0.03, momentum=0.9, weight_decay=1e-4, fused=True),
 )
 param_scheduler = [dict(type='CosineAnnealingLR', T_max=100, by_epoch=True)]
 train_cfg = dict(type='ResumableTrainLoop', max_epochs=100)

@@ -40,7 +40,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--peers', nargs='*', choices=['lightly'], default=[])
     parser.add_argument('--solo-learn', type=Path, metavar='CHECKOUT')
     parser.add_argument('--nasiam', type=Path, metavar='CHECKOUT', help="the authors' code")
-    parser.add_argument('--batch-size', type=int, help='default: 16, on a GPU 512')
+    parser.add_argument('--batch-size', type=int, help='default: 32, on a GPU 512')
     parser.add_argument('--repeats', type=int, default=5)
     parser.add_argument('--device', choices=['cpu', 'cuda'], default='cpu')
     parser.add_argument(
@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         settings = Settings(
             root=str(ROOT),
             data_root=images,
-            batch_size=args.batch_size or (8 if args.quick else 512 if on_gpu else 16),
+            batch_size=args.batch_size or (8 if args.quick else 512 if on_gpu else 32),
             repeats=min(args.repeats, 2) if args.quick else args.repeats,
             device=args.device,
             divisor=16 if args.quick else 1,

@@ -97,7 +97,8 @@ class AuthorsSearch:
         self.model.to(settings.device)
         cfg = settings.config('simsiam_r18_search_cifar10')
         weights = dict(cfg.optim_wrapper.optimizer)
-        weights.pop('type')
+        for ours in ('type', 'fused'):
+            weights.pop(ours, None)
         alpha = next(dict(h.optimizer) for h in cfg.custom_hooks if h.type == 'AlphaStepHook')
         alpha.pop('type')
         self.optimizer = torch.optim.SGD(self.model.parameters(), **weights)

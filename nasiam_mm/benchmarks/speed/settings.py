@@ -50,7 +50,7 @@ class Settings:
 
     root: str
     data_root: str
-    batch_size: int = 16
+    batch_size: int = 32
     repeats: int = 5
     device: str = 'cpu'
     divisor: int = 1

@@ -85,6 +85,7 @@ def mmpretrain_step(framework: str, settings: Settings) -> Callable:
     cfg.model.type = f'mmpretrain.{cfg.model.type}'
     cfg.model.pop('symmetric', None)
     cfg.optim_wrapper.pop('constructor')
+    cfg.optim_wrapper.optimizer.pop('fused', None)
     return config_step(cfg, settings)
 
 
@@ -93,7 +94,8 @@ def lightly_step(framework: str, settings: Settings) -> Callable:
     cfg = settings.config(f'{framework}_r18_baseline_cifar10')
     model = lightly_model(framework, cfg.model).to(settings.device).train()
     options = dict(cfg.optim_wrapper.optimizer)
-    options.pop('type')
+    for ours in ('type', 'fused'):
+        options.pop(ours, None)
     learning = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.SGD(learning, **options)
     view1, view2 = make_views(settings)
