@@ -188,7 +188,7 @@ def bring(args: argparse.Namespace) -> None:
     from nasiam_mm.benchmarks.offline.parts import join_parts
 
     names = import_collected(args.archive, args.into)
-    print(f'{len(names)} rows, each with its log, in {args.into}')
+    print(f'rows imported, each with its log: {len(names)}, to {args.into}')
     if args.state is not None:
         with tempfile.TemporaryDirectory() as folder:
             (whole,) = join_parts(args.state, Path(folder))

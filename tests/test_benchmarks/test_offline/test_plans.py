@@ -2,6 +2,7 @@
 """Plans are read, refused where they are wrong, and shipped in the order of what tells most."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -79,4 +80,4 @@ def test_an_item_without_rows_is_refused():
     with pytest.raises(ValueError, match=r"no row matches \['none'\]"):
         resolve(Item('t1', ('none',), scale='demo'), ROOT)
     with pytest.raises(FileNotFoundError, match="plan 'none' does not exist"):
-        read_plan(ROOT.__class__('none'))
+        read_plan(Path('none'))
