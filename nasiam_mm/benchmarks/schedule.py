@@ -53,7 +53,7 @@ def reschedule(table: Table, budget: Budget) -> Table:
     )
     note = f"Not the recipes' own budget: {budget.flags}"
     if budget.fast:
-        note += ' (bfloat16 autocast, channels last)'
+        note += ' (bfloat16 autocast)'
     return replace(table, rows=rows, notes=(*table.notes, f'{note}.'))
 
 

@@ -75,7 +75,7 @@ def _add_work(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--scale', choices=['demo', 'paper'], default='paper')
     parser.add_argument('--epochs', type=int, help='of pretraining')
     parser.add_argument('--search-epochs', type=int, help='of a search')
-    parser.add_argument('--fast', action='store_true', help='bfloat16 and channels last')
+    parser.add_argument('--fast', action='store_true', help='train in bfloat16 autocast')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/benchmarks'))
 
 

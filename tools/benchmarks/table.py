@@ -45,7 +45,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('--epochs', type=int, help="of pretraining, for the recipes' own")
     parser.add_argument('--search-epochs', type=int, help="of a search, for the recipes' own")
-    parser.add_argument('--fast', action='store_true', help='bfloat16 and channels last')
+    parser.add_argument('--fast', action='store_true', help='train in bfloat16 autocast')
     parser.add_argument('--seconds', type=float, help='save and stop when these are over')
     add_traceback_flag(parser)
     return parser.parse_args(argv)
