@@ -127,12 +127,17 @@ class Workshop:
         elif head.kind == 'published':
             published = load_genotype(self.root / head.file)
             save_genotype(refit_genotype(published, job.search.cfg), target)
-        elif not (found := self.found_genotype(job.search)).is_file():
-            raise RunFailed(f'{job.name}: its search left no genotype, {found} is missing')
+        elif read_row(self.of(job.search), job.search.digest) is None:
+            # A search writes its genotype after every epoch; before its end that is not the one.
+            raise RunFailed(
+                f'{job.name}: its search {job.search.name} is not at its end; make it first, or '
+                'wait for the process that does'
+            )
         elif job.widths is not None:
-            save_genotype(refit_genotype(load_genotype(found), job.widths), target)
+            found = load_genotype(self.found_genotype(job.search))
+            save_genotype(refit_genotype(found, job.widths), target)
         else:
-            shutil.copyfile(found, target)
+            shutil.copyfile(self.found_genotype(job.search), target)
 
     def found_genotype(self, search: Job) -> Path:
         """Name the genotype of a search made here, or of one imported with its row."""

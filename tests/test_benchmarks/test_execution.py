@@ -102,6 +102,17 @@ def test_the_searched_head_is_the_one_found(made):
     assert (folder / 'genotype.json').read_bytes() == found.read_bytes()
 
 
+def test_the_genotype_of_a_search_that_is_under_way_is_not_taken(made, root):
+    workshop, plan = made
+    job = plan['searched'][3]
+    elsewhere = Workshop(root, root / 'under-way')
+    shutil.copytree(workshop.of(job.search) / 'train', elsewhere.of(job.search) / 'train')
+    assert elsewhere.found_genotype(job.search).is_file()
+    with pytest.raises(RunFailed, match='is not at its end; make it first'):
+        elsewhere.make(job, TABLE)
+    assert not (elsewhere.of(job) / 'genotype.json').exists()
+
+
 def test_the_linear_classifier_stands_on_the_frozen_backbone_of_the_run(made):
     folder, _ = row_of(made, 'standard')
     pretrained, probe = (
