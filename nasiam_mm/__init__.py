@@ -5,8 +5,8 @@ image -> views -> backbone -> projector -> predictor -> loss -> alpha step ->
 genotype -> pretrain -> evaluate -> detection.
 """
 
-from nasiam_mm.utils.versions import check_versions
 from nasiam_mm.version import __version__
+from nasiam_mm.versions import check_versions
 
 check_versions()
 

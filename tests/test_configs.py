@@ -13,11 +13,12 @@ from mmengine.dataset import default_collate
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from nasiam_mm.benchmarks.features import image_of
+from nasiam_mm.architecture.genotype import Genotype, random_cell, save_genotype
+from nasiam_mm.ops.candidates import layer_shapes
+from nasiam_mm.probes.feature_sets import image_of
 from nasiam_mm.registry import DATASETS, MODELS
-from nasiam_mm.space import Genotype, layer_shapes, random_cell, save_genotype
 from tests.reduced import ROOT, reduced
-from tests.test_space.op_audit import audit
+from tests.test_ops.op_audit import audit
 
 RECIPES = sorted(
     str(path.relative_to(ROOT / 'configs').with_suffix(''))

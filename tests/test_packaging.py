@@ -24,7 +24,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from nasiam_mm.utils import versions
+from nasiam_mm import versions
 from nasiam_mm.version import __version__
 
 ROOT = Path(__file__).parents[1]

@@ -9,8 +9,8 @@ from mmengine.runner import Runner
 from mmengine.utils import import_modules_from_strings
 from torch import nn
 
+from nasiam_mm.architecture.reading import load_genotype
 from nasiam_mm.registry import CANDIDATE_OPS
-from nasiam_mm.space import load_genotype
 from tests.reduced import ROOT, reduced
 
 

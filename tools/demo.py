@@ -159,7 +159,7 @@ def versions() -> dict[str, str]:
 
 def write(path: Path, data: dict) -> None:
     """Write JSON, whole or not at all."""
-    from nasiam_mm.utils.files import atomic_path
+    from nasiam_mm.files.atomic import atomic_path
 
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(data, indent=2) + '\n')

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING
 
 from mmengine.config import Config, ConfigDict
 
-from nasiam_mm.utils.cli import add_traceback_flag, one_line, run_tool
-from nasiam_mm.utils.config import (
+from nasiam_mm.cli.config import (
     add_config_arguments,
     check_checkpoint,
     find_hook,
@@ -28,7 +27,8 @@ from nasiam_mm.utils.config import (
     start_processes_on_cpu,
     test_split,
 )
-from nasiam_mm.utils.files import atomic_path
+from nasiam_mm.cli.ending import add_traceback_flag, one_line, run_tool
+from nasiam_mm.files.atomic import atomic_path
 
 if TYPE_CHECKING:
     from mmengine.runner import Runner
@@ -93,8 +93,8 @@ def measure_neighbours(runner: 'Runner', knn: ConfigDict, split: str) -> dict[st
         split: What to classify: ``'val'``, the hook's query images, or
             ``'test'``, the test split of the data set that they are from.
     """
-    from nasiam_mm.engine.features import extract_features
     from nasiam_mm.evaluation.knn import knn_accuracy
+    from nasiam_mm.probes.features import extract_features
 
     loader = knn.query_dataloader
     if split == 'test':

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 
 from mmengine.config import Config
 
-from nasiam_mm.utils.cli import add_traceback_flag, run_tool
-from nasiam_mm.utils.config import (
+from nasiam_mm.cli.config import (
     add_config_arguments,
     check_checkpoint,
     drop_validation,
@@ -23,6 +22,7 @@ from nasiam_mm.utils.config import (
     set_loader_defaults,
     start_processes_on_cpu,
 )
+from nasiam_mm.cli.ending import add_traceback_flag, run_tool
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

@@ -1,11 +1,11 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Image sets, checked on reading, and their disjoint parts."""
 
-from .cifar import CIFAR10, CIFAR100
-from .decode_crops import DecodeCrops
-from .replay import ReplayDataset, ReplaySampler, endless_batches
-from .resident import ResidentDataset, as_drawn
-from .split import SplitDataset, split_indices
+from nasiam_mm.datasets.cifar import CIFAR10, CIFAR100
+from nasiam_mm.datasets.decode_crops import DecodeCrops
+from nasiam_mm.datasets.replay import ReplayDataset, ReplaySampler, endless_batches
+from nasiam_mm.datasets.resident import ResidentDataset, as_drawn
+from nasiam_mm.datasets.split import SplitDataset, split_indices
 
 __all__ = [
     'CIFAR10',

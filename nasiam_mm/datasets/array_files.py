@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nasiam_mm.utils.files import atomic_path
+from nasiam_mm.files.atomic import atomic_path
 
 __all__ = [
     'ARRAY_NAMES',

@@ -9,9 +9,7 @@ import numpy as np
 from mmengine.dataset import force_full_init
 from mmengine.fileio import exists, join_path
 
-from nasiam_mm.registry import DATASETS
-
-from .array_files import (
+from nasiam_mm.datasets.array_files import (
     ARRAY_NAMES,
     SourceRecord,
     array_path,
@@ -19,6 +17,7 @@ from .array_files import (
     sha256_array,
     split_digest,
 )
+from nasiam_mm.registry import DATASETS
 
 __all__ = ['CIFAR10', 'CIFAR100']
 

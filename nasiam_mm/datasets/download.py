@@ -15,7 +15,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from nasiam_mm.utils.files import TMP_MARK
+from nasiam_mm.files.atomic import TMP_MARK
 
 __all__ = [
     'Progress',

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from nasiam_mm.detection.mmcv_ops import is_installed
-from nasiam_mm.utils.files import atomic_path
+from nasiam_mm.files.atomic import atomic_path
 from nasiam_mm.version import __version__
 
 __all__ = ['describe_run', 'render_table', 'write_json']

@@ -23,7 +23,7 @@ from nasiam_mm.detection.finite_loss import FiniteLossHook
 from nasiam_mm.export import PretrainedBackbone, export_backbone
 from nasiam_mm.export.backbone import require_equal_outputs, stage_outputs
 from nasiam_mm.export.checkpoint import PREFIX, check_fit
-from nasiam_mm.utils.files import atomic_path
+from nasiam_mm.files.atomic import atomic_path
 
 __all__ = [
     'build_random',

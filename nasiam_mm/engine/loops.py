@@ -11,9 +11,9 @@ from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 
 from nasiam_mm.datasets.replay import ReplaySampler
-from nasiam_mm.engine.features import preserve_rng
 from nasiam_mm.engine.hooks.checkpoint_hook import AtomicCheckpointHook
 from nasiam_mm.engine.stop_signals import StopSignals
+from nasiam_mm.probes.features import preserve_rng
 from nasiam_mm.registry import LOOPS
 
 

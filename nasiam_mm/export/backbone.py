@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from nasiam_mm.export.checkpoint import PREFIX, PretrainedBackbone, build_backbone, check_fit
 from nasiam_mm.export.layouts import ResNetSpec, build_timm, build_torchvision
-from nasiam_mm.utils.files import atomic_path
+from nasiam_mm.files.atomic import atomic_path
 
 __all__ = ['LAYOUTS', 'export_backbone', 'require_equal_outputs', 'stage_outputs']
 

@@ -1,8 +1,8 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Random parameters of views, from per-sample seeds; no image is touched here."""
 
-from .counter_rng import counter_uniform
-from .view_params import (
+from nasiam_mm.views.counter_rng import counter_uniform
+from nasiam_mm.views.view_params import (
     CropBox,
     JitterRecipe,
     ViewParams,

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from .counter_rng import counter_uniform
+from nasiam_mm.views.counter_rng import counter_uniform
 
 CROP_TRIES = 10
 CROP_DRAWS = 2 * CROP_TRIES + 2

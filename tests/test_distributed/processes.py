@@ -16,11 +16,12 @@ from mmengine.runner import Runner
 from mmpretrain.models import SimCLR as StockSimCLR
 from torch import Tensor, nn
 
-from nasiam_mm.engine import AlphaStepHook
-from nasiam_mm.engine.hooks import alpha_step_hook
-from nasiam_mm.models import SimCLR, searched_cells
-from nasiam_mm.space import CANDIDATE_OPS
-from nasiam_mm.utils.config import start_processes_on_cpu
+from nasiam_mm.cli.config import start_processes_on_cpu
+from nasiam_mm.models.algorithms import SimCLR
+from nasiam_mm.models.searched_cells import searched_cells
+from nasiam_mm.ops.candidates import CANDIDATE_OPS
+from nasiam_mm.search.gradient import hook as alpha_step_hook
+from nasiam_mm.search.gradient.hook import AlphaStepHook
 from tests.reduced import reduced
 
 BATCH = 32  # over all processes

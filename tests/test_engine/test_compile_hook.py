@@ -15,9 +15,10 @@ from mmengine.hooks import Hook
 from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 
-from nasiam_mm.engine import CompileHook
-from nasiam_mm.models import SearchableMLP, searched_cells
-from nasiam_mm.space import SPACES
+from nasiam_mm.engine.hooks.compile_hook import CompileHook
+from nasiam_mm.models.heads.searchable_mlp import SearchableMLP
+from nasiam_mm.models.searched_cells import searched_cells
+from nasiam_mm.ops.candidates import SPACES
 from tests.reduced import in_float64, reduced
 
 BACKEND = 'inductor' if shutil.which('g++') or shutil.which('clang++') else 'aot_eager'
@@ -26,7 +27,7 @@ BACKEND = 'inductor' if shutil.which('g++') or shutil.which('clang++') else 'aot
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     for name in ('draw_genotype', 'plot_alpha'):
-        monkeypatch.setattr(f'nasiam_mm.engine.hooks.genotype_hook.{name}', lambda *a, **k: None)
+        monkeypatch.setattr(f'nasiam_mm.search.recorder.{name}', lambda *a, **k: None)
     monkeypatch.setattr(Config, 'pretty_text', '')
     torch.compiler.reset()
 

@@ -174,7 +174,7 @@ def test_testing_needs_no_pretraining_checkpoint(tmp_path, pretrained):
 
 
 def test_an_interval_below_one_is_refused():
-    from nasiam_mm.engine import FrozenHook
+    from nasiam_mm.engine.hooks.frozen_hook import FrozenHook
 
     with pytest.raises(ValueError, match=r'FrozenHook.interval must be at least 1, got 0'):
         FrozenHook(interval=0)

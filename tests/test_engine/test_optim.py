@@ -9,9 +9,10 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
-from nasiam_mm.engine import AlphaStepHook, AutocastOptimWrapper, WeightOptimWrapperConstructor
-from nasiam_mm.models import searched_cells
+from nasiam_mm.engine.optim import AutocastOptimWrapper, WeightOptimWrapperConstructor
+from nasiam_mm.models.searched_cells import searched_cells
 from nasiam_mm.registry import MODELS
+from nasiam_mm.search.gradient.hook import AlphaStepHook
 from tests.reduced import reduced
 
 SGD = dict(optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=5e-4))

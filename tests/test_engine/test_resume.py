@@ -20,10 +20,10 @@ from mmengine.hooks import Hook
 from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 
-from nasiam_mm.engine.atomic_backend import AtomicLocalBackend
-from nasiam_mm.engine.compare import compare_checkpoints
 from nasiam_mm.engine.rng import get_rng_state
+from nasiam_mm.files.backend import AtomicLocalBackend
 from nasiam_mm.registry import HOOKS
+from nasiam_mm.runs.compare import compare_checkpoints
 from tests.reduced import ROOT, reduced
 
 FRAMEWORKS = ['simsiam', 'simclr', 'mocov2', 'byol']
@@ -63,7 +63,7 @@ class DiesAfter(Hook):
 def quick(monkeypatch):
     """Leave out what is slow and no state: pictures, and the config as text."""
     for name in ('draw_genotype', 'plot_alpha'):
-        monkeypatch.setattr(f'nasiam_mm.engine.hooks.genotype_hook.{name}', lambda *a, **k: None)
+        monkeypatch.setattr(f'nasiam_mm.search.recorder.{name}', lambda *a, **k: None)
     monkeypatch.setattr(Config, 'pretty_text', '')
 
 

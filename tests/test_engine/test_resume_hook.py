@@ -10,8 +10,9 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
-from nasiam_mm.engine.checkpoint import read_checkpoint
-from nasiam_mm.space import Genotype, LayerShape, random_cell, save_genotype
+from nasiam_mm.architecture.genotype import Genotype, random_cell, save_genotype
+from nasiam_mm.files.checkpoint import read_checkpoint
+from nasiam_mm.ops.candidates import LayerShape
 from tests.reduced import reduced
 from tests.test_engine.toy_siamese import build_runner, model_cfg
 

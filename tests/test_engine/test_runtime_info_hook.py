@@ -26,7 +26,7 @@ LOGGED = 4  # iterations between two logs
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     for name in ('draw_genotype', 'plot_alpha'):
-        monkeypatch.setattr(f'nasiam_mm.engine.hooks.genotype_hook.{name}', lambda *a, **k: None)
+        monkeypatch.setattr(f'nasiam_mm.search.recorder.{name}', lambda *a, **k: None)
     monkeypatch.setattr(Config, 'pretty_text', '')
 
 

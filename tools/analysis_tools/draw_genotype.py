@@ -10,9 +10,9 @@ from pathlib import Path
 
 from mmengine.utils import import_modules_from_strings
 
-from nasiam_mm.space import load_genotype
-from nasiam_mm.utils.cli import add_traceback_flag, run_tool
-from nasiam_mm.visualization import draw_genotype
+from nasiam_mm.architecture.reading import load_genotype
+from nasiam_mm.cli.ending import add_traceback_flag, run_tool
+from nasiam_mm.report.pictures.genotype_drawing import draw_genotype
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -8,14 +8,14 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from nasiam_mm.utils.cli import add_traceback_flag, run_tool
-from nasiam_mm.utils.config import (
+from nasiam_mm.cli.config import (
     add_config_arguments,
     check_checkpoint,
     merge_options,
     read_config,
     set_loader_defaults,
 )
+from nasiam_mm.cli.ending import add_traceback_flag, run_tool
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -37,10 +37,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     set_loader_defaults(cfg)
     merge_options(cfg, args.cfg_options)
 
-    from nasiam_mm.benchmarks.features import class_names, read_feature_sets
     from nasiam_mm.evaluation import balanced_subset
-    from nasiam_mm.visualization.embedding_map import draw_embedding, embed_in_plane
-    from nasiam_mm.visualization.figure import check_picture_path
+    from nasiam_mm.probes.feature_sets import class_names, read_feature_sets
+    from nasiam_mm.report.pictures.embedding_map import draw_embedding, embed_in_plane
+    from nasiam_mm.report.pictures.figure import check_picture_path
 
     out = args.out or Path(cfg.work_dir, 'map.png')
     check_picture_path(out)

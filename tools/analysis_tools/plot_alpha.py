@@ -8,8 +8,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from nasiam_mm.utils.cli import add_traceback_flag, run_tool
-from nasiam_mm.visualization import load_alpha_history, plot_alpha
+from nasiam_mm.cli.ending import add_traceback_flag, run_tool
+from nasiam_mm.report.pictures.alpha_curves import load_alpha_history, plot_alpha
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -7,8 +7,8 @@ python tools/analysis_tools/print_config.py configs/nasiam/simsiam_r18_search_ci
 import argparse
 from collections.abc import Sequence
 
-from nasiam_mm.utils.cli import add_traceback_flag, run_tool
-from nasiam_mm.utils.config import add_config_arguments, merge_options, read_config
+from nasiam_mm.cli.config import add_config_arguments, merge_options, read_config
+from nasiam_mm.cli.ending import add_traceback_flag, run_tool
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from mmengine.utils import import_modules_from_strings
 
-from nasiam_mm.space import load_genotype, random_cell, save_genotype
-from nasiam_mm.utils.cli import add_traceback_flag, run_tool
+from nasiam_mm.architecture.genotype import random_cell, save_genotype
+from nasiam_mm.architecture.reading import load_genotype
+from nasiam_mm.cli.ending import add_traceback_flag, run_tool
 from nasiam_mm.version import __version__
 
 

@@ -22,8 +22,8 @@ from pathlib import Path
 
 from mmengine.config import Config, DictAction
 
+from nasiam_mm.cli.ending import add_traceback_flag, run_tool
 from nasiam_mm.export import PretrainedBackbone, export_backbone, read_pretrained
-from nasiam_mm.utils.cli import add_traceback_flag, run_tool
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from nasiam_mm.utils.cli import add_traceback_flag, run_tool
-from nasiam_mm.utils.config import (
+from nasiam_mm.cli.config import (
     add_config_arguments,
     check_checkpoint,
     merge_options,
@@ -24,6 +23,7 @@ from nasiam_mm.utils.config import (
     set_loader_defaults,
     start_processes_on_cpu,
 )
+from nasiam_mm.cli.ending import add_traceback_flag, run_tool
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -66,13 +66,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     set_loader_defaults(cfg)
     merge_options(cfg, args.cfg_options)
 
-    from nasiam_mm.benchmarks.feature_report import (
+    from benchmarks.papers.rows import write_json
+    from nasiam_mm.probes.feature_report import (
         Settings,
         evaluate_feature_sets,
         render_features,
     )
-    from nasiam_mm.benchmarks.features import read_feature_sets
-    from nasiam_mm.benchmarks.rows import write_json
+    from nasiam_mm.probes.feature_sets import read_feature_sets
 
     given = {
         'ks': args.k,

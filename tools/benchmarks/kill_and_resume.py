@@ -269,14 +269,14 @@ def reduce_config(args: argparse.Namespace) -> Any:
 
 def last_checkpoint(work_dir: Path) -> str:
     """Return the name of the checkpoint at the end of a run."""
-    from nasiam_mm.engine.checkpoint import find_last_checkpoint
+    from nasiam_mm.files.checkpoint import find_last_checkpoint
 
     return find_last_checkpoint(work_dir).path.name
 
 
 def compare(whole: Path, torn: Path, checkpoint: str) -> list[str]:
     """Name what differs between the ends of two runs."""
-    from nasiam_mm.engine.compare import compare_checkpoints
+    from nasiam_mm.runs.compare import compare_checkpoints
 
     files = [name for name in FILES if (whole / name).read_bytes() != (torn / name).read_bytes()]
     return files + compare_checkpoints(whole / checkpoint, torn / checkpoint)

@@ -19,7 +19,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from nasiam_mm.utils.cli import add_traceback_flag, run_tool
+from nasiam_mm.cli.ending import add_traceback_flag, run_tool
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -81,7 +81,7 @@ def _add_work(parser: argparse.ArgumentParser) -> None:
 
 def read_items(args: argparse.Namespace) -> list:
     """Return the items that the arguments name."""
-    from nasiam_mm.benchmarks.offline.plans import Item, read_plan
+    from benchmarks.offline.plans import Item, read_plan
 
     if args.plan is None:
         rows, seeds = tuple(args.rows), tuple(args.seeds)
@@ -93,9 +93,9 @@ def read_items(args: argparse.Namespace) -> list:
 
 def pack(args: argparse.Namespace) -> None:
     """Pack, and say what must be sent."""
-    from nasiam_mm.benchmarks.offline import packing
-    from nasiam_mm.benchmarks.offline.set_up import MANIFEST, read_manifest
-    from nasiam_mm.benchmarks.offline.wheels import HAVE, read_requirements
+    from benchmarks.offline import packing
+    from benchmarks.offline.set_up import MANIFEST, read_manifest
+    from benchmarks.offline.wheels import HAVE, read_requirements
 
     before = read_manifest(args.out) if (args.out / MANIFEST).is_file() else {'payloads': {}}
     have = HAVE if args.have is None else tuple(read_requirements(args.have))
@@ -115,10 +115,10 @@ def pack(args: argparse.Namespace) -> None:
 
 def run(args: argparse.Namespace, begin: float) -> int:
     """Make runs; return the exit status."""
-    from nasiam_mm.benchmarks.execution import Workshop
-    from nasiam_mm.benchmarks.offline.plans import resolve
-    from nasiam_mm.benchmarks.offline.running import overview, walk
-    from nasiam_mm.benchmarks.offline.set_up import EX_TEMPFAIL
+    from benchmarks.offline.plans import resolve
+    from benchmarks.offline.running import overview, walk
+    from benchmarks.offline.set_up import EX_TEMPFAIL
+    from benchmarks.papers.execution import Workshop
 
     # Whoever stops us stops the training, which then saves what it has.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -141,8 +141,8 @@ def run(args: argparse.Namespace, begin: float) -> int:
 
 def collect(args: argparse.Namespace) -> None:
     """Collect, and say what came of it."""
-    from nasiam_mm.benchmarks.execution import Workshop
-    from nasiam_mm.benchmarks.offline import collecting
+    from benchmarks.offline import collecting
+    from benchmarks.papers.execution import Workshop
 
     workshop, items = Workshop(ROOT, args.work_dir.resolve() / 'runs'), read_items(args)
     left_out = collecting.collect(items, workshop, args.out, args.limit_mib, read_commit())
@@ -158,7 +158,7 @@ def collect(args: argparse.Namespace) -> None:
 
 def collect_weights(args: argparse.Namespace, job, metric: str, figure: float, workshop) -> None:
     """Write the backbone of a run in parts."""
-    from nasiam_mm.benchmarks.offline.parts import MIB, cut, replacing, write_manifest
+    from benchmarks.offline.parts import MIB, cut, replacing, write_manifest
     from nasiam_mm.export import export_backbone, read_pretrained
 
     last = workshop.of(job) / f'train/epoch_{job.cfg.train_cfg.max_epochs}.pth'
@@ -184,8 +184,8 @@ def bring(args: argparse.Namespace) -> None:
     """Import, and say what came."""
     import tempfile
 
-    from nasiam_mm.benchmarks.offline.importing import import_collected, import_state
-    from nasiam_mm.benchmarks.offline.parts import join_parts
+    from benchmarks.offline.importing import import_collected, import_state
+    from benchmarks.offline.parts import join_parts
 
     names = import_collected(args.archive, args.into)
     print(f'rows imported, each with its log: {len(names)}, to {args.into}')
@@ -208,7 +208,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     elif args.command == 'import':
         bring(args)
     else:
-        from nasiam_mm.benchmarks.offline.parts import join_parts
+        from benchmarks.offline.parts import join_parts
 
         for path in join_parts(args.parts, args.out):
             print(path)

@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from nasiam_mm.utils.cli import add_traceback_flag, run_tool
+from nasiam_mm.cli.ending import add_traceback_flag, run_tool
 
 ROOT = Path(__file__).resolve().parents[2]
 ITEMS = ('pretrain', 'views', 'search', 'heads', 'runner', 'memory', 'ceilings', 'epochs')
@@ -64,11 +64,11 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     import torch
 
-    from nasiam_mm.benchmarks.rows import write_json
-    from nasiam_mm.benchmarks.speed.items import about, run_items
-    from nasiam_mm.benchmarks.speed.report import render, render_all
-    from nasiam_mm.benchmarks.speed.settings import CIFAR10_IMAGES, Settings, write_images
-    from nasiam_mm.utils.files import atomic_path
+    from benchmarks.papers.rows import write_json
+    from benchmarks.speed.items import about, run_items
+    from benchmarks.speed.report import render, render_all
+    from benchmarks.speed.settings import CIFAR10_IMAGES, Settings, write_images
+    from nasiam_mm.files.atomic import atomic_path
 
     on_gpu = args.device == 'cuda'
     if on_gpu and not torch.cuda.is_available():

@@ -21,7 +21,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from nasiam_mm.utils.cli import add_traceback_flag, run_tool
+from nasiam_mm.cli.ending import add_traceback_flag, run_tool
 
 ROOT = Path(__file__).resolve().parents[2]
 # As sysexits.h has it: not done, another try goes on.
@@ -58,11 +58,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     # A queue's SIGTERM must reach the training, which then saves what it has.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
-    from nasiam_mm.benchmarks.catalogue import find_table, select_rows
-    from nasiam_mm.benchmarks.execution import TimeUp, Workshop
-    from nasiam_mm.benchmarks.planning import all_jobs, plan_table
-    from nasiam_mm.benchmarks.publish import make_runs, publish
-    from nasiam_mm.benchmarks.schedule import Budget, reschedule
+    from benchmarks.papers.catalogue import find_table, select_rows
+    from benchmarks.papers.execution import TimeUp, Workshop
+    from benchmarks.papers.planning import all_jobs, plan_table
+    from benchmarks.papers.publish import make_runs, publish
+    from benchmarks.papers.schedule import Budget, reschedule
 
     budget = Budget(args.epochs, args.search_epochs, args.fast)
     table = reschedule(find_table(args.table, args.scale), budget)

@@ -25,8 +25,8 @@ import numpy as np
 import pycocotools.mask
 from PIL import Image
 
+from nasiam_mm.cli.ending import add_traceback_flag, run_tool
 from nasiam_mm.datasets.array_files import array_path, load_array, sha256_array
-from nasiam_mm.utils.cli import add_traceback_flag, run_tool
 
 CLASSES = (
     'airplane',

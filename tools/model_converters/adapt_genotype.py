@@ -10,8 +10,10 @@ from pathlib import Path
 
 from mmengine.utils import import_modules_from_strings
 
-from nasiam_mm.space import adapt_genotype, load_genotype, save_genotype
-from nasiam_mm.utils.cli import add_traceback_flag, run_tool
+from nasiam_mm.architecture.adapt import adapt_genotype
+from nasiam_mm.architecture.genotype import save_genotype
+from nasiam_mm.architecture.reading import load_genotype
+from nasiam_mm.cli.ending import add_traceback_flag, run_tool
 
 
 def main(argv: Sequence[str] | None = None) -> None:

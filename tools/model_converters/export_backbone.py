@@ -12,8 +12,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from nasiam_mm.cli.ending import add_traceback_flag, run_tool
 from nasiam_mm.export import LAYOUTS, export_backbone, read_pretrained
-from nasiam_mm.utils.cli import add_traceback_flag, run_tool
 
 
 def main(argv: Sequence[str] | None = None) -> None:

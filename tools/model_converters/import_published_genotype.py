@@ -12,8 +12,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from nasiam_mm.space import import_published, save_genotype
-from nasiam_mm.utils.cli import add_traceback_flag, run_tool
+from nasiam_mm.architecture.genotype import save_genotype
+from nasiam_mm.architecture.published import import_published
+from nasiam_mm.cli.ending import add_traceback_flag, run_tool
 
 
 def main(argv: Sequence[str] | None = None) -> None:

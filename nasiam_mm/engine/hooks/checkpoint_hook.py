@@ -7,7 +7,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
-import nasiam_mm.engine.atomic_backend  # noqa: F401
+import nasiam_mm.files.backend  # noqa: F401
 from nasiam_mm.registry import HOOKS
 
 _INTERRUPTED = 'interrupted.pth'

@@ -10,8 +10,8 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
-from nasiam_mm.engine.hooks.alpha_step_hook import AlphaStepHook
 from nasiam_mm.registry import HOOKS
+from nasiam_mm.search.gradient.hook import AlphaStepHook
 
 # The network of each framework, and the two parts of the momentum copies of MoCo and BYOL.
 _PARTS = (

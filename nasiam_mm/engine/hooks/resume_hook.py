@@ -7,14 +7,14 @@ from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import BaseLoop, Runner
 
-from nasiam_mm.engine.checkpoint import (
+from nasiam_mm.files.checkpoint import (
     Search,
     UnsafeCheckpointError,
     find_last_checkpoint,
     remove_leftovers,
 )
-from nasiam_mm.engine.fingerprint import Fingerprint, name_differences, run_fingerprint
 from nasiam_mm.registry import HOOKS
+from nasiam_mm.runs.identity import Fingerprint, name_differences, run_fingerprint
 
 
 @HOOKS.register_module()

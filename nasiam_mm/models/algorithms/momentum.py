@@ -5,7 +5,7 @@ import torch
 from mmengine.model import BaseAveragedModel
 from torch import Tensor, nn
 
-from nasiam_mm.space import SearchCell
+from nasiam_mm.models.choice.cell import SearchCell
 
 
 def follow_alpha(momentum_encoder: BaseAveragedModel, encoder: nn.Module) -> None:

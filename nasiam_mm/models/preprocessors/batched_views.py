@@ -11,9 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nasiam_mm.models.preprocessors.batched_color import color_jitter_, to_gray
 from nasiam_mm.views import CropBox, ViewParams, ViewRecipe
-
-from .batched_color import color_jitter_, to_gray
 
 
 def resized_crop(images: Tensor, box: CropBox, size: int, flip: Tensor | None = None) -> Tensor:

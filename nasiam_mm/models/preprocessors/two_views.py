@@ -8,10 +8,9 @@ import torch
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
+from nasiam_mm.models.preprocessors.batched_views import make_view, make_view_of_crops
 from nasiam_mm.registry import MODELS
 from nasiam_mm.views import sample_view_params, view_recipes
-
-from .batched_views import make_view, make_view_of_crops
 
 _CPU_CHUNK = 128  # images at a time: fewer cost calls, more leave the cache
 

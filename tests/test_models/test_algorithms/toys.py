@@ -10,8 +10,9 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from nasiam_mm.architecture.genotype import Genotype, random_cell, save_genotype
+from nasiam_mm.ops.candidates import SPACES, layer_shapes
 from nasiam_mm.registry import MODELS
-from nasiam_mm.space import SPACES, Genotype, layer_shapes, random_cell, save_genotype
 
 WIDTH, DIM = 8, 6  # of the features, of the embeddings
 SPACE = SPACES['S']

@@ -1,0 +1,199 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""What is measured of a run: cached features, linear evaluation by the protocol, detection."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from benchmarks.papers.planning import Job, deciding_part, read_recipe
+from benchmarks.papers.rows import file_digest, merge_logs, write_json, write_log
+from benchmarks.papers.spec import Recipe, Table
+
+# Runs a tool: step, script, arguments.
+Call = Callable[..., None]
+FEATURES, LINEAR, DETECTION = 'features', 'linear', 'detection'
+# Figure of a table -> metric of mmdet, from 0 to 1.
+_APS = {
+    'box_ap': 'coco/bbox_mAP',
+    'box_ap50': 'coco/bbox_mAP_50',
+    'box_ap75': 'coco/bbox_mAP_75',
+    'mask_ap': 'coco/segm_mAP',
+    'mask_ap50': 'coco/segm_mAP_50',
+    'mask_ap75': 'coco/segm_mAP_75',
+}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained run.
+
+    Attributes:
+        job: The run.
+        folder: Its folder.
+        checkpoint: Its last checkpoint; None for a detector from random weights,
+            whose training is its measure.
+        sha256: Digest of that file.
+    """
+
+    job: Job
+    folder: Path
+    checkpoint: Path | None
+    sha256: str | None
+
+    def read(self, measure: str) -> dict[str, Any] | None:
+        """Read a measurement, if it is of this checkpoint and has its log."""
+        return read_measurement(self.folder, measure, self.sha256)
+
+
+def read_measurement(folder: Path, measure: str, sha256: str | None) -> dict[str, Any] | None:
+    """Read a measurement, if it is of the checkpoint with this digest and has its log."""
+    try:
+        found = json.loads((folder / f'{measure}.json').read_text(encoding='utf-8'))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    if 'log' in found and file_digest(folder / found['log']) != found['log_sha256']:
+        return None
+    return found if found.get('checkpoint_sha256') == sha256 else None
+
+
+def missing_measures(table: Table, root: Path, job: Job, measures: Mapping[str, Any]) -> list[str]:
+    """Name what a table needs of a run and is not in ``measures``.
+
+    Args:
+        table: The table.
+        root: Root of the project.
+        job: The run.
+        measures: Measure -> what it was made with, as :func:`summary` gives it.
+    """
+    if job.is_search:
+        return []
+    missing = []
+    if table.detection and measures.get(DETECTION) != _digest(detection_config(table, root, job)):
+        missing.append(DETECTION)
+    if job.is_detector:
+        return missing
+    if table.features and not set(table.fractions) <= set(measures.get(FEATURES, [])):
+        missing.append(FEATURES)
+    if table.linear and measures.get(LINEAR) != _digest(linear_config(table, root, job)):
+        missing.append(LINEAR)
+    return missing
+
+
+def summary(measure: str, found: Mapping[str, Any]) -> Any:
+    """Return what a measurement was made with: label fractions, or a config's digest."""
+    if measure == FEATURES:
+        return [row['fraction'] for row in found['few_labels']]
+    return found['config_sha256']
+
+
+def figures(measure: str, found: Mapping[str, Any]) -> dict[str, float]:
+    """Take the figures of the tables out of a measurement."""
+    if measure == DETECTION:
+        metrics = found['metrics']
+        return {ap: 100 * metrics[name] for ap, name in _APS.items() if name in metrics}
+    if measure == LINEAR:
+        return {f'linear_{name}': found[f'accuracy/{name}'] for name in ('top1', 'top5')}
+    figures = {
+        'knn_fixed_test': found['knn_fixed']['test_top1'],
+        'knn_test': found['knn']['test_top1'],
+        'cached_test': found['linear_cached']['test_top1'],
+    }
+    if 'test_top5' in found['linear_cached']:
+        figures['cached_test_top5'] = found['linear_cached']['test_top5']
+    return figures
+
+
+def measure_features(run: Trained, table: Table, root: Path, call: Call) -> None:
+    """Evaluate cached features, on the test images what the validation images selected."""
+    earlier = run.read(FEATURES)
+    # What another table measured stays measured.
+    fractions = {*table.fractions, *(summary(FEATURES, earlier) if earlier else [])}
+    out = run.folder / 'features.new.json'
+    call(
+        FEATURES, 'tools/benchmarks/evaluate_features.py', run.folder / 'config.py',
+        run.checkpoint, '--work-dir', run.folder / 'features', '--split', 'test',
+        '--fractions', *sorted(fractions), '--out', out,
+    )  # fmt: skip
+    _finish(out, run, FEATURES)
+
+
+def measure_linear(run: Trained, table: Table, root: Path, call: Call) -> None:
+    """Train a linear classifier by the protocol and test its last epoch."""
+    cfg = linear_config(table, root, run.job)
+    config, work = run.folder / 'linear.py', run.folder / 'linear'
+    cfg.dump(config)
+    last = work / f'epoch_{cfg.train_cfg.max_epochs}.pth'
+    if not last.is_file():
+        call(
+            LINEAR, 'tools/train.py', config, '--work-dir', work, '--checkpoint', run.checkpoint,
+            '--resume',
+        )  # fmt: skip
+    out = run.folder / 'linear.new.json'
+    call(LINEAR, 'tools/test.py', config, last, '--work-dir', work, '--out', out)
+    _finish(out, run, LINEAR, config_sha256=_digest(cfg))
+
+
+def measure_detection(run: Trained, table: Table, root: Path, call: Call) -> None:
+    """Train a detector on the backbone, or on random weights, and evaluate its last epoch."""
+    job, cfg = run.job, detection_config(table, root, run.job)
+    config, digest = run.folder / 'detection.py', _digest(cfg)
+    cfg.dump(config)
+    # Named by backbone and config, so that no other training is gone on with.
+    work = run.folder / 'detection' / f'{digest[:10]}-{(run.sha256 or "random")[:10]}'
+    if not (work / 'transfer.json').is_file():
+        source = '--random-init' if run.checkpoint is None else run.checkpoint
+        call(
+            DETECTION, 'tools/benchmarks/detection_transfer.py', config, source,
+            '--work-dir', work, '--seed', job.seed, '--resume',
+        )  # fmt: skip
+    found = json.loads((work / 'transfer.json').read_text(encoding='utf-8'))
+    log = f'{DETECTION}.jsonl'
+    measured = {
+        **found,
+        'checkpoint_sha256': run.sha256,
+        'config': f'configs/{table.detection.config}.py',
+        'config_sha256': digest,
+        'log': log,
+        'log_sha256': write_log(merge_logs(work), run.folder / log),
+    }
+    write_json(measured, run.folder / f'{DETECTION}.json')
+
+
+MEASURES = {
+    FEATURES: measure_features,
+    LINEAR: measure_linear,
+    DETECTION: measure_detection,
+}
+
+
+def detection_config(table: Table, root: Path, job: Job) -> Config:
+    """Return the config of the detector of a run, with its seed."""
+    cfg = read_recipe(table.detection, root)
+    cfg.randomness = {**cfg.get('randomness', {}), 'seed': job.seed}
+    return cfg
+
+
+def linear_config(table: Table, root: Path, job: Job) -> Config:
+    """Return the config of the linear evaluation of a run: its backbone, frozen, and its seed."""
+    cfg = read_recipe(Recipe(table.linear), root)
+    cfg.model.backbone = {**job.cfg.model.backbone, 'frozen_stages': 4, 'norm_eval': True}
+    cfg.model.head.in_channels = job.cfg.model.neck.in_channels
+    cfg.randomness = {**cfg.get('randomness', {}), 'seed': job.seed}
+    return cfg
+
+
+def _digest(cfg: Config) -> str:
+    text = json.dumps(deciding_part(cfg.to_dict()), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _finish(out: Path, run: Trained, measure: str, **more: str) -> None:
+    """Give a measurement its name, with what it is of."""
+    found = json.loads(out.read_text(encoding='utf-8'))
+    write_json({'checkpoint_sha256': run.sha256, **more, **found}, run.folder / f'{measure}.json')
+    out.unlink()

@@ -1,0 +1,207 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""From a table and seeds to the runs it takes, each named by a digest of what decides it."""
+
+import copy
+import hashlib
+import importlib.util
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from benchmarks.papers.genotypes import chooses_two, head_shapes, searched_heads
+from benchmarks.papers.spec import Recipe, Table
+
+# What decides no result: what is written where and how often, how data is loaded.
+_IGNORED = {
+    'work_dir', 'log_level', 'visualizer', 'launcher', 'resume', 'load_from', 'genotype',
+    'default_hooks', 'env_cfg', 'data_root', 'num_workers', 'persistent_workers', 'pin_memory',
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training run.
+
+    Attributes:
+        recipe: What it trains.
+        seed: Seed of the run.
+        cfg: Its config, resolved.
+        digest: sha256 of all that decides the run: the resolved config, the
+            seed and where the genotype comes from.
+        search: The search that its head comes from, or whose widths it takes.
+        widths: Config of another search whose widths its head takes.
+    """
+
+    recipe: Recipe
+    seed: int
+    cfg: Config
+    digest: str
+    search: 'Job | None' = None
+    widths: Config | None = None
+
+    @property
+    def head(self) -> str:
+        """What the head is: its source, or 'standard'."""
+        head = self.recipe.head
+        if head is None:
+            if self.is_detector:
+                return 'random-init'
+            return 'search' if self.is_search else 'standard'
+        return {
+            'searched': 'transferred' if self.widths else 'searched',
+            'random': f'random-{head.draw}',
+            'published': f'published-{Path(head.file).stem}',
+        }[head.kind]
+
+    @property
+    def is_search(self) -> bool:
+        """Whether the run searches a genotype."""
+        return any(hook.type == 'AlphaStepHook' for hook in self.cfg.get('custom_hooks') or [])
+
+    @property
+    def is_detector(self) -> bool:
+        """Whether there is no pretraining: a detector begins from random weights."""
+        return self.cfg.get('default_scope') == 'mmdet'
+
+    @property
+    def name(self) -> str:
+        """Name of the run's folder."""
+        config = Path(self.recipe.config).name
+        return f'{config}-{self.head}-seed{self.seed}-{self.digest[:10]}'
+
+    def needed(self) -> Iterator['Job']:
+        """Yield the searches to make first, then the run."""
+        if self.search is not None and self.recipe.head.kind == 'searched':
+            yield from self.search.needed()
+        yield self
+
+
+def plan_table(table: Table, seeds: Sequence[int], root: Path) -> dict[str, dict[int, Job]]:
+    """Resolve every row of a table for every seed.
+
+    Args:
+        table: The table.
+        seeds: Seeds of the runs.
+        root: Root of the project, which holds ``configs/``.
+
+    Returns:
+        Row name -> seed -> run, for the rows that train something.
+
+    Raises:
+        FileNotFoundError: If a config or a published genotype is missing.
+        ModuleNotFoundError: If there is a detector and mmdet is absent.
+        ValueError: If there is no seed, or one is not a whole number from 0.
+    """
+    if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
+        raise ValueError(f'seeds must be different whole numbers from 0, got {list(seeds)}')
+    return {
+        row.name: {seed: plan_run(row.recipe, seed, root) for seed in seeds}
+        for row in table.rows
+        if row.recipe is not None
+    }
+
+
+def plan_run(recipe: Recipe, seed: int, root: Path) -> Job:
+    """Resolve one recipe for one seed."""
+    cfg = read_recipe(recipe, root)
+    cfg.randomness = {**cfg.get('randomness', {}), 'seed': seed}
+    head = recipe.head
+    if head is None:
+        return Job(recipe, seed, cfg, _digest({'config': deciding_part(cfg.to_dict())}))
+    search = plan_run(head.search, seed, root)
+    widths = None if head.widths is None else read_recipe(head.widths, root)
+    source: dict[str, Any] = {'kind': head.kind}
+    if head.kind == 'searched':
+        source['search'] = search.digest
+    else:
+        source |= {'shapes': _shapes(search.cfg), 'edge': chooses_two(search.cfg)}
+    if head.kind == 'random':
+        source['draw'] = head.draw
+    elif head.kind == 'published':
+        path = root / head.file
+        if not path.is_file():
+            raise FileNotFoundError(f"published genotype '{path}' does not exist")
+        source['file'] = hashlib.sha256(path.read_bytes()).hexdigest()
+    if widths is not None:
+        source['widths'] = _shapes(widths)
+    digest = _digest({'config': deciding_part(cfg.to_dict()), 'head': source})
+    return Job(recipe, seed, cfg, digest, search, widths)
+
+
+def _shapes(search: Config) -> dict[str, Any]:
+    heads = searched_heads(search)
+    return {name: [list(head['space']), head_shapes(head)] for name, head in heads.items()}
+
+
+def _digest(deciding: dict[str, Any]) -> str:
+    text = json.dumps(deciding, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def deciding_part(node: Any) -> Any:
+    """Return a config less what decides no result, at any depth."""
+    if isinstance(node, dict):
+        return {key: deciding_part(value) for key, value in node.items() if key not in _IGNORED}
+    return [deciding_part(item) for item in node] if isinstance(node, (list, tuple)) else node
+
+
+def read_recipe(recipe: Recipe, root: Path) -> Config:
+    """Read the config of a recipe and make its edits."""
+    path = root / 'configs' / f'{recipe.config}.py'
+    if not path.is_file():
+        raise FileNotFoundError(f"config '{path}' does not exist")
+    if recipe.config.startswith('detection/') and importlib.util.find_spec('mmdet') is None:
+        raise ModuleNotFoundError(
+            "mmdet is not installed and detection needs it; pip install 'nasiam_mm[detection]'"
+        )
+    cfg = copy.deepcopy(_read_config(path, path.stat().st_mtime_ns))
+    for edit in recipe.edits:
+        edit(cfg)
+    return cfg
+
+
+@lru_cache
+def _read_config(path: Path, mtime: int) -> Config:
+    """Read a config once; a table reads the same few over and over."""
+    return Config.fromfile(path)
+
+
+def config_changes(recipe: Recipe, root: Path) -> dict[str, Any]:
+    """Name what the edits of a recipe change in its shipped config: setting -> new value.
+
+    A setting that is gone has the value None.
+    """
+    before = _flat(read_recipe(Recipe(recipe.config), root).to_dict())
+    after = _flat(read_recipe(recipe, root).to_dict())
+    names = [*after, *(name for name in before if name not in after)]
+    return {name: after.get(name) for name in names if before.get(name) != after.get(name)}
+
+
+def _flat(node: Any, name: str = '') -> dict[str, Any]:
+    """Flatten nested dicts and lists to one dict by dotted names."""
+    items = node.items() if isinstance(node, dict) else enumerate(node)
+    flat: dict[str, Any] = {}
+    for key, value in items:
+        inner = f'{name}.{key}'.lstrip('.')
+        flat |= _flat(value, inner) if isinstance(value, (dict, list, tuple)) else {inner: value}
+    return flat
+
+
+def all_jobs(plan: dict[str, dict[int, Job]]) -> list[Job]:
+    """Return each run of a plan once, searches before what they are needed for.
+
+    All runs of the first seed come before those of the second, so that an
+    interrupted table has whole seeds.
+    """
+    seeds = sorted({seed for runs in plan.values() for seed in runs})
+    found: dict[str, Job] = {}
+    for seed in seeds:
+        for runs in plan.values():
+            for job in runs[seed].needed():
+                found.setdefault(job.digest, job)
+    return list(found.values())

@@ -1,0 +1,2 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""What is decided: choices, genotypes, and reading them; torch only, no models."""

@@ -1,0 +1,5 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""Candidate operations: what a choice may choose between."""
+
+# Registers them.
+import nasiam_mm.ops.head  # noqa: F401

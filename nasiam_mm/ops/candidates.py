@@ -1,0 +1,176 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""Which candidates a layer has: those of its space that are different functions at its widths."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from mmengine.registry import Registry
+from torch import nn
+
+# Stands here, not in nasiam_mm.registry, so that the space needs no mmpretrain.
+CANDIDATE_OPS = Registry('candidate operation', scope='nasiam_mm')
+
+
+class LayerShape(NamedTuple):
+    """Widths of a layer, and whether it is an output without BN and activation."""
+
+    in_channels: int
+    out_channels: int
+    is_output: bool = False
+
+
+def layer_shapes(
+    in_channels: int, widths: Sequence[int], plain_output: bool = False
+) -> tuple[LayerShape, ...]:
+    """Chain the widths of a cell.
+
+    Args:
+        in_channels: Width of the cell's input.
+        widths: Output width of each layer.
+        plain_output: Whether the last layer carries no BN and no activation.
+
+    Raises:
+        ValueError: If there is no layer, or a width is not a positive integer.
+    """
+    for what, width in [
+        ('in_channels', in_channels),
+        *((f'widths[{i}]', w) for i, w in enumerate(widths)),
+    ]:
+        if not isinstance(width, int) or isinstance(width, bool) or width < 1:
+            raise ValueError(f'{what} of a cell must be a positive integer, got {width!r}')
+    if not widths:
+        raise ValueError('widths of a cell must name at least one layer')
+    inputs = [in_channels, *widths[:-1]]
+    last = len(widths) - 1
+    return tuple(
+        LayerShape(i, o, plain_output and n == last)
+        for n, (i, o) in enumerate(zip(inputs, widths, strict=True))
+    )
+
+
+# The spaces of the papers. A config writes its space out; these serve tools and tests.
+SPACES = {
+    # NASiam, section 3.2.
+    'S': ('linear_bn_relu', 'max_pool_3_bn', 'avg_pool_3_bn', 'identity'),
+    # NASiam, section 4.2: without the pools.
+    "S'": ('linear_bn_relu', 'identity'),
+    # The later published version: four activations.
+    'S+': (
+        'linear_bn_relu',
+        'linear_bn_silu',
+        'linear_bn_hardswish',
+        'linear_bn_elu',
+        'max_pool_3_bn',
+        'avg_pool_3_bn',
+        'identity',
+    ),
+}
+
+
+# A wider layer is a typing error: its weight alone would not fit in memory.
+MAX_WIDTH = 2**20
+
+
+def _check_registered(name: str) -> None:
+    if name not in CANDIDATE_OPS.module_dict:
+        raise ValueError(
+            f'unknown candidate operation {name!r}; registered are '
+            f'{sorted(CANDIDATE_OPS.module_dict)}; register yours with '
+            '@CANDIDATE_OPS.register_module() and name its file in custom_imports'
+        )
+
+
+def check_space(space: Sequence[str]) -> None:
+    """Check that a space is a list of different registered operations.
+
+    Raises:
+        ValueError: If it is empty, repeats a name or names an unknown operation.
+    """
+    if isinstance(space, str) or not space:
+        raise ValueError(
+            f'a space is a list of registered operation names, got {space!r}; '
+            f'for example {list(SPACES["S"])}'
+        )
+    repeated = sorted({name for name in space if list(space).count(name) > 1})
+    if repeated:
+        raise ValueError(f'a space names each operation once; repeated: {repeated}')
+    for name in space:
+        _check_registered(name)
+
+
+def build_op(name: str, in_channels: int, out_channels: int, is_output: bool = False) -> nn.Module:
+    """Build a registered candidate operation.
+
+    Args:
+        name: Registered name.
+        in_channels: Width of the input, (N, in_channels).
+        out_channels: Width of the output, (N, out_channels).
+        is_output: Whether to ask for the form without BatchNorm and activation.
+
+    Raises:
+        ValueError: If the name is not registered, or a width is not an integer
+            from 1 to ``MAX_WIDTH``.
+    """
+    _check_registered(name)
+    for what, width in (('in_channels', in_channels), ('out_channels', out_channels)):
+        if not isinstance(width, int) or isinstance(width, bool) or not 1 <= width <= MAX_WIDTH:
+            raise ValueError(
+                f'{what} of a head layer must be an integer from 1 to {MAX_WIDTH}, got {width!r}'
+            )
+    return CANDIDATE_OPS.get(name)(in_channels, out_channels, is_output=is_output)
+
+
+def _structure(name: str, op: nn.Module) -> tuple[str, ...]:
+    """Describe an operation so that equal descriptions mean equal functions."""
+    layers = list(op) if type(op) is nn.Sequential else [op]
+    return tuple(
+        # Only torch's own layers are known to print all that defines them.
+        repr(layer) if type(layer).__module__.startswith('torch.nn') else f'{name}: {layer!r}'
+        for layer in layers
+    )
+
+
+def distinct_candidates(
+    space: Sequence[str],
+    in_channels: int,
+    out_channels: int,
+    is_output: bool = False,
+) -> dict[int, str]:
+    """Candidates of one layer, those that are the same function counted once.
+
+    At an output layer linear_bn_* and, where the width changes, identity are
+    the same linear map; searching over duplicates would split its weight. The
+    survivor takes the place of the first duplicate in the space and is named
+    ``'linear'`` when it is a linear map and no more.
+
+    Args:
+        space: Ordered names of registered operations.
+        in_channels: Width of the input.
+        out_channels: Width of the output.
+        is_output: Whether the layer carries no BatchNorm and no activation.
+
+    Returns:
+        Position in the space -> name of the candidate at this layer.
+
+    Raises:
+        ValueError: If the space is empty, repeats a name, or an operation is
+            unknown or does not map (N, in_channels) to (N, out_channels).
+    """
+    check_space(space)
+    found: dict[tuple[str, ...], tuple[int, str]] = {}
+    # On the meta device nothing is allocated and no random number is drawn.
+    with torch.device('meta'):
+        linear_map = _structure('linear', build_op('linear', in_channels, out_channels))
+        for position, name in enumerate(space):
+            op = build_op(name, in_channels, out_channels, is_output)
+            shape = tuple(op(torch.empty(2, in_channels)).shape)
+            if shape != (2, out_channels):
+                raise ValueError(
+                    f'operation {name!r} maps (2, {in_channels}) to {shape}; '
+                    f'it must give (2, {out_channels})'
+                )
+            structure = _structure(name, op)
+            label = 'linear' if structure == linear_map else name
+            found.setdefault(structure, (position, label))
+    return dict(found.values())

@@ -1,0 +1,6 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""Features of a backbone and what is measured on them."""
+
+from nasiam_mm.probes.hook import KNNHook
+
+__all__ = ['KNNHook']

@@ -1,0 +1,195 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""kNN, linear probe and few labels on cached features, all settings selected on validation.
+
+The test images are classified by what the validation images selected, and by the fixed setting
+that papers report, never by what does best on them (contract C10).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nasiam_mm.evaluation import (
+    LinearProbe,
+    balanced_subset,
+    knn_accuracy,
+    knn_sweep,
+    linear_accuracy,
+    linear_sweep,
+    mean_and_deviation,
+)
+from nasiam_mm.probes.feature_sets import FeatureSet, FeatureSets
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is tried.
+
+    Attributes:
+        ks: Numbers of neighbours; those above the number of labelled images are left out.
+        temperatures: Temperatures of the vote.
+        l2s: Penalties of the linear probe.
+        fractions: Fractions of the training labels to keep.
+        label_seeds: Seeds of the choice of labels.
+        fixed_k: Number of neighbours that papers report.
+        fixed_temperature: Temperature that papers report.
+    """
+
+    ks: Sequence[int] = (1, 5, 10, 20, 50, 100, 200, 500)
+    temperatures: Sequence[float] = (0.05, 0.07, 0.1, 0.2, 0.5)
+    l2s: Sequence[float] = (1e-4, 1e-3, 1e-2, 1e-1)
+    fractions: Sequence[float] = (0.01, 0.1)
+    label_seeds: Sequence[int] = (0, 1, 2)
+    fixed_k: int = 200
+    fixed_temperature: float = 0.1
+
+
+def evaluate_feature_sets(sets: FeatureSets, settings: Settings) -> dict[str, Any]:
+    """Measure features.
+
+    Args:
+        sets: The features; without a test part no test figure appears.
+        settings: What is tried.
+
+    Returns:
+        Plain data: ``sizes``, ``knn``, ``knn_fixed``, ``linear_cached`` and
+        ``few_labels``. Figures are in percent.
+    """
+    return {
+        'sizes': {
+            part: len(found.labels)
+            for part in ('train', 'val', 'test')
+            if (found := getattr(sets, part)) is not None
+        },
+        'num_classes': sets.num_classes,
+        'knn': measure_knn(sets, sets.train, settings),
+        'knn_fixed': _fixed_knn(sets, settings),
+        'linear_cached': measure_linear(sets, sets.train, settings),
+        'few_labels': [_few_labels(sets, settings, fraction) for fraction in settings.fractions],
+    }
+
+
+def measure_knn(sets: FeatureSets, labelled: FeatureSet, settings: Settings) -> dict[str, Any]:
+    """Sweep k and T on the validation part; report what it selects."""
+    ks = [k for k in settings.ks if k <= len(labelled.labels)] or [len(labelled.labels)]
+    bank = (labelled.features, labelled.labels, sets.num_classes)
+    sweep = knn_sweep(sets.val.features, sets.val.labels, *bank, ks, settings.temperatures)
+    # The first of equals, by the order of the settings.
+    k, temperature = max(sweep, key=sweep.get)
+    found: dict[str, Any] = {
+        'k': k,
+        'temperature': temperature,
+        'val_top1': sweep[k, temperature],
+        'sweep': [[*key, top1] for key, top1 in sweep.items()],
+    }
+    if sets.test is not None:
+        test = knn_accuracy(sets.test.features, sets.test.labels, *bank, k, temperature)
+        found |= {f'test_{name}': value for name, value in test.items()}
+    return found
+
+
+def measure_linear(sets: FeatureSets, labelled: FeatureSet, settings: Settings) -> dict[str, Any]:
+    """Sweep the penalty on the validation part; report what it selects."""
+    probes = linear_sweep(labelled.features, labelled.labels, sets.num_classes, settings.l2s)
+    top1 = {l2: _accuracy(probe, sets.val)['top1'] for l2, probe in probes.items()}
+    # The first of equals: the strongest penalty.
+    l2 = max(top1, key=top1.get)
+    found: dict[str, Any] = {
+        'l2': l2,
+        'val_top1': top1[l2],
+        'converged': all(probe.converged for probe in probes.values()),
+        'sweep': [[key, value] for key, value in top1.items()],
+    }
+    if sets.test is not None:
+        test = _accuracy(probes[l2], sets.test)
+        found |= {f'test_{name}': value for name, value in test.items()}
+    return found
+
+
+def _accuracy(probe: LinearProbe, part: FeatureSet) -> dict[str, float]:
+    return linear_accuracy(probe, part.features, part.labels)
+
+
+def _fixed_knn(sets: FeatureSets, settings: Settings) -> dict[str, Any]:
+    k = min(settings.fixed_k, len(sets.train.labels))
+    found: dict[str, Any] = {'k': k, 'temperature': settings.fixed_temperature}
+    for part in ('val', 'test'):
+        query = getattr(sets, part)
+        if query is not None:
+            accuracy = knn_accuracy(
+                query.features,
+                query.labels,
+                sets.train.features,
+                sets.train.labels,
+                sets.num_classes,
+                k,
+                settings.fixed_temperature,
+            )
+            found |= {f'{part}_{name}': value for name, value in accuracy.items()}
+    return found
+
+
+def _few_labels(sets: FeatureSets, settings: Settings, fraction: float) -> dict[str, Any]:
+    """Measure with a part of the training labels; the validation labels all count as known."""
+    # All labels are one choice, whatever the seed.
+    seeds = list(settings.label_seeds)[: 1 if fraction == 1 else None]
+    rows: list[dict[str, float]] = []
+    for seed in seeds:
+        chosen = balanced_subset(sets.train.labels, sets.num_classes, fraction, seed)
+        chosen = chosen.to(sets.train.labels.device)
+        labelled = FeatureSet(sets.train.features[chosen], sets.train.labels[chosen])
+        row = {}
+        for name, measure in (('knn', measure_knn), ('linear', measure_linear)):
+            figures = measure(sets, labelled, settings)
+            row |= {
+                f'{name}_{part}_top1': figures[f'{part}_top1']
+                for part in ('val', 'test')
+                if f'{part}_top1' in figures
+            }
+        rows.append(row)
+    summary = {}
+    for name in rows[0]:
+        mean, deviation = mean_and_deviation([row[name] for row in rows])
+        summary[name] = {'mean': mean, 'deviation': deviation}
+    return {
+        'fraction': fraction,
+        'labels': len(chosen),
+        'label_seeds': seeds,
+        **summary,
+    }
+
+
+def render_features(found: dict[str, Any]) -> str:
+    """Lay the measured figures out as a table of plain text."""
+    parts = ['val', 'test'] if 'test' in found['sizes'] else ['val']
+    lines = [
+        ', '.join(f'{part} {size}' for part, size in found['sizes'].items()) + ' images',
+        f'{"measure":<44}' + ''.join(f'{part + " top-1":>14}' for part in parts),
+    ]
+
+    def add(name: str, figures: list[str]) -> None:
+        lines.append(f'{name:<44}' + ''.join(f'{figure:>14}' for figure in figures))
+
+    fixed, knn, linear = found['knn_fixed'], found['knn'], found['linear_cached']
+    setting = f'k {fixed["k"]}, T {fixed["temperature"]:g}'
+    add(f'kNN, {setting}', [f'{fixed[f"{part}_top1"]:.2f}' for part in parts])
+    setting = f'k {knn["k"]}, T {knn["temperature"]:g} selected on val'
+    add(f'kNN, {setting}', [f'{knn[f"{part}_top1"]:.2f}' for part in parts])
+    setting = f'l2 {linear["l2"]:g} selected on val'
+    add(f'linear, cached, {setting}', [f'{linear[f"{part}_top1"]:.2f}' for part in parts])
+    for row in found['few_labels']:
+        for name in ('knn', 'linear'):
+            figures = [row[f'{name}_{part}_top1'] for part in parts]
+            add(
+                f'{name}, {100 * row["fraction"]:g} % of the labels ({row["labels"]})',
+                [format_figure(figure['mean'], figure['deviation']) for figure in figures],
+            )
+    lines.append('linear, cached: no augmentation; not the protocol of configs/benchmarks/linear')
+    if not linear['converged']:
+        lines.append('linear, cached: a fit stopped before its minimum')
+    return '\n'.join(lines)
+
+
+def format_figure(mean: float, deviation: float | None) -> str:
+    """Write a mean with its deviation, where there is one."""
+    return f'{mean:.2f}' if deviation is None else f'{mean:.2f} ± {deviation:.2f}'

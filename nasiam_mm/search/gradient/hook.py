@@ -1,0 +1,178 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""One alpha step on the held-out part before each weight step (NASiam, section 3.1)."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from mmengine.dist import all_reduce
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader
+
+from nasiam_mm.datasets.replay import ReplaySampler, endless_batches
+from nasiam_mm.models.searched_cells import searched_cells
+from nasiam_mm.registry import HOOKS, OPTIMIZERS
+from nasiam_mm.search.gradient.gradients import alpha_gradients, unrolled_alpha_gradients
+
+
+@HOOKS.register_module()
+class AlphaStepHook(Hook):
+    """Step alpha on a batch of the held-out part before each weight step.
+
+    The step changes alpha and the optimizer of alpha, nothing else (contract
+    C1). Its loader is persistent and walks the held-out part pass by pass
+    without replacement (C3); its optimizer holds alpha and nothing else (C4);
+    the gradient is the mean over the processes (C5); its state goes with the
+    checkpoint (C6).
+
+    Args:
+        dataloader: Config of the loader of the held-out part. Its sampler is a
+            ``ReplaySampler``.
+        optimizer: Config of the optimizer of alpha.
+        second_order: Whether to differentiate through a virtual step of the
+            weights on the batch of the coming weight step (DARTS, eq. 7).
+        log_interval: Iterations between two logged alpha losses; reading the
+            loss makes a GPU wait.
+
+    Raises:
+        ValueError: If the learning rate is not a positive number, and at the
+            start of the run if the parts overlap, the held-out part is smaller
+            than a batch, or the optimizer of the weights holds alpha.
+    """
+
+    priority = 'NORMAL'
+
+    def __init__(
+        self,
+        dataloader: dict,
+        optimizer: dict,
+        second_order: bool = False,
+        log_interval: int = 50,
+    ) -> None:
+        lr = optimizer.get('lr')
+        if isinstance(lr, bool) or not isinstance(lr, (int, float)) or not 0 < lr < math.inf:
+            raise ValueError(
+                f'AlphaStepHook.optimizer.lr must be a positive number, got {lr!r}; '
+                'the papers use 1e-3 (SimSiam, SimCLR) and 3e-4 (MoCo v2)'
+            )
+        self.dataloader_cfg = dataloader
+        self.optimizer_cfg = optimizer
+        self.second_order = second_order
+        self.log_interval = log_interval
+        self.steps = 0
+
+    def before_run(self, runner: Runner) -> None:
+        """Build loader and optimizer, before a checkpoint is loaded."""
+        self.model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self.alphas = [cell.alpha for cell in searched_cells(self.model).values()]
+        self.optimizer = OPTIMIZERS.build(dict(self.optimizer_cfg, params=self.alphas))
+        self._check_owners(runner)
+        self.loader = Runner.build_dataloader(self.dataloader_cfg, seed=runner.seed)
+        self._check_parts(runner.train_dataloader)
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Take up the optimizer and the place in the held-out part again."""
+        if not runner._resume:
+            return
+        if 'alpha_step' not in checkpoint:
+            raise KeyError(
+                'the checkpoint holds no alpha step: it is not from a search; '
+                'resume from a checkpoint of this config'
+            )
+        self.optimizer.load_state_dict(checkpoint['alpha_step']['optimizer'])
+        self.steps = checkpoint['alpha_step']['steps']
+
+    def before_train(self, runner: Runner) -> None:
+        """Start drawing from where the run stands."""
+        self.batches = endless_batches(self.loader, self.steps)
+
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
+    ) -> None:
+        """Step alpha once."""
+        with runner.optim_wrapper.optim_context(self.model):
+            loss, gradients = self._gradients(runner, data_batch)
+        for alpha, gradient in zip(self.alphas, gradients, strict=True):
+            all_reduce(gradient, op='mean')
+            alpha.grad = gradient
+        if not self._overflowed(runner, gradients):
+            self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.steps += 1
+        if self.every_n_inner_iters(batch_idx, self.log_interval):
+            self._log(runner, loss)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Put the optimizer of alpha and the number of steps into the checkpoint."""
+        checkpoint['alpha_step'] = dict(optimizer=self.optimizer.state_dict(), steps=self.steps)
+
+    def _gradients(
+        self, runner: Runner, data_batch: dict
+    ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+        preprocess = self.model.data_preprocessor
+        data = preprocess(next(self.batches), True)
+        if self.second_order:
+            groups = runner.optim_wrapper.optimizer.param_groups
+            rates = {p: group['lr'] for group in groups for p in group['params']}
+            return unrolled_alpha_gradients(
+                self.model, data, preprocess(data_batch, True), self.alphas, rates
+            )
+        scaler = getattr(runner.optim_wrapper, 'loss_scaler', None)
+        scale = scaler.get_scale() if scaler else 1.0
+        return alpha_gradients(self.model, data, self.alphas, scale)
+
+    def _overflowed(self, runner: Runner, gradients: tuple[torch.Tensor, ...]) -> bool:
+        """Whether a float16 gradient is not finite; the scaler of the weights then backs off."""
+        if getattr(runner.optim_wrapper, 'loss_scaler', None) is None:
+            return False
+        return not all(bool(gradient.isfinite().all()) for gradient in gradients)
+
+    def _log(self, runner: Runner, loss: torch.Tensor) -> None:
+        value = loss.item()
+        if not math.isfinite(value):
+            raise RuntimeError(
+                f'alpha loss is {value} at iteration {runner.iter + 1} (epoch {runner.epoch + 1}); '
+                'lower the learning rates or switch off mixed precision'
+            )
+        runner.message_hub.update_scalar('train/alpha_loss', value)
+
+    def _check_owners(self, runner: Runner) -> None:
+        held = {id(p) for g in runner.optim_wrapper.optimizer.param_groups for p in g['params']}
+        if any(id(alpha) in held for alpha in self.alphas):
+            raise ValueError(
+                'the optimizer of the weights holds alpha; set '
+                "optim_wrapper.constructor='WeightOptimWrapperConstructor'"
+            )
+
+    def _check_parts(self, train_loader: DataLoader) -> None:
+        if not isinstance(self.loader.sampler, ReplaySampler):
+            raise ValueError(
+                "the held-out loader needs sampler=dict(type='ReplaySampler'), got "
+                f'{type(self.loader.sampler).__name__}'
+            )
+        if len(self.loader) == 0:
+            raise ValueError(
+                f'the held-out part has {len(self.loader.sampler)} images per process, fewer than '
+                f'a batch of {self.loader.batch_size}; lower the batch size or enlarge the part'
+            )
+        shared = set(_images(self.loader)) & set(_images(train_loader))
+        if shared:
+            raise ValueError(
+                f'{len(shared)} images are in both the weight part and the held-out part; give '
+                "both loaders a SplitDataset with equal 'parts' and 'seed' and another 'part'"
+            )
+
+
+def _images(loader: DataLoader) -> Sequence[int]:
+    """Positions, in the whole dataset, of the images a loader draws from."""
+    dataset = loader.dataset
+    while not hasattr(dataset, 'indices') and hasattr(dataset, 'dataset'):
+        dataset = dataset.dataset
+    if not hasattr(dataset, 'indices'):
+        raise ValueError(
+            'a search needs both its loaders to draw from a SplitDataset, got '
+            f'{type(dataset).__name__}'
+        )
+    return [int(index) for index in dataset.indices]

@@ -1,0 +1,168 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""What the search stands at: alpha, entropy, genotype, drawing, plot."""
+
+import importlib.metadata
+import os.path as osp
+
+import torch
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from nasiam_mm.architecture.genotype import Genotype, derive_cell, save_genotype
+from nasiam_mm.models.searched_cells import searched_cells
+from nasiam_mm.registry import HOOKS
+from nasiam_mm.report.pictures.alpha_curves import (
+    alpha_entropy,
+    margin,
+    plot_alpha,
+    save_alpha_history,
+)
+from nasiam_mm.report.pictures.genotype_drawing import draw_genotype
+from nasiam_mm.runs.identity import fingerprint_digest, run_fingerprint
+from nasiam_mm.version import __version__
+
+_PACKAGES = ('torch', 'onedl-mmengine', 'onedl-mmpretrain')
+
+
+@HOOKS.register_module()
+class GenotypeHook(Hook):
+    """Log alpha and write the genotype after each epoch and at the end.
+
+    In the work directory: ``genotypes/epoch_N.json`` after each epoch;
+    ``genotype.json`` and ``genotype.png``, ``alpha.json`` and ``alpha.png`` up
+    to date after each epoch. Ties are warned of: their winner was not earned.
+
+    Args:
+        edge: Whether to choose two operations per layer (NASiam, Algorithm 1).
+        interval: Epochs between two logs.
+    """
+
+    priority = 'NORMAL'
+
+    def __init__(self, edge: bool = False, interval: int = 1) -> None:
+        self.edge = edge
+        self.interval = interval
+        self.epochs: list[int] = []
+        self.history: dict[str, list[torch.Tensor]] = {}
+
+    def before_run(self, runner: Runner) -> None:
+        """Find the searched cells."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self.framework = type(model).__name__
+        self.cells = searched_cells(model)
+        spaces = {cell.space for cell in self.cells.values()}
+        if len(spaces) > 1:
+            raise ValueError(
+                f'a genotype has one space, but the searched heads have {len(spaces)}: '
+                f'{sorted(map(list, spaces))}; give every SearchableMLP the same'
+            )
+        self.history = {name: [] for name in self.cells}
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Take up the history of alpha again."""
+        if runner._resume and 'genotype_history' in checkpoint:
+            self.epochs = list(checkpoint['genotype_history']['epochs'])
+            self.history = {
+                name: list(rows.cpu())
+                for name, rows in checkpoint['genotype_history']['softmax'].items()
+            }
+
+    def before_train(self, runner: Runner) -> None:
+        """Record where alpha starts."""
+        if not self.epochs:
+            self._record(0)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Log, write and draw."""
+        if self.every_n_epochs(runner, self.interval) or self.is_last_train_epoch(runner):
+            self._record(runner.epoch + 1)
+            self._report(runner)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Put the history of alpha into the checkpoint."""
+        checkpoint['genotype_history'] = dict(
+            epochs=list(self.epochs),
+            softmax={name: torch.stack(rows) for name, rows in self.history.items()},
+        )
+
+    def genotype(self, runner: Runner) -> Genotype:
+        """Genotype of alpha as it stands."""
+        return Genotype(
+            framework=self.framework,
+            space=next(iter(self.cells.values())).space,
+            cells={
+                name: derive_cell(cell.alpha, cell.space, cell.shapes, self.edge)
+                for name, cell in self.cells.items()
+            },
+            provenance=_provenance(runner),
+            edge=self.edge,
+        )
+
+    def _record(self, epoch: int) -> None:
+        self.epochs.append(epoch)
+        for name, cell in self.cells.items():
+            weights = cell.mixing_weights().detach().cpu()
+            self.history[name].append(weights.masked_fill(cell.absent.cpu(), float('nan')))
+
+    @master_only
+    def _report(self, runner: Runner) -> None:
+        genotype = self.genotype(runner)
+        epoch = runner.epoch + 1
+        scalars = {}
+        for name, cell in self.cells.items():
+            weights = cell.mixing_weights().detach().cpu()
+            entropy, lead = alpha_entropy(weights), margin(weights)
+            layers = genotype.cells[name].layers
+            for n, layer in enumerate(layers):
+                scalars[f'alpha/{name}/{n}/entropy'] = float(entropy[n])
+                scalars[f'alpha/{name}/{n}/margin'] = float(lead[n])
+                for op, value in zip(layer.candidates, layer.alpha, strict=True):
+                    scalars[f'alpha/{name}/{n}/{op}'] = value
+            ops = ' '.join('+'.join(layer.ops) for layer in layers)
+            runner.logger.info(
+                f'Epoch {epoch} {name}: {ops} (entropy {entropy.mean():.3f} nats, '
+                f'margin {lead.mean():.4f})'
+            )
+            for n, layer in enumerate(layers):
+                if layer.tied:
+                    runner.logger.warning(
+                        f'Epoch {epoch} {name} layer {n}: {layer.ops[-1]} ties with '
+                        f'{", ".join(layer.tied)}; the first in the space was taken'
+                    )
+        runner.visualizer.add_scalars(scalars, step=epoch)
+        save_genotype(genotype, osp.join(runner.work_dir, 'genotypes', f'epoch_{epoch}.json'))
+        save_genotype(genotype, osp.join(runner.work_dir, 'genotype.json'))
+        draw_genotype(genotype, osp.join(runner.work_dir, 'genotype.png'))
+        candidates = {
+            name: [
+                [layer.candidates.get(k) for k in range(len(cell.space))] for layer in cell.layers
+            ]
+            for name, cell in self.cells.items()
+        }
+        history = {name: torch.stack(rows) for name, rows in self.history.items()}
+        save_alpha_history(
+            history, candidates, self.epochs, osp.join(runner.work_dir, 'alpha.json')
+        )
+        plot_alpha(history, candidates, self.epochs, osp.join(runner.work_dir, 'alpha.png'))
+
+
+def _provenance(runner: Runner) -> dict:
+    dataset = runner.train_dataloader.dataset
+    while hasattr(dataset, 'dataset'):
+        dataset = dataset.dataset
+    return {
+        'config': osp.basename(runner.cfg.filename or 'none'),
+        # Of what decides the outcome, so that a resumed run writes what an uninterrupted one does.
+        'config_sha256': fingerprint_digest(run_fingerprint(runner)),
+        'dataset': type(dataset).__name__,
+        'dataset_digest': dataset.metainfo.get('digest'),
+        'seed': runner.seed,
+        'epoch': runner.epoch + 1,
+        'max_epochs': runner.max_epochs,
+        'versions': {
+            'nasiam_mm': __version__,
+            **{name: importlib.metadata.version(name) for name in _PACKAGES},
+        },
+    }

@@ -1,0 +1,109 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""What rows change in shipped configs, and that they change nothing else."""
+
+import pytest
+from mmengine.config import Config
+
+from benchmarks.papers.edits import (
+    batch_size,
+    epochs,
+    part_of_training_set,
+    predictor_lr,
+    put,
+    resnet50,
+    space,
+)
+from benchmarks.papers.planning import config_changes
+from benchmarks.papers.spec import Recipe
+from nasiam_mm.datasets import split_indices
+from tests.reduced import ROOT
+
+SEARCH, BASELINE = 'nasiam/simsiam_r18_search_cifar10', 'nasiam/simsiam_r18_baseline_cifar10'
+
+
+def changes(config, *edits):
+    return config_changes(Recipe(config, edits), ROOT)
+
+
+def test_a_recipe_without_edits_changes_nothing():
+    assert changes(SEARCH) == {}
+
+
+def test_epochs_stretch_the_cosine():
+    assert changes(SEARCH, epochs(50)) == {
+        'train_cfg.max_epochs': 50,
+        'param_scheduler.0.T_max': 50,
+    }
+
+
+def test_epochs_leave_a_warm_up_alone():
+    found = changes('nasiam/byol_r50_pretrain_imagenet', epochs(60))
+    assert found['param_scheduler.1.T_max'] == 50
+    assert found['param_scheduler.1.end'] == 60
+    assert 'param_scheduler.0.end' not in found
+    with pytest.raises(ValueError, match='10 epochs end before the warm-up of 10'):
+        changes('nasiam/byol_r50_pretrain_imagenet', epochs(10))
+
+
+def test_learning_rates_follow_the_batch_size():
+    found = changes(SEARCH, batch_size(256))
+    assert found['optim_wrapper.optimizer.lr'] == pytest.approx(0.03)
+    assert found['train_dataloader.batch_size'] == 256
+    hooks = Config.fromfile(ROOT / f'configs/{SEARCH}.py').custom_hooks
+    fixed = next(n for n, hook in enumerate(hooks) if hook.type == 'SimSiamHook')
+    alpha = next(n for n, hook in enumerate(hooks) if hook.type == 'AlphaStepHook')
+    assert found[f'custom_hooks.{fixed}.lr'] == pytest.approx(0.03)
+    assert found[f'custom_hooks.{alpha}.dataloader.batch_size'] == 256
+    # Neither the learning rate of alpha nor the loaders of the kNN probe.
+    assert f'custom_hooks.{alpha}.optimizer.lr' not in found
+    assert len([name for name in found if name.endswith('batch_size')]) <= 3
+
+
+def test_space_reaches_both_heads():
+    found = changes(SEARCH, space(['linear_bn_relu', 'identity']))
+    assert found['model.neck.space.1'] == 'identity'
+    assert found['model.head.predictor.space.1'] == 'identity'
+    assert found['model.neck.space.3'] is None
+
+
+def test_resnet50_widens_what_is_as_wide_as_the_features():
+    found = changes(SEARCH, resnet50())
+    widths = {f'model.neck.widths.{n}': 2048 for n in range(6)}
+    assert found == {'model.backbone.depth': 50, 'model.neck.in_channels': 2048, **widths}
+
+
+def test_the_predictor_learns_at_a_multiple():
+    found = changes(BASELINE, predictor_lr(0.3))
+    keys = 'optim_wrapper.paramwise_cfg.custom_keys.predictor'
+    assert found[f'{keys}.lr_mult'] == 0.3
+    assert found[f'{keys}.fix_lr'] is None
+    cfg = Config.fromfile(ROOT / f'configs/{BASELINE}.py')
+    predictor_lr(0.3)(cfg)
+    assert 'SimSiamHook' not in [hook.type for hook in cfg.custom_hooks]
+
+
+@pytest.mark.parametrize(
+    ('config', 'size', 'train', 'val'),
+    [(BASELINE, 50000, 40000, 10000), (f'{BASELINE}_demo', 50000, 8000, 2000)],
+)
+def test_the_split_of_study_003(config, size, train, val):
+    cfg = Config.fromfile(ROOT / f'configs/{config}.py')
+    part_of_training_set(0.8)(cfg)
+    knn = next(hook for hook in cfg.custom_hooks if hook.type == 'KNNHook')
+    cuts = [
+        cfg.train_dataloader.dataset.dataset,
+        knn.bank_dataloader.dataset,
+        knn.query_dataloader.dataset,
+    ]
+    pretrained, bank, query = (
+        set(split_indices(size, cut.parts, cut.seed)[cut.part].tolist()) for cut in cuts
+    )
+    assert pretrained == bank
+    assert (len(bank), len(query)) == (train, val)
+    assert not bank & query
+    assert {cut.dataset.type for cut in cuts} == {'CIFAR10'}
+
+
+def test_put_replaces_a_dict_whole():
+    found = changes(BASELINE, put('model.head.loss', dict(type='SoftmaxSimilarityLoss')))
+    assert found == {'model.head.loss.type': 'SoftmaxSimilarityLoss'}

@@ -1,0 +1,198 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""What the command line changes in a config, field by field."""
+
+import sys
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from nasiam_mm.cli import config as config_tools
+
+PRETRAIN = """
+genotype = None
+work_dir = {work_dir!r}
+model = dict(
+    type='SimSiam',
+    neck=dict(type='GenotypeMLP', genotype=genotype),
+    head=dict(predictor=dict(type='nasiam_mm.GenotypeMLP', genotype=genotype), others=[
+        dict(type='NonLinearNeck'), dict(type='GenotypeMLP')]),
+)
+optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.1))
+train_dataloader = dict(batch_size=4, num_workers=0)
+val_dataloader = None
+custom_hooks = [
+    dict(type='KNNHook', k=3, bank_dataloader=dict(num_workers=2, persistent_workers=True)),
+    dict(type='CollapseHook'),
+]
+"""
+
+
+@pytest.fixture(autouse=True)
+def restored_path(monkeypatch):
+    monkeypatch.setattr(sys, 'path', list(sys.path))
+    monkeypatch.delenv('LOCAL_RANK', raising=False)
+
+
+def parse(*argv: str) -> Namespace:
+    parser = ArgumentParser()
+    config_tools.add_config_arguments(parser)
+    return parser.parse_args(argv)
+
+
+@pytest.fixture
+def path(tmp_path):
+    file = tmp_path / 'simsiam_r18_pretrain.py'
+    file.write_text(PRETRAIN.format(work_dir=None))
+    return str(file)
+
+
+@pytest.fixture
+def cfg(path):
+    return config_tools.read_config(parse(path))
+
+
+def test_work_dir_is_the_arguments_the_configs_or_the_name(path, tmp_path):
+    def work_dir(file: str, *argv: str) -> str:
+        return config_tools.read_config(parse(file, *argv)).work_dir
+
+    stated = tmp_path / 'stated.py'
+    stated.write_text(PRETRAIN.format(work_dir='of_config'))
+    assert work_dir(path) == str(Path('work_dirs/simsiam_r18_pretrain'))
+    assert work_dir(str(stated)) == 'of_config'
+    assert work_dir(str(stated), '--work-dir', 'of_argument') == 'of_argument'
+
+
+def test_genotype_goes_into_every_slot(path):
+    cfg = config_tools.read_config(parse(path, '--genotype', 'found.json'))
+    slots = [cfg.model.neck, cfg.model.head.predictor, cfg.model.head.others[1]]
+    assert [slot.genotype for slot in slots] == ['found.json'] * 3
+    assert cfg.genotype == 'found.json'
+    assert 'genotype' not in cfg.model.head.others[0]
+
+
+def test_genotype_without_a_slot_is_refused(path):
+    cfg = Config(dict(model=dict(neck=dict(type='NonLinearNeck'))), filename=path)
+    with pytest.raises(ValueError, match=r'--genotype: the model of config .* has no GenotypeMLP'):
+        config_tools.set_genotype(cfg, 'found.json')
+
+
+def test_options_have_the_last_word_and_import_what_they_name(cfg, tmp_path, monkeypatch):
+    (tmp_path / 'my_operation_of_test.py').write_text('LOADED = True\n')
+    monkeypatch.syspath_prepend(tmp_path)
+    args = parse(
+        cfg.filename,
+        '--cfg-options',
+        'optim_wrapper.optimizer.lr=0.5',
+        'custom_imports.imports=my_operation_of_test',
+        'custom_hooks.0.k=7',
+    )
+    config_tools.merge_options(cfg, args.cfg_options)
+    assert cfg.optim_wrapper.optimizer == dict(type='SGD', lr=0.5)
+    assert cfg.custom_hooks[0].k == 7
+    assert sys.modules.pop('my_operation_of_test').LOADED
+
+
+@pytest.mark.parametrize('option', ['lr', '=0.1', '='])
+def test_an_option_without_key_or_value_is_refused(option, capsys):
+    with pytest.raises(SystemExit):
+        parse('config.py', '--cfg-options', option)
+    assert 'is not of the form KEY=VALUE' in capsys.readouterr().err
+
+
+def test_a_missing_or_broken_config_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"config 'none\.py' does not exist"):
+        config_tools.read_config(parse('none.py'))
+    broken = tmp_path / 'broken.py'
+    broken.write_text('model = dict()\nmodel.type = (\n')
+    with pytest.raises(ValueError, match=r"broken.py' or one of its _base_, line 2: "):
+        config_tools.read_config(parse(str(broken)))
+
+
+@pytest.mark.parametrize('has_gpu', [False, True])
+def test_amp_is_bfloat16_where_it_can_be(cfg, has_gpu, monkeypatch):
+    monkeypatch.setattr('torch.cuda.is_available', lambda: has_gpu)
+    monkeypatch.setattr('torch.cuda.is_bf16_supported', lambda including_emulation: True)
+    config_tools.set_amp(cfg)
+    assert cfg.optim_wrapper.type == 'AutocastOptimWrapper'
+    assert cfg.optim_wrapper.dtype == 'bfloat16'
+
+
+def test_amp_is_scaled_float16_on_a_gpu_without_bfloat16(cfg, monkeypatch):
+    monkeypatch.setattr('torch.cuda.is_available', lambda: True)
+    monkeypatch.setattr('torch.cuda.is_bf16_supported', lambda including_emulation: False)
+    config_tools.set_amp(cfg)
+    assert cfg.optim_wrapper.type == 'AmpOptimWrapper'
+    assert cfg.optim_wrapper.loss_scale == 'dynamic'
+
+
+def test_compile_adds_its_hook_once(cfg):
+    hooks = list(cfg.custom_hooks)
+    for _ in range(2):
+        config_tools.set_compiled(cfg)
+        assert list(cfg.custom_hooks) == [*hooks, dict(type='CompileHook')]
+
+
+def test_amp_leaves_a_mixed_wrapper_and_refuses_another(cfg):
+    cfg.optim_wrapper.type = 'AutocastOptimWrapper'
+    before = cfg.optim_wrapper.to_dict()
+    config_tools.set_amp(cfg)
+    assert cfg.optim_wrapper.to_dict() == before
+    cfg.optim_wrapper.type = 'ApexOptimWrapper'
+    with pytest.raises(ValueError, match='--amp: cannot replace ApexOptimWrapper'):
+        config_tools.set_amp(cfg)
+
+
+def test_loader_defaults_fit_the_workers_and_keep_what_is_stated(cfg):
+    config_tools.set_loader_defaults(cfg)
+    loader = cfg.train_dataloader
+    assert loader.persistent_workers is False
+    assert loader.pin_memory is torch.cuda.is_available()
+    assert loader.collate_fn == dict(type='default_collate')
+    cfg.train_dataloader = dict(num_workers=2, pin_memory=True, collate_fn=dict(type='mine'))
+    config_tools.set_loader_defaults(cfg)
+    assert cfg.train_dataloader.to_dict() == dict(
+        num_workers=2, pin_memory=True, collate_fn=dict(type='mine'), persistent_workers=True
+    )
+    assert cfg.val_dataloader is None
+
+
+def test_loader_switches_reach_the_loaders_of_hooks(cfg):
+    cfg.train_dataloader.update(num_workers=2, pin_memory=True)
+    config_tools.set_loader_defaults(cfg, pin_memory=False, persistent_workers=False)
+    assert cfg.train_dataloader.pin_memory is False
+    assert cfg.train_dataloader.persistent_workers is False
+    assert cfg.custom_hooks[0].bank_dataloader.persistent_workers is False
+
+
+def test_no_validation_drops_the_loop_and_the_neighbours(cfg):
+    config_tools.drop_validation(cfg)
+    assert cfg.val_cfg is None
+    assert [hook['type'] for hook in cfg.custom_hooks] == ['CollapseHook']
+
+
+def test_a_hook_is_found_by_its_type(cfg):
+    assert config_tools.find_hook(cfg, 'KNNHook').k == 3
+    assert config_tools.find_hook(cfg, 'GenotypeHook') is None
+
+
+def test_a_checkpoint_that_is_no_whole_file_is_refused(tmp_path):
+    whole, cut = tmp_path / 'whole.pth', tmp_path / 'cut.pth'
+    torch.save(dict(state_dict=dict(weight=torch.ones(64))), whole)
+    config_tools.check_checkpoint(str(whole))
+    cut.write_bytes(whole.read_bytes()[:-10])
+    with pytest.raises(ValueError, match='is damaged or not a checkpoint'):
+        config_tools.check_checkpoint(str(cut))
+    with pytest.raises(FileNotFoundError, match=r"none\.pth' does not exist"):
+        config_tools.check_checkpoint(str(tmp_path / 'none.pth'))
+
+
+@pytest.mark.parametrize('launcher', ['slurm', 'mpi'])
+def test_launchers_of_clusters_need_an_accelerator(cfg, launcher, monkeypatch):
+    monkeypatch.setattr('mmengine.device.get_device', lambda: 'cpu')
+    cfg.launcher = launcher
+    with pytest.raises(ValueError, match=f'--launcher {launcher} needs an accelerator'):
+        config_tools.start_processes_on_cpu(cfg)
+    assert not torch.distributed.is_initialized()

@@ -1,0 +1,201 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""A drawing tells the whole genotype, and its texts do not collide."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from matplotlib.patches import Rectangle
+from torch import nn
+
+from nasiam_mm.architecture.genotype import Genotype, derive_cell, random_cell, save_genotype
+from nasiam_mm.ops.candidates import CANDIDATE_OPS, SPACES, layer_shapes
+from nasiam_mm.report.pictures.figure import op_colors
+from nasiam_mm.report.pictures.genotype_drawing import draw_genotype, genotype_figure
+from tests.test_report.pictures.pictures import collisions, visible_texts
+
+TOOL = Path(__file__).parents[2] / 'tools/analysis_tools/draw_genotype.py'
+PROJECTOR = layer_shapes(512, [512] * 6)
+PREDICTOR = layer_shapes(2048, [512] * 3 + [2048], plain_output=True)
+PROVENANCE = {
+    'config': 'configs/nasiam/simsiam_r18_search_cifar10.py',
+    'dataset': 'CIFAR-10',
+    'epoch': 50,
+    'seed': 0,
+    'versions': {'torch': '2.12.1'},
+}
+
+
+def genotype(framework='SimSiam', space='S', chains=None, edge=False, ties=False, searched=True):
+    torch.manual_seed(1)
+    chains = {'projector': PROJECTOR, 'predictor': PREDICTOR} if chains is None else chains
+    cells = {}
+    for name, shapes in chains.items():
+        alpha = torch.randn(len(shapes), len(SPACES[space]))
+        cells[name] = (
+            derive_cell(alpha.round() if ties else alpha, SPACES[space], shapes, edge)
+            if searched
+            else random_cell(SPACES[space], shapes, 0, edge)
+        )
+    return Genotype(framework, SPACES[space], cells, PROVENANCE if searched else {}, edge)
+
+
+CASES = {
+    'SimSiam': genotype(),
+    'two operations a layer': genotype(space='S+', edge=True),
+    'two operations, one candidate': genotype(space="S'", edge=True),
+    'ties': genotype(space='S+', ties=True),
+    'ties of two': genotype(space='S+', edge=True, ties=True),
+    'random': genotype(searched=False),
+    'SimCLR': genotype('SimCLR', chains={'projector': layer_shapes(512, [512] * 5 + [128])}),
+    'MoCo, one layer': genotype('MoCo', chains={'projector': PROJECTOR[:1]}),
+    'predictor alone': genotype(chains={'predictor': PREDICTOR}),
+    'another cell': genotype('Mine', chains={'a_cell_of_another_name': PROJECTOR[:1]}),
+    'great widths': genotype(
+        chains={
+            'projector': layer_shapes(10**6, [10**6] * 2),
+            'predictor': layer_shapes(10**6, [10**6] * 2, True),
+        }
+    ),
+}
+
+
+@pytest.fixture(params=CASES.values(), ids=CASES)
+def case(request):
+    return request.param
+
+
+def test_texts_neither_collide_nor_leave_the_picture(case):
+    assert collisions(genotype_figure(case)) == []
+
+
+def test_collisions_are_seen():
+    figure = genotype_figure(CASES['SimSiam'])
+    figure.text(0.5, 0.999, 'too high')
+    figure.texts[-1].set_size(40)
+    assert ('too high',) in collisions(figure)
+    figure = genotype_figure(CASES['SimSiam'])
+    axis = figure.axes[0]
+    place = next(text.get_position() for text in axis.texts if text.get_text() == 'backbone')
+    axis.text(*place, 'on top')
+    assert ('on top', 'backbone') in collisions(figure)
+
+
+def test_every_layer_tells_operations_widths_and_weights(case):
+    texts = [text for text, _ in visible_texts(genotype_figure(case))]
+    layers = [layer for cell in case.cells.values() for layer in cell.layers]
+    legend = {*case.space, *(op for layer in layers for op in layer.candidates)}
+    for op in legend:
+        chosen = sum(layer.ops.count(op) for layer in layers)
+        names_of_ties = sum(layer.tied == (op,) for layer in layers)
+        assert texts.count(op) == 1 + chosen + names_of_ties
+    widths = [f'{layer.in_channels} → {layer.out_channels}' for layer in layers]
+    assert all(texts.count(width) >= widths.count(width) for width in widths)
+    numbers = [
+        f'{layer.softmax[layer.candidates.index(op)]:.2f}'
+        for layer in layers
+        if layer.softmax
+        for op in layer.ops
+    ]
+    assert sorted(text for text in texts if text[:2] in ('0.', '1.')) == sorted(numbers)
+    assert texts.count('+') == sum(len(layer.ops) == 2 for layer in layers)
+    assert texts.count('output, no BN') == sum(layer.is_output for layer in layers)
+    assert sum(text.startswith('tied with') for text in texts) == sum(
+        bool(layer.tied) for layer in layers
+    )
+
+
+def test_length_of_the_bars_is_the_weight():
+    case = CASES['SimSiam']
+    bars = [
+        patch
+        for patch in genotype_figure(case).axes[0].patches
+        if type(patch) is Rectangle and patch.get_height() == 0.07
+    ]
+    layers = [layer for cell in case.cells.values() for layer in cell.layers]
+    told = [bars[n + 1].get_width() / bars[n].get_width() for n in range(0, len(bars), 2)]
+    assert told == pytest.approx([max(layer.softmax) for layer in layers])
+    colors = op_colors(case.space)
+    assert bars[1].get_facecolor()[:3] == pytest.approx(
+        [int(colors[layers[0].ops[0]][i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    )
+
+
+@pytest.mark.parametrize(
+    ('name', 'flow'),
+    [
+        ('SimSiam', ['image', 'backbone', 'projector cell', 'output\nlayer', 'z']),
+        ('SimCLR', ['image', 'backbone', 'projector cell', 'z']),
+        ('predictor alone', ['image', 'backbone', 'projector', 'z']),
+    ],
+)
+def test_flow_runs_from_left_to_right(name, flow):
+    place = dict(visible_texts(genotype_figure(CASES[name])))
+    centres = [place[step].x0 for step in flow]
+    assert centres == sorted(centres)
+    assert ('predictor cell' in place) == ('p' in place) == ('predictor' in CASES[name].cells)
+    if 'p' in place:
+        assert place['p'].y1 < place['z'].y0 and place['predictor cell'].x0 < place['p'].x0
+
+
+def test_titles():
+    def titles(name):
+        return [text for text, _ in visible_texts(genotype_figure(CASES[name]))][:2]
+
+    assert titles('SimSiam') == [
+        'SimSiam, space S',
+        'dataset CIFAR-10, epoch 50, seed 0, config configs/nasiam/simsiam_r18_search_cifar10.py',
+    ]
+    assert titles('random')[1] == 'no provenance recorded'
+    assert titles('two operations a layer')[0] == 'SimSiam, space S+, two operations a layer'
+
+
+def test_own_operation_with_a_long_name_and_dollars():
+    name = 'MY_WIDE_$OPERATION$_WITH_A_LONG_NAME'
+    CANDIDATE_OPS.register_module(
+        name=name,
+        module=lambda i, o, is_output=False: nn.Sequential(nn.Linear(i, o), nn.Tanh()),
+    )
+    try:
+        cell = derive_cell(torch.eye(5)[[4, 4, 0]], (*SPACES['S'], name), PROJECTOR[:3])
+    finally:
+        CANDIDATE_OPS.module_dict.pop(name)
+    figure = genotype_figure(Genotype('$', (*SPACES['S'], name), {'projector': cell}))
+    assert collisions(figure) == []
+    assert [text for text, _ in visible_texts(figure)].count(name) == 3
+    boxes = [p for p in figure.axes[0].patches if type(p) is Rectangle and p.get_height() > 0.4]
+    widest = dict(visible_texts(figure))[name].width / figure.dpi
+    assert max(box.get_width() for box in boxes) > widest
+
+
+@pytest.mark.parametrize(('suffix', 'start'), [('.png', b'\x89PNG'), ('.svg', b'<?xml')])
+def test_written_by_suffix(tmp_path, suffix, start):
+    draw_genotype(CASES['SimSiam'], tmp_path / f'genotype{suffix}')
+    assert [file.name for file in tmp_path.iterdir()] == [f'genotype{suffix}']
+    assert (tmp_path / f'genotype{suffix}').read_bytes().startswith(start)
+    with pytest.raises(ValueError, match=r'must end in .png or .svg'):
+        draw_genotype(CASES['SimSiam'], tmp_path / 'genotype.pdf')
+
+
+def run_tool(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, 'argv', [str(TOOL), *map(str, arguments)])
+    runpy.run_path(str(TOOL), run_name='__main__')
+
+
+def test_tool(tmp_path, monkeypatch, capsys):
+    path = tmp_path / 'genotype.json'
+    save_genotype(CASES['SimSiam'], path)
+    run_tool(monkeypatch, path)
+    run_tool(monkeypatch, path, '--out', tmp_path / 'b.svg')
+    assert {file.name for file in tmp_path.iterdir()} == {
+        'genotype.json',
+        'genotype.png',
+        'b.svg',
+    }
+    path.write_text('{')
+    with pytest.raises(SystemExit) as caught:
+        run_tool(monkeypatch, path, '--out', tmp_path / 'c.png')
+    assert caught.value.code == 2 and not (tmp_path / 'c.png').exists()
+    assert capsys.readouterr().err.startswith(f"error: genotype '{path}', line 1: is not JSON")

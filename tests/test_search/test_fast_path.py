@@ -1,0 +1,78 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""A search on the fast path walks the path of the plain one, in all four frameworks.
+
+Plain: images loaded one by one, contiguous layout, a matrix product per candidate. Fast: images
+that stay on the device, channels_last, candidates of one input mapped together. Both in float64:
+training amplifies rounding, and would hide an error behind it in float32.
+"""
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.logging import MessageHub
+from mmengine.runner import Runner
+
+from nasiam_mm.models.searched_cells import searched_cells
+from tests.reduced import in_float64, reduced
+
+STEPS = 15
+
+
+class Trajectory(Hook):
+    """Notes loss and alpha of every iteration."""
+
+    priority = 'LOWEST'
+
+    def __init__(self):
+        self.losses, self.alphas = [], []
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self.losses.append(outputs['loss'].item())
+        cells = searched_cells(runner.model).values()
+        self.alphas.append(torch.cat([cell.alpha.detach().flatten() for cell in cells]).clone())
+
+
+def make_plain(cfg):
+    cfg.model.data_preprocessor.channels_last = False
+    alpha_hook = next(hook for hook in cfg.custom_hooks if hook.type == 'AlphaStepHook')
+    for loader in (cfg.train_dataloader, alpha_hook.dataloader):
+        loader.collate_fn = dict(type='default_collate')
+        loader.dataset.type = 'ReplayDataset'
+        loader.dataset.with_view_seed = True
+
+
+def make_fast(cfg):
+    assert cfg.model.data_preprocessor.channels_last
+    assert cfg.train_dataloader.dataset.type == 'ResidentDataset'
+    heads = [cfg.model.neck, cfg.model.head.get('predictor', {})]
+    for head in heads:
+        if head.get('type') == 'SearchableMLP':
+            head.fused = True
+
+
+def trajectory(framework, work_dir, change, monkeypatch):
+    for name in ('draw_genotype', 'plot_alpha'):
+        monkeypatch.setattr(f'nasiam_mm.search.recorder.{name}', lambda *a, **k: None)
+    monkeypatch.setattr(Config, 'pretty_text', '')
+    MessageHub._instance_dict.clear()
+    cfg = reduced(f'nasiam/{framework}_r18_search_cifar10', work_dir, batch_size=16)
+    cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook.type != 'KNNHook']
+    change(cfg)
+    runner = in_float64(Runner.from_cfg(cfg))
+    notes = Trajectory()
+    runner.register_hook(notes)
+    runner.train()
+    return notes
+
+
+@pytest.mark.parametrize('framework', ['simsiam', 'simclr', 'mocov2', 'byol'])
+def test_trajectories_agree(framework, tmp_path, monkeypatch):
+    plain = trajectory(framework, tmp_path / 'plain', make_plain, monkeypatch)
+    fast = trajectory(framework, tmp_path / 'fast', make_fast, monkeypatch)
+    assert len(plain.losses) == len(fast.losses) >= STEPS
+    assert plain.losses == pytest.approx(fast.losses, rel=1e-8, abs=1e-8)
+    for a, b in zip(plain.alphas, fast.alphas, strict=True):
+        assert torch.allclose(a, b, atol=1e-9)
+    # Alpha has moved by far more than the paths differ.
+    assert plain.alphas[-1].abs().max() > 2e-3
