@@ -8,7 +8,10 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.config.lazy import LazyAttr, LazyObject
+from mmengine.config.utils import MODULE2PACKAGE
 
+# As nasiam_mm.registry does, which takes seconds to import.
+MODULE2PACKAGE.setdefault('nasiam_mm', 'nasiam_mm')
 _PACKAGE = Path(__file__).resolve().parents[1]
 # Of an installation, as OpenMMLab's packages have it; of a checkout.
 _SHIPPED = (_PACKAGE / '.mim/configs', _PACKAGE.parent / 'configs')
