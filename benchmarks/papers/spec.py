@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from benchmarks.papers.edits import Edit
 
+SCALES = ('demo', 'paper')
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -71,7 +73,6 @@ class Table:
     """Rows, and how they are measured.
 
     Attributes:
-        name: Name on the command line.
         title: What the table shows.
         rows: The lines, in order.
         columns: Metric -> title of its column; the first one is what rows are compared by.
@@ -85,7 +86,6 @@ class Table:
         notes: Lines below the table.
     """
 
-    name: str
     title: str
     rows: tuple[Row, ...]
     columns: Mapping[str, str]
