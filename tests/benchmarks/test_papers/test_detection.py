@@ -21,7 +21,7 @@ from benchmarks.papers.planning import all_jobs, plan_run, plan_table
 from benchmarks.papers.publishing import make_runs, publish
 from benchmarks.papers.rows import file_digest, read_row
 from benchmarks.papers.spec import Recipe, Row, Table
-from tests.benchmarks import test_execution
+from tests.benchmarks.test_papers import test_execution
 from tests.reduced import MINI, ROOT, reduced
 from tests.test_detection.toy_detection import load_tool
 
