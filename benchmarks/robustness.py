@@ -3,7 +3,7 @@
 
     python -m benchmarks.robustness configs/nasiam/byol_r18_search_cifar10.py
 
-The config is reduced (a sixteenth of the widths, few images) and run by tools/train.py. Each kill
+The config is reduced (an eighth of the widths, few images) and run by tools/train.py. Each kill
 is SIGKILL or SIGTERM, at a random moment of training, of starting up, or just when a checkpoint is
 being written; a run that comes to its end is compared and followed by another until the kills are
 used up. The last line is JSON; the exit status is 1 where an end differs.
@@ -214,13 +214,13 @@ class Process:
 
 
 def reduce_config(args: Namespace) -> Any:
-    """Return the config with every width a sixteenth, few images, and many checkpoints."""
+    """Return the config with every width an eighth, few images, and many checkpoints."""
     from mmengine.config import Config
 
     from benchmarks.configs import dicts, loaders, narrow, without_workers
 
     cfg = Config.fromfile(args.config)
-    narrow(cfg.model, 16)
+    narrow(cfg.model, 8)
     without_workers(cfg._cfg_dict)
     for part in dicts(cfg._cfg_dict):
         if 'data_root' in part:

@@ -170,7 +170,7 @@ class Workshop:
         times = _read_times(folder)
         row = {
             'run': job.name,
-            'config': f'configs/{job.recipe.config}.py',
+            'config': os.path.relpath(job.recipe.path(self.root), self.root),
             'changes': config_changes(job.recipe, self.root),
             'config_sha256': job.digest,
             'head': job.head,

@@ -6,6 +6,7 @@ Table -> Row -> Recipe (config, edits, Head) x seed -> one run
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from benchmarks.papers.edits import Edit
 
@@ -17,7 +18,7 @@ class Recipe:
     """What one run trains.
 
     Attributes:
-        config: Shipped config below ``configs/``, without ``.py``.
+        config: Shipped config below ``configs/``, without ``.py``; or the path of yours, with it.
         edits: What the row changes in it.
         head: Where the genotype comes from; None for a head that the config writes out.
     """
@@ -25,6 +26,11 @@ class Recipe:
     config: str
     edits: tuple[Edit, ...] = ()
     head: 'Head | None' = None
+
+    def path(self, root: Path) -> Path:
+        """Return the file of the config, where ``root`` holds ``configs/``."""
+        is_own = self.config.endswith('.py')
+        return Path(self.config) if is_own else root / 'configs' / f'{self.config}.py'
 
 
 @dataclass(frozen=True)

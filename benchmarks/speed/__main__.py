@@ -57,7 +57,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         '--workers', type=int, default=5, help="loader processes of the authors' code"
     )
     parser.add_argument(
-        '--quick', action='store_true', help='a sixteenth of the widths, batch 8, 2 repetitions'
+        '--quick', action='store_true', help='an eighth of the widths, batch 8, 2 repetitions'
     )
     parser.add_argument('--out', type=Path, help='JSON file for all figures')
     parser.add_argument('--markdown', type=Path, help='Markdown file for the tables')
@@ -92,7 +92,7 @@ def run(args: Namespace) -> None:
             batch_size=args.batch_size or (8 if args.quick else 512 if on_gpu else 32),
             repeats=min(args.repeats, 2) if args.quick else args.repeats,
             device=args.device,
-            divisor=16 if args.quick else 1,
+            divisor=8 if args.quick else 1,
             images=CIFAR10_IMAGES if on_gpu else 1024 if args.quick else 4096,
             view_images=64 if args.quick else 512,
             iterations=50 if args.quick else 500,
