@@ -32,13 +32,13 @@ from benchmarks.papers.rows import (
     merge_logs,
     read_row,
     training_metrics,
-    write_json,
     write_log,
 )
 from benchmarks.papers.spec import Table
 from nasiam_mm.architecture.genotype import save_genotype
 from nasiam_mm.architecture.reading import load_genotype
 from nasiam_mm.cli.config import set_genotype
+from nasiam_mm.files.json_files import write_json
 
 # How the training loop and the system name an end by SIGINT or SIGTERM.
 _INTERRUPTED = (130, 143, -2, -15)

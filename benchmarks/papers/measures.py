@@ -12,8 +12,9 @@ from typing import Any
 from mmengine.config import Config
 
 from benchmarks.papers.planning import Job, deciding_part, read_recipe
-from benchmarks.papers.rows import file_digest, merge_logs, write_json, write_log
+from benchmarks.papers.rows import file_digest, merge_logs, write_log
 from benchmarks.papers.spec import Recipe, Table
+from nasiam_mm.files.json_files import write_json
 
 # Runs a tool: step, script, arguments.
 Call = Callable[..., None]

@@ -113,13 +113,6 @@ def environment() -> dict[str, Any]:
     }
 
 
-def write_json(data: Any, path: Path) -> None:
-    """Write JSON, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(data, indent=2) + '\n', encoding='utf-8')
-
-
 def write_log(entries: Sequence[Mapping[str, Any]], path: Path) -> str:
     """Write a log as a line of JSON per entry, and return its sha256."""
     text = ''.join(json.dumps(entry) + '\n' for entry in entries)

@@ -75,10 +75,10 @@ def run(args: Namespace) -> None:
 
     import torch
 
-    from benchmarks.papers.rows import write_json
     from benchmarks.speed.figures import render, render_all
     from benchmarks.speed.setup import CIFAR10_IMAGES, Setup, write_images
     from nasiam_mm.files.atomic import atomic_path
+    from nasiam_mm.files.json_files import write_json
 
     on_gpu = args.device == 'cuda'
     if on_gpu and not torch.cuda.is_available():
