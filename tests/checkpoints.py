@@ -14,6 +14,9 @@ class Payload:
     def __reduce__(self):
         return self.call
 
+    def __call__(self):
+        """So that one may stand for the function of another."""
+
 
 def training_state(iteration, epoch=0, **more):
     history = HistoryBuffer()

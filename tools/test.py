@@ -63,8 +63,6 @@ def evaluate(cfg: Config, checkpoint: str, split: str) -> dict[str, float]:
     from mmengine.registry import RUNNERS
     from mmengine.runner import Runner
 
-    import nasiam_mm.engine  # noqa: F401, for its reading of checkpoints, which runs no code
-
     knn = None if cfg.get('test_dataloader') else find_hook(cfg, 'KNNHook')
     if knn is not None:
         # The other hooks act on training, which there is none of.

@@ -116,8 +116,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     from mmengine.registry import RUNNERS
     from mmengine.runner import Runner
 
-    import nasiam_mm.engine  # noqa: F401, for its reading of checkpoints, which runs no code
-
     start_processes_on_cpu(cfg)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     runner.train()

@@ -59,7 +59,7 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = None, mmap: boo
     """
     address, path = str(path), find_file(path)
     damage = DamagedCheckpointError(
-        f"checkpoint '{address}' is cut short or damaged; take an earlier one"
+        f"checkpoint '{address}' is cut short or damaged, or no checkpoint; take an earlier one"
     )
     if not mmap and is_damaged(path):
         raise damage

@@ -86,7 +86,7 @@ def run(prepared: Prepared, args: argparse.Namespace) -> None:
     row = report.describe_run(
         prepared.data,
         final,
-        'random init' if args.random_init else args.checkpoint.name,
+        'random init' if args.random_init else Path(args.checkpoint).name,
         None if source is None else source.sha256,
         args.seed,
         metrics,
@@ -105,7 +105,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument('config', type=Path, help='one of configs/detection/')
     parser.add_argument(
         'checkpoint',
-        type=Path,
         nargs='?',
         help='written by mmengine in pretraining; --random-init can do without',
     )

@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('checkpoint', type=Path, help='written by mmengine in pretraining')
+    parser.add_argument('checkpoint', help='written by mmengine in pretraining')
     parser.add_argument('out', type=Path, help='.pth, or .safetensors for torchvision and timm')
     parser.add_argument('--layout', choices=LAYOUTS, default='mmengine')
     parser.add_argument(
