@@ -14,6 +14,7 @@ from nasiam_mm.files.guard import guard_reading
 # Who refuses an input: we, or mmengine where it reads a config, builds from it and loads files.
 _REFUSING = (
     'nasiam_mm',
+    'benchmarks',
     '__main__',
     'mmengine.config',
     'mmengine.registry',
