@@ -51,8 +51,8 @@ def run_tool(main: Callable[[], None]) -> None:
     warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
     try:
         main()
-    except KeyboardInterrupt:
-        print('interrupted', file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print(f'\n{interrupt}' if interrupt.args else 'interrupted', file=sys.stderr)
         sys.exit(130)
     except Exception as error:
         if not is_user_error(error):

@@ -57,15 +57,15 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def write_text(path: str | os.PathLike, text: str) -> None:
+def write_text(text: str, path: str | os.PathLike) -> None:
     """Write text, whole or not at all."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding='utf-8')
 
 
-def write_json(path: str | os.PathLike, data: Any, indent: int | None = 2) -> None:
+def write_json(data: Any, path: str | os.PathLike) -> None:
     """Write JSON, whole or not at all."""
-    write_text(path, json.dumps(data, indent=indent) + '\n')
+    write_text(json.dumps(data, indent=2) + '\n', path)
 
 
 def _sync(path: Path) -> None:

@@ -135,7 +135,7 @@ def _download(address: str) -> Path:
                     size = response.headers.get('Content-Length')
                     if size is not None and file.tell() != int(size):
                         raise OSError(f'{file.tell()} of {size} bytes came')
-                write_text(digest, file_digest(target))
+                write_text(file_digest(target), digest)
     except OSError as error:
         raise OSError(f"checkpoint '{address}' cannot be downloaded: {error}") from error
     finally:
