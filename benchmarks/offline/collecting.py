@@ -22,8 +22,7 @@ from benchmarks.papers.execution import Workshop
 from benchmarks.papers.planning import Job
 from benchmarks.papers.publishing import publish
 from benchmarks.papers.rows import read_row
-from nasiam_mm.files.atomic import atomic_path
-from nasiam_mm.files.json_files import write_json
+from nasiam_mm.files.atomic import atomic_path, write_json
 
 COLLECTED, STATE = 'collected.json', 'state.tar.gz'
 # What a search draws, beside the evidence that every exported table has.

@@ -12,7 +12,7 @@ from benchmarks.papers.rows import (
     training_metrics,
     write_log,
 )
-from nasiam_mm.files.json_files import write_json
+from nasiam_mm.files.atomic import write_json
 
 
 def write_run(folder, **changes):
