@@ -127,8 +127,7 @@ def shape_rows(shapes: Mapping[str, Sequence[LayerShape]]) -> dict[str, list[lis
 
 def random_genotype(
     framework: str,
-    space: Sequence[str],
-    shapes: Mapping[str, Sequence[LayerShape]],
+    choices: Mapping[str, Sequence[Choice]],
     seed: int,
     top_k: int = 1,
     provenance: Mapping[str, Any] | None = None,
@@ -137,28 +136,36 @@ def random_genotype(
 
     Args:
         framework: Algorithm the genotype is for.
-        space: Ordered names of registered operations.
-        shapes: Head -> widths of its layers.
+        choices: Head -> choices of its layers.
         seed: Same seed, same genotype.
         top_k: Operations per layer.
         provenance: What to record beside the draw.
     """
     decisions = {}
-    for number, (head, rows) in enumerate(shapes.items()):
+    for number, (head, layers) in enumerate(choices.items()):
         # One seed a head, or equal shapes would draw equal operations.
-        rng = random.Random(seed * len(shapes) + number)
-        for choice in op_choices(head, space, rows):
+        rng = random.Random(seed * len(choices) + number)
+        for choice in layers:
             names = candidates_of(choice)
             chosen = rng.sample(names, min(top_k, len(names)))
             decisions[choice.name] = Decision(choice.options, tuple(chosen))
-    told = {
-        'selection': 'random',
-        'top_k': top_k,
-        'seed': seed,
-        'decided_at': shape_rows(shapes),
-        **(provenance or {}),
-    }
+    told = {'selection': 'random', 'top_k': top_k, 'seed': seed, **(provenance or {})}
     return Genotype(framework, decisions, told)
+
+
+def choices_of(genotype: Genotype) -> dict[str, tuple[Choice, ...]]:
+    """Return what a genotype decided, as choices again; every option counts where no width is told."""
+    choices = {}
+    for head in genotype.heads:
+        decisions, shapes = genotype.of(head), genotype.decided_at(head)
+        if shapes is not None:
+            choices[head] = op_choices(head, decisions[0].options, shapes)
+        else:
+            choices[head] = tuple(
+                Choice(f'{head}.{n}.op', decision.options, (True,) * len(decision.options))
+                for n, decision in enumerate(decisions)
+            )
+    return choices
 
 
 def candidates_of(choice: Choice) -> list[str]:

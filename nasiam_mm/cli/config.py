@@ -102,7 +102,7 @@ def build_runner(cfg: Config) -> 'Runner':
 
 def is_search(cfg: Config) -> bool:
     """Whether the model of a config is searched."""
-    return any(_type_name(part) == 'SearchableMLP' for part in _dicts(cfg.get('model')))
+    return any(part.get('space') for part in _dicts(cfg.get('model')))
 
 
 def check_seed(seed: int) -> None:

@@ -12,8 +12,9 @@ from nasiam_mm.architecture.alpha import Architecture
 from nasiam_mm.architecture.choice import op_choices
 from nasiam_mm.models.algorithms.momentum import start_equal
 from nasiam_mm.models.choice.cell import ChoiceCell
-from nasiam_mm.models.heads import HeadMLP
+from nasiam_mm.models.heads import HeadMLP, head_shapes
 from nasiam_mm.models.seeds import own_stream
+from nasiam_mm.ops.candidates import LayerShape
 
 
 class Searched:
@@ -120,6 +121,13 @@ class Searched:
         copy.deepcopy(self._modules.get('architecture'), memo)
         twin.__dict__.update(copy.deepcopy(self.__dict__, memo))
         return twin
+
+
+def searched_shapes(model: Mapping) -> dict[str, tuple[LayerShape, ...]]:
+    """Widths of the heads that a model's config searches, by name, nothing built."""
+    heads = [*_head_configs(model.get('neck')), *_head_configs(model.get('head'))]
+    spaces = {head['name']: head.get('space') or model.get('space') for head in heads}
+    return {head['name']: head_shapes(**head) for head in heads if spaces[head['name']]}
 
 
 def _from_version_0_1(

@@ -3,6 +3,7 @@
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 from mmengine.model import BaseModule
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ from nasiam_mm.architecture.genotype import Genotype, GenotypeError
 from nasiam_mm.architecture.reading import load_genotype
 from nasiam_mm.models.choice.cell import ChoiceCell, FixedCell
 from nasiam_mm.models.seeds import own_stream
-from nasiam_mm.ops.candidates import layer_shapes
+from nasiam_mm.ops.candidates import LayerShape, layer_shapes
 from nasiam_mm.registry import MODELS
 
 
@@ -82,13 +83,11 @@ class HeadMLP(BaseModule):
         if space is not None and genotype is not None:
             raise ValueError(f'the {name} has a space to search and a genotype; give one of them')
         self.name = name
-        last = hidden_channels if cell_channels is None else cell_channels
         decisions = None if genotype is None else _decisions(genotype, name)
         layers = depth if decisions is None else len(decisions)
-        if not isinstance(layers, int) or isinstance(layers, bool) or layers < 1:
-            raise ValueError(f'depth of the {name} must be a positive integer, got {layers!r}')
-        widths = [hidden_channels] * (layers - 1) + [last]
-        shapes = layer_shapes(in_channels, widths, plain_output)
+        shapes = head_shapes(
+            name, in_channels, hidden_channels, cell_channels, layers, plain_output
+        )
         with own_stream(name):
             self.pool = nn.AdaptiveAvgPool2d(1) if with_avg_pool else None
             if decisions is None:
@@ -98,7 +97,8 @@ class HeadMLP(BaseModule):
             self.output = nn.Sequential()
             if out_channels is not None:
                 # BatchNorm's own centring stands in for the bias.
-                self.output.append(nn.Linear(last, out_channels, bias=not with_last_bn))
+                width = shapes[-1].out_channels
+                self.output.append(nn.Linear(width, out_channels, bias=not with_last_bn))
             if with_last_bn:
                 self.output.append(nn.BatchNorm1d(out_channels, affine=with_last_bn_affine))
 
@@ -113,6 +113,26 @@ class HeadMLP(BaseModule):
         if self.pool is not None:
             features = self.pool(features).flatten(1)
         return (self.output(self.cell(features)),)
+
+
+def head_shapes(
+    name: str,
+    in_channels: int,
+    hidden_channels: int,
+    cell_channels: int | None = None,
+    depth: int | None = None,
+    plain_output: bool = False,
+    **others: Any,
+) -> tuple[LayerShape, ...]:
+    """Widths of the layers of a cell, from the arguments of its :class:`HeadMLP`.
+
+    Raises:
+        ValueError: If the depth or a width is not a positive integer.
+    """
+    if not isinstance(depth, int) or isinstance(depth, bool) or depth < 1:
+        raise ValueError(f'depth of the {name} must be a positive integer, got {depth!r}')
+    last = hidden_channels if cell_channels is None else cell_channels
+    return layer_shapes(in_channels, [hidden_channels] * (depth - 1) + [last], plain_output)
 
 
 def _decisions(genotype: Genotype | str | os.PathLike, head: str) -> tuple:
