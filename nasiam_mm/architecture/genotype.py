@@ -142,7 +142,7 @@ def random_genotype(
         provenance: What to record beside the draw.
     """
     decisions = {}
-    for number, (head, layers) in enumerate(choices.items()):
+    for number, (_head, layers) in enumerate(choices.items()):
         # One seed a head, or equal shapes would draw equal operations.
         rng = random.Random(seed * len(choices) + number)
         for choice in layers:
@@ -154,7 +154,7 @@ def random_genotype(
 
 
 def choices_of(genotype: Genotype) -> dict[str, tuple[Choice, ...]]:
-    """Return what a genotype decided, as choices again; every option counts where no width is told."""
+    """Choices that a genotype decided; where no width is told, every option is a candidate."""
     choices = {}
     for head in genotype.heads:
         decisions, shapes = genotype.of(head), genotype.decided_at(head)
@@ -175,6 +175,13 @@ def candidates_of(choice: Choice) -> list[str]:
 
 def save_genotype(genotype: Genotype, path: str | os.PathLike) -> None:
     """Write a genotype as JSON, whole or not at all."""
-    text = json.dumps(genotype.to_dict(), indent=2, allow_nan=False) + '\n'
+    data = genotype.to_dict()
+    rows = [
+        f'    {json.dumps(name)}: {json.dumps(decision, allow_nan=False)}'
+        for name, decision in data['decisions'].items()
+    ]
+    body = json.dumps({**data, 'decisions': {}}, indent=2, allow_nan=False)
+    # A decision a line, as people read them.
+    text = body.replace('"decisions": {}', '"decisions": {\n' + ',\n'.join(rows) + '\n  }', 1)
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding='utf-8')
+        temporary.write_text(text + '\n', encoding='utf-8')
