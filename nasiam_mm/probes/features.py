@@ -2,11 +2,9 @@
 """Backbone features of a whole dataset, taken without a trace in the model or the run."""
 
 import math
-import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import numpy as np
 import torch
 from mmengine.dataset import DefaultSampler
 from mmengine.dist import all_gather, broadcast, get_dist_info, get_world_size
@@ -14,6 +12,8 @@ from mmengine.model import is_model_wrapper
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
+
+from nasiam_mm.engine.rng import preserve_rng
 
 
 def extract_features(model: nn.Module, dataloader: DataLoader) -> tuple[Tensor, Tensor]:
@@ -52,19 +52,6 @@ def extract_features(model: nn.Module, dataloader: DataLoader) -> tuple[Tensor, 
     size = len(dataloader.dataset)
     _check_complete(sum(map(len, labels)), size)
     return _gather(torch.cat(features), size), _gather(torch.cat(labels), size)
-
-
-@contextmanager
-def preserve_rng() -> Iterator[None]:
-    """Give Python's, NumPy's and torch's generators their state back on leaving."""
-    states = random.getstate(), np.random.get_state()
-    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
-    try:
-        with torch.random.fork_rng(devices=devices):
-            yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
 
 
 @contextmanager

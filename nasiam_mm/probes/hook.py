@@ -5,8 +5,9 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader, Dataset
 
+from nasiam_mm.engine.rng import preserve_rng
 from nasiam_mm.evaluation.knn import knn_accuracy
-from nasiam_mm.probes.features import extract_features, preserve_rng
+from nasiam_mm.probes.features import extract_features
 from nasiam_mm.registry import HOOKS
 
 

@@ -36,9 +36,7 @@ def run(framework, work_dir, runtime_info='BufferedRuntimeInfoHook', hook=None, 
     cfg = reduced(f'nasiam/{framework}_r18_search_cifar10', work_dir, batch_size=16)
     cfg.custom_hooks = [h for h in cfg.custom_hooks if h.type != 'KNNHook']
     for settings in cfg.custom_hooks:
-        if settings.type == 'AlphaStepHook':
-            settings.log_interval = LOGGED
-        elif settings.type == 'CollapseHook':
+        if settings.type == 'CollapseHook':
             settings.interval = LOGGED
     cfg.default_hooks.logger.interval = LOGGED
     cfg.default_hooks.runtime_info = dict(type=runtime_info, **options)
