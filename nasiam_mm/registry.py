@@ -15,34 +15,33 @@ from mmengine.registry import Registry
 from nasiam_mm.ops.candidates import CANDIDATE_OPS  # noqa: F401
 
 
-def _child(node: str, *places: str) -> Registry:
+def _child(node: str, theirs: str, *ours: str) -> Registry:
     """Open a node below mmpretrain's, whose parts lie in the packages named."""
     above = getattr(parent, node)
-    first = f'mmpretrain.{places[0]}'
-    ours = [f'nasiam_mm.{place}' for place in places]
-    return Registry(above.name, scope='nasiam_mm', parent=above, locations=[first, *ours])
+    locations = [f'mmpretrain.{theirs}', *(f'nasiam_mm.{place}' for place in ours)]
+    return Registry(above.name, scope='nasiam_mm', parent=above, locations=locations)
 
 
-HOOKS = _child('HOOKS', 'engine', 'probes', 'search')
-LOOPS = _child('LOOPS', 'engine')
-OPTIM_WRAPPERS = _child('OPTIM_WRAPPERS', 'engine')
-OPTIM_WRAPPER_CONSTRUCTORS = _child('OPTIM_WRAPPER_CONSTRUCTORS', 'engine')
-OPTIMIZERS = _child('OPTIMIZERS', 'engine')
-PARAM_SCHEDULERS = _child('PARAM_SCHEDULERS', 'engine')
-RUNNERS = _child('RUNNERS', 'engine')
-RUNNER_CONSTRUCTORS = _child('RUNNER_CONSTRUCTORS', 'engine')
-LOG_PROCESSORS = _child('LOG_PROCESSORS', 'engine')
+HOOKS = _child('HOOKS', 'engine', 'engine', 'probes', 'search')
+LOOPS = _child('LOOPS', 'engine', 'engine')
+OPTIM_WRAPPERS = _child('OPTIM_WRAPPERS', 'engine', 'engine')
+OPTIM_WRAPPER_CONSTRUCTORS = _child('OPTIM_WRAPPER_CONSTRUCTORS', 'engine', 'engine')
+OPTIMIZERS = _child('OPTIMIZERS', 'engine', 'engine')
+PARAM_SCHEDULERS = _child('PARAM_SCHEDULERS', 'engine', 'engine')
+RUNNERS = _child('RUNNERS', 'engine', 'engine')
+RUNNER_CONSTRUCTORS = _child('RUNNER_CONSTRUCTORS', 'engine', 'engine')
+LOG_PROCESSORS = _child('LOG_PROCESSORS', 'engine', 'engine')
 
-DATASETS = _child('DATASETS', 'datasets')
-DATA_SAMPLERS = _child('DATA_SAMPLERS', 'datasets')
-TRANSFORMS = _child('TRANSFORMS', 'datasets')
+DATASETS = _child('DATASETS', 'datasets', 'datasets')
+DATA_SAMPLERS = _child('DATA_SAMPLERS', 'datasets', 'datasets')
+TRANSFORMS = _child('TRANSFORMS', 'datasets', 'datasets')
 
-MODELS = _child('MODELS', 'models')
-MODEL_WRAPPERS = _child('MODEL_WRAPPERS', 'models')
-WEIGHT_INITIALIZERS = _child('WEIGHT_INITIALIZERS', 'models')
-TASK_UTILS = _child('TASK_UTILS', 'models')
+MODELS = _child('MODELS', 'models', 'models')
+MODEL_WRAPPERS = _child('MODEL_WRAPPERS', 'models', 'models')
+WEIGHT_INITIALIZERS = _child('WEIGHT_INITIALIZERS', 'models', 'models')
+TASK_UTILS = _child('TASK_UTILS', 'models', 'models')
 
-METRICS = _child('METRICS', 'evaluation')
-EVALUATORS = _child('EVALUATORS', 'evaluation')
+METRICS = _child('METRICS', 'evaluation', 'evaluation')
+EVALUATORS = _child('EVALUATORS', 'evaluation', 'evaluation')
 VISUALIZERS = _child('VISUALIZERS', 'visualization')
 VISBACKENDS = _child('VISBACKENDS', 'visualization')

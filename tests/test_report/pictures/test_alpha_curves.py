@@ -25,7 +25,7 @@ from nasiam_mm.report.pictures.alpha_curves import (
 from nasiam_mm.report.pictures.figure import op_colors
 from tests.test_report.pictures.pictures import collisions, visible_texts
 
-TOOL = Path(__file__).parents[2] / 'tools/analysis_tools/plot_alpha.py'
+TOOL = Path(__file__).parents[3] / 'tools/analysis_tools/plot_alpha.py'
 NAN = math.nan
 
 

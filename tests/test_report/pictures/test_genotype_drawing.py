@@ -16,7 +16,7 @@ from nasiam_mm.report.pictures.figure import op_colors
 from nasiam_mm.report.pictures.genotype_drawing import draw_genotype, genotype_figure
 from tests.test_report.pictures.pictures import collisions, visible_texts
 
-TOOL = Path(__file__).parents[2] / 'tools/analysis_tools/draw_genotype.py'
+TOOL = Path(__file__).parents[3] / 'tools/analysis_tools/draw_genotype.py'
 PROJECTOR = layer_shapes(512, [512] * 6)
 PREDICTOR = layer_shapes(2048, [512] * 3 + [2048], plain_output=True)
 PROVENANCE = {
