@@ -4,6 +4,12 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+# Named hooks that decide no result: what is logged, saved, measured and laid out.
+_BESIDE_THE_RESULT = {
+    'runtime_info', 'timer', 'logger', 'checkpoint', 'resume', 'run_state', 'memory_format',
+    'probe', 'visualization',
+}  # fmt: skip
+
 
 def walk(node: Any) -> Iterator[dict]:
     """Yield every dict of a nested config, the outermost first."""
@@ -26,3 +32,9 @@ def find_hook(cfg: Mapping, kind: str) -> dict | None:
     hooks = [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or [])]
     # A hook may be an object already, or None where a config takes one away.
     return next((h for h in hooks if isinstance(h, dict) and type_name(h) == kind), None)
+
+
+def deciding_hooks(default_hooks: Mapping | None) -> dict:
+    """Return the named hooks of a config less those that decide no result."""
+    hooks = default_hooks or {}
+    return {name: hook for name, hook in hooks.items() if name not in _BESIDE_THE_RESULT}

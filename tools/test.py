@@ -2,8 +2,8 @@
 """Evaluate a checkpoint as its config says.
 
 Where the config has a test loop (classification, detection), that one runs.
-A self-supervised network has none; its backbone is measured by the nearest
-neighbours of the config's KNNHook, on its validation part unless --split test.
+A self-supervised network has none; its backbone is measured by the config's
+probe section, on its validation part unless --split test.
 
 python tools/test.py configs/nasiam/simsiam_r18_search_cifar10.py work_dirs/.../epoch_100.pth
 """
@@ -12,26 +12,19 @@ import argparse
 import json
 import os
 from collections.abc import Sequence
-from textwrap import shorten
-from typing import TYPE_CHECKING
 
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 
 from nasiam_mm.cli.config import (
     add_config_arguments,
     check_checkpoint,
-    find_hook,
     merge_options,
     read_config,
     set_loader_defaults,
     start_processes_on_cpu,
-    test_split,
 )
-from nasiam_mm.cli.ending import add_traceback_flag, one_line, run_tool
+from nasiam_mm.cli.ending import add_traceback_flag, run_tool
 from nasiam_mm.files.atomic import atomic_path
-
-if TYPE_CHECKING:
-    from mmengine.runner import Runner
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -64,60 +57,21 @@ def evaluate(cfg: Config, checkpoint: str, split: str) -> dict[str, float]:
     from mmengine.runner import Runner
 
     import nasiam_mm.engine  # noqa: F401, for its reading of checkpoints, which runs no code
+    from nasiam_mm.probes.feature_sets import load_network, load_strictly
+    from nasiam_mm.probes.measure import measure
+    from nasiam_mm.probes.section import need_probe
 
-    knn = None if cfg.get('test_dataloader') else find_hook(cfg, 'KNNHook')
-    if knn is not None:
-        # The other hooks act on training, which there is none of.
-        cfg.custom_hooks = []
-    elif not cfg.get('test_dataloader'):
-        raise ValueError(
-            f"config '{cfg.filename}' has neither a test_dataloader nor a KNNHook to evaluate by"
-        )
-    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-    try:
-        runner.load_checkpoint(checkpoint, strict=True)
-    except RuntimeError as error:
-        raise ValueError(
-            f"checkpoint '{checkpoint}' is not of config '{cfg.filename}', take the config in its "
-            f'folder: {shorten(one_line(error), 300)}'
-        ) from error
-    return runner.test() if knn is None else measure_neighbours(runner, knn, split)
-
-
-def measure_neighbours(runner: 'Runner', knn: ConfigDict, split: str) -> dict[str, float]:
-    """Measure the backbone as the config's KNNHook does in training.
-
-    Args:
-        runner: Runner of the loaded network.
-        knn: Config of the hook.
-        split: What to classify: ``'val'``, the hook's query images, or
-            ``'test'``, the test split of the data set that they are from.
-    """
-    from nasiam_mm.evaluation.knn import knn_accuracy
-    from nasiam_mm.probes.features import extract_features
-
-    loader = knn.query_dataloader
-    if split == 'test':
-        loader = {**loader, 'dataset': test_split(loader['dataset'])}
-    settings = {name: knn[name] for name in ('k', 'temperature') if name in knn}
-    bank, bank_labels = extract_features(
-        runner.model, runner.build_dataloader(knn.bank_dataloader, seed=runner.seed)
-    )
-    query, query_labels = extract_features(
-        runner.model, runner.build_dataloader(loader, seed=runner.seed)
-    )
-    device = next(runner.model.parameters()).device
-    accuracy = knn_accuracy(
-        query.to(device),
-        query_labels,
-        bank.to(device),
-        bank_labels,
-        num_classes=1 + int(max(bank_labels.max(), query_labels.max())),
-        **settings,
-    )
-    metrics = {f'knn/{split}_{name}': value for name, value in accuracy.items()}
+    if cfg.get('test_dataloader'):
+        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+        load_strictly(runner, checkpoint)
+        return runner.test()
+    need_probe(cfg)
+    runner = load_network(cfg, checkpoint)
+    # The runner's config, in which the data section is written out.
+    probe = need_probe(runner.cfg)
+    metrics = measure(runner.model, probe, split, runner.seed)
     figures = '  '.join(f'{name}: {value:.2f}' for name, value in metrics.items())
-    runner.logger.info(f'kNN  {figures}  (bank {len(bank)}, query {len(query)}, {settings})')
+    runner.logger.info(f'kNN  {figures}  (k {probe.k}, T {probe.temperature})')
     return metrics
 
 

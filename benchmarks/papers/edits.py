@@ -2,10 +2,12 @@
 """What a row of a table changes in a shipped config; each function returns such a change."""
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
+
+from nasiam_mm.config_walk import find_hook, walk
 
 Edit = Callable[[Config], None]
 
@@ -47,11 +49,10 @@ def batch_size(number: int) -> Edit:
         factor = number / cfg.train_dataloader.batch_size
         cfg.train_dataloader.batch_size = number
         cfg.optim_wrapper.optimizer.lr *= factor
-        for hook in cfg.custom_hooks:
-            if hook.type == 'AlphaStepHook':
-                hook.dataloader.batch_size = number
-            elif hook.type == 'SimSiamHook':
-                hook.lr *= factor
+        if (hook := find_hook(cfg, 'AlphaStepHook')) is not None:
+            hook.dataloader.batch_size = number
+        if (hook := find_hook(cfg, 'SimSiamHook')) is not None:
+            hook.lr *= factor
         if 'auto_scale_lr' in cfg:
             cfg.auto_scale_lr.base_batch_size = number
 
@@ -62,7 +63,7 @@ def space(names: Sequence[str]) -> Edit:
     """Search over another space."""
 
     def edit(cfg: Config) -> None:
-        for part in _dicts(cfg.model):
+        for part in walk(cfg.model):
             if part.get('type') == 'SearchableMLP':
                 part.space = list(names)
 
@@ -87,7 +88,7 @@ def predictor_lr(factor: float) -> Edit:
     """Let the predictor learn at ``factor`` times the rate of the rest (study 003, figure 3)."""
 
     def edit(cfg: Config) -> None:
-        cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook.type != 'SimSiamHook']
+        cfg.default_hooks.pop('predictor_lr', None)
         cfg.optim_wrapper.paramwise_cfg = dict(custom_keys=dict(predictor=dict(lr_mult=factor)))
 
     return edit
@@ -98,7 +99,6 @@ def part_of_training_set(fraction: float) -> Edit:
 
     def edit(cfg: Config) -> None:
         pretrained = cfg.train_dataloader.dataset
-        knn = next(hook for hook in cfg.custom_hooks if hook.type == 'KNNHook')
         inner = pretrained.dataset
         if inner.type == 'SplitDataset':
             whole = inner.parts[inner.part]
@@ -111,8 +111,8 @@ def part_of_training_set(fraction: float) -> Edit:
             return dict(type='SplitDataset', dataset=inner, parts=parts, part=part, seed=0)
 
         pretrained.dataset = cut('train')
-        knn.bank_dataloader.dataset = cut('train')
-        knn.query_dataloader.dataset = cut('val')
+        cfg.probe.bank.dataset = cut('train')
+        cfg.probe.query.dataset = cut('val')
 
     return edit
 
@@ -127,12 +127,3 @@ def fast() -> Edit:
         cfg.optim_wrapper.type = 'AutocastOptimWrapper'
 
     return edit
-
-
-def _dicts(node: Any) -> Iterator[ConfigDict]:
-    if isinstance(node, dict):
-        yield node
-        node = list(node.values())
-    if isinstance(node, (list, tuple)):
-        for child in node:
-            yield from _dicts(child)

@@ -97,7 +97,7 @@ class Settings:
             share = self.images / CIFAR10_IMAGES
             sizes = node.parts.items()
             node.parts = {k: v if isinstance(v, float) else int(v * share) for k, v in sizes}
-        if node.get('type') == 'KNNHook':
+        if 'bank' in node and 'k' in node:
             node.k = min(node.k, self.images // 10)
         for value in node.values():
             self._adapt(value)

@@ -4,6 +4,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 from mmengine.dataset import DefaultSampler
@@ -16,7 +17,14 @@ from torch.utils.data import DataLoader
 from nasiam_mm.engine.rng import preserve_rng
 
 
-def extract_features(model: nn.Module, dataloader: DataLoader) -> tuple[Tensor, Tensor]:
+class FeatureSet(NamedTuple):
+    """Features, (N, D), float32, and labels, (N,), int64, of a whole set of images."""
+
+    features: Tensor
+    labels: Tensor
+
+
+def extract_features(model: nn.Module, dataloader: DataLoader) -> FeatureSet:
     """Extract the pooled features of the backbone's last stage for every image.
 
     The model runs in evaluation mode without gradients and in full precision.
@@ -33,8 +41,7 @@ def extract_features(model: nn.Module, dataloader: DataLoader) -> tuple[Tensor, 
             ``PackInputs`` and ``default_collate`` make them.
 
     Returns:
-        Features, (N, D), float32, and labels, (N,), int64, both on the CPU,
-        in the order of the sampler.
+        Both on the device of the model, in the order of the sampler.
 
     Raises:
         ValueError: If the loader does not visit each image once, or its
@@ -51,7 +58,8 @@ def extract_features(model: nn.Module, dataloader: DataLoader) -> tuple[Tensor, 
             features.append(_pooled(model.extract_feat(_images(data['inputs']))).cpu())
     size = len(dataloader.dataset)
     _check_complete(sum(map(len, labels)), size)
-    return _gather(torch.cat(features), size), _gather(torch.cat(labels), size)
+    device = next(model.parameters()).device
+    return FeatureSet(*(_gather(torch.cat(x), size).to(device) for x in (features, labels)))
 
 
 @contextmanager

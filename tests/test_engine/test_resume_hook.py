@@ -126,7 +126,8 @@ def pretrain(work_dir, genotype, resume=False):
     cfg = reduced('nasiam/simclr_r18_pretrain_cifar10', work_dir)
     cfg.model.neck.genotype = str(genotype)
     cfg.train_dataloader.update(batch_size=250)
-    cfg.custom_hooks = []
+    cfg.probe = None
+    cfg.default_hooks.pop('collapse')
     cfg.resume = resume
     Runner.from_cfg(cfg).train()
 

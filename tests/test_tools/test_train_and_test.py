@@ -9,14 +9,13 @@
 
 import json
 import os
-import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 
 from tests.reduced import ROOT, reduced
 
@@ -82,15 +81,6 @@ def test_split_test_measures_on_the_test_images(search):
     assert set(json.loads(out.read_text())) == {'knn/test_top1', 'knn/test_top5'}
 
 
-def test_split_test_takes_the_data_set_out_of_its_parts():
-    take = runpy.run_path(str(TEST))['test_split']
-    inner = dict(type='CIFAR10', data_root='here', split='train')
-    wrapped = ConfigDict(type='ReplayDataset', dataset=dict(type='SplitDataset', dataset=inner))
-    assert take(wrapped) == {**inner, 'split': 'test'}
-    with pytest.raises(ValueError, match='CustomDataset of the KNNHook names no split'):
-        take(ConfigDict(type='CustomDataset'))
-
-
 def test_the_checkpoint_names_the_seed_of_the_command(search):
     folder, _ = search
     checkpoint = torch.load(folder / 'work/epoch_2.pth', weights_only=False)
@@ -149,7 +139,7 @@ def assert_refused(done: subprocess.CompletedProcess, message: str) -> None:
         (['{config}', '--seed', '-1'], '--seed must be 0 or more, got -1'),
         (
             ['{config}', '--work-dir', '{folder}/refused', '--cfg-options',
-             'custom_hooks.0.optimizer.lr=fast'],
+             'default_hooks.alpha_step.optimizer.lr=fast'],
             "AlphaStepHook.optimizer.lr must be a positive number, got 'fast'",
         ),
     ],

@@ -259,11 +259,10 @@ def reduce_config(args: argparse.Namespace) -> Any:
     cfg.default_hooks.checkpoint.update(
         by_epoch=args.interval == 0, interval=args.interval or 1, max_keep_ckpts=2
     )
-    cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook.type != 'KNNHook']
-    for hook in cfg.custom_hooks:
-        # Its pictures take longer than an epoch; most kills should meet iterations.
-        if hook.type == 'GenotypeHook':
-            hook.interval = 2
+    cfg.probe = None
+    # Its pictures take longer than an epoch; most kills should meet iterations.
+    if 'genotype' in cfg.default_hooks:
+        cfg.default_hooks.genotype.interval = 2
     return cfg
 
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from nasiam_mm.registry import HOOKS
 
+
 @HOOKS.register_module()
 class CompileHook(Hook):
     """Compile the forward passes of a model's parts, each on its own.
