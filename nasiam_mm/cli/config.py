@@ -1,21 +1,25 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""The command line of the tools that run a config, and what it changes in the config."""
+"""The command line of the commands that run a config, and what it changes in the config."""
 
 import os
 import sys
 import zipfile
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmengine.config import Config, DictAction
 
+from nasiam_mm.cli.reading import find_config, load_config
 from nasiam_mm.config_walk import find_hook, type_name, walk
+
+if TYPE_CHECKING:
+    from mmengine.runner import Runner
 
 
 def add_config_arguments(parser: ArgumentParser) -> None:
     """Add the arguments that every tool with a config takes."""
-    parser.add_argument('config', help='path of the config')
+    parser.add_argument('config', help='config: a file, or as it is shipped')
     parser.add_argument('--work-dir', help='folder of logs and results')
     parser.add_argument(
         '--cfg-options',
@@ -50,20 +54,12 @@ def read_config(args: Namespace) -> Config:
 
     Raises:
         FileNotFoundError: If there is no such config.
-        ValueError: If the config is not valid Python, or has no slot for a genotype given.
+        ValueError: If the config cannot be read, or has no slot for a genotype given.
     """
     # As python -m does: a config's custom_imports may name a file of the user's folder.
     sys.path.append(os.getcwd())
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    if not Path(args.config).is_file():
-        raise FileNotFoundError(f"config '{args.config}' does not exist; see configs/")
-    try:
-        cfg = Config.fromfile(args.config)
-    except (SyntaxError, NameError) as error:
-        line = f', line {error.lineno}' if isinstance(error, SyntaxError) else ''
-        raise ValueError(
-            f"config '{args.config}' or one of its _base_{line}: {error.args[0]}"
-        ) from error
+    cfg = load_config(find_config(args.config))
     cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
@@ -72,6 +68,48 @@ def read_config(args: Namespace) -> Config:
     if args.genotype is not None:
         set_genotype(cfg, args.genotype)
     return cfg
+
+
+def read_evaluated(args: Namespace, pin_memory: bool = True) -> Config:
+    """Read the config of a command that loads ``args.checkpoint`` and trains nothing."""
+    check_checkpoint(args.checkpoint)
+    cfg = read_config(args)
+    set_loader_defaults(cfg, pin_memory)
+    merge_options(cfg, args.cfg_options)
+    return cfg
+
+
+def build_runner(cfg: Config) -> 'Runner':
+    """Join the processes and build the runner of a config.
+
+    Raises:
+        ValueError: If the config has no model.
+    """
+    if not cfg.get('model'):
+        raise ValueError(f"config '{cfg.filename}' has no model: nothing to train or to test")
+
+    from mmengine.registry import RUNNERS
+    from mmengine.runner import Runner
+
+    import nasiam_mm.engine  # noqa: F401, registers what a config names
+
+    start_processes_on_cpu(cfg)
+    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+
+
+def is_search(cfg: Config) -> bool:
+    """Whether the model of a config is searched."""
+    return any(type_name(part) == 'SearchableMLP' for part in walk(cfg.get('model')))
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that NumPy does not take.
+
+    Raises:
+        ValueError: If it is outside 0 to 2^32 - 1.
+    """
+    if not 0 <= seed < 2**32:
+        raise ValueError(f'--seed must be a whole number from 0 to 2^32 - 1, got {seed}')
 
 
 def merge_options(cfg: Config, options: dict[str, Any] | None) -> None:

@@ -12,6 +12,7 @@ from types import FrameType
 # Who refuses an input: we, or mmengine where it reads a config, builds from it and loads files.
 _REFUSING = (
     'nasiam_mm',
+    'benchmarks',
     '__main__',
     'mmengine.config',
     'mmengine.registry',
@@ -47,8 +48,8 @@ def run_tool(main: Callable[[], None]) -> None:
     warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
     try:
         main()
-    except KeyboardInterrupt:
-        print('interrupted', file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print(f'\n{interrupt}' if interrupt.args else 'interrupted', file=sys.stderr)
         sys.exit(130)
     except Exception as error:
         if not is_user_error(error):

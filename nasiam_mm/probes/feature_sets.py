@@ -67,7 +67,9 @@ def read_feature_sets(
             probe section, or its parts share an image.
     """
     need_probe(cfg)
-    runner = load_network(cfg, checkpoint)
+    without_hooks(cfg)
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    load_strictly(runner, checkpoint)
     # The runner's config, in which the data section is written out.
     probe = need_probe(runner.cfg)
     if val_fraction is not None:
@@ -81,17 +83,10 @@ def read_feature_sets(
     return FeatureSets(sets['train'], sets['val'], sets.get('test'), num_classes, datasets)
 
 
-def load_network(cfg: Config, checkpoint: str) -> Runner:
-    """Build the network of a config and load a checkpoint into it, to be measured.
-
-    Raises:
-        ValueError: If the checkpoint is of another network.
-    """
-    # The hooks act on training, which there is none of.
+def without_hooks(cfg: Config) -> Config:
+    """Take the hooks out of a config: they act on training, which there is none of."""
     cfg.default_hooks, cfg.custom_hooks = {}, []
-    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-    load_strictly(runner, checkpoint)
-    return runner
+    return cfg
 
 
 def load_strictly(runner: Runner, checkpoint: str) -> None:

@@ -136,7 +136,8 @@ def assert_refused(done: subprocess.CompletedProcess, message: str) -> None:
         (['{config}', '--resume', '{config}'], 'is damaged or not a checkpoint'),
         (['{config}', '--genotype', 'g.json'], 'has no GenotypeMLP'),
         (['{bare}', '--auto-scale-lr'], 'add auto_scale_lr=dict(base_batch_size=...)'),
-        (['{config}', '--seed', '-1'], '--seed must be 0 or more, got -1'),
+        (['{config}', '--seed', '-1'], '--seed must be a whole number from 0 to 2^32 - 1, got -1'),
+        (['{config}', '--seed', '4294967296'], 'from 0 to 2^32 - 1, got 4294967296'),
         (
             ['{config}', '--work-dir', '{folder}/refused', '--cfg-options',
              'default_hooks.alpha_step.optimizer.lr=fast'],

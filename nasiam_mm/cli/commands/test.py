@@ -1,0 +1,68 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""Evaluate a checkpoint as its config says.
+
+Where the config has a test loop (classification, detection), that one runs.
+A self-supervised network has none; its backbone is measured by the config's
+probe section, on its validation part unless --split test.
+
+nasiam test nasiam/simsiam_r18_search_cifar10.py work_dirs/.../epoch_100.pth
+"""
+
+import os
+from argparse import ArgumentParser, Namespace
+
+from mmengine.config import Config
+
+from nasiam_mm.cli.config import add_config_arguments, build_runner, read_evaluated
+from nasiam_mm.cli.outputs import check_outputs
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the command line."""
+    add_config_arguments(parser)
+    parser.add_argument('checkpoint', help='path of the checkpoint')
+    parser.add_argument('--out', help='JSON file for the metrics')
+    parser.add_argument(
+        '--split',
+        choices=['val', 'test'],
+        default='val',
+        help='what the nearest neighbours classify; whatever is chosen by a result needs val',
+    )
+    parser.add_argument('--no-pin-memory', action='store_true', help='pin the memory of no loader')
+
+
+def run(args: Namespace) -> None:
+    """Evaluate, and write what came out."""
+    cfg = read_evaluated(args, pin_memory=not args.no_pin_memory)
+    check_outputs(args)
+    metrics = evaluate(cfg, args.checkpoint, args.split)
+    if args.out is not None and int(os.environ.get('RANK', 0)) == 0:
+        from nasiam_mm.files.json_files import write_json
+
+        write_json(metrics, args.out)
+
+
+def evaluate(cfg: Config, checkpoint: str, split: str) -> dict[str, float]:
+    """Build the config's network, load the checkpoint into it and measure it.
+
+    Raises:
+        ValueError: If the checkpoint is of another network, or the config
+            holds nothing to evaluate by.
+    """
+    from nasiam_mm.probes.feature_sets import load_strictly, without_hooks
+    from nasiam_mm.probes.measure import measure
+    from nasiam_mm.probes.section import need_probe
+
+    if cfg.get('test_dataloader'):
+        runner = build_runner(cfg)
+        load_strictly(runner, checkpoint)
+        return runner.test()
+    need_probe(cfg)
+    runner = build_runner(without_hooks(cfg))
+    load_strictly(runner, checkpoint)
+    # The runner's config, in which the data section is written out.
+    probe = need_probe(runner.cfg)
+    metrics = measure(runner.model, probe, split, runner.seed)
+    figures = '  '.join(f'{name}: {value:.2f}' for name, value in metrics.items())
+    runner.logger.info(f'kNN  {figures}  (k {probe.k}, T {probe.temperature})')
+    return metrics
