@@ -3,7 +3,6 @@
 
 import os
 import sys
-import zipfile
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,7 +38,7 @@ def add_config_arguments(parser: ArgumentParser) -> None:
     # Passed by some launchers; torchrun sets the variable LOCAL_RANK instead.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
     parser.add_argument(
-        '--genotype', help='genotype file, for every GenotypeMLP of the model in the config'
+        '--genotype', help='genotype file, for the heads of the model in the config'
     )
 
 
@@ -99,7 +98,7 @@ def build_runner(cfg: Config) -> 'Runner':
 
 def is_search(cfg: Config) -> bool:
     """Whether the model of a config is searched."""
-    return any(type_name(part) == 'SearchableMLP' for part in walk(cfg.get('model')))
+    return any(part.get('space') for part in walk(cfg.get('model')))
 
 
 def check_seed(seed: int) -> None:
@@ -124,22 +123,17 @@ def merge_options(cfg: Config, options: dict[str, Any] | None) -> None:
 
 
 def set_genotype(cfg: Config, path: str) -> None:
-    """Point every ``GenotypeMLP`` of the model to a genotype file.
+    """Build the heads of the model from a genotype file.
 
     Raises:
-        ValueError: If the model has none.
+        ValueError: If the model takes none.
     """
-    slots = [part for part in walk(cfg.get('model')) if type_name(part) == 'GenotypeMLP']
-    if not slots:
+    if 'genotype' not in (cfg.get('model') or {}):
         raise ValueError(
-            f"--genotype: the model of config '{cfg.filename}' has no GenotypeMLP; "
+            f"--genotype: the model of config '{cfg.filename}' takes no genotype; "
             'take one of configs/nasiam/*_pretrain_*.py'
         )
-    for slot in slots:
-        slot['genotype'] = path
-    # The config states it at its top as well.
-    if 'genotype' in cfg:
-        cfg.genotype = path
+    cfg.model.genotype = path
 
 
 def set_amp(cfg: Config) -> None:
@@ -198,18 +192,15 @@ def drop_validation(cfg: Config) -> None:
 
 
 def check_checkpoint(path: str) -> None:
-    """Refuse a checkpoint that is not there or was cut short, before anything is built.
+    """Refuse a checkpoint that cannot be read, before anything is built.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is not a whole archive, as ``torch.save`` writes it.
+        ValueError: If the file is damaged, or its reading could run code.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"checkpoint '{path}' does not exist")
-    if not zipfile.is_zipfile(path):
-        raise ValueError(
-            f"checkpoint '{path}' is damaged or not a checkpoint; take an earlier epoch's"
-        )
+    from nasiam_mm.files.checkpoint import read_checkpoint
+
+    read_checkpoint(path, 'cpu', mmap=True)
 
 
 def start_processes_on_cpu(cfg: Config) -> None:
