@@ -21,11 +21,6 @@ from nasiam_mm.datasets.array_files import (
 )
 
 FRAMEWORKS = ('simsiam', 'simclr', 'mocov2', 'byol')
-# What the authors' code searches; our recipes search the four of the paper's section 3.2.
-PUBLISHED_SPACE = [
-    'max_pool_3_bn', 'avg_pool_3_bn', 'identity', 'linear_bn_relu', 'linear_bn_silu',
-    'linear_bn_hardswish', 'linear_bn_elu',
-]  # fmt: skip
 CIFAR10_IMAGES = 50000
 
 
