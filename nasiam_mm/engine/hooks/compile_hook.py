@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import BaseAveragedModel, is_model_wrapper
+from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
@@ -26,8 +26,7 @@ class CompileHook(Hook):
 
     Args:
         parts: Names of modules to compile; by default what the algorithm names
-            as ``compilable``, otherwise backbone, neck, predictor and their
-            momentum copies, those that the model has.
+            as ``compilable``, otherwise backbone, neck and predictor.
         **options: Options of ``torch.compile``: ``mode='reduce-overhead'``
             captures CUDA graphs.
 
@@ -66,16 +65,10 @@ class CompileHook(Hook):
 
 
 def compilable_parts(model: nn.Module) -> list[str]:
-    """Name the parts of an algorithm whose forward passes stand on their own."""
-    if hasattr(model, 'compilable'):
-        return list(model.compilable)
+    """Name the parts of an algorithm whose forward passes stand on their own, as it says itself."""
+    names = getattr(model, 'compilable', ('backbone', 'neck', 'head.predictor'))
     modules = dict(model.named_modules())
-    names = [name for name in ('backbone', 'neck', 'head.predictor') if name in modules]
-    for name, module in modules.items():
-        # mmpretrain's momentum copies hold backbone and neck in a row.
-        if isinstance(module, BaseAveragedModel) and isinstance(module.module, nn.Sequential):
-            names += [f'{name}.module.{part}' for part, _ in module.module.named_children()]
-    return names
+    return [name for name in names if name in modules]
 
 
 def _in_training(module: nn.Module, compiled: Callable) -> Callable:
