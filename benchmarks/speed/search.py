@@ -17,7 +17,7 @@ from benchmarks.configs import without_workers
 from benchmarks.speed.authors_search import AuthorsSearch
 from benchmarks.speed.clock import Sections, measure_in_turn, now, turns
 from benchmarks.speed.figures import Measurement, Ratio, Side
-from benchmarks.speed.setup import PUBLISHED_SPACE, Setup
+from benchmarks.speed.setup import Setup
 from benchmarks.speed.steps import make_fastest
 from nasiam_mm.architecture.alpha import Architecture
 from nasiam_mm.architecture.choice import op_choices
@@ -108,7 +108,7 @@ def our_iteration(setup: Setup, side: str, work_dir: str) -> Iteration:
     """Build one of our sides."""
     cfg = setup.config(PRETRAIN if side == PRETRAINED else SEARCH)
     if side in (PUBLISHED, BEST):
-        cfg.model.neck.space = cfg.model.head.predictor.space = PUBLISHED_SPACE
+        cfg.model.space = list(SPACES['S+'])
     if side == BEST:
         make_fastest(cfg)
     return Iteration(cfg, setup.device, work_dir)
