@@ -149,16 +149,11 @@ def _content(part: Mapping, key: str, value: Any) -> Any:
     if not isinstance(value, str):
         return value
     if key == 'genotype':
-        return _decisions(value, part)
+        decisions = load_genotype(value).decisions
+        return {choice: '+'.join(decision.chosen) for choice, decision in decisions.items()}
     if key == 'checkpoint' and type_name(part) == 'Pretrained':
         return f'sha256 {file_digest(find_file(value))}'
     return value
-
-
-def _decisions(path: str, part: Mapping) -> Any:
-    """Return what a genotype file decides for a part of the model."""
-    layers = load_genotype(path).cells[part['cell']].layers
-    return [f'{"+".join(layer.ops)} {layer.in_channels}->{layer.out_channels}' for layer in layers]
 
 
 def _flatten_listed_hooks(hooks: Iterable, fields: Identity) -> None:
