@@ -87,10 +87,10 @@ def test_batchnorm_uses_the_pretrained_statistics_while_training(tmp_path, pretr
 
 
 def test_a_resumed_run_is_held_to_the_same_checkpoint(tmp_path, pretrained):
-    Runner.from_cfg(build(tmp_path, pretrained)).train()
-    for checkpoint in ('epoch_2.pth', 'last_checkpoint'):
-        (tmp_path / 'work' / checkpoint).unlink()
     cfg = build(tmp_path, pretrained)
+    cfg.default_hooks.checkpoint.max_keep_ckpts = 2
+    Runner.from_cfg(cfg).train()
+    (tmp_path / 'work/epoch_2.pth').unlink()
     cfg.resume = True
     Runner.from_cfg(cfg).train()
     (tmp_path / 'work/epoch_1.pth').unlink()

@@ -113,7 +113,7 @@ def no_record(checkpoint):
 
 def no_weight(checkpoint):
     del checkpoint['state_dict']['backbone.stage1.0.weight']
-    return 'does not fit this run: backbone.stage1.0.weight is missing; resume with the code it was made'
+    return 'does not fit this run: backbone.stage1.0.weight is missing; resume with the code'
 
 
 def renamed(checkpoint):
