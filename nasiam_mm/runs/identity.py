@@ -46,9 +46,7 @@ _IGNORED = {
     'val_begin',
     'val_interval',
     'dynamic_intervals',
-    'log_interval',
 }
-_MEASURING_HOOKS = ('ProbeHook', 'KNNHook')
 _NAMED = 3  # differences that a message names
 _shorten = Repr()
 _shorten.maxstring = _shorten.maxother = 80  # characters
@@ -165,8 +163,6 @@ def _flatten_listed_hooks(hooks: Iterable, fields: Identity) -> None:
     for hook in hooks:
         settings = hook if isinstance(hook, Mapping) else {'type': type(hook)}
         kind = type_name(settings)
-        if kind in _MEASURING_HOOKS:
-            continue
         seen[kind] = seen.get(kind, 0) + 1
         number = '' if seen[kind] == 1 else f'#{seen[kind]}'
         _flatten(settings, f'custom_hooks.{kind}{number}', fields)

@@ -160,11 +160,16 @@ def no_numbers(checkpoint):
     return 'its meta holds no number of iter'
 
 
+def no_run_state(checkpoint):
+    del checkpoint['hooks']['RunStateHook']
+    return 'holds no state of RunStateHook'
+
+
 @pytest.mark.parametrize(
     'edit',
     [
         no_record, no_weight, renamed, other_shape, other_type, no_tensor, no_optimizer,
-        fewer_parameters, other_momentum, no_numbers,
+        fewer_parameters, other_momentum, no_numbers, no_run_state,
     ],
 )  # fmt: skip
 def test_a_state_that_is_not_whole_or_does_not_fit_is_refused(tmp_path, edit):
@@ -212,7 +217,8 @@ def pretrain(work_dir, genotype, resume=False):
     cfg.model.genotype = str(genotype)
     cfg.model.neck.depth = 2
     cfg.train_dataloader.update(batch_size=250)
-    cfg.custom_hooks = []
+    cfg.probe = None
+    cfg.default_hooks.pop('collapse')
     cfg.resume = resume
     Runner.from_cfg(cfg).train()
 
