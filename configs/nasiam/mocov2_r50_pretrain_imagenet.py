@@ -1,4 +1,4 @@
-_base_ = ['../_base_/datasets/imagenet_pretrain.py', '../_base_/default_runtime.py']
+_base_ = ['../_base_/data/imagenet_pretrain.py', '../_base_/runtime.py']
 
 # Set by tools/train.py --genotype FILE; one searched by mocov2_r50_search_cifar100.py fits.
 genotype = None

@@ -1,10 +1,17 @@
-# CIFAR-100 for a search: half the training images for the weights, half for alpha.
+# CIFAR-10 for a search: half the training images for the weights, half for alpha.
+data = dict(root='data/cifar10')
+# 'data.root', 'data.mean' and the like are what source.json of that folder says; another folder
+# comes by --data FOLDER, or by such a line in a config built on this one.
 parts = dict(weights=0.5, alpha=0.5)
-cifar100 = dict(
-    type='CIFAR100', data_root='data/cifar100', split='train', pipeline=[dict(type='PackInputs')]
+images = dict(
+    type='Images',
+    data_root='data.root',
+    split='train',
+    size='data.size',
+    pipeline=[dict(type='PackInputs')],
 )
-weights_part = dict(type='SplitDataset', dataset=cifar100, parts=parts, part='weights', seed=0)
-alpha_part = dict(type='SplitDataset', dataset=cifar100, parts=parts, part='alpha', seed=0)
+weights_part = dict(type='SplitDataset', dataset=images, parts=parts, part='weights', seed=0)
+alpha_part = dict(type='SplitDataset', dataset=images, parts=parts, part='alpha', seed=0)
 
 # The images stay on the device; ReplayDataset(with_view_seed=True) with default_collate and
 # workers draws the same batches one image at a time.
@@ -43,11 +50,11 @@ knn_query_dataloader = dict(
 )
 data_preprocessor = dict(
     type='TwoViewPreprocessor',
-    mean=[129.304, 124.070, 112.434],
-    std=[68.170, 65.392, 70.418],
+    mean='data.mean',
+    std='data.std',
     channels_last=True,
     views=dict(
-        size=32,
+        size='data.size',
         scale=(0.2, 1.0),
         flip_prob=0.5,
         jitter=dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, prob=0.8),
