@@ -2,7 +2,7 @@
 """How a benchmark is run, the configs it reads, and the images it makes."""
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,8 @@ import numpy as np
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import init_default_scope
 
-from nasiam_mm.datasets.array_files import (
-    ARRAY_NAMES,
-    SourceRecord,
-    array_path,
-    save_array,
-    sha256_array,
-)
+from nasiam_mm.datasets import resolve_data
+from nasiam_mm.datasets.source import ARRAY_NAMES, KNOWN, array_path, save_array, sha256_array
 
 FRAMEWORKS = ('simsiam', 'simclr', 'mocov2', 'byol')
 # What the authors' code searches; our recipes search the four of the paper's section 3.2.
@@ -76,6 +71,8 @@ class Settings:
         """Read ``configs/nasiam/<name>.py`` for the images, batch and widths of this run."""
         init_default_scope('nasiam_mm')
         cfg = Config.fromfile(Path(self.root, 'configs', 'nasiam', f'{name}.py'))
+        cfg.data.root = self.data_root
+        resolve_data(cfg)
         self._adapt(cfg._cfg_dict)
         if self.divisor > 1:
             base = 64 // self.divisor
@@ -91,8 +88,6 @@ class Settings:
             return
         if 'batch_size' in node and 'dataset' in node:
             node.batch_size = self.batch_size
-        if 'data_root' in node:
-            node.data_root = self.data_root
         if 'parts' in node:
             share = self.images / CIFAR10_IMAGES
             sizes = node.parts.items()
@@ -143,4 +138,4 @@ def write_images(folder: Path, images: int) -> None:
         array = draw.integers(0, 256 if len(shape) > 1 else 10, shape, dtype=np.uint8)
         save_array(array_path(folder, name), array)
         digests[name] = sha256_array(array)
-    SourceRecord('CIFAR10', 'subset', digests).write(folder)
+    replace(KNOWN['CIFAR10'], source='subset', parts=counts, digests=digests).write(folder)

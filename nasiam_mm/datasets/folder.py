@@ -79,7 +79,7 @@ def open_part(root: Path | str, part: str, source: Source | None = None) -> Part
         is_labelled = labels.exists() or (source is not None and len(source.classes) > 0)
         return load_array(path), load_array(labels) if is_labelled else None
     if source is not None and source.name in OFFICIAL:
-        return _read_official(root, part, source.name)
+        return read_official(root, part, source.name)
     listing = Path(root, 'meta', f'{part}.txt')
     if listing.is_file():
         return _read_listing(listing)
@@ -133,7 +133,7 @@ def _read_listing(listing: Path) -> Part:
         raise ValueError(f'{listing}: a line is not a file and its label: {error}') from error
 
 
-def _read_official(root: Path | str, part: str, name: str) -> Part:
+def read_official(root: Path | str, part: str, name: str) -> Part:
     """Read the official pickles, md5-checked, through mmpretrain's class."""
     reader = OFFICIAL[name](data_root=str(root), split=part, download=False, lazy_init=True)
     folder = Path(root, reader.base_folder)

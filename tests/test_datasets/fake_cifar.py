@@ -16,7 +16,7 @@ from mmpretrain.datasets import CIFAR10 as MMCIFAR10
 from mmpretrain.datasets import CIFAR100 as MMCIFAR100
 
 from nasiam_mm.datasets import CIFAR10, CIFAR100
-from nasiam_mm.datasets.array_files import ARRAY_NAMES
+from nasiam_mm.datasets.source import ARRAY_NAMES
 
 MINI = Path(__file__).parents[1] / 'data' / 'cifar10_mini'
 ARRAYS = {name: np.load(MINI / f'{name}.npy') for name in ARRAY_NAMES}

@@ -32,10 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     try:
         # The package loads torch, which --help and a mistyped option need not wait for.
-        from nasiam_mm.datasets.cifar import CIFAR10
-        from nasiam_mm.datasets.cifar_prepare import prepare_cifar
+        from nasiam_mm.datasets.prepare import prepare_cifar
 
-        prepare_cifar(CIFAR10, args.root, args.source, args.archive)
+        prepare_cifar('CIFAR10', args.root, args.source, args.archive)
     except (OSError, ValueError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
