@@ -1,2 +1,13 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""What is measured with nasiam_mm: the papers' tables, speed beside peers, runs offline."""
+"""What stands on nasiam_mm and is no part of it: tables, speed, runs without a network.
+
+papers      tables of the papers, and of heads against chance
+speed       our code and its peers in turn
+offline     tables on a machine without a network
+robustness  kills and resumptions of a search
+"""
+
+from pathlib import Path
+
+# A checkout: its configs and tools are what is measured.
+ROOT = Path(__file__).resolve().parents[1]

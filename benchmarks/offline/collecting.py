@@ -16,12 +16,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.offline.parts import MIB, cut, replacing, write_manifest, write_tar
-from benchmarks.offline.plans import Item, Work, resolve, tables_of
-from benchmarks.offline.running import overview
+from benchmarks.offline.plans import Item, Work, overview, resolve, tables_of
 from benchmarks.offline.set_up import digest
 from benchmarks.papers.execution import Workshop
 from benchmarks.papers.planning import Job
-from benchmarks.papers.publish import publish
+from benchmarks.papers.publishing import publish
 from benchmarks.papers.rows import read_row, write_json
 from nasiam_mm.files.atomic import atomic_path
 
@@ -72,11 +71,10 @@ def _fill(items: Sequence[Item], workshop: Workshop, folder: Path) -> None:
     for work in tables_of(items, workshop.root):
         item, table = work.item, replace(work.table, curves=True)
         name = f'{item.table}_{item.scale}{item.budget.suffix}.md'
-        command = f'python tools/benchmarks/table.py {item.table} --scale {item.scale} --seeds '
-        command += ' '.join(map(str, item.seeds))
-        if item.rows != ('*',):
-            command += f' --rows {shlex.join(item.rows)}'
-        command += f' {item.budget.flags}'.rstrip()
+        words = ['python', '-m', 'benchmarks.papers', item.table, '--scale', item.scale, '--seeds']
+        words += map(str, item.seeds)
+        words += ['--rows', *item.rows] if item.rows != ('*',) else []
+        command = shlex.join([*words, *item.budget.flags])
         publish(table, work.plan, workshop, item.seeds, command, folder / name, True)
     works = [resolve(item, workshop.root) for item in items]
     for job in _jobs(works):

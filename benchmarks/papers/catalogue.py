@@ -1,28 +1,67 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""All tables by name."""
+"""All tables by name: those of the papers, and yours.
 
-from collections.abc import Callable, Sequence
+A table of yours is one file, or a module that can be imported, which registers it:
+
+    from benchmarks.papers.catalogue import TABLES
+    from benchmarks.papers.spec import Recipe, Row, Table
+
+    @TABLES.register_module(name='mine')
+    def mine(scale: str) -> Table:
+        rows = Row('standard', Recipe('nasiam/simsiam_r18_baseline_cifar10_demo')), ...
+        return Table('My table', rows, {'knn_fixed_test': 'kNN top-1'})
+
+    python -m benchmarks.papers mine --file my_table.py
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
 from fnmatch import fnmatch
-from functools import partial
+from pathlib import Path
 
-from benchmarks.papers import ablation_tables, detection_table, tables
+from mmengine.registry import Registry
+
 from benchmarks.papers.planning import Job
-from benchmarks.papers.spec import Table
+from benchmarks.papers.spec import SCALES, Table
 
-TABLES: dict[str, Callable[[str], Table]] = {
-    'heads': tables.heads,
-    't1': tables.space_ablation,
-    't2': partial(tables.cifar_comparison, dataset=10),
-    't3': tables.t3,
-    't4': tables.t4,
-    'fig2': partial(tables.space_ablation, name='fig2', curves=True),
-    'fig3': tables.fig3,
-    'fig4': tables.fig4,
-    'fig5': tables.fig5,
-    'simsiam-ablations': ablation_tables.simsiam_ablations,
-    'study003': ablation_tables.study003,
-    'detection': detection_table.detection,
-}
+# Name -> function that makes the table at a scale, 'demo' or 'paper'.
+TABLES = Registry(
+    'table',
+    locations=[f'benchmarks.papers.{name}' for name in ('nasiam', 'simsiam', 'detection')],
+)
+
+
+def table_names() -> list[str]:
+    """Name the tables there are."""
+    TABLES.import_from_location()
+    return list(TABLES.module_dict)
+
+
+def import_tables(source: str) -> None:
+    """Import a file, ``my_table.py``, or a module that registers tables.
+
+    Its folder is where the runs look for modules too: a recipe may name
+    models of it in ``custom_imports``.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no Python, or there is no such module.
+    """
+    path = Path(source)
+    if path.suffix == '.py':
+        if not path.is_file():
+            raise FileNotFoundError(f"file of tables '{source}' does not exist")
+        folder, source = str(path.resolve().parent), path.stem
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
+        old = os.environ.get('PYTHONPATH')
+        os.environ['PYTHONPATH'] = folder if old is None else f'{folder}{os.pathsep}{old}'
+    try:
+        importlib.import_module(source)
+    except (SyntaxError, ModuleNotFoundError) as error:
+        raise ValueError(f"tables '{source}' cannot be imported: {error}") from error
 
 
 def find_table(name: str, scale: str) -> Table:
@@ -31,11 +70,11 @@ def find_table(name: str, scale: str) -> Table:
     Raises:
         ValueError: If there is none of that name, or not at that scale.
     """
-    if name not in TABLES:
-        raise ValueError(f"there is no table '{name}'; there are {', '.join(TABLES)}")
-    if scale not in tables.SCALES:
-        raise ValueError(f"scale '{scale}' is none of {', '.join(tables.SCALES)}")
-    return TABLES[name](scale)
+    if name not in table_names():
+        raise ValueError(f"there is no table '{name}'; there are {', '.join(table_names())}")
+    if scale not in SCALES:
+        raise ValueError(f"scale '{scale}' is none of {', '.join(SCALES)}")
+    return TABLES.get(name)(scale)
 
 
 def select_rows(

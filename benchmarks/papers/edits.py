@@ -2,10 +2,12 @@
 """What a row of a table changes in a shipped config; each function returns such a change."""
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
+
+from benchmarks.configs import dicts
 
 Edit = Callable[[Config], None]
 
@@ -62,7 +64,7 @@ def space(names: Sequence[str]) -> Edit:
     """Search over another space."""
 
     def edit(cfg: Config) -> None:
-        for part in _dicts(cfg.model):
+        for part in dicts(cfg.model):
             if part.get('type') == 'SearchableMLP':
                 part.space = list(names)
 
@@ -127,12 +129,3 @@ def fast() -> Edit:
         cfg.optim_wrapper.type = 'AutocastOptimWrapper'
 
     return edit
-
-
-def _dicts(node: Any) -> Iterator[ConfigDict]:
-    if isinstance(node, dict):
-        yield node
-        node = list(node.values())
-    if isinstance(node, (list, tuple)):
-        for child in node:
-            yield from _dicts(child)

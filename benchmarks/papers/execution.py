@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks import ROOT
 from benchmarks.papers.genotypes import draw_genotype, refit_genotype
 from benchmarks.papers.measures import MEASURES, Trained, figures, missing_measures, summary
 from benchmarks.papers.planning import Job, config_changes
@@ -169,7 +170,7 @@ class Workshop:
         times = _read_times(folder)
         row = {
             'run': job.name,
-            'config': f'configs/{job.recipe.config}.py',
+            'config': os.path.relpath(job.recipe.path(self.root), self.root),
             'changes': config_changes(job.recipe, self.root),
             'config_sha256': job.digest,
             'head': job.head,
@@ -223,9 +224,14 @@ def _run(command: list[str], root: Path, console: Any, seconds: float | None = N
     Raises:
         subprocess.TimeoutExpired: After ``seconds``, once the command has saved and ended.
     """
-    environment = {**os.environ, 'PYTHONPATH': str(root)}
+    # A recipe may name modules of benchmarks/ or of a user's folder in custom_imports.
+    paths = [str(root), str(ROOT), *filter(None, [os.environ.get('PYTHONPATH')])]
     process = subprocess.Popen(
-        command, cwd=root, env=environment, stdout=console, stderr=subprocess.STDOUT
+        command,
+        cwd=root,
+        env={**os.environ, 'PYTHONPATH': os.pathsep.join(paths)},
+        stdout=console,
+        stderr=subprocess.STDOUT,
     )
     try:
         return process.wait(seconds)

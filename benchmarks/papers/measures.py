@@ -3,6 +3,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,7 +157,7 @@ def measure_detection(run: Trained, table: Table, root: Path, call: Call) -> Non
     measured = {
         **found,
         'checkpoint_sha256': run.sha256,
-        'config': f'configs/{table.detection.config}.py',
+        'config': os.path.relpath(table.detection.path(root), root),
         'config_sha256': digest,
         'log': log,
         'log_sha256': write_log(merge_logs(work), run.folder / log),

@@ -71,7 +71,7 @@ class Job:
     @property
     def name(self) -> str:
         """Name of the run's folder."""
-        config = Path(self.recipe.config).name
+        config = Path(self.recipe.config).name.removesuffix('.py')
         return f'{config}-{self.head}-seed{self.seed}-{self.digest[:10]}'
 
     def needed(self) -> Iterator['Job']:
@@ -152,7 +152,7 @@ def deciding_part(node: Any) -> Any:
 
 def read_recipe(recipe: Recipe, root: Path) -> Config:
     """Read the config of a recipe and make its edits."""
-    path = root / 'configs' / f'{recipe.config}.py'
+    path = recipe.path(root)
     if not path.is_file():
         raise FileNotFoundError(f"config '{path}' does not exist")
     if recipe.config.startswith('detection/') and importlib.util.find_spec('mmdet') is None:

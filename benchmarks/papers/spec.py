@@ -6,8 +6,11 @@ Table -> Row -> Recipe (config, edits, Head) x seed -> one run
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from benchmarks.papers.edits import Edit
+
+SCALES = ('demo', 'paper')
 
 
 @dataclass(frozen=True)
@@ -15,7 +18,7 @@ class Recipe:
     """What one run trains.
 
     Attributes:
-        config: Shipped config below ``configs/``, without ``.py``.
+        config: Shipped config below ``configs/``, without ``.py``; or the path of yours, with it.
         edits: What the row changes in it.
         head: Where the genotype comes from; None for a head that the config writes out.
     """
@@ -23,6 +26,11 @@ class Recipe:
     config: str
     edits: tuple[Edit, ...] = ()
     head: 'Head | None' = None
+
+    def path(self, root: Path) -> Path:
+        """Return the file of the config, where ``root`` holds ``configs/``."""
+        is_own = self.config.endswith('.py')
+        return Path(self.config) if is_own else root / 'configs' / f'{self.config}.py'
 
 
 @dataclass(frozen=True)
@@ -71,7 +79,6 @@ class Table:
     """Rows, and how they are measured.
 
     Attributes:
-        name: Name on the command line.
         title: What the table shows.
         rows: The lines, in order.
         columns: Metric -> title of its column; the first one is what rows are compared by.
@@ -85,7 +92,6 @@ class Table:
         notes: Lines below the table.
     """
 
-    name: str
     title: str
     rows: tuple[Row, ...]
     columns: Mapping[str, str]

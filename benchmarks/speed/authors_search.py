@@ -23,7 +23,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.data import DataLoader, Dataset, SubsetRandomSampler
 
 from benchmarks.speed.clock import Sections, now
-from benchmarks.speed.settings import Settings
+from benchmarks.speed.setup import Setup
 from nasiam_mm.datasets.source import array_path, load_array
 
 
@@ -64,7 +64,7 @@ class Fresh:
             next(iter(search.loader('alpha', 0)))
         with search.sections.section('fresh loading'):
             # The iterator ends with this expression, as in the authors' line.
-            batch = next(iter(search.loader('alpha', search.settings.workers)))
+            batch = next(iter(search.loader('alpha', search.setup.workers)))
         return iter([batch])
 
 
@@ -76,17 +76,17 @@ class AuthorsSearch:
     by a loader started anew with ``workers`` processes.
 
     Args:
-        settings: Checkout, batch size, device, workers.
+        setup: Checkout, batch size, device, workers.
 
     Raises:
         FileNotFoundError: If the checkout holds no ``SimSiam/main_search.py``.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.sections = Sections(lambda: now(settings.device))
-        self.code = import_main_search(Path(settings.nasiam) / 'SimSiam')
-        on_gpu = settings.device == 'cuda'
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.sections = Sections(lambda: now(setup.device))
+        self.code = import_main_search(Path(setup.nasiam) / 'SimSiam')
+        on_gpu = setup.device == 'cuda'
         options = argparse.Namespace(
             gpu=0 if on_gpu else None, dataset='cifar10', simsiam=True, print_freq=10, epochs=100
         )
@@ -94,8 +94,8 @@ class AuthorsSearch:
         with contextlib.nullcontext() if on_gpu else OnTheCPU():
             resnet = self.code.models.resnet18
             self.model = self.code.simsiam.builder.SimSiamSearch(resnet, 2048, 512)
-        self.model.to(settings.device)
-        cfg = settings.config('simsiam_r18_search_cifar10')
+        self.model.to(setup.device)
+        cfg = setup.config('simsiam_r18_search_cifar10')
         weights = dict(cfg.optim_wrapper.optimizer)
         for ours in ('type', 'fused'):
             weights.pop(ours, None)
@@ -106,7 +106,7 @@ class AuthorsSearch:
         self.criterion = torch.nn.CosineSimilarity(dim=1)
         transform, _ = self.code._data_transforms_cifar(options)
         self.data = PILImages(
-            load_array(array_path(settings.data_root, 'train_images')),
+            load_array(array_path(setup.data_root, 'train_images')),
             self.code.simsiam.loader.TwoCropsTransform(transform),
         )
         # Their train() calls the module's search_step.
@@ -137,9 +137,9 @@ class AuthorsSearch:
         indices = range(half) if part == 'weights' else range(half, len(self.data))
         return DataLoader(
             self.data,
-            batch_size=self.settings.batch_size,
+            batch_size=self.setup.batch_size,
             sampler=SubsetRandomSampler(indices),
-            pin_memory=self.settings.device == 'cuda',
+            pin_memory=self.setup.device == 'cuda',
             num_workers=workers,
             drop_last=True,
         )

@@ -1,5 +1,5 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""Time on a CPU and on a GPU, sections of a step, and sides that take turns."""
+"""Time on a CPU and on a GPU, sections of a step, sides that take turns, what a machine can do."""
 
 import gc
 import resource
@@ -13,6 +13,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.speed.figures import Measurement, Ratio, Side
+from benchmarks.speed.setup import Setup
 from nasiam_mm.cli.ending import one_line
 
 # Makes what a side runs; building may fail, as where a peer is absent.
@@ -139,3 +140,33 @@ def measure_in_turn(
     runs.clear()
     gc.collect()
     return found
+
+
+def measure_ceilings(setup: Setup) -> list[Measurement]:
+    """Measure products of square matrices, in TFLOP/s, and copies, in GB/s read and written."""
+    device = setup.device
+    size, loops, count = (8192, 20, 2**28) if device == 'cuda' else (1024, 1, 2**24)
+    products = Measurement(f'Matrix product, {size} x {size}', 'TFLOP/s')
+    for dtype in (torch.bfloat16, torch.float32):
+        factors = [torch.randn(size, size, device=device, dtype=dtype) for _ in range(2)]
+        out = torch.empty(size, size, device=device, dtype=dtype)
+
+        def multiply(factors: list = factors, out: torch.Tensor = out) -> None:
+            for _ in range(loops):
+                torch.mm(*factors, out=out)
+
+        multiply()
+        teraflop = 2 * size**3 * loops / 1e12
+        samples = [teraflop / seconds(multiply, device) for _ in range(setup.repeats)]
+        products.sides[str(dtype)] = Side(samples)
+    copies = Measurement(f'Copy of {4 * count / 2**20:.0f} MiB', 'GB/s')
+    source, target = (torch.ones(count, device=device) for _ in range(2))
+
+    def copy() -> None:
+        for _ in range(loops):
+            target.copy_(source)
+
+    copy()
+    moved = 2 * 4 * count * loops / 1e9
+    copies.sides['copy'] = Side([moved / seconds(copy, device) for _ in range(setup.repeats)])
+    return [products, copies]

@@ -16,9 +16,10 @@ from tempfile import TemporaryDirectory
 
 import torch
 
+from benchmarks import ROOT
 from benchmarks.speed import search, steps
 from benchmarks.speed.figures import Measurement, Ratio, Side
-from benchmarks.speed.settings import Settings
+from benchmarks.speed.setup import Setup
 
 PRETRAIN, SEARCH = 'Pretrain step, simsiam', 'Search iteration, simsiam'
 RATIOS = {
@@ -35,12 +36,12 @@ RATIOS = {
 }
 
 
-def measure_memory(settings: Settings) -> Iterator[Measurement]:
+def measure_memory(setup: Setup) -> Iterator[Measurement]:
     """Read the peak of every side that was asked for, one process each."""
     with TemporaryDirectory() as folder:
         names = {
-            PRETRAIN: (steps.step_sides('simsiam', settings), steps.absent_peers(settings)),
-            SEARCH: (search.iteration_sides(settings, folder), search.absent(settings)),
+            PRETRAIN: (steps.step_sides('simsiam', setup), steps.absent_peers(setup)),
+            SEARCH: (search.iteration_sides(setup, folder), search.absent(setup)),
         }
     for item, (sides, absent) in names.items():
         found = Measurement(f'Peak memory: {item}', 'MiB above the imports', ratios=RATIOS[item])
@@ -48,8 +49,8 @@ def measure_memory(settings: Settings) -> Iterator[Measurement]:
         for side in sides:
             if side in absent:
                 continue
-            command = [sys.executable, '-m', __name__, settings.to_json(), item, side]
-            paths = [str(Path(__file__).parents[3]), os.environ.get('PYTHONPATH')]
+            command = [sys.executable, '-m', __name__, setup.to_json(), item, side]
+            paths = [str(ROOT), os.environ.get('PYTHONPATH')]
             environment = {**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, paths))}
             done = subprocess.run(command, capture_output=True, text=True, env=environment)
             if done.returncode:
@@ -61,19 +62,19 @@ def measure_memory(settings: Settings) -> Iterator[Measurement]:
         yield found
 
 
-def peak_of(settings: Settings, item: str, side: str) -> dict[str, float]:
+def peak_of(setup: Setup, item: str, side: str) -> dict[str, float]:
     """Take two steps of a side; return the memory before it was built, and the peak, in MiB."""
     with TemporaryDirectory() as folder:
         builders: dict[str, Callable] = (
-            steps.step_sides('simsiam', settings)
+            steps.step_sides('simsiam', setup)
             if item == PRETRAIN
-            else search.iteration_sides(settings, folder)
+            else search.iteration_sides(setup, folder)
         )
-        before = 0.0 if settings.device == 'cuda' else peak_resident()
+        before = 0.0 if setup.device == 'cuda' else peak_resident()
         run = builders[side]()
         run()
         run()
-        if settings.device == 'cuda':
+        if setup.device == 'cuda':
             return {'before': before, 'peak': torch.cuda.max_memory_allocated() / 2**20}
         return {'before': before, 'peak': peak_resident()}
 
@@ -93,4 +94,4 @@ def peak_resident() -> float:
 
 if __name__ == '__main__':
     torch.set_num_threads(1)
-    print(json.dumps(peak_of(Settings.from_json(sys.argv[1]), *sys.argv[2:4])))
+    print(json.dumps(peak_of(Setup.from_json(sys.argv[1]), *sys.argv[2:4])))

@@ -1,5 +1,5 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""A search iteration of SimSiam, split into loading, alpha step and weight step."""
+"""A search iteration of SimSiam, split into loading, alpha and weights; its heads alone."""
 
 import gc
 from collections.abc import Callable, Iterator
@@ -13,13 +13,15 @@ from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.configs import without_workers
 from benchmarks.speed.authors_search import AuthorsSearch
-from benchmarks.speed.clock import Sections, now, turns
+from benchmarks.speed.clock import Sections, measure_in_turn, now, turns
 from benchmarks.speed.figures import Measurement, Ratio, Side
-from benchmarks.speed.settings import PUBLISHED_SPACE, Settings, without_workers
+from benchmarks.speed.setup import PUBLISHED_SPACE, Setup
 from benchmarks.speed.steps import make_fastest
 from nasiam_mm.cli.ending import one_line
 from nasiam_mm.datasets.replay import endless_batches
+from nasiam_mm.registry import MODELS
 from nasiam_mm.search.gradient.hook import AlphaStepHook
 
 SEARCH, PRETRAIN = 'simsiam_r18_search_cifar10', 'simsiam_r18_baseline_cifar10'
@@ -36,6 +38,7 @@ PARTS = {
     'all, loading without workers': ('loading', 'loading in process', 'alpha', 'weights'),
 }
 OURS, PUBLISHED, BEST = 'ours', "ours, authors' space", "ours, authors' space, bf16 channels_last"
+PLAIN, FUSED = 'a product per candidate', 'fused'
 PRETRAINED, AUTHORS = 'ours, pretraining', "authors' code"
 
 
@@ -98,57 +101,57 @@ class Iteration:
             self.model.train_step(batch, self.runner.optim_wrapper)
 
 
-def our_iteration(settings: Settings, side: str, work_dir: str) -> Iteration:
+def our_iteration(setup: Setup, side: str, work_dir: str) -> Iteration:
     """Build one of our sides."""
-    cfg = settings.config(PRETRAIN if side == PRETRAINED else SEARCH)
+    cfg = setup.config(PRETRAIN if side == PRETRAINED else SEARCH)
     if side in (PUBLISHED, BEST):
         cfg.model.neck.space = cfg.model.head.predictor.space = PUBLISHED_SPACE
     if side == BEST:
         make_fastest(cfg)
-    return Iteration(cfg, settings.device, work_dir)
+    return Iteration(cfg, setup.device, work_dir)
 
 
-def iteration_sides(settings: Settings, folder: str) -> dict[str, Callable[[], Any]]:
+def iteration_sides(setup: Setup, folder: str) -> dict[str, Callable[[], Any]]:
     """Return what builds each side; a side is called for an iteration and has ``sections``."""
     sides: dict[str, Callable[[], Any]] = {
         side: lambda side=side, number=number: our_iteration(
-            settings, side, str(Path(folder, f'speed_{number}'))
+            setup, side, str(Path(folder, f'speed_{number}'))
         )
         for number, side in enumerate((OURS, PRETRAINED, PUBLISHED, BEST))
     }
-    sides[AUTHORS] = lambda: AuthorsSearch(settings)
+    sides[AUTHORS] = lambda: AuthorsSearch(setup)
     return sides
 
 
-def absent(settings: Settings) -> dict[str, str]:
+def absent(setup: Setup) -> dict[str, str]:
     """Say why the authors' code is not run, if it is not."""
-    if settings.nasiam is None:
+    if setup.nasiam is None:
         return {AUTHORS: 'no checkout; give --nasiam CHECKOUT'}
-    return {AUTHORS: 'its widths are fixed; leave out --quick'} if settings.divisor > 1 else {}
+    return {AUTHORS: 'its widths are fixed; leave out --quick'} if setup.divisor > 1 else {}
 
 
-def measure_search(settings: Settings) -> Iterator[Measurement]:
+def measure_search(setup: Setup) -> Iterator[Measurement]:
     """Time the parts of an iteration of every side, in turn."""
-    missing = absent(settings)
+    missing = absent(setup)
     with TemporaryDirectory() as folder:
         runs, counted, failed = {}, {}, dict(missing)
-        for name, build in iteration_sides(settings, folder).items():
+        for name, build in iteration_sides(setup, folder).items():
             if name in missing:
                 continue
             try:
                 runs[name] = build()
-                counted[name] = count_sections(runs[name], settings.batch_size)
+                counted[name] = count_sections(runs[name], setup.batch_size)
             except Exception as error:  # a peer may fail in any way; the others go on
                 runs.pop(name, None)
                 failed[name] = f'{type(error).__name__}: {one_line(error)}'
         found: dict[str, list[dict[str, float]]] = {name: [] for name in runs}
-        for name, run in turns(runs, settings.repeats):
+        for name, run in turns(runs, setup.repeats):
             run.sections.totals.clear()
             run()
             found[name].append(dict(run.sections.totals))
         runs.clear()
         gc.collect()
-    yield from _measurements(found, counted, failed, settings)
+    yield from _measurements(found, counted, failed, setup)
 
 
 def count_sections(run: Any, images: int) -> dict[str, float]:
@@ -165,7 +168,7 @@ def _measurements(
     found: dict[str, list[dict[str, float]]],
     counted: dict[str, dict[str, float]],
     failed: dict[str, str],
-    settings: Settings,
+    setup: Setup,
 ) -> Iterator[Measurement]:
     equal, best = "authors' code / ours, float32", "authors' code / ours, best"
     bounds = {COMPUTE: {equal: 1.65}, ALL: {best: 5.0}}
@@ -178,7 +181,7 @@ def _measurements(
         measurement.not_run.update(failed)
         for side, rounds in found.items():
             sums = [sum(totals.get(part, 0.0) for part in parts) for totals in rounds]
-            samples = [1000 * total / settings.batch_size for total in sums]
+            samples = [1000 * total / setup.batch_size for total in sums]
             if not any(samples):
                 continue
             flops = sum(counted[side].get(part, 0.0) for part in ('alpha', 'weights'))
@@ -186,3 +189,39 @@ def _measurements(
                 flops = counted[side][name]
             measurement.sides[side] = Side(samples, None if name.startswith('loading') else flops)
         yield measurement
+
+
+def measure_heads(setup: Setup) -> Iterator[Measurement]:
+    """Time forward and backward pass of SimSiam's searched R18 heads in two spaces."""
+    cfg = setup.config('simsiam_r18_search_cifar10').model
+    for space_name, space in (('S', cfg.neck.space), ("the authors' space", PUBLISHED_SPACE)):
+        for head in (cfg.neck, cfg.head.predictor):
+            head_cfg = dict(head, space=space, with_avg_pool=False)
+            yield measure_in_turn(
+                f'Searched {head.cell}, {space_name}',
+                {
+                    side: lambda fused=side == FUSED, head_cfg=head_cfg: _pass(
+                        dict(head_cfg, fused=fused), setup
+                    )
+                    for side in (PLAIN, FUSED)
+                },
+                repeats=setup.repeats,
+                images=setup.batch_size,
+                device=setup.device,
+                ratios=[Ratio('plain / fused', PLAIN, FUSED)],
+            )
+
+
+def _pass(head_cfg: dict, setup: Setup) -> Callable[[], None]:
+    """Build what runs a head forward and backward, alpha's gradient and the weights' alike."""
+    torch.manual_seed(0)
+    head = MODELS.build(head_cfg).to(setup.device).train()
+    head.cell.alpha.requires_grad_(True)
+    features = torch.randn(setup.batch_size, head_cfg['in_channels'], device=setup.device)
+
+    def run() -> None:
+        (output,) = head([features])
+        output.square().mean().backward()
+        head.zero_grad()
+
+    return run

@@ -11,9 +11,8 @@ from torch import Tensor, nn
 
 from benchmarks.speed.clock import Build, measure_in_turn
 from benchmarks.speed.figures import Measurement, Ratio
-from benchmarks.speed.lightly_steps import lightly_model
-from benchmarks.speed.settings import FRAMEWORKS, Settings
-from benchmarks.speed.solo_learn_steps import solo_learn_step
+from benchmarks.speed.peers import lightly_model, solo_learn_step
+from benchmarks.speed.setup import FRAMEWORKS, Setup
 from nasiam_mm.registry import MODELS
 
 OURS, OURS_NHWC, BEST = 'ours', 'ours channels_last', 'ours bf16 channels_last'
@@ -41,12 +40,12 @@ class ViewsAsTheyAre(nn.Module):
         return data
 
 
-def make_views(settings: Settings, channels_last: bool = False) -> list[Tensor]:
+def make_views(setup: Setup, channels_last: bool = False) -> list[Tensor]:
     """Two views of noise, each (N, 3, 32, 32), the same for every side."""
     draw = torch.Generator().manual_seed(0)
-    views = [torch.randn(settings.batch_size, 3, 32, 32, generator=draw) for _ in range(2)]
+    views = [torch.randn(setup.batch_size, 3, 32, 32, generator=draw) for _ in range(2)]
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    return [view.to(settings.device, memory_format=layout) for view in views]
+    return [view.to(setup.device, memory_format=layout) for view in views]
 
 
 def make_fastest(cfg: Config) -> None:
@@ -55,7 +54,7 @@ def make_fastest(cfg: Config) -> None:
     cfg.model.data_preprocessor.channels_last = True
 
 
-def config_step(cfg: Config, settings: Settings, channels_last: bool = False) -> Callable:
+def config_step(cfg: Config, setup: Setup, channels_last: bool = False) -> Callable:
     """Build the step that a config describes, through ``train_step`` as a Runner calls it."""
     # mmengine lists every weight that it initialises.
     MMLogger.get_current_instance().setLevel('ERROR')
@@ -63,42 +62,42 @@ def config_step(cfg: Config, settings: Settings, channels_last: bool = False) ->
     model = MODELS.build(cfg.model)
     model.init_weights()
     model.data_preprocessor = ViewsAsTheyAre()
-    model.to(settings.device).train()
+    model.to(setup.device).train()
     if channels_last:
         model.to(memory_format=torch.channels_last)
     optim_wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
-    data = {'inputs': make_views(settings, channels_last), 'data_samples': None}
+    data = {'inputs': make_views(setup, channels_last), 'data_samples': None}
     return lambda: model.train_step(data, optim_wrapper)
 
 
-def our_step(framework: str, settings: Settings, side: str) -> Callable:
+def our_step(framework: str, setup: Setup, side: str) -> Callable:
     """Build our step: as shipped, with NHWC layout, or with bfloat16 as well."""
-    cfg = settings.config(f'{framework}_r18_baseline_cifar10')
+    cfg = setup.config(f'{framework}_r18_baseline_cifar10')
     if side == BEST:
         make_fastest(cfg)
-    return config_step(cfg, settings, channels_last=side != OURS)
+    return config_step(cfg, setup, channels_last=side != OURS)
 
 
-def mmpretrain_step(framework: str, settings: Settings) -> Callable:
+def mmpretrain_step(framework: str, setup: Setup) -> Callable:
     """Build the step of mmpretrain's own class, with its own optimizer wrapper."""
-    cfg = settings.config(f'{framework}_r18_baseline_cifar10')
+    cfg = setup.config(f'{framework}_r18_baseline_cifar10')
     cfg.model.type = f'mmpretrain.{cfg.model.type}'
     cfg.model.pop('symmetric', None)
     cfg.optim_wrapper.pop('constructor')
     cfg.optim_wrapper.optimizer.pop('fused', None)
-    return config_step(cfg, settings)
+    return config_step(cfg, setup)
 
 
-def lightly_step(framework: str, settings: Settings) -> Callable:
+def lightly_step(framework: str, setup: Setup) -> Callable:
     """Build a plain step around lightly's modules and loss, as its documentation writes it."""
-    cfg = settings.config(f'{framework}_r18_baseline_cifar10')
-    model = lightly_model(framework, cfg.model).to(settings.device).train()
+    cfg = setup.config(f'{framework}_r18_baseline_cifar10')
+    model = lightly_model(framework, cfg.model).to(setup.device).train()
     options = dict(cfg.optim_wrapper.optimizer)
     for ours in ('type', 'fused'):
         options.pop(ours, None)
     learning = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.SGD(learning, **options)
-    view1, view2 = make_views(settings)
+    view1, view2 = make_views(setup)
 
     def step() -> None:
         loss = model(view1, view2)
@@ -109,46 +108,45 @@ def lightly_step(framework: str, settings: Settings) -> Callable:
     return step
 
 
-def step_sides(framework: str, settings: Settings) -> dict[str, Build]:
+def step_sides(framework: str, setup: Setup) -> dict[str, Build]:
     """Return what builds the step of each side that was asked for."""
     sides: dict[str, Build] = {
-        side: lambda side=side: our_step(framework, settings, side)
-        for side in (OURS, OURS_NHWC, BEST)
+        side: lambda side=side: our_step(framework, setup, side) for side in (OURS, OURS_NHWC, BEST)
     }
-    sides[MMPRETRAIN] = lambda: mmpretrain_step(framework, settings)
-    sides[LIGHTLY] = lambda: lightly_step(framework, settings)
+    sides[MMPRETRAIN] = lambda: mmpretrain_step(framework, setup)
+    sides[LIGHTLY] = lambda: lightly_step(framework, setup)
     sides[SOLO_LEARN] = lambda: solo_learn_step(
         framework,
-        settings,
-        settings.config(f'{framework}_r18_baseline_cifar10'),
-        make_views(settings, channels_last=True),
+        setup,
+        setup.config(f'{framework}_r18_baseline_cifar10'),
+        make_views(setup, channels_last=True),
     )
     return sides
 
 
-def absent_peers(settings: Settings) -> dict[str, str]:
+def absent_peers(setup: Setup) -> dict[str, str]:
     """Name the peers that were not asked for, and how to ask."""
     absent = {}
-    if not settings.lightly:
+    if not setup.lightly:
         absent[LIGHTLY] = 'not asked for; give --peers lightly'
-    if settings.solo_learn is None:
+    if setup.solo_learn is None:
         absent[SOLO_LEARN] = 'no checkout; give --solo-learn CHECKOUT'
-    elif settings.divisor > 1:
+    elif setup.divisor > 1:
         absent[SOLO_LEARN] = 'its backbone has one width; leave out --quick'
     return absent
 
 
-def measure_steps(settings: Settings) -> Iterator[Measurement]:
+def measure_steps(setup: Setup) -> Iterator[Measurement]:
     """Time a pretrain step of each framework on every side, in turn."""
     for framework in FRAMEWORKS:
-        absent = absent_peers(settings)
-        sides = step_sides(framework, settings)
+        absent = absent_peers(setup)
+        sides = step_sides(framework, setup)
         found = measure_in_turn(
             f'Pretrain step, {framework}',
             {name: build for name, build in sides.items() if name not in absent},
-            repeats=settings.repeats,
-            images=settings.batch_size,
-            device=settings.device,
+            repeats=setup.repeats,
+            images=setup.batch_size,
+            device=setup.device,
             notes=NOTES,
             ratios=RATIOS,
         )

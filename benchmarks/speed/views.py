@@ -11,9 +11,10 @@ from PIL import Image
 from torch import Tensor
 from torchvision import transforms
 
+from benchmarks.configs import without_workers
 from benchmarks.speed.clock import Build, seconds, turns
 from benchmarks.speed.figures import Measurement, Ratio, Side
-from benchmarks.speed.settings import Settings, without_workers
+from benchmarks.speed.setup import Setup
 from nasiam_mm.cli.ending import one_line
 from nasiam_mm.datasets.replay import endless_batches
 from nasiam_mm.registry import MODELS, TRANSFORMS
@@ -29,34 +30,34 @@ RATIOS = (
 )
 
 
-def random_images(settings: Settings) -> Tensor:
+def random_images(setup: Setup) -> Tensor:
     """Images of random bytes, uint8 (N, 3, 32, 32)."""
     draw = torch.Generator().manual_seed(0)
-    shape = (settings.view_images, 3, 32, 32)
+    shape = (setup.view_images, 3, 32, 32)
     return torch.randint(0, 256, shape, dtype=torch.uint8, generator=draw)
 
 
-def our_views(settings: Settings, images: Tensor) -> Callable[[], object]:
+def our_views(setup: Setup, images: Tensor) -> Callable[[], object]:
     """Build our preprocessor from the config of the recipes."""
-    preprocessor = MODELS.build(settings.config(CONFIG).model.data_preprocessor)
-    preprocessor.to(settings.device)
+    preprocessor = MODELS.build(setup.config(CONFIG).model.data_preprocessor)
+    preprocessor.to(setup.device)
     data = {'inputs': images, 'view_seed': torch.arange(len(images))}
     return lambda: preprocessor(data, True)
 
 
-def our_loaded_views(settings: Settings) -> Callable[[], object]:
+def our_loaded_views(setup: Setup) -> Callable[[], object]:
     """Build our loader as well: dataset, sampler, packing, collating, in this process."""
-    cfg = settings.config(CONFIG)
+    cfg = setup.config(CONFIG)
     without_workers(cfg._cfg_dict)
-    cfg.train_dataloader.batch_size = settings.view_images
-    preprocessor = MODELS.build(cfg.model.data_preprocessor).to(settings.device)
+    cfg.train_dataloader.batch_size = setup.view_images
+    preprocessor = MODELS.build(cfg.model.data_preprocessor).to(setup.device)
     batches = endless_batches(Runner.build_dataloader(cfg.train_dataloader, seed=0), 0)
     return lambda: preprocessor(next(batches), True)
 
 
-def pil_views(settings: Settings, images: Tensor) -> Callable[[], object]:
+def pil_views(setup: Setup, images: Tensor) -> Callable[[], object]:
     """Build the pipeline of the papers' code: torchvision's transforms on PIL images."""
-    preprocessor = settings.config(CONFIG).model.data_preprocessor
+    preprocessor = setup.config(CONFIG).model.data_preprocessor
     recipe, jitter = preprocessor.views, preprocessor.views.jitter
     strengths = (jitter[key] for key in ('brightness', 'contrast', 'saturation', 'hue'))
     augment = transforms.Compose(
@@ -81,9 +82,9 @@ def pil_views(settings: Settings, images: Tensor) -> Callable[[], object]:
     return run
 
 
-def mmpretrain_views(settings: Settings, images: Tensor) -> Callable[[], object]:
+def mmpretrain_views(setup: Setup, images: Tensor) -> Callable[[], object]:
     """Build mmpretrain's stock pipeline: ``MultiView``, packing, its preprocessor."""
-    cfg = settings.config(CONFIG)
+    cfg = setup.config(CONFIG)
     preprocessor = cfg.model.data_preprocessor
     recipe = preprocessor.views
     jitter = {key: value for key, value in recipe.jitter.items() if key != 'prob'}
@@ -126,11 +127,11 @@ def mmpretrain_views(settings: Settings, images: Tensor) -> Callable[[], object]
     return run
 
 
-def lightly_views(settings: Settings, images: Tensor) -> Callable[[], object]:
-    """Build lightly's ``SimCLRTransform`` with the same settings, without blur."""
+def lightly_views(setup: Setup, images: Tensor) -> Callable[[], object]:
+    """Build lightly's ``SimCLRTransform`` with the same setup, without blur."""
     from lightly.transforms import SimCLRTransform
 
-    preprocessor = settings.config(CONFIG).model.data_preprocessor
+    preprocessor = setup.config(CONFIG).model.data_preprocessor
     recipe: Config = preprocessor.views
     augment = SimCLRTransform(
         input_size=recipe.size,
@@ -154,18 +155,18 @@ def lightly_views(settings: Settings, images: Tensor) -> Callable[[], object]:
     return run
 
 
-def measure_views(settings: Settings) -> Measurement:
+def measure_views(setup: Setup) -> list[Measurement]:
     """Count the views per second of each pipeline, in turn; the peers' run on the CPU always."""
     found = Measurement('Two views', 'views/s per core', ratios=list(RATIOS))
-    images = random_images(settings)
+    images = random_images(setup)
     builders: dict[str, Build] = {
-        OURS: lambda: our_views(settings, images),
-        LOADED: lambda: our_loaded_views(settings),
-        PIL: lambda: pil_views(settings, images),
-        MMPRETRAIN: lambda: mmpretrain_views(settings, images),
+        OURS: lambda: our_views(setup, images),
+        LOADED: lambda: our_loaded_views(setup),
+        PIL: lambda: pil_views(setup, images),
+        MMPRETRAIN: lambda: mmpretrain_views(setup, images),
     }
-    if settings.lightly:
-        builders[LIGHTLY] = lambda: lightly_views(settings, images)
+    if setup.lightly:
+        builders[LIGHTLY] = lambda: lightly_views(setup, images)
     else:
         found.not_run[LIGHTLY] = 'not asked for; give --peers lightly'
     runs = {}
@@ -177,7 +178,7 @@ def measure_views(settings: Settings) -> Measurement:
         except Exception as error:  # a peer may fail in any way; the others go on
             runs.pop(name, None)
             found.not_run[name] = f'{type(error).__name__}: {one_line(error)}'
-    for name, run in turns(runs, settings.repeats):
-        device = settings.device if name in (OURS, LOADED) else 'cpu'
+    for name, run in turns(runs, setup.repeats):
+        device = setup.device if name in (OURS, LOADED) else 'cpu'
         found.sides[name].samples.append(2 * len(images) / seconds(run, device))
-    return found
+    return [found]

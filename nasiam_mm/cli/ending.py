@@ -12,6 +12,7 @@ from types import FrameType
 # Who refuses an input: we, or mmengine where it reads a config, builds from it and loads files.
 _REFUSING = (
     'nasiam_mm',
+    'benchmarks',
     '__main__',
     'mmengine.config',
     'mmengine.registry',

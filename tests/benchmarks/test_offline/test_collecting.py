@@ -14,7 +14,7 @@ from benchmarks.offline import collecting
 from benchmarks.offline.collecting import best_row, collect, collect_state
 from benchmarks.offline.importing import import_collected, import_state
 from benchmarks.offline.parts import join_parts, write_tar
-from benchmarks.offline.running import walk
+from benchmarks.offline.plans import walk
 from benchmarks.offline.set_up import digest
 from benchmarks.papers.execution import Workshop
 from benchmarks.papers.rows import read_row

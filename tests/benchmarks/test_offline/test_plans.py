@@ -9,7 +9,7 @@ import pytest
 from benchmarks.offline.plans import Item, read_plan, resolve, tables_of
 from tests.reduced import ROOT
 
-CIFAR10 = read_plan(ROOT / 'tools/benchmarks/plans/cifar10.json')
+CIFAR10 = read_plan(ROOT / 'benchmarks/offline/shipped/cifar10.json')
 
 
 def test_the_cifar10_plan_begins_with_what_tells_most():

@@ -19,7 +19,7 @@ import torch
 from benchmarks.papers import execution
 from benchmarks.papers.execution import RunFailed, Workshop
 from benchmarks.papers.planning import all_jobs, plan_table
-from benchmarks.papers.publish import make_runs, publish
+from benchmarks.papers.publishing import make_runs, publish
 from benchmarks.papers.rows import file_digest, read_row
 from benchmarks.papers.spec import Head, Recipe, Row, Table
 from tests.reduced import ROOT, reduced
@@ -27,7 +27,6 @@ from tests.reduced import ROOT, reduced
 STEM, LINEAR = 'nasiam/simclr_r18_{}_cifar10_demo', 'benchmarks/linear/r18_cifar10_linear_demo'
 SEARCH = Recipe(STEM.format('search'))
 TABLE = Table(
-    'small',
     'A small table',
     (
         Row('standard', Recipe(STEM.format('baseline'))),
@@ -149,7 +148,7 @@ def test_the_table_is_rendered_and_exported(made, tmp_path):
 
 
 FOUND = Table(
-    'found', 'Genotypes', (Row('SimCLR, small', SEARCH),), {'loss': 'last loss'},
+    'Genotypes', (Row('SimCLR, small', SEARCH),), {'loss': 'last loss'},
     features=False, genotypes=True,
 )  # fmt: skip
 
@@ -222,7 +221,7 @@ def test_a_row_that_lost_its_log_is_written_again_from_the_training(copied, monk
 
 def test_only_what_a_table_needs_besides_is_measured(copied, monkeypatch):
     workshop, job = copied
-    more = Table('more', '', TABLE.rows, TABLE.columns, linear=LINEAR, fractions=(0.2,))
+    more = Table('', TABLE.rows, TABLE.columns, linear=LINEAR, fractions=(0.2,))
     assert workshop.state(job, more) == 'begun'
     calls = counted(monkeypatch)
     row = workshop.make(job, more)

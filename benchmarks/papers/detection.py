@@ -1,9 +1,10 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Transfer to detection: a detector on each pretrained backbone, and on random weights."""
 
+from benchmarks.papers.catalogue import TABLES
 from benchmarks.papers.edits import put
+from benchmarks.papers.nasiam import DEMO_NOTE, FRAMEWORKS, cifar10
 from benchmarks.papers.spec import Head, Recipe, Row, Table
-from benchmarks.papers.tables import DEMO_NOTE, FRAMEWORKS, cifar10
 
 # mmselfsup's model zoo, ImageNet pretraining: SimSiam 100 epochs, the others 200.
 _REFERENCE = {
@@ -15,6 +16,7 @@ _REFERENCE = {
 _RANDOM_DRAW = 1
 
 
+@TABLES.register_module(name='detection')
 def detection(scale: str) -> Table:
     """Mask R-CNN on backbones pretrained with each kind of head, against random weights."""
     is_demo = scale == 'demo'
@@ -45,7 +47,6 @@ def detection(scale: str) -> Table:
             Row(f'{name} searched', searched, (scratch, standard, chance)),
         ]
     return Table(
-        'detection',
         'Transfer to detection: Mask R-CNN on the CIFAR-10 detection set (NOT COCO)'
         if is_demo
         else 'Transfer to detection: Mask R-CNN R50-FPN on COCO, 12 epochs',

@@ -1,10 +1,10 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """The tables and figures of the NASiam paper, and of heads against chance."""
 
+from benchmarks.papers.catalogue import TABLES
 from benchmarks.papers.edits import Edit, batch_size, epochs, resnet50, space
 from benchmarks.papers.spec import Head, Recipe, Row, Table
 
-SCALES = ('demo', 'paper')
 DEMO_NOTE = (
     'Demo scale: ResNet-18 of base width 16, 10,000 images of CIFAR-10, 5 epochs. Figures compare '
     'within this table only.'
@@ -52,6 +52,7 @@ def notes(scale: str, *more: str) -> tuple[str, ...]:
     return (*((DEMO_NOTE,) if scale == 'demo' else ()), *more)
 
 
+@TABLES.register_module(name='heads')
 def heads(scale: str) -> Table:
     """Searched heads against the standard, random genotypes and the published one."""
     rows: list[Row] = []
@@ -75,7 +76,6 @@ def heads(scale: str) -> Table:
             head = Head('published', search, file=file)
             rows.append(Row(f'{name} {label}', pretrain(head), (standard, chance)))
     return Table(
-        'heads',
         'Heads: standard, random, searched, published',
         tuple(rows),
         columns(scale),
@@ -88,7 +88,8 @@ def heads(scale: str) -> Table:
     )
 
 
-def space_ablation(scale: str, name: str = 't1', curves: bool = False) -> Table:
+@TABLES.register_module(name='t1')
+def space_ablation(scale: str, curves: bool = False) -> Table:
     """Space S against S', without the pools (NASiam, table 1 and figure 2)."""
     shorter = scale == 'paper'
     pretrain = cifar10('simsiam', 'pretrain', scale)
@@ -101,7 +102,6 @@ def space_ablation(scale: str, name: str = 't1', curves: bool = False) -> Table:
 
     standard = Recipe(cifar10('simsiam', 'baseline', scale), (epochs(100),) if shorter else ())
     return Table(
-        name,
         "NASiam on SimSiam, space S against S' (without the pools)",
         (
             Row('S', recipe(), paper='66.6 / 91.3'),
@@ -114,6 +114,12 @@ def space_ablation(scale: str, name: str = 't1', curves: bool = False) -> Table:
         curves=curves,
         notes=notes(scale),
     )
+
+
+@TABLES.register_module(name='fig2')
+def fig2(scale: str) -> Table:
+    """Table 1 with the losses over the epochs (NASiam, figure 2)."""
+    return space_ablation(scale, curves=True)
 
 
 def cifar_comparison(scale: str, dataset: int) -> Table:
@@ -136,7 +142,6 @@ def cifar_comparison(scale: str, dataset: int) -> Table:
         rows.append(Row(f'NASiam ({name})', recipe, (name,), nasiam))
     number = 2 if dataset == 10 else 3
     return Table(
-        f't{number}',
         f'CIFAR-{dataset}, ResNet-18',
         tuple(rows),
         columns(scale),
@@ -146,12 +151,20 @@ def cifar_comparison(scale: str, dataset: int) -> Table:
     )
 
 
+@TABLES.register_module(name='t2')
+def t2(scale: str) -> Table:
+    """NASiam, table 2."""
+    return cifar_comparison(scale, 10)
+
+
+@TABLES.register_module(name='t3')
 def t3(scale: str) -> Table:
     """NASiam, table 3."""
     _only_at_paper_scale('t3', scale, 'there is no small CIFAR-100')
     return cifar_comparison(scale, 100)
 
 
+@TABLES.register_module(name='t4')
 def t4(scale: str) -> Table:
     """NASiam, table 4: ImageNet, ResNet-50, heads searched on CIFAR-100."""
     _only_at_paper_scale('t4', scale, 'there is no small ImageNet')
@@ -169,7 +182,6 @@ def t4(scale: str) -> Table:
             recipe = Recipe(f'nasiam/{stem}_r50_pretrain_imagenet', head=head)
             rows.append(Row(f'NASiam ({name})', recipe, (name,), nasiam))
     return Table(
-        't4',
         'ImageNet, ResNet-50, 100 epochs',
         tuple(rows),
         {'linear_top1': 'linear top-1', 'linear_top5': 'linear top-5', 'loss': 'last loss'},
@@ -180,11 +192,11 @@ def t4(scale: str) -> Table:
     )
 
 
+@TABLES.register_module(name='fig3')
 def fig3(scale: str) -> Table:
     """Loss of SimSiam and of NASiam over pretraining (NASiam, figure 3)."""
     table = cifar_comparison(scale, 10)
     return Table(
-        'fig3',
         'Loss of SimSiam and NASiam over pretraining',
         tuple(row for row in table.rows if 'SimSiam' in row.name),
         columns(scale, curves=True),
@@ -195,6 +207,7 @@ def fig3(scale: str) -> Table:
     )
 
 
+@TABLES.register_module(name='fig4')
 def fig4(scale: str) -> Table:
     """Genotypes that searches find (NASiam, figure 4 and section 4.5)."""
     # The searches of table 2, and that of a deeper backbone.
@@ -217,7 +230,6 @@ def fig4(scale: str) -> Table:
     ]
     rows.insert(1, Row(f'SimSiam, ResNet-50, {dataset}', deeper, paper=paper['deeper']))
     return Table(
-        'fig4',
         'Genotypes by framework, backbone and seed',
         tuple(rows),
         {'loss': 'last loss'},
@@ -232,6 +244,7 @@ def fig4(scale: str) -> Table:
     )
 
 
+@TABLES.register_module(name='fig5')
 def fig5(scale: str) -> Table:
     """ResNet-50 with a head searched for ResNet-18 (NASiam, figure 5)."""
     search, pretrain = (cifar10('simsiam', kind, scale) for kind in ('search', 'pretrain'))
@@ -245,7 +258,6 @@ def fig5(scale: str) -> Table:
     }
     first = next(iter(sources))
     return Table(
-        'fig5',
         'ResNet-50 on CIFAR-10 with heads searched for another backbone',
         tuple(
             Row(name, Recipe(pretrain, (resnet50(),), head), () if name == first else (first,))

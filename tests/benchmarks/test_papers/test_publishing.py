@@ -3,7 +3,7 @@
 
 import torch
 
-from benchmarks.papers.genotype_report import render_choices, render_layers
+from benchmarks.papers.publishing import render_choices, render_layers
 from nasiam_mm.architecture.genotype import Genotype, derive_cell
 from nasiam_mm.ops.candidates import LayerShape
 

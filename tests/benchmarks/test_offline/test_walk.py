@@ -8,8 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.offline.plans import resolve
-from benchmarks.offline.running import walk
+from benchmarks.offline.plans import resolve, walk
 from benchmarks.papers import execution
 from benchmarks.papers.execution import TimeUp
 from tests.reduced import ROOT

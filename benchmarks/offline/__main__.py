@@ -1,35 +1,33 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Make the tables on a machine without a network; docs/runbook.md has the commands in order.
 
-    here:   offline.py pack --out pack --python 3.12
+    here:   python -m benchmarks.offline pack --out pack --python 3.12
     there:  python3 pack/set_up.py --into FOLDER
-            offline.py run --plan cifar10 --work-dir FOLDER/work --seconds 540
-            offline.py collect --plan cifar10 --work-dir FOLDER/work --out collected.tar.gz
-    here:   offline.py import collected.tar.gz --into docs/results/cifar10
+            python -m benchmarks.offline run --plan cifar10 --work-dir FOLDER/work --seconds 540
+            python -m benchmarks.offline collect --plan cifar10 --work-dir FOLDER/work --out FILE
+    here:   python -m benchmarks.offline import FILE --into docs/results/cifar10
 
 run ends with status 0 when all is measured, 75 when the time was over first (the same command goes
-on), 2 when a run failed. A plan is tools/benchmarks/plans/NAME.json, or a file of yours.
+on), 2 when a run failed. A plan is benchmarks/offline/shipped/NAME.json, or a file of yours.
 """
 
-import argparse
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from nasiam_mm.cli.ending import add_traceback_flag, run_tool
+from benchmarks import ROOT
+from benchmarks.command import EX_TEMPFAIL, run_module
+from benchmarks.papers.__main__ import add_budget_arguments, add_source_argument
+from nasiam_mm.cli.ending import add_traceback_flag
 
-ROOT = Path(__file__).resolve().parents[2]
 
-
-def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    commands = parser.add_subparsers(dest='command', required=True)
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the command line."""
+    commands = parser.add_subparsers(dest='action', required=True)
 
     pack = commands.add_parser('pack', help='pack code, data and wheels into parts')
     pack.add_argument('--out', type=Path, required=True, help='folder of the parts')
@@ -63,42 +61,50 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     join.add_argument('--out', type=Path, required=True, help='folder for the whole files')
     for command in commands.choices.values():
         add_traceback_flag(command)
-    return parser.parse_args(argv)
 
 
-def _add_work(parser: argparse.ArgumentParser) -> None:
+def _add_work(parser: ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument('--plan', help='name or file of a plan')
     what.add_argument('--table', help='a table, with the flags below')
+    add_source_argument(parser)
     parser.add_argument('--rows', nargs='+', default=['*'], metavar='PATTERN')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0])
     parser.add_argument('--scale', choices=['demo', 'paper'], default='paper')
-    parser.add_argument('--epochs', type=int, help='of pretraining')
-    parser.add_argument('--search-epochs', type=int, help='of a search')
-    parser.add_argument('--fast', action='store_true', help='train in bfloat16 autocast')
+    add_budget_arguments(parser)
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/benchmarks'))
 
 
-def read_items(args: argparse.Namespace) -> list:
+def run(args: Namespace) -> None:
+    """Do what the command says."""
+    {'pack': pack, 'run': make, 'collect': collect, 'import': bring, 'join': join}[args.action](
+        args
+    )
+
+
+def read_items(args: Namespace) -> list:
     """Return the items that the arguments name."""
     from benchmarks.offline.plans import Item, read_plan
+    from benchmarks.papers.catalogue import import_tables
 
+    if args.file is not None:
+        import_tables(args.file)
     if args.plan is None:
         rows, seeds = tuple(args.rows), tuple(args.seeds)
         budget = (args.epochs, args.search_epochs, args.fast)
         return [Item(args.table, rows, seeds, args.scale, *budget)]
-    shipped = ROOT / f'tools/benchmarks/plans/{args.plan}.json'
+    shipped = Path(__file__).with_name('shipped') / f'{args.plan}.json'
     return read_plan(shipped if shipped.is_file() else Path(args.plan))
 
 
-def pack(args: argparse.Namespace) -> None:
+def pack(args: Namespace) -> None:
     """Pack, and say what must be sent."""
     from benchmarks.offline import packing
     from benchmarks.offline.set_up import MANIFEST, read_manifest
     from benchmarks.offline.wheels import HAVE, read_requirements
 
     before = read_manifest(args.out) if (args.out / MANIFEST).is_file() else {'payloads': {}}
-    have = HAVE if args.have is None else tuple(read_requirements(args.have))
+    have = HAVE if args.have is None else read_requirements(args.have)
     platforms = args.platform or packing.PLATFORMS
     manifest = packing.pack(
         ROOT, args.out, args.python, args.data, have, platforms, args.part_mib, args.dirty
@@ -113,11 +119,11 @@ def pack(args: argparse.Namespace) -> None:
     print(f'manifest.json and set_up.py: {args.out}')
 
 
-def run(args: argparse.Namespace, begin: float) -> int:
-    """Make runs; return the exit status."""
-    from benchmarks.offline.plans import resolve
-    from benchmarks.offline.running import overview, walk
-    from benchmarks.offline.set_up import EX_TEMPFAIL
+def make(args: Namespace) -> None:
+    """Make runs; the exit status says what came of it."""
+    begin = time.monotonic()
+
+    from benchmarks.offline.plans import overview, resolve, walk
     from benchmarks.papers.execution import Workshop
 
     # Whoever stops us stops the training, which then saves what it has.
@@ -128,18 +134,16 @@ def run(args: argparse.Namespace, begin: float) -> int:
     if args.dry_run:
         listed = overview([resolve(item, ROOT) for item in items], workshop)
         print('\n'.join(line for _, line in listed))
-        return 0
+        return
     outcome = walk(items, workshop)
     print(f'{outcome.left} runs left')
     if outcome.failed:
         failed = f'{len(outcome.failed)} runs failed: {"; ".join(outcome.failed)}'
         print(f'error: {failed}', file=sys.stderr)
-    if outcome.is_cut:
-        return EX_TEMPFAIL
-    return 2 if outcome.failed or outcome.left else 0
+    sys.exit(EX_TEMPFAIL if outcome.is_cut else 2 if outcome.failed or outcome.left else 0)
 
 
-def collect(args: argparse.Namespace) -> None:
+def collect(args: Namespace) -> None:
     """Collect, and say what came of it."""
     from benchmarks.offline import collecting
     from benchmarks.papers.execution import Workshop
@@ -156,7 +160,7 @@ def collect(args: argparse.Namespace) -> None:
         collect_weights(args, *collecting.best_row(items, workshop), workshop)
 
 
-def collect_weights(args: argparse.Namespace, job, metric: str, figure: float, workshop) -> None:
+def collect_weights(args: Namespace, job, metric: str, figure: float, workshop) -> None:
     """Write the backbone of a run in parts."""
     from benchmarks.offline.parts import MIB, cut, replacing, write_manifest
     from nasiam_mm.export import export_backbone, read_pretrained
@@ -180,10 +184,8 @@ def read_commit() -> str:
     return found.stdout.strip() or 'not known'
 
 
-def bring(args: argparse.Namespace) -> None:
+def bring(args: Namespace) -> None:
     """Import, and say what came."""
-    import tempfile
-
     from benchmarks.offline.importing import import_collected, import_state
     from benchmarks.offline.parts import join_parts
 
@@ -195,24 +197,13 @@ def bring(args: argparse.Namespace) -> None:
             print(f'to go on: {", ".join(import_state(whole, args.into))}')
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Do what the command says."""
-    begin = time.monotonic()
-    args = parse_args(argv)
-    if args.command == 'pack':
-        pack(args)
-    elif args.command == 'run':
-        sys.exit(run(args, begin))
-    elif args.command == 'collect':
-        collect(args)
-    elif args.command == 'import':
-        bring(args)
-    else:
-        from benchmarks.offline.parts import join_parts
+def join(args: Namespace) -> None:
+    """Join parts, and name the whole files."""
+    from benchmarks.offline.parts import join_parts
 
-        for path in join_parts(args.parts, args.out):
-            print(path)
+    for path in join_parts(args.parts, args.out):
+        print(path)
 
 
 if __name__ == '__main__':
-    run_tool(main)
+    run_module('benchmarks.offline', __doc__, add_arguments, run)

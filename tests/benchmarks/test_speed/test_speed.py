@@ -20,13 +20,11 @@ from mmengine.logging import MessageHub
 
 from benchmarks.speed.authors_search import OnTheCPU, import_main_search
 from benchmarks.speed.clock import Sections, measure_in_turn, turns
-from benchmarks.speed.figures import Measurement, Ratio, Side, Spread
-from benchmarks.speed.overhead import lengthen_history
-from benchmarks.speed.report import render, render_all
-from benchmarks.speed.settings import Settings, write_images
-from benchmarks.speed.window import RunIsMeasured, WindowHook
+from benchmarks.speed.figures import Measurement, Ratio, Side, Spread, render, render_all
+from benchmarks.speed.setup import Setup, write_images
+from benchmarks.speed.whole_runs import RunIsMeasured, WindowHook, lengthen_history
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def measured() -> Measurement:
@@ -121,9 +119,9 @@ def test_a_side_that_fails_is_reported_and_the_others_go_on():
 
 
 def test_settings_read_the_config_for_the_run_and_survive_json(tmp_path):
-    settings = Settings(str(ROOT), str(tmp_path), batch_size=8, divisor=16, images=1000)
-    assert Settings.from_json(settings.to_json()) == settings
-    cfg = settings.config('mocov2_r18_baseline_cifar10')
+    setup = Setup(str(ROOT), str(tmp_path), batch_size=8, divisor=16, images=1000)
+    assert Setup.from_json(setup.to_json()) == setup
+    cfg = setup.config('mocov2_r18_baseline_cifar10')
     assert cfg.model.backbone.base_channels == 4
     assert (cfg.model.neck.in_channels, cfg.model.neck.out_channels) == (32, 8)
     assert cfg.model.feat_dim == 8 and cfg.model.queue_len == 4096
@@ -187,8 +185,8 @@ def test_written_images_pass_the_checks_of_the_data_set(tmp_path):
 
 def test_quick_run(tmp_path):
     command = [
-        sys.executable, 'tools/benchmarks/speed.py', '--quick', '--repeats', '1',
-        '--items', 'pretrain', 'views', 'search', 'heads', 'runner', 'epochs',
+        sys.executable, '-m', 'benchmarks.speed', '--quick', '--repeats', '1',
+        '--items', 'pretrain', 'views', 'decode', 'search', 'heads', 'runner', 'epochs',
         '--out', str(tmp_path / 'speed.json'), '--markdown', str(tmp_path / 'speed.md'),
     ]  # fmt: skip
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -220,6 +218,12 @@ def test_quick_run(tmp_path):
     assert both['ours']['gflop'] == pytest.approx(alpha['ours']['gflop'] + weights['ours']['gflop'])
     assert set(found['Search iteration, alpha']['not_run']) == {"authors' code"}
     assert len(found['Two views']['sides']) == 4
+    worker, preprocessor = (
+        found[f'ImageNet, {part}, 500x375'] for part in ('a worker', 'the preprocessor')
+    )
+    assert list(worker['sides']) == ['decoding alone', 'stock', 'crops']
+    assert list(preprocessor['sides']) == ['stock', 'crops']
+    assert worker['ratios'][0]['median'] > 1
     runner = found['Runner, per iteration']['sides']
     assert runner['overhead']['samples'][0] == pytest.approx(
         runner['Runner']['samples'][0] - runner['bare loop']['samples'][0]

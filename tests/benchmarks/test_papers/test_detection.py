@@ -18,10 +18,10 @@ from benchmarks.papers.catalogue import find_table
 from benchmarks.papers.edits import put
 from benchmarks.papers.execution import RunFailed, Workshop
 from benchmarks.papers.planning import all_jobs, plan_run, plan_table
-from benchmarks.papers.publish import make_runs, publish
+from benchmarks.papers.publishing import make_runs, publish
 from benchmarks.papers.rows import file_digest, read_row
 from benchmarks.papers.spec import Recipe, Row, Table
-from tests.benchmarks import test_execution
+from tests.benchmarks.test_papers import test_execution
 from tests.reduced import MINI, ROOT, reduced
 from tests.test_detection.toy_detection import load_tool
 
@@ -30,7 +30,6 @@ BASELINE, DETECTOR = (
 )  # fmt: skip
 SHIPPED = find_table('detection', 'demo')
 TABLE = Table(
-    'detection',
     SHIPPED.title,
     (
         Row('scratch', Recipe(DETECTOR)),
@@ -231,7 +230,7 @@ def test_another_checkpoint_or_detector_is_trained_anew(copied, monkeypatch):
     job = plan['standard'][3]
     calls = counted(monkeypatch, run=lambda command: 2)
     longer = Recipe(DETECTOR, (put('train_cfg.max_epochs', 2),))
-    other = Table('other', '', TABLE.rows, TABLE.columns, features=False, detection=longer)
+    other = Table('', TABLE.rows, TABLE.columns, features=False, detection=longer)
     with pytest.raises(RunFailed, match='detection failed'):
         workshop.make(job, other)
     checkpoint = workshop.of(job) / 'train/epoch_1.pth'

@@ -56,7 +56,7 @@ def render_table(
     """
     first = next(iter(table.columns))
     compared = any(row.against for row in table.rows)
-    head = ['head' if table.name == 'heads' else 'row', 'n', *table.columns.values()]
+    head = ['row', 'n', *table.columns.values()]
     head += [f'difference in {table.columns[first]}'] if compared else []
     head += [table.paper] if table.paper else []
     figures = {row.name: metric_of(table, row, rows, first) for row in table.rows}

@@ -1,15 +1,10 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """SimSiam's ablations, and the sweeps of the CIFAR-10 study (study 003)."""
 
-from benchmarks.papers.edits import (
-    Edit,
-    batch_size,
-    part_of_training_set,
-    predictor_lr,
-    put,
-)
+from benchmarks.papers.catalogue import TABLES
+from benchmarks.papers.edits import Edit, batch_size, part_of_training_set, predictor_lr, put
+from benchmarks.papers.nasiam import cifar10, columns, linear_of, notes
 from benchmarks.papers.spec import Recipe, Row, Table
-from benchmarks.papers.tables import cifar10, columns, linear_of, notes
 
 _LABEL_FRACTIONS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 _PREDICTOR_FACTORS = (0.1, 0.3, 3.0, 10.0)
@@ -21,6 +16,7 @@ _BATCH_SIZES = {
 _DEMO_BATCH_SIZES = (32, 64, 128, 256, 512)
 
 
+@TABLES.register_module(name='simsiam-ablations')
 def simsiam_ablations(scale: str) -> Table:
     """Every part of SimSiam left out or exchanged in turn (SimSiam, sections 4 and 5)."""
     config = cifar10('simsiam', 'baseline', scale)
@@ -41,43 +37,39 @@ def simsiam_ablations(scale: str) -> Table:
         )
 
     def norms(projector: tuple[bool, bool], predictor: tuple[bool, bool]) -> tuple[Edit, ...]:
-        return (
+        return _ours(
             put('model.neck', mlp(False, *projector)),
             put('model.head.predictor', mlp(True, *predictor)),
         )
 
+    cross_entropy = dict(type='SoftmaxSimilarityLoss')
     head = put('model.head.type', 'AblationHead')
-    no_predictor = (head, put('model.head.predictor', None))
-    average = dict(num_samples=50000, channels=wide)
+    no_predictor = put('model.head.predictor', None)
     changes: dict[str, tuple[tuple[Edit, ...], str]] = {
-        'no stop-gradient': ((head, put('model.head.stop_gradient', False)), '0.1'),
-        'no predictor': (no_predictor, '0.1'),
-        'predictor fixed at random': ((head, put('model.head.train_predictor', False)), '1.5'),
+        'no stop-gradient': (_ours(head, put('model.head.stop_gradient', False)), '0.1'),
+        'no predictor': (_ours(head, no_predictor), '0.1'),
+        'predictor fixed at random': (_ours(head, put('model.head.train_predictor', False)), '1.5'),
         'predictor lr decays too': ((predictor_lr(1.0),), '67.7'),
         'BN: none': (norms((False, False), (False, False)), '34.6'),
         'BN: hidden layers': (norms((True, False), (True, False)), '67.4'),
         'BN: default': (norms((True, True), (True, False)), '68.1'),
         'BN: all layers': (norms((True, True), (True, True)), 'unstable'),
-        'cross-entropy': (
-            (put('model.head.loss', dict(type='SoftmaxSimilarityLoss')),),
-            '63.2',
-        ),
-        'asymmetric': ((put('model.type', 'AsymmetricSimSiam'),), '64.8'),
+        'cross-entropy': (_ours(put('model.head.loss', cross_entropy)), '63.2'),
+        'asymmetric': (_ours(_model('AsymmetricSimSiam')), '64.8'),
         'asymmetric, 2x': (
-            (
-                put('model.type', 'AsymmetricSimSiam'),
-                put('model.data_preprocessor.num_views', 4),
-            ),
+            _ours(_model('AsymmetricSimSiam'), put('model.data_preprocessor.num_views', 4)),
             '67.3',
         ),
         '10 steps per target': (_alternating(10), '68.7'),
         '100 steps per target': (_alternating(100), '68.9'),
         '1 epoch per target': (_alternating(per_epoch), '67.0'),
         'moving average, no predictor': (
-            (
-                *no_predictor,
-                put('model.type', 'MovingAverageSimSiam'),
-                *(put(f'model.{name}', value) for name, value in average.items()),
+            _ours(
+                head,
+                no_predictor,
+                _model('MovingAverageSimSiam'),
+                put('model.num_samples', 50000),
+                put('model.channels', wide),
             ),
             '55.0',
         ),
@@ -91,7 +83,6 @@ def simsiam_ablations(scale: str) -> Table:
     for name, (edits, paper) in changes.items():
         rows.append(Row(name, Recipe(config, edits), (baseline,), paper))
     return Table(
-        'simsiam-ablations',
         'SimSiam, its parts left out or exchanged',
         tuple(rows),
         columns(scale, curves=True),
@@ -105,6 +96,7 @@ def simsiam_ablations(scale: str) -> Table:
     )
 
 
+@TABLES.register_module(name='study003')
 def study003(scale: str) -> Table:
     """Study 003: SimSiam on CIFAR-10, all images and 80 % of them, and three sweeps."""
     config = cifar10('simsiam', 'baseline', scale)
@@ -132,7 +124,6 @@ def study003(scale: str) -> Table:
         for decay in _WEIGHT_DECAYS
     ]
     return Table(
-        'study003',
         'SimSiam on CIFAR-10: split, labels, predictor lr, weight decay',
         tuple(rows),
         columns(scale, curves=True),
@@ -147,5 +138,14 @@ def study003(scale: str) -> Table:
     )
 
 
+def _ours(*edits: Edit) -> tuple[Edit, ...]:
+    """Let the training import the models of this folder, which the edits name."""
+    return (*edits, put('custom_imports', dict(imports=['benchmarks.papers.ablation_models'])))
+
+
+def _model(kind: str) -> Edit:
+    return put('model.type', kind)
+
+
 def _alternating(steps: int) -> tuple[Edit, ...]:
-    return put('model.type', 'AlternatingSimSiam'), put('model.steps', steps)
+    return _ours(_model('AlternatingSimSiam'), put('model.steps', steps))

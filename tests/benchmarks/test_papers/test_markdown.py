@@ -3,13 +3,12 @@
 
 import pytest
 
-from benchmarks.papers.report import metric_of, render_table
+from benchmarks.papers.markdown import metric_of, render_table
 from benchmarks.papers.spec import Recipe, Row, Table
 from nasiam_mm.evaluation import compare
 
 RECIPE = Recipe('any')
 TABLE = Table(
-    'heads',
     'Heads',
     (
         Row('standard', RECIPE, paper='89.5'),

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from benchmarks.configs import dicts, loaders, narrow
 from nasiam_mm.datasets import resolve_data
 from nasiam_mm.datasets.source import ARRAY_NAMES, KNOWN, array_path, save_array, sha256_array
 
@@ -20,11 +21,10 @@ PUBLISHED_SPACE = [
     'linear_bn_hardswish', 'linear_bn_elu',
 ]  # fmt: skip
 CIFAR10_IMAGES = 50000
-_WIDTHS = {'in_channels', 'hid_channels', 'out_channels', 'widths', 'feat_dim'}
 
 
 @dataclass(frozen=True)
-class Settings:
+class Setup:
     """What holds for every item of a run.
 
     Attributes:
@@ -62,7 +62,7 @@ class Settings:
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_json(cls, text: str) -> 'Settings':
+    def from_json(cls, text: str) -> 'Setup':
         """Read what :meth:`to_json` wrote."""
         data: dict[str, Any] = json.loads(text)
         return cls(**{field.name: data[field.name] for field in fields(cls)})
@@ -73,58 +73,14 @@ class Settings:
         cfg = Config.fromfile(Path(self.root, 'configs', 'nasiam', f'{name}.py'))
         cfg.data.root = self.data_root
         resolve_data(cfg)
-        self._adapt(cfg._cfg_dict)
+        for loader in loaders(cfg._cfg_dict):
+            loader.batch_size = self.batch_size
+        for part in dicts(cfg._cfg_dict):
+            if part.get('type') == 'KNNHook':
+                part.k = min(part.k, self.images // 10)
         if self.divisor > 1:
-            base = 64 // self.divisor
-            cfg.model.backbone.update(base_channels=base, stem_channels=base)
-            _narrow(cfg.model, self.divisor)
+            narrow(cfg.model, self.divisor)
         return cfg
-
-    def _adapt(self, node: Any) -> None:
-        if isinstance(node, (list, tuple)):
-            for item in node:
-                self._adapt(item)
-        if not isinstance(node, ConfigDict):
-            return
-        if 'batch_size' in node and 'dataset' in node:
-            node.batch_size = self.batch_size
-        if 'parts' in node:
-            share = self.images / CIFAR10_IMAGES
-            sizes = node.parts.items()
-            node.parts = {k: v if isinstance(v, float) else int(v * share) for k, v in sizes}
-        if node.get('type') == 'KNNHook':
-            node.k = min(node.k, self.images // 10)
-        for value in node.values():
-            self._adapt(value)
-
-
-def without_workers(node: Any) -> None:
-    """Load in the process itself, so that its CPU time holds all that loading costs."""
-    if isinstance(node, (list, tuple)):
-        for item in node:
-            without_workers(item)
-    if isinstance(node, ConfigDict):
-        if 'batch_size' in node and 'dataset' in node:
-            node.update(num_workers=0, pin_memory=False)
-            node.pop('persistent_workers', None)
-        for value in node.values():
-            without_workers(value)
-
-
-def _narrow(node: Any, divisor: int) -> None:
-    if isinstance(node, (list, tuple)):
-        for item in node:
-            _narrow(item, divisor)
-    if not isinstance(node, ConfigDict):
-        return
-    for key in _WIDTHS & set(node):
-        width = node[key]
-        if isinstance(width, list):
-            node[key] = [each // divisor for each in width]
-        elif isinstance(width, int):
-            node[key] = width // divisor
-    for value in node.values():
-        _narrow(value, divisor)
 
 
 def write_images(folder: Path, images: int) -> None:

@@ -3,10 +3,10 @@
 
 import pytest
 
+from benchmarks.papers.budget import Budget, reschedule, restrict
 from benchmarks.papers.catalogue import find_table
 from benchmarks.papers.edits import fast
 from benchmarks.papers.planning import config_changes, plan_table
-from benchmarks.papers.schedule import Budget, reschedule, restrict
 from benchmarks.papers.spec import Recipe
 from tests.reduced import ROOT
 
@@ -14,7 +14,7 @@ from tests.reduced import ROOT
 def test_without_a_budget_the_table_is_the_same():
     table = find_table('heads', 'demo')
     assert reschedule(table, Budget()) is table
-    assert (Budget().flags, Budget().suffix) == ('', '')
+    assert (Budget().flags, Budget().suffix) == ([], '')
 
 
 def test_a_budget_changes_pretraining_and_search():

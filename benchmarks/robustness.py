@@ -1,16 +1,14 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Kill a search again and again, resume it, and compare its end with that of one left alone.
 
-The config is reduced (a sixteenth of the widths, few images) and run by
-tools/train.py. Each kill is SIGKILL or SIGTERM, at a random moment of training,
-of starting up, or just when a checkpoint is being written; a run that comes to
-its end is compared and followed by another until the kills are used up. The
-last line is JSON; the exit status is 1 where an end differs.
+    python -m benchmarks.robustness configs/nasiam/byol_r18_search_cifar10.py
 
-python tools/benchmarks/kill_and_resume.py configs/nasiam/byol_r18_search_cifar10.py
+The config is reduced (an eighth of the widths, few images) and run by tools/train.py. Each kill
+is SIGKILL or SIGTERM, at a random moment of training, of starting up, or just when a checkpoint is
+being written; a run that comes to its end is compared and followed by another until the kills are
+used up. The last line is JSON; the exit status is 1 where an end differs.
 """
 
-import argparse
 import json
 import os
 import random
@@ -20,26 +18,22 @@ import subprocess
 import sys
 import threading
 import time
+from argparse import ArgumentParser, Namespace
 from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from benchmarks import ROOT
+from benchmarks.command import run_module
+
 STARTED = 'Checkpoints will be saved to'
-WIDTHS = {
-    'in_channels', 'out_channels', 'hid_channels', 'widths', 'base_channels', 'stem_channels',
-    'feat_dim',
-}  # fmt: skip
 FILES = ('genotype.json', 'alpha.json')
 
 
-def parse_args() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the command line."""
     parser.add_argument('config', help='config of a search')
     parser.add_argument('--kills', type=int, default=20)
     parser.add_argument('--seed', type=int, default=0, help='seed of the moments and signals')
@@ -51,7 +45,6 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--data-root', default=str(ROOT / 'data/cifar10'))
     parser.add_argument('--work-dir', default='work_dirs/kill_and_resume')
-    return parser.parse_args()
 
 
 @dataclass
@@ -66,14 +59,11 @@ class Attempt:
     iteration: int
 
 
-def main() -> int:
+def run(args: Namespace) -> None:
     """Run, kill, resume, compare, print."""
-    args = parse_args()
-    from mmengine.utils import mkdir_or_exist
-
     began = time.monotonic()
-    work = Path(args.work_dir, Path(args.config).stem, f'{time.strftime("%Y%m%d_%H%M%S")}')
-    mkdir_or_exist(work)
+    work = Path(args.work_dir, Path(args.config).stem, time.strftime('%Y%m%d_%H%M%S'))
+    work.mkdir(parents=True)
     config = work / 'reduced.py'
     reduce_config(args).dump(config)
 
@@ -110,7 +100,7 @@ def main() -> int:
         differences += [f'run {runs}: {name}' for name in found]
         print(f'run {runs}: {"differs in " + ", ".join(found[:5]) if found else "same end"}')
     print(json.dumps(summarise(args, attempts, differences, runs, time.monotonic() - began)))
-    return 1 if differences else 0
+    sys.exit(1 if differences else 0)
 
 
 def kill(
@@ -159,7 +149,7 @@ class Process:
             list(map(str, command)),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
+            encoding='utf-8',
             env={**os.environ, 'OMP_NUM_THREADS': '1'},
         )
         self.lines: list[str] = []
@@ -168,7 +158,7 @@ class Process:
         self._reader.start()
 
     def _read(self) -> None:
-        with open(self.log, 'w') as log:
+        with open(self.log, 'w', encoding='utf-8') as log:
             for line in self.process.stdout:
                 log.write(line)
                 self.lines.append(line)
@@ -223,36 +213,21 @@ class Process:
         return [int(number) for number in re.findall(pattern, ''.join(self.lines))]
 
 
-def reduce_config(args: argparse.Namespace) -> Any:
-    """Return the config with every width a sixteenth, few images, and many checkpoints."""
-    from mmengine.config import Config, ConfigDict
+def reduce_config(args: Namespace) -> Any:
+    """Return the config with every width an eighth, few images, and many checkpoints."""
+    from mmengine.config import Config
 
-    def shrink(node: Any) -> None:
-        if isinstance(node, (list, tuple)):
-            for item in node:
-                shrink(item)
-        if not isinstance(node, ConfigDict):
-            return
-        if 'batch_size' in node and 'dataset' in node:
-            node.update(batch_size=args.batch_size, num_workers=0, pin_memory=False)
-            node.pop('persistent_workers', None)
-        if 'data_root' in node:
-            node.data_root = args.data_root
-        if 'parts' in node:
-            node.parts = dict.fromkeys(node.parts, args.part)
-        for key in WIDTHS & set(node):
-            value = node[key]
-            if isinstance(value, list):
-                node[key] = [max(1, width // 16) for width in value]
-            elif value > 3:
-                node[key] = max(1, value // 16)
-        for value in node.values():
-            shrink(value)
+    from benchmarks.configs import dicts, loaders, narrow, without_workers
 
     cfg = Config.fromfile(args.config)
-    cfg.model.backbone.setdefault('base_channels', 64)
-    cfg.model.backbone.setdefault('stem_channels', 64)
-    shrink(cfg._cfg_dict)
+    narrow(cfg.model, 8)
+    without_workers(cfg._cfg_dict)
+    cfg.data.root = args.data_root
+    for part in dicts(cfg._cfg_dict):
+        if 'parts' in part:
+            part.parts = dict.fromkeys(part.parts, args.part)
+    for loader in loaders(cfg._cfg_dict):
+        loader.batch_size = args.batch_size
     cfg.train_cfg.max_epochs = args.epochs
     cfg.randomness = dict(seed=0, deterministic=True)
     cfg.default_hooks.logger.interval = 1
@@ -283,7 +258,7 @@ def compare(whole: Path, torn: Path, checkpoint: str) -> list[str]:
 
 
 def summarise(
-    args: argparse.Namespace,
+    args: Namespace,
     attempts: list[Attempt],
     differences: list[str],
     runs: int,
@@ -310,4 +285,4 @@ def summarise(
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    run_module('benchmarks.robustness', __doc__, add_arguments, run)

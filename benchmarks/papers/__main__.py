@@ -1,39 +1,34 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Make a table of the papers, or of heads against chance: train, measure, render.
 
-    python tools/benchmarks/table.py heads --scale demo --seeds 0 1 2
+    python -m benchmarks.papers heads --scale demo --seeds 0 1 2
 
 Each row is trained with every seed by tools/train.py, searches first, and measured on the test
 images with settings selected on validation images; 'detection' trains a detector on each, and
 'fig4' draws what searches find. What is measured is not made again; what was
 interrupted goes on where it stood, also in several processes at once. --dry-run lists the runs.
 With --seconds it saves and stops in time, with status 75 (repeat the command to go on).
+benchmarks/papers/catalogue.py shows a table of your own, for --file.
 
     work_dir/runs/RUN/       config, genotype, checkpoints, log.jsonl, row.json of each run
     work_dir/TABLE_SCALE.md  the table, of what is measured so far; curves and drawings beside it
 """
 
-import argparse
 import shlex
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from nasiam_mm.cli.ending import add_traceback_flag, run_tool
-
-ROOT = Path(__file__).resolve().parents[2]
-# As sysexits.h has it: not done, another try goes on.
-EX_TEMPFAIL = 75
+from benchmarks import ROOT
+from benchmarks.command import EX_TEMPFAIL, run_module
 
 
-def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the command line."""
     parser.add_argument('table', help='which; a wrong name lists them')
+    add_source_argument(parser)
     parser.add_argument('--scale', choices=['demo', 'paper'], default='demo')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0])
     parser.add_argument('--rows', nargs='+', metavar='PATTERN', help="rows to make: 'SimCLR*'")
@@ -43,27 +38,38 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--export', type=Path, help='folder for table, rows, genotypes and logs, to be committed'
     )
+    parser.add_argument('--seconds', type=float, help='save and stop when these are over')
+    add_budget_arguments(parser)
+
+
+def add_source_argument(parser: ArgumentParser) -> None:
+    """Let a command make a table that is not shipped."""
+    parser.add_argument(
+        '--file', metavar='FILE.py', help='where your table is; a module name will do as well'
+    )
+
+
+def add_budget_arguments(parser: ArgumentParser) -> None:
+    """Declare what changes every recipe of a table."""
     parser.add_argument('--epochs', type=int, help="of pretraining, for the recipes' own")
     parser.add_argument('--search-epochs', type=int, help="of a search, for the recipes' own")
     parser.add_argument('--fast', action='store_true', help='train in bfloat16 autocast')
-    parser.add_argument('--seconds', type=float, help='save and stop when these are over')
-    add_traceback_flag(parser)
-    return parser.parse_args(argv)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def run(args: Namespace) -> None:
     """Plan, make, render."""
     begin = time.monotonic()
-    args = parse_args(argv)
     # A queue's SIGTERM must reach the training, which then saves what it has.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
-    from benchmarks.papers.catalogue import find_table, select_rows
+    from benchmarks.papers.budget import Budget, reschedule
+    from benchmarks.papers.catalogue import find_table, import_tables, select_rows
     from benchmarks.papers.execution import TimeUp, Workshop
     from benchmarks.papers.planning import all_jobs, plan_table
-    from benchmarks.papers.publish import make_runs, publish
-    from benchmarks.papers.schedule import Budget, reschedule
+    from benchmarks.papers.publishing import make_runs, publish
 
+    if args.file is not None:
+        import_tables(args.file)
     budget = Budget(args.epochs, args.search_epochs, args.fast)
     table = reschedule(find_table(args.table, args.scale), budget)
     plan = plan_table(table, args.seeds, ROOT)
@@ -86,8 +92,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     except TimeUp as error:
         is_cut = True
         print(f'time is up: {error}; repeat the command to go on', flush=True)
-    command = f'python tools/benchmarks/table.py {args.table} --scale {args.scale} --seeds '
-    command += ' '.join([shlex.join(map(str, args.seeds)), *filter(None, [budget.flags])])
+    words = ['python', '-m', 'benchmarks.papers', args.table, '--scale', args.scale]
+    words += ['--file', args.file] if args.file else []
+    command = shlex.join([*words, '--seeds', *map(str, args.seeds), *budget.flags])
     target = args.work_dir / f'{args.table}_{args.scale}{budget.suffix}.md'
     publish(table, plan, workshop, args.seeds, command, target)
     print(target.read_text(encoding='utf-8'))
@@ -103,4 +110,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    run_tool(main)
+    run_module('benchmarks.papers', __doc__, add_arguments, run)

@@ -29,11 +29,11 @@ class Budget:
                 raise ValueError(f'{name} must be 1 or more, got {number}')
 
     @property
-    def flags(self) -> str:
-        """The flags of tools/benchmarks/table.py that ask for it."""
-        flags = [f'--epochs {self.epochs}'] if self.epochs else []
-        flags += [f'--search-epochs {self.search_epochs}'] if self.search_epochs else []
-        return ' '.join(flags + (['--fast'] if self.fast else []))
+    def flags(self) -> list[str]:
+        """The flags of the command that ask for it."""
+        flags = ['--epochs', str(self.epochs)] if self.epochs else []
+        flags += ['--search-epochs', str(self.search_epochs)] if self.search_epochs else []
+        return flags + (['--fast'] if self.fast else [])
 
     @property
     def suffix(self) -> str:
@@ -51,7 +51,7 @@ def reschedule(table: Table, budget: Budget) -> Table:
         row if row.recipe is None else replace(row, recipe=_pretraining(row.recipe, budget))
         for row in table.rows
     )
-    note = f"Not the recipes' own budget: {budget.flags}"
+    note = f"Not the recipes' own budget: {' '.join(budget.flags)}"
     if budget.fast:
         note += ' (bfloat16 autocast)'
     return replace(table, rows=rows, notes=(*table.notes, f'{note}.'))
