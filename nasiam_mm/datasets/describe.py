@@ -55,7 +55,7 @@ def describe(folder: Path | str, name: str | None = None, size: int | None = Non
             parts[part] = len(found[0])
             digests |= part_digests(root, part, *found)
     if 'test' not in parts and 'val' in parts:
-        parts['test'], stored['test'] = parts['val'], 'val'
+        parts['test'], stored['test'] = parts.pop('val'), 'val'
     elif 'test' not in parts and len(images) >= 10:
         parts['test'], stored['test'] = len(images) // 10, 'train'
         parts['train'] -= parts['test']

@@ -31,7 +31,7 @@ def refuse_unresolved(value: object) -> None:
     Raises:
         ValueError: One line, with the mend.
     """
-    if isinstance(value, str) and value.removeprefix('data.') in _PLACES.values():
+    if isinstance(value, str) and value[:5] == 'data.' and value[5:] in _PLACES.values():
         raise ValueError(
             f'{value!r} stands for what the folder of the data section says, which a plain Runner '
             'does not read; build the runner by RUNNERS.build(cfg), or call '
@@ -43,8 +43,8 @@ def resolve_data(cfg: Config | dict) -> list[str]:
     """Write what the folder of the ``data`` section says into a config; again changes nothing.
 
     Numbers of images that are more than the folder holds are lowered in proportion. Without
-    labels there is no ``probe``. ``data.resolved`` tells what was written; for another
-    ``data.root`` it is taken back first.
+    labels there is no ``probe``. ``data.resolved`` keeps what was asked for and written; for
+    another ``data.root`` it is taken back first.
 
     Args:
         cfg: A config, with or without the section; it is changed in place.
@@ -68,16 +68,22 @@ def resolve_data(cfg: Config | dict) -> list[str]:
         'size': source.size,
         'num_classes': len(source.classes),
     }
-    before = section.pop('resolved', facts)
+    before = section.pop('resolved', {})
+    used = set(before)
+    is_other = any(before[fact] != facts[fact] for fact in before)
     for node in _nodes(top):
         for key, value in list(node.items()):
-            if before != facts and key in _PLACES and value == before[_PLACES[key]]:
-                value = f'data.{_PLACES[key]}'
-            if isinstance(value, str) and value.startswith('data.') and value[5:] in facts:
-                if value == 'data.num_classes' and not source.classes:
-                    raise ValueError(f'{section["root"]}: has no labels, which {key} needs')
-                node[key] = facts[value[5:]]
-    section['resolved'] = facts
+            fact = _PLACES.get(key)
+            if is_other and fact in before and value == before[fact]:
+                value = f'data.{fact}'
+            if not isinstance(value, str) or value[5:] not in facts or value[:5] != 'data.':
+                continue
+            fact = value[5:]
+            if fact == 'num_classes' and not source.classes:
+                raise ValueError(f'{section["root"]}: has no labels, which {key} needs')
+            node[key] = facts[fact]
+            used.add(fact)
+    section['resolved'] = {fact: value for fact, value in facts.items() if fact in used}
     notes = [] if source.classes else _drop_probe(top, section['root'])
     for node in _nodes(top):
         notes += _fit(node, source)

@@ -113,21 +113,24 @@ class Source:
     digests: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        channels = [*self.mean, *self.std]
+        lists, kinds = (list, tuple), {'name': str, 'source': str, 'size': int}
+        kinds |= dict.fromkeys(('classes', 'mean', 'std'), lists)
+        kinds |= dict.fromkeys(('parts', 'stored', 'digests'), Mapping)
+        for key, kind in kinds.items():
+            if not isinstance(getattr(self, key), kind):
+                raise ValueError(f'{key} must not be {getattr(self, key)!r:.40}')
+        texts = [*self.classes, *self.stored.values(), *self.digests.values()]
+        numbers = [*self.mean, *self.std]
         checks = {
             f'source must be one of {", ".join(SOURCES)}': self.source in SOURCES,
-            'name must be a text': isinstance(self.name, str),
-            'classes must be a list of names': isinstance(self.classes, (list, tuple))
-            and all(isinstance(name, str) for name in self.classes),
+            'classes, stored and digests must hold texts': all(isinstance(t, str) for t in texts),
             'mean and std must be 3 numbers each, std above 0': len(self.mean) == 3
-            and all(_is_number(value) for value in channels)
+            and len(self.std) == 3
+            and all(isinstance(n, (int, float)) for n in numbers)
             and min(self.std) > 0,
-            'size must be a whole number of pixels': _is_count(self.size),
+            'size must be above 0': self.size > 0,
             "parts must name 'train' and give each part a number of images": 'train' in self.parts
-            and all(_is_count(count) for count in self.parts.values()),
-            'stored and digests must be texts by name': all(
-                isinstance(text, str) for text in [*self.stored.values(), *self.digests.values()]
-            ),
+            and all(isinstance(n, int) and n > 0 for n in self.parts.values()),
         }
         for rule, holds in checks.items():
             if not holds:
@@ -160,14 +163,6 @@ class Source:
         text = json.dumps(asdict(self), indent=2) + '\n'
         with atomic_path(Path(root, SOURCE_NAME)) as tmp:
             tmp.write_text(text, encoding='utf-8')
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def _from_first_form(root: Path | str, dataset: str, source: str, digests: dict) -> dict:
