@@ -2,11 +2,15 @@
 """Installation of nasiam_mm; what it needs stands in requirements/."""
 
 import re
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
+# What goes into nasiam_mm/.mim, where mim and mmengine's get_config look for it.
+SHIPPED = ('configs', 'tools', 'model-index.yml')
 
 
 def read_version() -> str:
@@ -25,6 +29,26 @@ def read_requirements(name: str) -> list[str]:
 def read_readme() -> str:
     """Return README.md, the long description."""
     return (ROOT / 'README.md').read_text(encoding='utf-8')
+
+
+class BuildWithConfigs(build_py):
+    """Put configs and tools into the package: copies into a wheel, links for an editable one."""
+
+    def run(self) -> None:
+        """Build the package, then what is shipped beside it."""
+        super().run()
+        package = ROOT if self.editable_mode else Path(self.build_lib)
+        mim = package / 'nasiam_mm' / '.mim'
+        shutil.rmtree(mim, ignore_errors=True)
+        mim.mkdir(parents=True)
+        for name in SHIPPED:
+            source, target = ROOT / name, mim / name
+            if self.editable_mode:
+                target.symlink_to(Path('../..', name))
+            elif source.is_dir():
+                shutil.copytree(source, target, ignore=shutil.ignore_patterns('__pycache__'))
+            else:
+                shutil.copy(source, target)
 
 
 EXTRAS = {
@@ -56,5 +80,7 @@ setup(
     packages=find_packages(include=['nasiam_mm', 'nasiam_mm.*']),
     install_requires=read_requirements('runtime'),
     extras_require={**EXTRAS, 'all': sorted({line for group in EXTRAS.values() for line in group})},
+    entry_points={'console_scripts': ['nasiam = nasiam_mm.cli.main:main']},
+    cmdclass={'build_py': BuildWithConfigs},
     zip_safe=False,
 )

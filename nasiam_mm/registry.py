@@ -9,10 +9,14 @@ parent.
 """
 
 import mmpretrain.registry as parent
+from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.registry import Registry
 
 # Builders of candidate operations; a user adds one by registering it here.
 from nasiam_mm.ops.candidates import CANDIDATE_OPS  # noqa: F401
+
+# Lets get_config and _base_ find our configs: 'nasiam_mm::nasiam/simsiam_r18_search_cifar10.py'.
+MODULE2PACKAGE.setdefault('nasiam_mm', 'nasiam_mm')
 
 
 def _child(node: str, theirs: str, *ours: str) -> Registry:

@@ -17,11 +17,12 @@ GPUS_PER_NODE=${GPUS_PER_NODE:-8}
 CPUS_PER_TASK=${CPUS_PER_TASK:-5}
 SRUN_ARGS=${SRUN_ARGS:-""}
 
+export PYTHONPATH="$(dirname "$0")/..:${PYTHONPATH:-}"
 set -x
+# exec: a signal to this script reaches srun, which hands it on to the processes.
 # SRUN_ARGS holds several arguments.
 # shellcheck disable=SC2086
-PYTHONPATH="$(dirname "$0")/..:${PYTHONPATH:-}" \
-srun -p "$PARTITION" \
+exec srun -p "$PARTITION" \
     --job-name="$JOB_NAME" \
     --gres="gpu:$GPUS_PER_NODE" \
     --ntasks="$GPUS" \

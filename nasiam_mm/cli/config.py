@@ -1,15 +1,19 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""The command line of the tools that run a config, and what it changes in the config."""
+"""The command line of the commands that run a config, and what it changes in the config."""
 
 import os
 import sys
-import zipfile
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmengine.config import Config, ConfigDict, DictAction
+
+from nasiam_mm.cli.reading import find_config, load_config
+
+if TYPE_CHECKING:
+    from mmengine.runner import Runner
 
 # The hooks that measure a network while it trains, which --no-validate leaves out.
 _VALIDATION_HOOKS = ('KNNHook',)
@@ -17,8 +21,13 @@ _VALIDATION_HOOKS = ('KNNHook',)
 
 def add_config_arguments(parser: ArgumentParser) -> None:
     """Add the arguments that every tool with a config takes."""
-    parser.add_argument('config', help='path of the config')
+    parser.add_argument('config', help='config: a file, or as it is shipped')
     parser.add_argument('--work-dir', help='folder of logs and results')
+    parser.add_argument(
+        '--data',
+        metavar='FOLDER',
+        help="folder of images in place of the config's; 'nasiam data describe FOLDER' prepares one",
+    )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -52,20 +61,12 @@ def read_config(args: Namespace) -> Config:
 
     Raises:
         FileNotFoundError: If there is no such config.
-        ValueError: If the config is not valid Python, or has no slot for a genotype given.
+        ValueError: If the config cannot be read, or has no slot for a genotype given.
     """
     # As python -m does: a config's custom_imports may name a file of the user's folder.
     sys.path.append(os.getcwd())
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    if not Path(args.config).is_file():
-        raise FileNotFoundError(f"config '{args.config}' does not exist; see configs/")
-    try:
-        cfg = Config.fromfile(args.config)
-    except (SyntaxError, NameError) as error:
-        line = f', line {error.lineno}' if isinstance(error, SyntaxError) else ''
-        raise ValueError(
-            f"config '{args.config}' or one of its _base_{line}: {error.args[0]}"
-        ) from error
+    cfg = load_config(find_config(args.config))
     cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
@@ -73,7 +74,56 @@ def read_config(args: Namespace) -> Config:
         cfg.work_dir = str(Path('work_dirs', Path(args.config).stem))
     if args.genotype is not None:
         set_genotype(cfg, args.genotype)
+    if args.data is not None:
+        if 'root' not in (cfg.get('data') or {}):
+            raise ValueError(f"--data: config '{cfg.filename}' has no section data=dict(root=...)")
+        cfg.data.root = args.data
     return cfg
+
+
+def read_evaluated(args: Namespace, pin_memory: bool = True) -> Config:
+    """Read the config of a command that loads ``args.checkpoint`` and trains nothing."""
+    check_checkpoint(args.checkpoint)
+    cfg = read_config(args)
+    set_loader_defaults(cfg, pin_memory)
+    merge_options(cfg, args.cfg_options)
+    from nasiam_mm.datasets import resolve_data
+
+    resolve_data(cfg)
+    return cfg
+
+
+def build_runner(cfg: Config) -> 'Runner':
+    """Join the processes and build the runner of a config.
+
+    Raises:
+        ValueError: If the config has no model.
+    """
+    if not cfg.get('model'):
+        raise ValueError(f"config '{cfg.filename}' has no model: nothing to train or to test")
+
+    from mmengine.registry import RUNNERS
+    from mmengine.runner import Runner
+
+    import nasiam_mm.engine  # noqa: F401, registers what a config names
+
+    start_processes_on_cpu(cfg)
+    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+
+
+def is_search(cfg: Config) -> bool:
+    """Whether the model of a config is searched."""
+    return any(_type_name(part) == 'SearchableMLP' for part in _dicts(cfg.get('model')))
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that NumPy does not take.
+
+    Raises:
+        ValueError: If it is outside 0 to 2^32 - 1.
+    """
+    if not 0 <= seed < 2**32:
+        raise ValueError(f'--seed must be a whole number from 0 to 2^32 - 1, got {seed}')
 
 
 def merge_options(cfg: Config, options: dict[str, Any] | None) -> None:
@@ -171,9 +221,6 @@ def find_hook(cfg: Config, kind: str) -> ConfigDict | None:
 def test_split(dataset: ConfigDict) -> dict:
     """Return the config of the whole test split of what a dataset config reads.
 
-    ImageNet's own test split has no labels: its validation split is what the
-    papers test on.
-
     Raises:
         ValueError: If the innermost data set does not name its split.
     """
@@ -183,22 +230,19 @@ def test_split(dataset: ConfigDict) -> dict:
         raise ValueError(
             f'--split test: {dataset["type"]} of the KNNHook names no split to put test for'
         )
-    return {**dataset, 'split': 'val' if _type_name(dataset) == 'ImageNet' else 'test'}
+    return {**dataset, 'split': 'test'}
 
 
 def check_checkpoint(path: str) -> None:
-    """Refuse a checkpoint that is not there or was cut short, before anything is built.
+    """Refuse a checkpoint that cannot be read, before anything is built.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is not a whole archive, as ``torch.save`` writes it.
+        ValueError: If the file is damaged, or its reading could run code.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"checkpoint '{path}' does not exist")
-    if not zipfile.is_zipfile(path):
-        raise ValueError(
-            f"checkpoint '{path}' is damaged or not a checkpoint; take an earlier epoch's"
-        )
+    from nasiam_mm.files.checkpoint import read_checkpoint
+
+    read_checkpoint(path, 'cpu', mmap=True)
 
 
 def start_processes_on_cpu(cfg: Config) -> None:

@@ -21,7 +21,7 @@ Part = tuple[np.ndarray, np.ndarray | None]
 def mend(root: Path | str, name: str | None) -> str:
     """Say what to do about missing or damaged data of a folder."""
     if name in OFFICIAL:
-        tool = f'python tools/dataset_converters/prepare_{name.lower()}.py --root'
+        tool = f'nasiam data {name.lower()} --root'
     else:
         tool = 'nasiam data describe'
     return f"run '{tool} {root}'"

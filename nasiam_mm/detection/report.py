@@ -3,7 +3,6 @@
 
 import hashlib
 import importlib.metadata
-import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
@@ -13,10 +12,9 @@ from typing import Any
 import torch
 
 from nasiam_mm.detection.mmcv_ops import is_installed
-from nasiam_mm.files.atomic import atomic_path
 from nasiam_mm.version import __version__
 
-__all__ = ['describe_run', 'render_table', 'write_json']
+__all__ = ['describe_run', 'render_table']
 
 PACKAGES = ('torch', 'torchvision', 'onedl-mmengine', 'onedl-mmcv', 'onedl-mmdetection')
 COCO = 'COCO'  # info.description of COCO's files begins with it
@@ -82,12 +80,6 @@ def render_table(rows: Sequence[Mapping[str, Any]]) -> str:
         lines.append('| ' + ' | '.join(cells) + ' |')
     notes = dict.fromkeys(row['note'] for row in rows if row['note'])
     return '\n'.join(lines) + ''.join(f'\n\n{note}' for note in notes)
-
-
-def write_json(row: Mapping[str, Any], path: Path) -> None:
-    """Write a run, whole or not at all."""
-    with atomic_path(path) as tmp:
-        tmp.write_text(json.dumps(row, indent=2) + '\n', encoding='utf-8')
 
 
 def _note(data: str) -> str:

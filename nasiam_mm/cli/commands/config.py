@@ -1,0 +1,21 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""Print a config with all that it inherits and what the arguments change.
+
+nasiam config nasiam/simsiam_r18_search_cifar10.py
+"""
+
+from argparse import ArgumentParser, Namespace
+
+from nasiam_mm.cli.config import add_config_arguments, merge_options, read_config
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the command line."""
+    add_config_arguments(parser)
+
+
+def run(args: Namespace) -> None:
+    """Print the config."""
+    cfg = read_config(args)
+    merge_options(cfg, args.cfg_options)
+    print(cfg.pretty_text)

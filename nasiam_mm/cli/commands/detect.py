@@ -1,0 +1,142 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""Train and evaluate a detector on a pretrained backbone, checkpoint to table row.
+
+    nasiam detect detection/CONFIG.py CHECKPOINT.pth
+    nasiam detect detection/CONFIG.py --random-init
+
+The backbone is exported, its keys and outputs are checked against the checkpoint and inside the
+detector, the data is looked through, the final config is written, then mmdet trains and evaluates.
+A bad checkpoint, annotation file or image gives one line, and nothing is written.
+
+    work_dir/backbone.pth    the exported backbone
+    work_dir/CONFIG.py       the config as run
+    work_dir/transfer.json   the run: metrics, digests, seed, versions, times
+"""
+
+import importlib.util
+import time
+from argparse import ArgumentParser, Namespace
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmengine.config import Config, DictAction
+
+from nasiam_mm.cli.config import check_seed
+from nasiam_mm.cli.outputs import check_outputs, check_own_config
+from nasiam_mm.cli.reading import find_config
+from nasiam_mm.files.atomic import write_json
+
+if TYPE_CHECKING:
+    from nasiam_mm.export import PretrainedBackbone
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run whose every part has been checked."""
+
+    cfg: Config
+    source: 'PretrainedBackbone | None'
+    data: str
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument('config', help='one of configs/detection/')
+    parser.add_argument(
+        'checkpoint',
+        nargs='?',
+        help='written by mmengine in pretraining; --random-init can do without',
+    )
+    parser.add_argument('--data-root', type=Path, help="where the set lies, if not the config's")
+    parser.add_argument('--work-dir', type=Path, help='by default work_dirs/<config>')
+    parser.add_argument(
+        '--pretrain-config', type=Path, help='what trained the checkpoint; by default its own copy'
+    )
+    parser.add_argument(
+        '--random-init',
+        action='store_true',
+        help='the baseline: the schedule from random weights; the architecture is that of the '
+        "checkpoint, or the config's where none is given",
+    )
+    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--resume', action='store_true', help='go on from the last checkpoint')
+    parser.add_argument('--dry-run', action='store_true', help='check everything, write nothing')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
+
+
+def run(args: Namespace) -> None:
+    """Check everything, then train, unless --dry-run."""
+    if importlib.util.find_spec('mmdet') is None:
+        raise ModuleNotFoundError(
+            "mmdet is not installed and detection needs it; pip install 'nasiam_mm[detection]'"
+        )
+    prepared = prepare(args)
+    if not args.dry_run:
+        train(prepared, args)
+
+
+def prepare(args: Namespace) -> Prepared:
+    """Fit the config to the checkpoint and check both and the data; write nothing.
+
+    Raises:
+        FileNotFoundError: If a config, checkpoint, annotation file or image is missing.
+        ValueError: If one of them is broken, or they do not fit each other.
+    """
+    if args.checkpoint is None and not args.random_init:
+        raise ValueError('no checkpoint; give one, or --random-init for the baseline without')
+    check_seed(args.seed)
+    args.config = Path(find_config(args.config))
+    args.work_dir = args.work_dir or Path('work_dirs', args.config.stem)
+    args.backbone = None if args.random_init else args.work_dir / 'backbone.pth'
+    check_outputs(args, ('backbone',))
+    from nasiam_mm.export import read_pretrained
+
+    source = None
+    if args.checkpoint is not None:
+        source = read_pretrained(args.checkpoint, args.pretrain_config)
+    from nasiam_mm.detection import transfer  # mmdet takes seconds to import
+
+    cfg = transfer.load_config(args.config, args.cfg_options)
+    cfg.work_dir = str(args.work_dir)
+    check_own_config(cfg)
+    if args.data_root is not None:
+        transfer.set_data_root(cfg, args.data_root)
+    if source is None:
+        transfer.build_random(cfg)
+        data = transfer.check_data(cfg)
+        return Prepared(cfg, source, data)
+    transfer.fit_config(cfg, source)
+    count = transfer.check_detector(cfg, source)
+    data = transfer.check_data(cfg)
+    print(f'{source.path}: {count} of {count} backbone keys in the detector, outputs equal')
+    return Prepared(cfg, source, data)
+
+
+def train(prepared: Prepared, args: Namespace) -> None:
+    """Write backbone and config, train, evaluate, write and print the row."""
+    from nasiam_mm.detection import report, transfer
+    from nasiam_mm.export import export_backbone
+
+    cfg, source, work_dir = prepared.cfg, prepared.source, args.work_dir
+    work_dir.mkdir(parents=True, exist_ok=True)
+    if args.backbone is not None:
+        export_backbone(source, args.backbone)
+    transfer.set_pretrained(cfg, args.backbone)
+    cfg.merge_from_dict({'randomness': {'seed': args.seed}, 'resume': args.resume})
+    final = transfer.write_config(cfg, work_dir)
+
+    wall, process = time.perf_counter(), time.process_time()
+    metrics = transfer.train_and_evaluate(final)
+    row = report.describe_run(
+        prepared.data,
+        final,
+        'random init' if args.random_init else Path(args.checkpoint).name,
+        None if source is None else source.sha256,
+        args.seed,
+        metrics,
+        time.perf_counter() - wall,
+        time.process_time() - process,
+    )
+    write_json(row, work_dir / 'transfer.json')
+    print(f'\n{report.render_table([row])}\n\nwritten: {work_dir / "transfer.json"}')

@@ -1,0 +1,35 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""Export the backbone of a pretraining checkpoint, and prove the file before it appears.
+
+    nasiam export work_dirs/simsiam/epoch_800.pth backbone.pth
+    nasiam export CHECKPOINT r50.safetensors --layout timm
+
+Every key of the backbone is matched and its output on a fixed input is bit-equal to the
+original's, or one line says why not and nothing is written.
+"""
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from nasiam_mm.cli.outputs import check_outputs
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument('checkpoint', help='written by mmengine in pretraining')
+    parser.add_argument('out', type=Path, help='.pth, or .safetensors for torchvision and timm')
+    parser.add_argument('--layout', choices=['mmengine', 'torchvision', 'timm'], default='mmengine')
+    parser.add_argument(
+        '--config', type=Path, help='what trained it; by default the copy in the checkpoint'
+    )
+
+
+def run(args: Namespace) -> None:
+    """Export."""
+    check_outputs(args)
+
+    from nasiam_mm.export import export_backbone, read_pretrained
+
+    source = read_pretrained(args.checkpoint, args.config)
+    count = export_backbone(source, args.out, args.layout)
+    print(f'{args.out}: {count} of {count} backbone keys, {args.layout} layout, outputs equal')

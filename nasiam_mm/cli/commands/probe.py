@@ -1,0 +1,83 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""Measure a pretrained backbone on cached features: kNN, linear probe, few labels.
+
+The features of each image are extracted once, without augmentation. Every setting (k, T, the
+penalty) is selected on the validation images; the test images are read only by --split test, and
+classified by what was selected. The cached linear probe is a fast stand-in for the papers'
+protocol, configs/benchmarks/linear. The last line printed is JSON.
+
+    nasiam probe CONFIG CHECKPOINT --split test --out row.json
+"""
+
+import json
+import os
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from nasiam_mm.cli.config import add_config_arguments, read_evaluated, start_processes_on_cpu
+from nasiam_mm.cli.outputs import check_outputs
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the command line."""
+    add_config_arguments(parser)
+    parser.add_argument('checkpoint', help='checkpoint of a search or a pretraining')
+    parser.add_argument(
+        '--split',
+        choices=['val', 'test'],
+        default='val',
+        help='test: report the selected settings on the test images as well',
+    )
+    parser.add_argument(
+        '--val-fraction',
+        type=float,
+        help='cut the whole training split by this fraction (0.2 for the 80/20 split) instead of '
+        "taking the parts of the config's KNNHook",
+    )
+    parser.add_argument('--k', type=int, nargs='+', help='numbers of neighbours to try')
+    parser.add_argument('--temperature', type=float, nargs='+', help='temperatures to try')
+    parser.add_argument('--l2', type=float, nargs='+', help='penalties of the linear probe to try')
+    parser.add_argument(
+        '--fractions', type=float, nargs='*', help='fractions of the labels; none to leave out'
+    )
+    parser.add_argument('--label-seeds', type=int, nargs='+', help='seeds of the choice of labels')
+    parser.add_argument('--out', type=Path, help='JSON file for the figures')
+    parser.add_argument('--save-features', type=Path, help='.npz file for features and labels')
+
+
+def run(args: Namespace) -> None:
+    """Extract, measure, print, write."""
+    cfg = read_evaluated(args)
+    check_outputs(args, ('out', 'save_features'))
+
+    from nasiam_mm.files.atomic import write_json
+    from nasiam_mm.probes.feature_report import (
+        Settings,
+        evaluate_feature_sets,
+        render_features,
+    )
+    from nasiam_mm.probes.feature_sets import read_feature_sets
+
+    given = {
+        'ks': args.k,
+        'temperatures': args.temperature,
+        'l2s': args.l2,
+        'fractions': args.fractions,
+        'label_seeds': args.label_seeds,
+    }
+    settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    start_processes_on_cpu(cfg)
+    sets = read_feature_sets(cfg, args.checkpoint, args.split == 'test', args.val_fraction)
+    if int(os.environ.get('RANK', 0)) != 0:
+        return
+    if args.save_features is not None:
+        sets.save(args.save_features)
+    found = {
+        'config': Path(args.config).name,
+        'checkpoint': Path(args.checkpoint).name,
+        **evaluate_feature_sets(sets, settings),
+    }
+    if args.out is not None:
+        write_json(found, args.out)
+    print(render_features(found))
+    print(json.dumps(found))

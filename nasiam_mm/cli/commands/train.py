@@ -1,0 +1,109 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""Pretrain with a head, or train what else a config says.
+
+nasiam train nasiam/simsiam_r18_pretrain_cifar10.py --genotype genotype.json
+nasiam train nasiam/simsiam_r18_baseline_cifar10.py
+nasiam train benchmarks/linear/r18_cifar10_linear.py --checkpoint epoch_800.pth
+"""
+
+from argparse import ArgumentParser, Namespace
+
+from mmengine.config import Config
+
+from nasiam_mm.cli.config import (
+    add_config_arguments,
+    build_runner,
+    check_checkpoint,
+    check_seed,
+    drop_validation,
+    merge_options,
+    read_config,
+    set_amp,
+    set_compiled,
+    set_loader_defaults,
+)
+from nasiam_mm.cli.outputs import check_own_config
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the command line."""
+    add_config_arguments(parser)
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CHECKPOINT',
+        help='go on from this checkpoint; without one, from the latest in the work directory',
+    )
+    parser.add_argument(
+        '--checkpoint',
+        metavar='PRETRAINED',
+        help='pretraining checkpoint whose backbone is loaded before training, for the frozen '
+        'backbone of configs/benchmarks/linear',
+    )
+    parser.add_argument('--amp', action='store_true', help='train in mixed precision')
+    parser.add_argument(
+        '--compile', action='store_true', help='compile backbone and heads with torch.compile'
+    )
+    parser.add_argument('--no-validate', action='store_true', help='do not measure while training')
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate from auto_scale_lr.base_batch_size of the config to the '
+        'batch size over all processes',
+    )
+    parser.add_argument('--no-pin-memory', action='store_true', help='pin the memory of no loader')
+    parser.add_argument(
+        '--no-persistent-workers', action='store_true', help='start new workers for each epoch'
+    )
+    parser.add_argument('--seed', type=int, help='seed of the run, in place of randomness.seed')
+
+
+def run(args: Namespace) -> None:
+    """Train."""
+    build_runner(configure(args)).train()
+
+
+def configure(args: Namespace) -> Config:
+    """Read the config and let the arguments override it.
+
+    Raises:
+        FileNotFoundError: If a config or a checkpoint does not exist.
+        ValueError: If one is damaged, or an argument does not fit the config.
+    """
+    cfg = read_config(args)
+    if args.no_validate:
+        drop_validation(cfg)
+    if args.amp:
+        set_amp(cfg)
+    if args.compile:
+        set_compiled(cfg)
+    if args.seed is not None:
+        check_seed(args.seed)
+        cfg.randomness = {**cfg.get('randomness', {}), 'seed': args.seed}
+    if args.checkpoint is not None:
+        set_pretrained(cfg, args.checkpoint)
+    if args.resume is not None:
+        if args.resume != 'auto':
+            check_checkpoint(args.resume)
+        cfg.resume = True
+        cfg.load_from = None if args.resume == 'auto' else args.resume
+    if args.auto_scale_lr:
+        if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+            raise ValueError(
+                f"--auto-scale-lr: config '{cfg.filename}' does not say for which batch size its "
+                'learning rate is; add auto_scale_lr=dict(base_batch_size=...)'
+            )
+        cfg.auto_scale_lr.enable = True
+    set_loader_defaults(cfg, not args.no_pin_memory, not args.no_persistent_workers)
+    merge_options(cfg, args.cfg_options)
+    check_own_config(cfg)
+    return cfg
+
+
+def set_pretrained(cfg: Config, checkpoint: str) -> None:
+    """Let the model's backbone begin with the weights of a pretraining checkpoint."""
+    check_checkpoint(checkpoint)
+    if 'backbone' not in cfg.get('model', {}):
+        raise ValueError(f"--checkpoint: the model of config '{cfg.filename}' has no backbone")
+    cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=checkpoint, prefix='backbone.')

@@ -1,0 +1,114 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""The command ``nasiam``: finds a command by its name, imports that one alone and runs it.
+
+A command is a module with a docstring, ``add_arguments(parser)`` and ``run(args)``: one of
+``nasiam_mm.cli.commands``, or an entry point of the group ``nasiam_mm.commands``.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from functools import partial
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
+
+from nasiam_mm.cli.ending import run_tool
+from nasiam_mm.version import __version__
+
+GROUP = 'nasiam_mm.commands'
+COMMANDS = {
+    'search': 'search a head by gradient descent on a held-out part of the images',
+    'train': 'pretrain with a head, or train what else a config says (also: pretrain)',
+    'test': 'evaluate a checkpoint as its config says',
+    'probe': 'measure a backbone on cached features: kNN, linear probe, few labels',
+    'export': 'export a backbone for mmdet, torchvision or timm',
+    'detect': 'train and evaluate a detector on a backbone',
+    'draw': "draw a genotype, or a search's alpha over time",
+    'data': 'bring CIFAR-10 or CIFAR-100, or describe a folder of images',
+    'genotype': "draw a genotype at random, or import the authors' text form",
+    'embed': 'draw the features of images as points in the plane (also: map)',
+    'neighbours': 'draw images beside their nearest neighbours',
+    'config': 'print a config with all that it inherits',
+    'env': 'print the machine and the versions',
+    'demo': 'search, pretrain and measure on CIFAR-10, in minutes on two CPU cores',
+}
+ALIASES = {'pretrain': 'train', 'map': 'embed'}
+
+
+def main() -> None:
+    """Run ``nasiam`` and leave the process with its exit status."""
+    run_tool(dispatch)
+
+
+def tool(words: str) -> Callable[..., None]:
+    """Return the main function of a script that is one command: ``tool('data cifar10')``."""
+    return partial(run_command, words)
+
+
+def dispatch(argv: Sequence[str] | None = None) -> None:
+    """Run the command that the first word names; without one, list them."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    parser = argparse.ArgumentParser(
+        prog='nasiam',
+        description='Search, train and measure the heads of Siamese self-supervised networks.',
+        epilog='nasiam COMMAND --help tells what a command takes; configs are named as files or as '
+        'they are shipped: nasiam/simsiam_r18_search_cifar10.py',
+        add_help=not argv or argv[0] in ('-h', '--help'),
+    )
+    parser.add_argument('--version', action='version', version=f'nasiam_mm {__version__}')
+    if argv and not argv[0].startswith('-'):
+        run_command(argv[0], argv[1:])
+        return
+    commands = parser.add_subparsers(title='commands', metavar='COMMAND')
+    for name, text in COMMANDS.items():
+        commands.add_parser(name, help=text)
+    for name, entry in sorted(_foreign().items()):
+        commands.add_parser(name, help=f'of {entry.dist.name if entry.dist else entry.value}')
+    parser.parse_args(argv or ['--help'])
+
+
+def run_command(words: str, argv: Sequence[str] | None = None) -> None:
+    """Run one command.
+
+    Args:
+        words: Which, and what precedes ``argv`` on its command line: ``'data cifar10'``.
+        argv: The rest of the command line; by default the process's.
+
+    Raises:
+        ValueError: If there is no such command.
+    """
+    name, *first = words.split()
+    argv = [*first, *(sys.argv[1:] if argv is None else argv)]
+    module = load_command(name)
+    parser = argparse.ArgumentParser(
+        prog=f'nasiam {ALIASES.get(name, name)}',
+        description=module.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog='--traceback, or NASIAM_TRACEBACK=1, shows the traceback of an error too',
+    )
+    module.add_arguments(parser)
+    module.run(parser.parse_args([word for word in argv if word != '--traceback']))
+
+
+def load_command(name: str) -> ModuleType:
+    """Import the module of a command.
+
+    Raises:
+        ValueError: If there is no such command.
+    """
+    name = ALIASES.get(name, name)
+    if name in COMMANDS:
+        return import_module(f'nasiam_mm.cli.commands.{name}')
+    foreign = _foreign()
+    if name in foreign:
+        return foreign[name].load()
+    near = get_close_matches(name, [*COMMANDS, *ALIASES, *foreign], n=1)
+    meant = f'; did you mean {near[0]}?' if near else ''
+    raise ValueError(f"nasiam has no command '{name}'{meant} nasiam --help lists them")
+
+
+def _foreign() -> dict[str, EntryPoint]:
+    """Return the commands that other distributions bring."""
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
