@@ -26,7 +26,7 @@ def add_config_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         '--data',
         metavar='FOLDER',
-        help="folder of images in place of the config's; 'nasiam data describe FOLDER' prepares one",
+        help="folder of images in place of the config's, as 'nasiam data describe' left it",
     )
     parser.add_argument(
         '--cfg-options',

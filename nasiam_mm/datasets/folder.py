@@ -20,11 +20,8 @@ Part = tuple[np.ndarray, np.ndarray | None]
 
 def mend(root: Path | str, name: str | None) -> str:
     """Say what to do about missing or damaged data of a folder."""
-    if name in OFFICIAL:
-        tool = f'nasiam data {name.lower()} --root'
-    else:
-        tool = 'nasiam data describe'
-    return f"run '{tool} {root}'"
+    tool = f'{name.lower()} --root' if name in OFFICIAL else 'describe'
+    return f"run 'nasiam data {tool} {root}'"
 
 
 def read_image(path: str) -> np.ndarray:

@@ -241,6 +241,6 @@ def read_source(root: Path | str) -> Source:
         return KNOWN['ImageNet']
     state = 'has no source.json' if Path(root).is_dir() else 'no such folder'
     raise FileNotFoundError(
-        f"{root}: {state}; 'make data' brings CIFAR-10, 'nasiam data describe {root}' describes "
-        'images of your own'
+        f"{root}: {state}; 'nasiam data cifar10' brings CIFAR-10, 'nasiam data describe {root}' "
+        'describes images of your own'
     )

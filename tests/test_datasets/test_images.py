@@ -297,7 +297,7 @@ def test_cifar100_from_pickles_and_from_arrays(tmp_path, monkeypatch, mini, no_n
 
     # Without the record there is nothing to check the arrays against.
     (mini / 'source.json').unlink()
-    with pytest.raises(FileNotFoundError, match=r'mini: no CIFAR100 here; run .nasiam data cifar100'):
+    with pytest.raises(FileNotFoundError, match='mini: no CIFAR100 here; run .nasiam data'):
         CIFAR100(data_root=str(mini))
 
 
