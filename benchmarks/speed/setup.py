@@ -10,7 +10,8 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from benchmarks.configs import dicts, loaders, narrow
+from benchmarks.configs import loaders, narrow
+from nasiam_mm.config_walk import walk
 from nasiam_mm.datasets import resolve_data
 from nasiam_mm.datasets.source import ARRAY_NAMES, KNOWN, array_path, save_array, sha256_array
 
@@ -75,8 +76,8 @@ class Setup:
         resolve_data(cfg)
         for loader in loaders(cfg._cfg_dict):
             loader.batch_size = self.batch_size
-        for part in dicts(cfg._cfg_dict):
-            if part.get('type') == 'KNNHook':
+        for part in walk(cfg._cfg_dict):
+            if 'bank' in part and 'k' in part:
                 part.k = min(part.k, self.images // 10)
         if self.divisor > 1:
             narrow(cfg.model, self.divisor)

@@ -23,6 +23,7 @@ from nasiam_mm.datasets.source import (
     Source,
     array_path,
     read_source,
+    sha256_array,
     split_digest,
 )
 from nasiam_mm.datasets.split import split_indices
@@ -106,7 +107,11 @@ class Images(BaseDataset):
         self._metainfo['digest'] = self._check(place, source) if self.verify else None
         sizes = {part: n for part, n in source.parts.items() if source.place(part) == place}
         if len(sizes) > 1:
-            return split_indices(len(self._images), sizes, seed=0)[self.split].tolist()
+            rows = split_indices(len(self._images), sizes, seed=0)[self.split]
+            if self.verify and self._metainfo['digest']:
+                digest = split_digest(self._metainfo['digest'], sha256_array(rows))
+                self._metainfo['digest'] = digest
+            return rows.tolist()
         return list(range(len(self._images)))
 
     def _source(self) -> Source:

@@ -92,7 +92,7 @@ def image_indices(dataset: Dataset) -> np.ndarray:
     while not hasattr(part, 'indices') and hasattr(part, 'dataset'):
         part = part.dataset
     if not hasattr(part, 'indices'):
-        raise ValueError(f'a SplitDataset is needed to draw from, got {type(part).__name__}')
+        raise ValueError(f'the images must come from a SplitDataset, got {type(part).__name__}')
     return np.asarray(part.indices, dtype=np.int64)
 
 
