@@ -5,11 +5,11 @@ A recipe writes ``data = dict(root='data/cifar10')``, and ``'data.root'``, ``'da
 ``'data.std'``, ``'data.size'`` or ``'data.num_classes'`` wherever one of these is wanted.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 from mmengine.config import Config
 
+from nasiam_mm.config_walk import walk
 from nasiam_mm.datasets.source import Source, read_source
 
 __all__ = ['refuse_unresolved', 'resolve_data']
@@ -71,7 +71,7 @@ def resolve_data(cfg: Config | dict) -> list[str]:
     before = section.pop('resolved', {})
     used = set(before)
     is_other = any(before[fact] != facts[fact] for fact in before)
-    for node in _nodes(top):
+    for node in walk(top):
         for key, value in list(node.items()):
             fact = _PLACES.get(key)
             if is_other and fact in before and value == before[fact]:
@@ -85,7 +85,7 @@ def resolve_data(cfg: Config | dict) -> list[str]:
             used.add(fact)
     section['resolved'] = {fact: value for fact, value in facts.items() if fact in used}
     notes = [] if source.classes else _drop_probe(top, section['root'])
-    for node in _nodes(top):
+    for node in reversed(list(walk(top))):  # parts before what draws from them
         notes += _fit(node, source)
     return list(dict.fromkeys(notes))
 
@@ -127,12 +127,3 @@ def _length(dataset: Mapping, source: Source) -> int | None:
         return _length(dataset['dataset'], source)
     is_ours = dataset.get('type') == 'Images'
     return source.parts.get(dataset.get('split', 'train')) if is_ours else None
-
-
-def _nodes(node: Any) -> Iterator[dict]:
-    """Yield every dict of a nested config, the innermost first."""
-    for child in node.values() if isinstance(node, dict) else node:
-        if isinstance(child, (dict, list, tuple)):
-            yield from _nodes(child)
-    if isinstance(node, dict):
-        yield node
