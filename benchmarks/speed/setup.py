@@ -16,11 +16,6 @@ from nasiam_mm.datasets import resolve_data
 from nasiam_mm.datasets.source import ARRAY_NAMES, KNOWN, array_path, save_array, sha256_array
 
 FRAMEWORKS = ('simsiam', 'simclr', 'mocov2', 'byol')
-# What the authors' code searches; our recipes search the four of the paper's section 3.2.
-PUBLISHED_SPACE = [
-    'max_pool_3_bn', 'avg_pool_3_bn', 'identity', 'linear_bn_relu', 'linear_bn_silu',
-    'linear_bn_hardswish', 'linear_bn_elu',
-]  # fmt: skip
 CIFAR10_IMAGES = 50000
 
 
