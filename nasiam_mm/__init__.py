@@ -5,9 +5,11 @@ image -> views -> backbone -> projector -> predictor -> loss -> alpha step ->
 genotype -> pretrain -> evaluate -> detection.
 """
 
+from nasiam_mm.files.guard import guard_reading
 from nasiam_mm.version import __version__
 from nasiam_mm.versions import check_versions
 
 check_versions()
+guard_reading()
 
 __all__ = ['__version__']

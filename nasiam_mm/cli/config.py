@@ -3,7 +3,6 @@
 
 import os
 import sys
-import zipfile
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Iterator
 from pathlib import Path
@@ -226,18 +225,15 @@ def test_split(dataset: ConfigDict) -> dict:
 
 
 def check_checkpoint(path: str) -> None:
-    """Refuse a checkpoint that is not there or was cut short, before anything is built.
+    """Refuse a checkpoint that cannot be read, before anything is built.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is not a whole archive, as ``torch.save`` writes it.
+        ValueError: If the file is damaged, or its reading could run code.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"checkpoint '{path}' does not exist")
-    if not zipfile.is_zipfile(path):
-        raise ValueError(
-            f"checkpoint '{path}' is damaged or not a checkpoint; take an earlier epoch's"
-        )
+    from nasiam_mm.files.checkpoint import read_checkpoint
+
+    read_checkpoint(path, 'cpu', mmap=True)
 
 
 def start_processes_on_cpu(cfg: Config) -> None:

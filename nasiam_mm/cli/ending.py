@@ -9,6 +9,8 @@ from argparse import ArgumentParser
 from collections.abc import Callable
 from types import FrameType
 
+from nasiam_mm.files.guard import guard_reading
+
 # Who refuses an input: we, or mmengine where it reads a config, builds from it and loads files.
 _REFUSING = (
     'nasiam_mm',
@@ -44,6 +46,7 @@ def run_tool(main: Callable[[], None]) -> None:
     Args:
         main: The tool; it parses the command line itself.
     """
+    guard_reading()
     # mmcv says so on every import without compiled ops; nothing here uses that layer.
     warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
     try:

@@ -23,7 +23,7 @@ from nasiam_mm.detection.finite_loss import FiniteLossHook
 from nasiam_mm.export import PretrainedBackbone, export_backbone
 from nasiam_mm.export.backbone import require_equal_outputs, stage_outputs
 from nasiam_mm.export.checkpoint import PREFIX, check_fit
-from nasiam_mm.files.atomic import atomic_path
+from nasiam_mm.files.atomic import write_text
 
 __all__ = [
     'build_random',
@@ -171,8 +171,7 @@ def check_data(cfg: Config) -> str:
 def write_config(cfg: Config, work_dir: Path) -> Path:
     """Write the final config into the work directory, whole or not at all; return its path."""
     path = work_dir / Path(cfg.filename).name
-    with atomic_path(path) as tmp:
-        tmp.write_text(cfg.pretty_text, encoding='utf-8')
+    write_text(cfg.pretty_text, path)
     return path
 
 

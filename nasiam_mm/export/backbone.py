@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from nasiam_mm.export.checkpoint import PREFIX, PretrainedBackbone, build_backbone, check_fit
 from nasiam_mm.export.layouts import ResNetSpec, build_timm, build_torchvision
 from nasiam_mm.files.atomic import atomic_path
+from nasiam_mm.files.checkpoint import read_checkpoint
 
 __all__ = ['LAYOUTS', 'export_backbone', 'require_equal_outputs', 'stage_outputs']
 
@@ -45,7 +46,6 @@ def export_backbone(source: PretrainedBackbone, out: Path | str, layout: str = '
     out = Path(out)
     _check_target(out, layout)
     original, exported = source.build(), _empty(source, layout)
-    out.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(out) as tmp:
         if layout == 'mmengine':
             cfg = Config({'model': {'backbone': source.cfg}}).pretty_text
@@ -159,7 +159,7 @@ def _save(weights: dict[str, Tensor], path: Path, suffix: str) -> None:
 def _load(path: Path, suffix: str) -> dict[str, Tensor]:
     if suffix == '.safetensors':
         return _safetensors().load_file(path)
-    return torch.load(path, map_location='cpu', weights_only=True)
+    return read_checkpoint(path, 'cpu')
 
 
 def _require_equal_weights(out: Path, original: nn.Module, exported: nn.Module) -> None:

@@ -2,7 +2,7 @@
 """The backbone inside a pretraining checkpoint: its weights, its config, its module."""
 
 import copy
-import hashlib
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +10,12 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
-from nasiam_mm.registry import MODELS
+from nasiam_mm.files.checkpoint import find_file, read_checkpoint
+from nasiam_mm.files.config_text import read_config_text
+from nasiam_mm.files.digest import file_digest
+from nasiam_mm.registry import MODELS, WEIGHT_INITIALIZERS
 
 __all__ = ['PREFIX', 'PretrainedBackbone', 'read_pretrained']
 
@@ -97,26 +99,18 @@ def read_pretrained(path: Path | str, config: Path | str | None = None) -> Pretr
     """Read the backbone out of a checkpoint written by mmengine.
 
     Only ``backbone.*`` is taken: EMA targets, key encoders, necks and heads stay. The ``module.``
-    of a wrapped model is dropped. Like every checkpoint of torch the file may hold pickled
-    objects: open only what you trust.
+    of a wrapped model is dropped. Nothing that the file brings is run.
 
     Args:
-        path: The checkpoint.
+        path: The checkpoint, or its http address.
         config: The config that trained it; by default the copy inside the checkpoint.
 
     Raises:
         FileNotFoundError: If the checkpoint or the config does not exist.
         ValueError: If the file is not such a checkpoint, or holds no usable backbone.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f'{path}: no such checkpoint')
-    try:
-        checkpoint = CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
-    except Exception as error:  # what is no pickle may raise anything when it is read as one
-        reason = (str(error).splitlines() or [''])[0].split('. ')[0]
-        reason = reason if ' ' in reason else f'{type(error).__name__} {reason}'.strip()
-        raise ValueError(f'{path}: not a readable checkpoint: {reason}') from error
+    checkpoint = read_checkpoint(path, 'cpu')
+    path = find_file(path)
     weights = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else {}
     state_dict = extract(weights)
     if not state_dict:
@@ -128,9 +122,9 @@ def read_pretrained(path: Path | str, config: Path | str | None = None) -> Pretr
     broken = [k for k, v in state_dict.items() if v.is_floating_point() and not v.isfinite().all()]
     if broken:
         raise ValueError(f'{path}: {broken[0]} is not finite; use an earlier checkpoint')
-    meta = checkpoint.get('meta') or {}
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return PretrainedBackbone(path, digest, _backbone_cfg(path, config, meta), state_dict)
+    meta = checkpoint.get('meta')
+    cfg = _backbone_cfg(path, config, meta if isinstance(meta, dict) else {})
+    return PretrainedBackbone(path, file_digest(path), cfg, state_dict)
 
 
 def extract(weights: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -148,11 +142,58 @@ def _backbone_cfg(path: Path, config: Path | str | None, meta: Mapping[str, Any]
         if not Path(config).is_file():
             raise FileNotFoundError(f'{config}: no such config')
         cfg, origin = Config.fromfile(str(config)), config
+        backbone = cfg.get('model', {}).get('backbone')
     elif isinstance(meta.get('cfg'), str):
-        cfg, origin = Config.fromstring(meta['cfg'], '.py'), f'{path} (meta.cfg)'
+        origin = f'{path} (meta.cfg)'
+        backbone = _as_data(meta['cfg'], path)
     else:
         raise ValueError(f'{path}: carries no config; give the one that trained it by --config')
-    backbone = cfg.get('model', {}).get('backbone')
-    if not backbone:
+    if not isinstance(backbone, dict):
         raise ValueError(f'{origin}: has no model.backbone; give the config of the pretraining')
-    return backbone.to_dict()
+    return copy.deepcopy(dict(backbone))
+
+
+def _as_data(text: str, path: Path) -> Any:
+    """Take ``model.backbone`` out of the config text of a checkpoint, which may name no code."""
+    try:
+        model = read_config_text(text).get('model')
+        backbone = model.get('backbone') if isinstance(model, dict) else None
+        _check_parts(backbone)
+    except ValueError as error:
+        raise ValueError(f'{path}: {error}; give the config that trained it by --config') from error
+    return backbone
+
+
+def _check_parts(node: Any) -> None:
+    """Refuse what is not a registered part: mmengine imports and calls whatever has a dotted name.
+
+    Parts of mmpretrain that fetch weights or code by a name that they are given are refused too.
+    """
+    if isinstance(node, dict):
+        if 'type' in node:
+            module = getattr(_registered(node['type']), '__module__', '')
+            fetches = module.startswith('mmpretrain.models.') and not module.startswith(
+                ('mmpretrain.models.backbones.', 'mmpretrain.models.utils.')
+            )
+            if not module or fetches or module.endswith('.timm_backbone'):
+                kind = str(node['type'])[:60]
+                raise ValueError(f'the config text builds {kind!r}, which is no part to trust')
+        if '_scope_' in node:
+            raise ValueError('the config text sets a _scope_')
+        node = list(node.values())
+    if isinstance(node, (list, tuple)):
+        for item in node:
+            _check_parts(item)
+
+
+def _registered(kind: Any) -> type | None:
+    """Return the class that is registered under a name, importing nothing by it."""
+    scope, _, name = kind.rpartition('.') if isinstance(kind, str) else ('', '', None)
+    for registry in (MODELS, WEIGHT_INITIALIZERS):
+        registry.import_from_location()
+        while registry is not None:
+            part = registry.module_dict.get(name) if scope in ('', registry.scope) else None
+            if inspect.isclass(part):
+                return part
+            registry = registry.parent
+    return None

@@ -1,11 +1,13 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""Files that appear whole or not at all."""
+"""The one writer: files that appear whole or not at all (contract C6)."""
 
+import json
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 TMP_MARK = '.tmp'
 
@@ -14,28 +16,62 @@ TMP_MARK = '.tmp'
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     """Give a temporary path beside ``path`` which takes its place when the block succeeds.
 
-    The data reaches the disk before the name does, so a crash leaves the old
-    file or the new one. The temporary file has the same suffix and is removed
+    The data reaches the disk before the name does, and the name before this returns, so a crash
+    leaves the old file or the new one. The temporary file has the same suffix and is removed
     when the block fails; a killed process leaves it, named ``.<name>.*.tmp*``.
 
     Args:
         path: File to write; its folder is made.
+
+    Raises:
+        OSError: One line with the path, the cause and the mend.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(
-        prefix=f'.{path.name}.', suffix=f'{TMP_MARK}{path.suffix}', dir=path.parent
-    )
-    os.close(handle)
-    temporary = Path(name)
+    temporary = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(
+            prefix=f'.{path.name}.', suffix=f'{TMP_MARK}{path.suffix}', dir=path.parent
+        )
+        os.close(handle)
+        temporary = Path(name)
         yield temporary
         # mkstemp makes private files; data is readable as the umask says.
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
-        with open(temporary, 'rb+') as file:
-            os.fsync(file.fileno())
+        _sync(temporary)
         os.replace(temporary, path)
+        _sync(path.parent)
+    except OSError as error:
+        ours = (None, str(temporary), str(path), str(path.parent))
+        if error.errno is None or error.filename not in ours:
+            raise  # of something else that the block does
+        raise OSError(
+            error.errno,
+            f"cannot write '{path}': {error.strerror}; free space or choose another place, then "
+            'go on, a training by --resume; earlier files are whole',
+        ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(text: str, path: str | os.PathLike) -> None:
+    """Write text, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding='utf-8')
+
+
+def write_json(data: Any, path: str | os.PathLike) -> None:
+    """Write JSON, whole or not at all."""
+    write_text(json.dumps(data, indent=2) + '\n', path)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

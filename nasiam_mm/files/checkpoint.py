@@ -1,209 +1,208 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""Reading checkpoints without running code from them, and finding the last whole one.
+"""The one reader of checkpoints, which runs nothing that they bring (contract C11).
 
-Importing this module replaces the loaders that mmengine registers for local
-files and for http: those fall back to full unpickling, which runs whatever the
-file says. ``Runner.resume``, ``Runner.load_checkpoint``, ``load_from`` and
-``init_cfg=dict(type='Pretrained')`` all read through them. Its further schemes (s3, model
-zoos) stay as they are.
+What reads a checkpoint itself calls :func:`read_checkpoint`; where mmengine does the reading
+(``Runner.resume``, ``load_from``, ``init_cfg=dict(type='Pretrained')``, its model zoos),
+:func:`install_safe_reading` has put the same reader there.
 """
 
+import hashlib
 import os
 import pickle
-import re
+import shutil
+import tempfile
+import urllib.request
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlparse
+from typing import Any, BinaryIO
+from urllib.parse import urlsplit
 
 import numpy as np
 import torch
 from mmengine.dist import barrier, is_main_process
 from mmengine.logging import HistoryBuffer
-from mmengine.runner import CheckpointLoader
 
-_STATISTICS = ('min', 'max', 'current', 'mean')
-_TRAINING_STATE = ('state_dict', 'optimizer', 'message_hub')
-# What a process that died leaves of a file it wrote: AtomicLocalBackend, atomic_path, CollapseHook.
-_LEFTOVER = re.compile(
-    r'\.(.+\.pth|last_checkpoint)\.[a-z0-9_]{8}|\..+\.[a-z0-9_]{8}\.tmp(\.\w+)?|last_healthy\.tmp'
-)
+from nasiam_mm.files.atomic import atomic_path, write_text
+from nasiam_mm.files.digest import file_digest
+from nasiam_mm.files.pickles import STATISTICS, Refused, scan_checkpoint
+
+_SECONDS = 30.0  # without a byte from a server
+_NUMBERS = '?bBhHiIlLqQefdFD'  # bool, integers, floats, complex numbers
 
 
 class UnsafeCheckpointError(ValueError):
-    """A checkpoint whose reading could run code."""
+    """A checkpoint whose reading could run code, or take more memory than the file is large."""
 
 
 class DamagedCheckpointError(ValueError):
     """A checkpoint that is not whole."""
 
 
-def _statistic(owner: type, name: str) -> Callable:
-    """Stand in for ``getattr``, by which a pickled HistoryBuffer names its statistics."""
-    if owner is not HistoryBuffer or name not in _STATISTICS:
-        raise pickle.UnpicklingError('GLOBAL getattr was not allowed')
-    return getattr(HistoryBuffer, name)
-
-
-def _allowed_types() -> list[Any]:
-    """What mmengine's own checkpoints hold beside tensors and plain data."""
-    arrays = np._core if hasattr(np, '_core') else np.core
-    functions = ('_reconstruct', 'scalar')
-    numbers = ('bool', 'uint8', 'int32', 'uint32', 'int64', 'float32', 'float64')
-    return [
-        HistoryBuffer,
-        (_statistic, 'builtins.getattr'),
-        np.ndarray,
-        np.dtype,
-        bytes,  # of an empty array
-        *(type(np.dtype(number)) for number in numbers),
-        # The module's name in NumPy 2 and in NumPy 1.
-        *(
-            (getattr(arrays.multiarray, function), f'numpy.{core}.multiarray.{function}')
-            for function in functions
-            for core in ('_core', 'core')
-        ),
-    ]
-
-
 def read_checkpoint(path: str | os.PathLike, map_location: Any = None, mmap: bool = False) -> Any:
     """Read a file of ``torch.save``, running nothing that it brings.
 
-    It may hold tensors, plain data, NumPy arrays and mmengine's
-    ``HistoryBuffer``; further types are those of
-    ``torch.serialization.add_safe_globals``.
+    It may hold tensors, plain data, arrays of numbers and mmengine's ``HistoryBuffer``; further
+    types are those of ``torch.serialization.add_safe_globals``. What it claims to hold is
+    compared with its size before anything is allocated.
 
     Args:
-        path: The file.
+        path: The file, or its http address.
         map_location: Where its tensors go, see ``torch.load``.
-        mmap: Whether to leave the tensors in the file until they are used.
+        mmap: Whether to leave the tensors in the file until they are used; its checksums are
+            then looked at only if something else is wrong.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        UnsafeCheckpointError: If it holds any other type.
+        UnsafeCheckpointError: If it holds any other type, or claims more than it is large.
         DamagedCheckpointError: If it is cut short or no such file at all.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"checkpoint '{path}' does not exist")
+    address, path = str(path), find_file(path)
     damage = DamagedCheckpointError(
-        f"checkpoint '{path}' is cut short or damaged; take an earlier one"
+        f"checkpoint '{address}' is cut short or damaged, or no checkpoint; take an earlier one"
     )
-    if not mmap and _is_damaged(path):
+    if not mmap and is_damaged(path):
         raise damage
     try:
+        scan_checkpoint(path, _names(torch.serialization.get_safe_globals()))
         with torch.serialization.safe_globals(_allowed_types()):
-            return torch.load(path, map_location, weights_only=True, mmap=mmap)
+            mapped = mmap and zipfile.is_zipfile(path)
+            return torch.load(path, map_location, weights_only=True, mmap=mapped)
     except (PermissionError, MemoryError, torch.OutOfMemoryError):
         raise
-    except Exception as error:
-        # Damage shows as any error; only the text of one tells a type that is not allowed.
-        found = re.search(r'GLOBAL (.+?) (?:was not|whose)|function (.+)', str(error))
-        if found is None or _is_damaged(path):
+    except Refused as error:
+        if is_damaged(path):
             raise damage from error
         raise UnsafeCheckpointError(
-            f"checkpoint '{path}' is refused: it holds {found[1] or found[2]}, and reading that "
-            'could run code; take one from a source you trust, whose types you allow by '
-            'torch.serialization.add_safe_globals'
+            f"checkpoint '{address}' is refused: it holds {error}, and reading that could run "
+            'code or fill the memory; take one from a source you trust, whose types you allow '
+            'by torch.serialization.add_safe_globals'
         ) from None
+    except Exception as error:
+        raise damage from error  # damage shows as any error
 
 
-def _is_damaged(path: str | os.PathLike) -> bool:
+def is_damaged(path: str | os.PathLike) -> bool:
     """Whether a record does not fit its checksum, at which ``torch.load`` does not look."""
     # Older versions of torch wrote no archive.
     if not zipfile.is_zipfile(path):
         return False
     try:
         with zipfile.ZipFile(path) as archive:
-            return archive.testzip() is not None
+            # What is packed is refused unread: it would unpack to any size.
+            is_packed = any(r.compress_type != zipfile.ZIP_STORED for r in archive.infolist())
+            return not is_packed and archive.testzip() is not None
     except Exception:
         return True
 
 
-@CheckpointLoader.register_scheme(prefixes='', force=True)
-def load_from_local(filename: str, map_location: Any = None) -> Any:
-    """Read a local checkpoint; see :func:`read_checkpoint`."""
-    return read_checkpoint(Path(filename).expanduser(), map_location)
+def find_file(path: str | os.PathLike) -> Path:
+    """Return the regular file that a path or an http address names.
 
-
-@CheckpointLoader.register_scheme(prefixes=('http://', 'https://'), force=True)
-def load_from_http(filename: str, map_location: Any = None) -> Any:
-    """Download a checkpoint to torch's cache, once per machine, and read it."""
-    folder = Path(torch.hub.get_dir(), 'checkpoints')
-    target = folder / Path(urlparse(filename).path).name
-    if is_main_process() or int(os.environ.get('LOCAL_RANK', 0)) == 0:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not target.exists():
-            torch.hub.download_url_to_file(filename, str(target), progress=is_main_process())
-    barrier()
-    return read_checkpoint(target, map_location)
-
-
-@dataclass(frozen=True)
-class Search:
-    """What a search for the last whole checkpoint found.
-
-    Attributes:
-        path: The checkpoint, or None.
-        epoch: Epochs it has behind it.
-        iteration: Iterations it has behind it.
-        notes: What was passed over, and why.
-    """
-
-    path: Path | None = None
-    epoch: int = 0
-    iteration: int = 0
-    notes: list[str] = field(default_factory=list)
-
-
-def find_last_checkpoint(folder: str | os.PathLike) -> Search:
-    """Find the checkpoint that is furthest in training and whole.
-
-    Goes by what the files hold, not by their names; ``last_checkpoint``, which
-    may be empty or outdated, decides between equals only. Files that hold no
-    state of training (exported weights, the best model) do not count.
+    An address is downloaded once per machine, to torch's cache, under the digest of the whole
+    address; the digest of the content lies beside it and is compared at each reading.
 
     Raises:
-        UnsafeCheckpointError: If reading a file could run code.
+        FileNotFoundError: If there is none.
+        OSError: If it cannot be downloaded.
     """
-    pointer = Path(folder, 'last_checkpoint')
-    named = Path(pointer.read_text().strip()).name if pointer.is_file() else None
-    candidates: list[tuple[int, int, bool, Path]] = []
-    notes = []
-    for path in sorted(Path(folder).glob('*.pth')):
-        try:
-            checkpoint = read_checkpoint(path, 'cpu', mmap=True)
-        except DamagedCheckpointError:
-            notes.append(f'skipped {path.name}: cut short or damaged')
-            continue
-        if isinstance(checkpoint, dict) and all(key in checkpoint for key in _TRAINING_STATE):
-            meta = checkpoint['meta']
-            candidates.append((meta['iter'], meta['epoch'], path.name == named, path))
-    for iteration, epoch, is_named, path in sorted(candidates, reverse=True):
-        # So far only its table of contents was read.
-        if _is_damaged(path):
-            notes.append(f'skipped {path.name}: damaged, a checksum is wrong')
-            continue
-        if not is_named:
-            notes.append(f'ignored last_checkpoint: it names {named or "no file"}')
-        return Search(path, epoch, iteration, notes)
-    return Search(notes=notes)
+    if str(path).startswith(('http://', 'https://')):
+        return _download(str(path))
+    found = Path(path).expanduser()
+    if not found.exists():
+        raise FileNotFoundError(f"checkpoint '{path}' does not exist")
+    if not found.is_file():
+        raise FileNotFoundError(f"checkpoint '{path}' is no regular file; name the .pth itself")
+    return found
 
 
-def remove_leftovers(folder: str | os.PathLike) -> list[str]:
-    """Remove the temporary files of a process that died while it wrote.
+def _download(address: str) -> Path:
+    key = hashlib.sha256(address.encode()).hexdigest()
+    name = Path(urlsplit(address).path).name
+    target = Path(torch.hub.get_dir(), 'checkpoints', 'nasiam_mm', key, name or 'checkpoint.pth')
+    digest = target.with_name('sha256')
+    try:
+        if is_main_process() or int(os.environ.get('LOCAL_RANK', 0)) == 0:
+            noted = digest.read_text(encoding='utf-8') if digest.is_file() else None
+            if not target.is_file() or file_digest(target) != noted:
+                request = urllib.request.Request(address, headers={'User-Agent': 'nasiam_mm'})
+                with (
+                    urllib.request.urlopen(request, timeout=_SECONDS) as response,
+                    atomic_path(target) as whole,
+                    open(whole, 'wb') as file,
+                ):
+                    shutil.copyfileobj(response, file)
+                    size = response.headers.get('Content-Length')
+                    if size is not None and file.tell() != int(size):
+                        raise OSError(f'{file.tell()} of {size} bytes came')
+                write_text(file_digest(target), digest)
+    except OSError as error:
+        raise OSError(f"checkpoint '{address}' cannot be downloaded: {error}") from error
+    finally:
+        barrier()  # also where it failed, or the other processes would wait for ever
+    return target
 
-    Returns:
-        Names of the files removed.
-    """
-    left = [
-        path
-        for place in (Path(folder), Path(folder, 'genotypes'))
-        if place.is_dir()
-        for path in place.iterdir()
-        if path.is_file() and _LEFTOVER.fullmatch(path.name)
+
+def _statistic(owner: type, name: str) -> Callable:
+    """Stand in for ``getattr``, by which a pickled HistoryBuffer names its statistics."""
+    if owner is not HistoryBuffer or name not in STATISTICS:
+        raise pickle.UnpicklingError('getattr')
+    return getattr(HistoryBuffer, name)
+
+
+def _allowed_types() -> list[Any]:
+    """What mmengine's own checkpoints hold beside tensors and plain data."""
+    arrays = np._core if hasattr(np, '_core') else np.core
+    return [
+        HistoryBuffer,
+        (_statistic, 'builtins.getattr'),
+        np.ndarray,
+        np.dtype,
+        bytes,  # of an empty array
+        *{type(np.dtype(code)) for code in np.typecodes['All'] if code in _NUMBERS},
+        # The module's name in NumPy 2 and in NumPy 1.
+        *(
+            (getattr(arrays.multiarray, function), f'numpy.{core}.multiarray.{function}')
+            for function in ('_reconstruct', 'scalar')
+            for core in ('_core', 'core')
+        ),
     ]
-    for path in left:
-        path.unlink(missing_ok=True)
-    return [path.name for path in left]
+
+
+def _names(types: list[Any]) -> set[str]:
+    """Return the full names by which a pickle asks for what the user allows."""
+    return {
+        entry[1] if isinstance(entry, tuple) else f'{entry.__module__}.{entry.__qualname__}'
+        for entry in types
+    }
+
+
+def install_safe_reading() -> None:
+    """Put this reader where mmengine reads checkpoints, whatever the scheme of the address."""
+    from mmengine.runner import checkpoint as theirs
+
+    if theirs.load_from_local is _load_for_mmengine:
+        return
+    # Their other schemes (s3, model zoos) end in one of these three.
+    theirs.load_from_local = theirs.load_from_http = _load_for_mmengine
+    theirs._safe_torch_load = _load_for_mmengine
+    theirs.CheckpointLoader.register_scheme(
+        prefixes=('', 'http://', 'https://'), loader=_load_for_mmengine, force=True
+    )
+
+
+def _load_for_mmengine(
+    filename: str | os.PathLike | BinaryIO, map_location: Any = None, **_: Any
+) -> Any:
+    """Read a checkpoint for mmengine, less the text that ``Runner.resume`` would run."""
+    if isinstance(filename, (str, os.PathLike)):
+        checkpoint = read_checkpoint(filename, map_location)
+    else:
+        with tempfile.NamedTemporaryFile(suffix='.pth') as copy:
+            shutil.copyfileobj(filename, copy)
+            copy.flush()
+            checkpoint = read_checkpoint(copy.name, map_location)
+    meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
+    if isinstance(meta, dict):
+        meta.pop('config', None)
+    return checkpoint

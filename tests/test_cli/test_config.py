@@ -183,7 +183,7 @@ def test_a_checkpoint_that_is_no_whole_file_is_refused(tmp_path):
     torch.save(dict(state_dict=dict(weight=torch.ones(64))), whole)
     config_tools.check_checkpoint(str(whole))
     cut.write_bytes(whole.read_bytes()[:-10])
-    with pytest.raises(ValueError, match='is damaged or not a checkpoint'):
+    with pytest.raises(ValueError, match='is cut short or damaged'):
         config_tools.check_checkpoint(str(cut))
     with pytest.raises(FileNotFoundError, match=r"none\.pth' does not exist"):
         config_tools.check_checkpoint(str(tmp_path / 'none.pth'))

@@ -130,7 +130,7 @@ def pretrain(work_dir, genotype, resume=False):
 
 def test_a_checkpoint_of_another_genotype_is_refused_and_of_a_moved_one_not(tmp_path):
     space = ('linear_bn_relu', 'max_pool_3_bn', 'avg_pool_3_bn', 'identity')
-    shapes = [LayerShape(32, 32, False), LayerShape(32, 8, False)]
+    shapes = [LayerShape(64, 64, False), LayerShape(64, 16, False)]
 
     def write(name: str, seed: int) -> Path:
         cells = {'projector': random_cell(space, shapes, seed=seed)}

@@ -1,11 +1,15 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""Claims: a file written through atomic_path is the old one or the new one."""
+"""Claims: a file written through atomic_path is the old one or the new one, whoever writes."""
 
+import errno
 import os
+import stat
 
 import pytest
+from mmengine.fileio import LocalBackend, get_file_backend
 
-from nasiam_mm.files.atomic import atomic_path
+import nasiam_mm.files.backend  # noqa: F401
+from nasiam_mm.files.atomic import atomic_path, write_json, write_text
 
 
 @pytest.mark.parametrize('old', [None, b'old'])
@@ -28,11 +32,41 @@ def test_name_appears_only_when_the_file_is_whole(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_file_has_the_usual_mode(tmp_path):
-    before = os.umask(0o027)
+def put(content, path):
+    get_file_backend(backend_args=dict(backend='atomic')).put(content.encode(), path)
+
+
+@pytest.mark.parametrize('write', [put, write_text, write_json])
+def test_every_writer_goes_by_the_umask_and_waits_for_the_disk(tmp_path, monkeypatch, write):
+    synced = []
+    real = os.fsync
+    monkeypatch.setattr(os, 'fsync', lambda fd: (synced.append(os.fstat(fd).st_mode), real(fd)))
+    before = os.umask(0o077)
     try:
-        with atomic_path(tmp_path / 'file') as tmp:
-            tmp.write_bytes(b'')
+        write('text', tmp_path / 'folder/file')
     finally:
         os.umask(before)
-    assert (tmp_path / 'file').stat().st_mode & 0o777 == 0o640
+    assert (tmp_path / 'folder/file').stat().st_mode & 0o777 == 0o600
+    # The content, then the name.
+    assert [stat.S_ISREG(synced[0]), stat.S_ISDIR(synced[1])] == [True, True]
+    assert issubclass(type(get_file_backend(backend_args=dict(backend='atomic'))), LocalBackend)
+
+
+@pytest.mark.parametrize('write', [put, write_text])
+def test_a_write_that_fails_is_one_line_with_path_cause_and_mend(tmp_path, monkeypatch, write):
+    write('old', tmp_path / 'file')
+
+    def full(handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, 'fsync', full)
+    with pytest.raises(OSError, match=r"cannot write '.*/file': No space left.*; free space or"):
+        write('new', tmp_path / 'file')
+    assert [p.read_text() for p in tmp_path.iterdir()] == ['old']
+    with pytest.raises(OSError, match=r"cannot write '.*/file/inner': (Not a dir|File exists)"):
+        write('new', tmp_path / 'file/inner')
+
+
+def test_an_error_of_another_file_is_not_told_as_one_of_writing(tmp_path):
+    with pytest.raises(FileNotFoundError, match='none'), atomic_path(tmp_path / 'file'):
+        (tmp_path / 'none').read_text()

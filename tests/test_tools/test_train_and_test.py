@@ -142,7 +142,7 @@ def assert_refused(done: subprocess.CompletedProcess, message: str) -> None:
     [
         (['none.py'], "config 'none.py' does not exist"),
         (['{config}', '--resume', 'none.pth'], "checkpoint 'none.pth' does not exist"),
-        (['{config}', '--resume', '{config}'], 'is damaged or not a checkpoint'),
+        (['{config}', '--resume', '{config}'], 'is cut short or damaged'),
         (['{config}', '--genotype', 'g.json'], 'has no GenotypeMLP'),
         (['{bare}', '--auto-scale-lr'], 'add auto_scale_lr=dict(base_batch_size=...)'),
         (['{config}', '--seed', '-1'], '--seed must be a whole number from 0 to 2^32 - 1, got -1'),

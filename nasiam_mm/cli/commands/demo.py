@@ -20,7 +20,7 @@ from pathlib import Path
 
 from nasiam_mm.cli.config import check_seed
 from nasiam_mm.cli.reading import find_config, load_config
-from nasiam_mm.files.json_files import write_json
+from nasiam_mm.files.atomic import write_json
 
 SEARCH, PRETRAIN, BASELINE = (
     f'nasiam/simclr_r18_{phase}_cifar10_demo.py' for phase in ('search', 'pretrain', 'baseline')

@@ -25,7 +25,7 @@ from mmengine.config import Config, DictAction
 from nasiam_mm.cli.config import check_seed
 from nasiam_mm.cli.outputs import check_outputs, check_own_config
 from nasiam_mm.cli.reading import find_config
-from nasiam_mm.files.json_files import write_json
+from nasiam_mm.files.atomic import write_json
 
 if TYPE_CHECKING:
     from nasiam_mm.export import PretrainedBackbone
@@ -45,7 +45,6 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('config', help='one of configs/detection/')
     parser.add_argument(
         'checkpoint',
-        type=Path,
         nargs='?',
         help='written by mmengine in pretraining; --random-init can do without',
     )
@@ -132,7 +131,7 @@ def train(prepared: Prepared, args: Namespace) -> None:
     row = report.describe_run(
         prepared.data,
         final,
-        'random init' if args.random_init else args.checkpoint.name,
+        'random init' if args.random_init else Path(args.checkpoint).name,
         None if source is None else source.sha256,
         args.seed,
         metrics,

@@ -16,7 +16,7 @@ from nasiam_mm.cli.outputs import check_outputs
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the command line."""
-    parser.add_argument('checkpoint', type=Path, help='written by mmengine in pretraining')
+    parser.add_argument('checkpoint', help='written by mmengine in pretraining')
     parser.add_argument('out', type=Path, help='.pth, or .safetensors for torchvision and timm')
     parser.add_argument('--layout', choices=['mmengine', 'torchvision', 'timm'], default='mmengine')
     parser.add_argument(

@@ -50,7 +50,7 @@ def run(args: Namespace) -> None:
     cfg = read_evaluated(args)
     check_outputs(args, ('out', 'save_features'))
 
-    from nasiam_mm.files.json_files import write_json
+    from nasiam_mm.files.atomic import write_json
     from nasiam_mm.probes.feature_report import (
         Settings,
         evaluate_feature_sets,

@@ -49,7 +49,7 @@ def run(args: Namespace) -> None:
     check_outputs(args)
     metrics = evaluate(cfg, args.checkpoint, args.split)
     if args.out is not None and int(os.environ.get('RANK', 0)) == 0:
-        from nasiam_mm.files.json_files import write_json
+        from nasiam_mm.files.atomic import write_json
 
         write_json(metrics, args.out)
 

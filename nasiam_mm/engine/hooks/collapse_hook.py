@@ -1,7 +1,6 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Watch the projector's output for collapse, and the loss for values that are not finite."""
 
-import os
 from pathlib import Path
 
 import torch
@@ -13,6 +12,7 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from nasiam_mm.evaluation.collapse import channel_std, effective_rank
+from nasiam_mm.files.atomic import atomic_path
 from nasiam_mm.registry import HOOKS
 
 _ACTIONS = ('warn', 'stop', 'rollback')
@@ -202,14 +202,9 @@ class CollapseHook(Hook):
             return
         self.last_healthy = newest
         if is_main_process():
-            target = self._target(runner)
-            part = target.with_suffix('.tmp')
-            try:
-                # Not a link: CheckpointHook deletes old files and may write to one again.
+            # Not a link: CheckpointHook deletes old files and may write to one again.
+            with atomic_path(self._target(runner)) as part:
                 copyfile_to_local(newest, part)
-                os.replace(part, target)
-            finally:
-                part.unlink(missing_ok=True)
 
     def _kept(self, runner: Runner) -> str:
         """Say what a rollback can go back to."""

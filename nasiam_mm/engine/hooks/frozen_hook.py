@@ -3,15 +3,15 @@
 
 import hashlib
 from collections.abc import Mapping
-from pathlib import Path
 
 import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
-from mmengine.runner import CheckpointLoader, Runner
+from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from nasiam_mm.files.checkpoint import read_checkpoint
 from nasiam_mm.registry import HOOKS
 
 
@@ -95,8 +95,6 @@ class FrozenHook(Hook):
         module = self._module(runner)
         init_cfg = self._init_cfg(module)
         path = init_cfg['checkpoint']
-        if not Path(path).is_file():
-            raise FileNotFoundError(f"checkpoint '{path}' does not exist")
         found = read_prefixed(path, init_cfg.get('prefix'))
         expected = module.state_dict()
         problems = [f'{name} is missing' for name in expected if name not in found]
@@ -140,7 +138,7 @@ def tensor_digests(state_dict: Mapping[str, Tensor]) -> dict[str, str]:
 
 def read_prefixed(path: str, prefix: str | None) -> dict[str, Tensor]:
     """Read the entries of a checkpoint under a prefix, as mmengine's Pretrained init does."""
-    checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+    checkpoint = read_checkpoint(path, 'cpu')
     weights = checkpoint.get('state_dict', checkpoint)
     if prefix is None:
         return dict(weights)

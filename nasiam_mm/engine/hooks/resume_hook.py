@@ -7,14 +7,10 @@ from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import BaseLoop, Runner
 
-from nasiam_mm.files.checkpoint import (
-    Search,
-    UnsafeCheckpointError,
-    find_last_checkpoint,
-    remove_leftovers,
-)
+from nasiam_mm.files.checkpoint import UnsafeCheckpointError
 from nasiam_mm.registry import HOOKS
 from nasiam_mm.runs.identity import Fingerprint, name_differences, run_fingerprint
+from nasiam_mm.runs.last import LastCheckpoint, find_last_checkpoint, remove_leftovers
 
 
 @HOOKS.register_module()
@@ -88,27 +84,27 @@ class ResumeHook(Hook):
     def _choose(self, runner: Runner, folder: str) -> None:
         """Let the runner resume from the last whole checkpoint, or not at all."""
         # One process decides: over a network they may see different files for a while.
-        found: list[Search | UnsafeCheckpointError | None] = [None]
+        found: list[LastCheckpoint | UnsafeCheckpointError | None] = [None]
         if is_main_process():
             try:
                 found = [find_last_checkpoint(folder)]
             except UnsafeCheckpointError as error:
                 found = [error]
         broadcast_object_list(found)
-        (search,) = found
-        if isinstance(search, UnsafeCheckpointError):
-            raise search
-        for note in search.notes:
+        (last,) = found
+        if isinstance(last, UnsafeCheckpointError):
+            raise last
+        for note in last.notes:
             runner.logger.warning(note)
-        if search.path is None:
+        if last.path is None:
             runner._resume = False
-            whole = 'whole checkpoint' if search.notes else 'checkpoint'
+            whole = 'whole checkpoint' if last.notes else 'checkpoint'
             runner.logger.warning(f'no {whole} in {folder}: starting from the beginning')
             return
-        runner._load_from = str(search.path)
+        runner._load_from = str(last.path)
         runner.logger.info(
-            f'resuming from {search.path}, after {search.iteration} iterations '
-            f'({search.epoch} whole epochs)'
+            f'resuming from {last.path}, after {last.iteration} iterations '
+            f'({last.epoch} whole epochs)'
         )
 
     @staticmethod

@@ -1,0 +1,11 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""By what a file is known wherever it lies."""
+
+import hashlib
+import os
+
+
+def file_digest(path: str | os.PathLike) -> str:
+    """Return the sha256 of a file's content, in hex."""
+    with open(path, 'rb') as file:
+        return hashlib.file_digest(file, 'sha256').hexdigest()

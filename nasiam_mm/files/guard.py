@@ -1,0 +1,48 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""Safe reading of checkpoints from the moment that mmengine can read one (contract C11)."""
+
+import sys
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+
+_READING = 'mmengine.runner.checkpoint'
+
+
+def guard_reading() -> None:
+    """Let mmengine read checkpoints by :mod:`nasiam_mm.files.checkpoint`.
+
+    Done at once where mmengine's reading is imported, otherwise when it is, so that
+    ``import nasiam_mm`` need not wait for torch.
+    """
+    if _READING in sys.modules:
+        _install()
+    elif not any(isinstance(finder, _Guard) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Guard())
+
+
+def _install() -> None:
+    from nasiam_mm.files.checkpoint import install_safe_reading
+
+    install_safe_reading()
+
+
+class _Guard(MetaPathFinder):
+    """Finds one module as Python does, and installs the reader behind it."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        spec = PathFinder.find_spec(name, path, target) if name == _READING else None
+        if spec is None or spec.loader is None:
+            return None
+        sys.meta_path.remove(self)
+        execute = spec.loader.exec_module
+
+        def execute_and_install(module: ModuleType) -> None:
+            execute(module)
+            _install()
+
+        spec.loader.exec_module = execute_and_install  # type: ignore[method-assign]
+        return spec

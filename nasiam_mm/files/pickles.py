@@ -1,0 +1,263 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""What a checkpoint asks for when it is read, found out without doing it (contract C11).
+
+``torch.load(weights_only=True)`` calls only what its list allows, but that list serves more than
+checkpoints: ``bytearray(3e9)`` is on it, and a storage of any claimed size. Here the pickle is
+walked first, on a stack of stand-ins: every name must be one that checkpoints hold, and no call
+may give more than the file is large. Neither torch nor NumPy is needed for it.
+"""
+
+import io
+import mmap
+import os
+import pickletools
+import re
+import reprlib
+import zipfile
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any, BinaryIO, NamedTuple
+
+HISTORY = 'mmengine.logging.history_buffer.HistoryBuffer'
+STATISTICS = ('min', 'max', 'current', 'mean')
+# Before it wrote archives, torch wrote five pickles and then the storages.
+_LEGACY_PICKLES = 5
+_ELEMENT_BYTES = {
+    'Bool': 1, 'Byte': 1, 'Char': 1, 'Short': 2, 'Half': 2, 'BFloat16': 2, 'Int': 4, 'Float': 4,
+    'Long': 8, 'Double': 8, 'ComplexFloat': 8, 'ComplexDouble': 16, 'Untyped': 1,
+}  # fmt: skip
+_STORAGE = re.compile(rf'torch\.(?:storage\.|cuda\.)?({"|".join(_ELEMENT_BYTES)})Storage')
+# Names that are arguments of calls and never called.
+_ARGUMENT = re.compile(
+    r'numpy\.ndarray|torch\.Tensor|torch\.nn\.parameter\.Parameter'
+    r'|torch\.(bool|half|float|double|short|int|long|bfloat16|float8_\w+|(u?int|float|complex)\d+)'
+)
+_NUMBER = re.compile(r'[<>|=]?([biufc]\d{1,2}|\?)')
+
+
+class Refused(Exception):
+    """What a pickle holds that no checkpoint does."""
+
+
+def scan_checkpoint(path: str | os.PathLike, allowed: Collection[str] = ()) -> None:
+    """Refuse a file of ``torch.save`` that asks for more than tensors and plain data.
+
+    Args:
+        path: The file.
+        allowed: Full names of further types that it may hold.
+
+    Raises:
+        Refused: If it holds another name, or claims to be larger than it is.
+        Exception: Any other, if it is damaged.
+    """
+    size = os.path.getsize(path)
+    with open(path, 'rb') as file:
+        is_archive = file.read(4) == b'PK\x03\x04'
+        if not is_archive:
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                for _ in range(_LEGACY_PICKLES):
+                    _Walk(size, None, allowed).run(content)
+            return
+        with zipfile.ZipFile(file) as archive:
+            records = archive.infolist()
+            names = {record.filename.lower() for record in records}
+            stored = all(record.compress_type == zipfile.ZIP_STORED for record in records)
+            claimed = sum(max(record.file_size, record.compress_size) for record in records)
+            # torch packs nothing: what is packed, or there twice, would unpack to any size.
+            if not stored or claimed > size or len(names) < len(records):
+                raise Refused(f'{claimed:,} bytes packed into {size:,}')
+            root = records[0].filename.split('/', 1)[0]
+            folder = f'{root}/data/'
+            sizes = {
+                record.filename.removeprefix(folder): record.file_size
+                for record in records
+                if record.filename.startswith(folder)
+            }
+            content = io.BytesIO(archive.read(f'{root}/data.pkl'))
+    _Walk(size, sizes, allowed).run(content)
+
+
+class _Name(NamedTuple):
+    """A name that the pickle looked up."""
+
+    name: str
+
+
+class _Made(NamedTuple):
+    """What something gave that was called: its name, and the bytes of a storage."""
+
+    name: str
+    size: int = 0
+    itemsize: int = 1
+
+
+_OBJECT, _MARK = _Made('object'), _Made('mark')
+_CONSTANTS = {'NONE': None, 'NEWTRUE': True, 'NEWFALSE': False, 'EMPTY_TUPLE': (), 'MARK': _MARK}
+_LITERALS = {
+    'BININT', 'BININT1', 'BININT2', 'LONG1', 'BINFLOAT', 'BINUNICODE', 'SHORT_BINSTRING',
+}  # fmt: skip
+_POPS = {'APPEND': 1, 'SETITEM': 2, 'STOP': 1, 'PROTO': 0}
+
+
+@dataclass
+class _Walk:
+    """One pickle.
+
+    Attributes:
+        limit: Bytes of the file.
+        records: Bytes of each storage by its key; None where the storages follow the pickle.
+        allowed: Further names that it may hold.
+    """
+
+    limit: int
+    records: Mapping[str, int] | None
+    allowed: Collection[str]
+
+    def __post_init__(self) -> None:
+        self.stack: list[Any] = []
+        self.memo: dict[int, Any] = {}
+        self.storages: dict[Any, int] = {}
+        self.expanded = 0
+
+    def run(self, file: BinaryIO | mmap.mmap) -> None:
+        """Walk to the end of the pickle at which the file stands."""
+        for op, arg, _ in pickletools.genops(file):
+            self._step(op.name, arg)
+
+    def _step(self, op: str, arg: Any) -> None:
+        stack = self.stack
+        if op in _CONSTANTS:
+            stack.append(_CONSTANTS[op])
+        elif op in _LITERALS:
+            stack.append(arg)
+        elif op in _POPS:
+            del stack[len(stack) - _POPS[op] :]
+        elif op in ('EMPTY_LIST', 'EMPTY_DICT', 'EMPTY_SET'):
+            stack.append(_OBJECT)
+        elif op in ('APPENDS', 'SETITEMS', 'TUPLE'):
+            items = self._to_mark()
+            if op == 'TUPLE':
+                stack.append(items)
+        elif op in ('TUPLE1', 'TUPLE2', 'TUPLE3'):
+            count = int(op[-1])
+            stack[-count:] = [tuple(stack[-count:])]
+        elif op in ('BINPUT', 'LONG_BINPUT'):
+            self.memo[arg] = stack[-1]
+        elif op in ('BINGET', 'LONG_BINGET'):
+            stack.append(self.memo[arg])
+        elif op == 'GLOBAL':
+            stack.append(_Name(self._permitted(arg.replace(' ', '.', 1))))
+        elif op in ('REDUCE', 'NEWOBJ'):
+            args, called = stack.pop(), stack.pop()
+            stack.append(self._call(called, args))
+        elif op == 'BUILD':
+            state = stack.pop()
+            self._check_state(stack[-1], state)
+        elif op == 'BINPERSID':
+            stack.append(self._storage(stack.pop()))
+        else:
+            raise Refused(f'pickle operation {op}')
+
+    def _to_mark(self) -> tuple:
+        place = len(self.stack) - 1 - self.stack[::-1].index(_MARK)
+        items = tuple(self.stack[place + 1 :])
+        del self.stack[place:]
+        return items
+
+    def _permitted(self, name: str) -> str:
+        name = name.replace('__builtin__.', 'builtins.', 1)
+        is_known = name in _CALLS or name in self.allowed
+        if is_known or _STORAGE.fullmatch(name) or _ARGUMENT.fullmatch(name):
+            return name
+        raise Refused(name.removeprefix('builtins.'))
+
+    def _call(self, called: Any, args: Any) -> Any:
+        if not isinstance(called, _Name):
+            raise Refused(getattr(called, 'name', type(called).__name__))
+        if called.name in self.allowed:
+            return _OBJECT
+        made = _CALLS[called.name](self, *args) if called.name in _CALLS else None
+        if made is None:
+            raise Refused(f'{called.name} of {reprlib.repr(args)}')
+        return made if isinstance(made, _Made) else _Made(called.name)
+
+    def _check_state(self, target: Any, state: Any) -> None:
+        name = getattr(target, 'name', type(target).__name__)
+        if name == 'numpy.dtype':
+            # Numbers have no fields, and their own size.
+            fits = isinstance(state, tuple) and state[2:7] == (None, None, None, -1, -1)
+        else:
+            fits = name in ('numpy.ndarray', 'collections.OrderedDict', HISTORY, 'object')
+        if not fits:
+            raise Refused(f'a state for {name}')
+
+    def _storage(self, key: Any) -> _Made:
+        """Check the size that a storage claims against what the file has for it."""
+        kind, storage, name, _, count = key[:5]
+        known = _STORAGE.fullmatch(storage.name) if isinstance(storage, _Name) else None
+        if kind not in ('storage', b'storage') or not known or not isinstance(count, int):
+            raise Refused(f'a reference to {reprlib.repr(key)}')
+        itemsize = _ELEMENT_BYTES[known[1]]
+        self.storages[name] = size = count * itemsize
+        held = sum(self.storages.values()) if self.records is None else size
+        if not 0 <= held <= (self.limit if self.records is None else self.records[str(name)]):
+            raise Refused(f'a claim to {size:,} bytes that are not there')
+        return _Made('storage', size, itemsize)
+
+    def tensor(self, storage: Any, offset: Any, shape: Any, *_: Any) -> bool | None:
+        """Check a shape: strides of 0 make much of little."""
+        if not (isinstance(storage, _Made) and isinstance(shape, tuple)):
+            return None
+        size = prod(shape) * storage.itemsize
+        self.expanded += size if size > storage.size else 0
+        if self.expanded > self.limit:
+            raise Refused(f'a tensor of {size:,} bytes in a file of {self.limit:,}')
+        return True
+
+    def typed(self, function: Any, kind: Any, args: Any, *_: Any) -> Any:
+        """Check the call by which a tensor with attributes is made."""
+        return self._call(function, args)
+
+
+def _statistic(walk: _Walk, owner: Any, name: Any) -> _Made:
+    if owner != _Name(HISTORY) or name not in STATISTICS:
+        raise Refused(f'getattr of {owner.name if isinstance(owner, _Name) else owner}')
+    return _Made(f'HistoryBuffer.{name}')
+
+
+def _array(walk: _Walk, kind: Any, shape: Any, *_: Any) -> _Made | None:
+    return _Made('numpy.ndarray') if (kind, shape) == (_Name('numpy.ndarray'), (0,)) else None
+
+
+def _any(walk: _Walk, *args: Any) -> bool:
+    return True
+
+
+def _nothing(walk: _Walk, *args: Any) -> bool | None:
+    return True if not args else None
+
+
+# What may be called, and a check of what with: None refuses.
+_CALLS: dict[str, Callable[..., Any]] = {
+    'collections.OrderedDict': _any,
+    'collections.Counter': _any,
+    'builtins.set': _any,
+    'builtins.complex': _any,
+    'builtins.bytes': _nothing,  # of an empty array
+    'builtins.getattr': _statistic,
+    '_codecs.encode': lambda walk, text, code: code == 'latin1' or None,
+    'torch.Size': _any,
+    'torch.device': _any,
+    'torch._utils._rebuild_tensor': _Walk.tensor,
+    'torch._utils._rebuild_tensor_v2': _Walk.tensor,
+    'torch._utils._rebuild_tensor_v3': _Walk.tensor,
+    'torch._utils._rebuild_parameter': _any,
+    'torch._utils._rebuild_parameter_with_state': _any,
+    'torch._tensor._rebuild_from_type_v2': _Walk.typed,
+    HISTORY: _nothing,
+    'numpy.dtype': lambda walk, code, *_: bool(_NUMBER.fullmatch(code)) or None,
+    # The module's name in NumPy 2 and in NumPy 1.
+    **{f'numpy.{core}.multiarray._reconstruct': _array for core in ('_core', 'core')},
+    **{f'numpy.{core}.multiarray.scalar': _any for core in ('_core', 'core')},
+}
