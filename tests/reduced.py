@@ -13,8 +13,8 @@ MINI = str(ROOT / 'tests/data/cifar10_mini')
 # An eighth: oneDNN without AVX-512 writes past the end in the backward pass of a strided 1x1
 # convolution, laid out NHWC, of fewer than eight input channels.
 _WIDTHS = {
-    'in_channels', 'out_channels', 'hid_channels', 'widths', 'base_channels', 'stem_channels',
-    'feat_dim',
+    'in_channels', 'out_channels', 'hid_channels', 'hidden_channels', 'cell_channels',
+    'base_channels', 'stem_channels', 'feat_dim',
 }  # fmt: skip
 
 

@@ -5,10 +5,10 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
+from nasiam_mm.models.searched_cells import searched_cells
 
 from nasiam_mm.architecture.reading import load_genotype
 from nasiam_mm.cli.config import set_genotype
-from nasiam_mm.models.searched_cells import searched_cells
 from tests.reduced import reduced
 
 

@@ -1,27 +1,29 @@
 _base_ = ['../_base_/datasets/cifar100_pretrain.py', '../_base_/default_runtime.py']
 
-# Set by tools/train.py --genotype FILE.
-genotype = None
 model = dict(
     type='BYOL',
+    # Set by tools/train.py --genotype FILE.
+    genotype=None,
     base_momentum=0.01,
     data_preprocessor=_base_.data_preprocessor,
     backbone=dict(type='ResNet_CIFAR', depth=18, out_indices=(3,), norm_cfg=dict(type='BN')),
     neck=dict(
-        type='GenotypeMLP',
-        cell='projector',
-        genotype=genotype,
+        type='HeadMLP',
+        name='projector',
         in_channels=512,
+        hidden_channels=512,
         out_channels=256,
     ),
     head=dict(
         type='LatentPredictHead',
         loss=dict(type='CosineSimilarityLoss'),
         predictor=dict(
-            type='GenotypeMLP',
-            cell='predictor',
-            genotype=genotype,
+            type='HeadMLP',
+            name='predictor',
             in_channels=256,
+            hidden_channels=1024,
+            cell_channels=256,
+            plain_output=True,
             with_avg_pool=False,
         ),
     ),

@@ -1,9 +1,9 @@
 _base_ = ['../_base_/datasets/cifar10_pretrain_demo.py', '../_base_/default_runtime.py']
 
-# Set by tools/train.py --genotype FILE.
-genotype = None
 model = dict(
     type='BYOL',
+    # Set by tools/train.py --genotype FILE.
+    genotype=None,
     base_momentum=0.01,
     data_preprocessor=_base_.data_preprocessor,
     backbone=dict(
@@ -15,20 +15,22 @@ model = dict(
         base_channels=16,
     ),
     neck=dict(
-        type='GenotypeMLP',
-        cell='projector',
-        genotype=genotype,
+        type='HeadMLP',
+        name='projector',
         in_channels=128,
+        hidden_channels=128,
         out_channels=64,
     ),
     head=dict(
         type='LatentPredictHead',
         loss=dict(type='CosineSimilarityLoss'),
         predictor=dict(
-            type='GenotypeMLP',
-            cell='predictor',
-            genotype=genotype,
+            type='HeadMLP',
+            name='predictor',
             in_channels=64,
+            hidden_channels=256,
+            cell_channels=64,
+            plain_output=True,
             with_avg_pool=False,
         ),
     ),

@@ -1,28 +1,29 @@
 _base_ = ['../_base_/datasets/cifar10_search.py', '../_base_/default_runtime.py']
 
-space = ['linear_bn_relu', 'max_pool_3_bn', 'avg_pool_3_bn', 'identity']
 model = dict(
     type='BYOL',
+    space=['linear_bn_relu', 'max_pool_3_bn', 'avg_pool_3_bn', 'identity'],
     base_momentum=0.01,
     data_preprocessor=_base_.data_preprocessor,
     backbone=dict(type='ResNet_CIFAR', depth=18, out_indices=(3,), norm_cfg=dict(type='BN')),
     neck=dict(
-        type='SearchableMLP',
-        cell='projector',
-        space=space,
+        type='HeadMLP',
+        name='projector',
         in_channels=512,
-        widths=[512] * 6,
+        hidden_channels=512,
+        depth=6,
         out_channels=256,
     ),
     head=dict(
         type='LatentPredictHead',
         loss=dict(type='CosineSimilarityLoss'),
         predictor=dict(
-            type='SearchableMLP',
-            cell='predictor',
-            space=space,
+            type='HeadMLP',
+            name='predictor',
             in_channels=256,
-            widths=[1024, 1024, 1024, 256],
+            hidden_channels=1024,
+            cell_channels=256,
+            depth=4,
             plain_output=True,
             with_avg_pool=False,
         ),

@@ -1,8 +1,8 @@
 _base_ = ['../_base_/datasets/cifar10_search_demo.py', '../_base_/default_runtime.py']
 
-space = ['linear_bn_relu', 'max_pool_3_bn', 'avg_pool_3_bn', 'identity']
 model = dict(
     type='BYOL',
+    space=['linear_bn_relu', 'max_pool_3_bn', 'avg_pool_3_bn', 'identity'],
     base_momentum=0.01,
     data_preprocessor=_base_.data_preprocessor,
     backbone=dict(
@@ -14,22 +14,23 @@ model = dict(
         base_channels=16,
     ),
     neck=dict(
-        type='SearchableMLP',
-        cell='projector',
-        space=space,
+        type='HeadMLP',
+        name='projector',
         in_channels=128,
-        widths=[128] * 6,
+        hidden_channels=128,
+        depth=6,
         out_channels=64,
     ),
     head=dict(
         type='LatentPredictHead',
         loss=dict(type='CosineSimilarityLoss'),
         predictor=dict(
-            type='SearchableMLP',
-            cell='predictor',
-            space=space,
+            type='HeadMLP',
+            name='predictor',
             in_channels=64,
-            widths=[256, 256, 256, 64],
+            hidden_channels=256,
+            cell_channels=64,
+            depth=4,
             plain_output=True,
             with_avg_pool=False,
         ),

@@ -1,9 +1,9 @@
 _base_ = ['../_base_/datasets/cifar10_pretrain_demo.py', '../_base_/default_runtime.py']
 
-# Set by tools/train.py --genotype FILE.
-genotype = None
 model = dict(
     type='MoCo',
+    # Set by tools/train.py --genotype FILE.
+    genotype=None,
     symmetric=True,
     queue_len=1024,
     feat_dim=128,
@@ -18,10 +18,10 @@ model = dict(
         base_channels=16,
     ),
     neck=dict(
-        type='GenotypeMLP',
-        cell='projector',
-        genotype=genotype,
+        type='HeadMLP',
+        name='projector',
         in_channels=128,
+        hidden_channels=128,
         out_channels=128,
     ),
     head=dict(type='ContrastiveHead', loss=dict(type='CrossEntropyLoss'), temperature=0.1),

@@ -1,8 +1,8 @@
 _base_ = ['../_base_/datasets/cifar10_search_demo.py', '../_base_/default_runtime.py']
 
-space = ['linear_bn_relu', 'max_pool_3_bn', 'avg_pool_3_bn', 'identity']
 model = dict(
     type='MoCo',
+    space=['linear_bn_relu', 'max_pool_3_bn', 'avg_pool_3_bn', 'identity'],
     symmetric=True,
     queue_len=1024,
     feat_dim=128,
@@ -17,11 +17,11 @@ model = dict(
         base_channels=16,
     ),
     neck=dict(
-        type='SearchableMLP',
-        cell='projector',
-        space=space,
+        type='HeadMLP',
+        name='projector',
         in_channels=128,
-        widths=[128] * 4,
+        hidden_channels=128,
+        depth=4,
         out_channels=128,
     ),
     head=dict(type='ContrastiveHead', loss=dict(type='CrossEntropyLoss'), temperature=0.1),

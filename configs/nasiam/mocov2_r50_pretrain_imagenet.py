@@ -1,9 +1,9 @@
 _base_ = ['../_base_/datasets/imagenet_pretrain.py', '../_base_/default_runtime.py']
 
-# Set by tools/train.py --genotype FILE; one searched by mocov2_r50_search_cifar100.py fits.
-genotype = None
 model = dict(
     type='MoCo',
+    # Set by tools/train.py --genotype FILE.
+    genotype=None,
     symmetric=True,
     queue_len=65536,
     feat_dim=128,
@@ -11,10 +11,10 @@ model = dict(
     data_preprocessor=_base_.data_preprocessor,
     backbone=dict(type='ResNet', depth=50, out_indices=(3,), norm_cfg=dict(type='BN')),
     neck=dict(
-        type='GenotypeMLP',
-        cell='projector',
-        genotype=genotype,
+        type='HeadMLP',
+        name='projector',
         in_channels=2048,
+        hidden_channels=2048,
         out_channels=128,
     ),
     head=dict(type='ContrastiveHead', loss=dict(type='CrossEntropyLoss'), temperature=0.2),

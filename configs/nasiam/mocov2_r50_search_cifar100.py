@@ -1,8 +1,8 @@
 _base_ = ['../_base_/datasets/cifar100_search.py', '../_base_/default_runtime.py']
 
-space = ['linear_bn_relu', 'max_pool_3_bn', 'avg_pool_3_bn', 'identity']
 model = dict(
     type='MoCo',
+    space=['linear_bn_relu', 'max_pool_3_bn', 'avg_pool_3_bn', 'identity'],
     symmetric=True,
     queue_len=4096,
     feat_dim=128,
@@ -10,11 +10,11 @@ model = dict(
     data_preprocessor=_base_.data_preprocessor,
     backbone=dict(type='ResNet_CIFAR', depth=50, out_indices=(3,), norm_cfg=dict(type='BN')),
     neck=dict(
-        type='SearchableMLP',
-        cell='projector',
-        space=space,
+        type='HeadMLP',
+        name='projector',
         in_channels=2048,
-        widths=[2048] * 4,
+        hidden_channels=2048,
+        depth=4,
         out_channels=128,
     ),
     head=dict(type='ContrastiveHead', loss=dict(type='CrossEntropyLoss'), temperature=0.1),

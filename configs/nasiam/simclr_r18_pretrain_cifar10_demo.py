@@ -1,9 +1,9 @@
 _base_ = ['../_base_/datasets/cifar10_pretrain_demo.py', '../_base_/default_runtime.py']
 
-# Set by tools/train.py --genotype FILE.
-genotype = None
 model = dict(
     type='SimCLR',
+    # Set by tools/train.py --genotype FILE.
+    genotype=None,
     data_preprocessor=_base_.data_preprocessor,
     backbone=dict(
         type='ResNet_CIFAR',
@@ -14,10 +14,11 @@ model = dict(
         base_channels=16,
     ),
     neck=dict(
-        type='GenotypeMLP',
-        cell='projector',
-        genotype=genotype,
+        type='HeadMLP',
+        name='projector',
         in_channels=128,
+        hidden_channels=512,
+        cell_channels=128,
     ),
     head=dict(type='ContrastiveHead', loss=dict(type='CrossEntropyLoss'), temperature=0.2),
 )

@@ -1,8 +1,8 @@
 _base_ = ['../_base_/datasets/cifar10_search_demo.py', '../_base_/default_runtime.py']
 
-space = ['linear_bn_relu', 'max_pool_3_bn', 'avg_pool_3_bn', 'identity']
 model = dict(
     type='SimCLR',
+    space=['linear_bn_relu', 'max_pool_3_bn', 'avg_pool_3_bn', 'identity'],
     data_preprocessor=_base_.data_preprocessor,
     backbone=dict(
         type='ResNet_CIFAR',
@@ -13,11 +13,12 @@ model = dict(
         base_channels=16,
     ),
     neck=dict(
-        type='SearchableMLP',
-        cell='projector',
-        space=space,
+        type='HeadMLP',
+        name='projector',
         in_channels=128,
-        widths=[512] * 5 + [128],
+        hidden_channels=512,
+        cell_channels=128,
+        depth=6,
     ),
     head=dict(type='ContrastiveHead', loss=dict(type='CrossEntropyLoss'), temperature=0.2),
 )

@@ -1,16 +1,16 @@
 _base_ = ['../_base_/datasets/cifar10_pretrain.py', '../_base_/default_runtime.py']
 
-# Set by tools/train.py --genotype FILE.
-genotype = None
 model = dict(
     type='SimSiam',
+    # Set by tools/train.py --genotype FILE.
+    genotype=None,
     data_preprocessor=_base_.data_preprocessor,
     backbone=dict(type='ResNet_CIFAR', depth=18, out_indices=(3,), norm_cfg=dict(type='BN')),
     neck=dict(
-        type='GenotypeMLP',
-        cell='projector',
-        genotype=genotype,
+        type='HeadMLP',
+        name='projector',
         in_channels=512,
+        hidden_channels=512,
         out_channels=2048,
         with_last_bn=True,
         with_last_bn_affine=False,
@@ -19,10 +19,12 @@ model = dict(
         type='LatentPredictHead',
         loss=dict(type='CosineSimilarityLoss'),
         predictor=dict(
-            type='GenotypeMLP',
-            cell='predictor',
-            genotype=genotype,
+            type='HeadMLP',
+            name='predictor',
             in_channels=2048,
+            hidden_channels=512,
+            cell_channels=2048,
+            plain_output=True,
             with_avg_pool=False,
         ),
     ),

@@ -1,9 +1,9 @@
 _base_ = ['../_base_/datasets/cifar10_pretrain_demo.py', '../_base_/default_runtime.py']
 
-# Set by tools/train.py --genotype FILE.
-genotype = None
 model = dict(
     type='SimSiam',
+    # Set by tools/train.py --genotype FILE.
+    genotype=None,
     data_preprocessor=_base_.data_preprocessor,
     backbone=dict(
         type='ResNet_CIFAR',
@@ -14,10 +14,10 @@ model = dict(
         base_channels=16,
     ),
     neck=dict(
-        type='GenotypeMLP',
-        cell='projector',
-        genotype=genotype,
+        type='HeadMLP',
+        name='projector',
         in_channels=128,
+        hidden_channels=128,
         out_channels=512,
         with_last_bn=True,
         with_last_bn_affine=False,
@@ -26,10 +26,12 @@ model = dict(
         type='LatentPredictHead',
         loss=dict(type='CosineSimilarityLoss'),
         predictor=dict(
-            type='GenotypeMLP',
-            cell='predictor',
-            genotype=genotype,
+            type='HeadMLP',
+            name='predictor',
             in_channels=512,
+            hidden_channels=128,
+            cell_channels=512,
+            plain_output=True,
             with_avg_pool=False,
         ),
     ),

@@ -1,16 +1,16 @@
 _base_ = ['../_base_/datasets/cifar100_search.py', '../_base_/default_runtime.py']
 
-space = ['linear_bn_relu', 'max_pool_3_bn', 'avg_pool_3_bn', 'identity']
 model = dict(
     type='SimSiam',
+    space=['linear_bn_relu', 'max_pool_3_bn', 'avg_pool_3_bn', 'identity'],
     data_preprocessor=_base_.data_preprocessor,
     backbone=dict(type='ResNet_CIFAR', depth=18, out_indices=(3,), norm_cfg=dict(type='BN')),
     neck=dict(
-        type='SearchableMLP',
-        cell='projector',
-        space=space,
+        type='HeadMLP',
+        name='projector',
         in_channels=512,
-        widths=[512] * 6,
+        hidden_channels=512,
+        depth=6,
         out_channels=2048,
         with_last_bn=True,
         with_last_bn_affine=False,
@@ -19,11 +19,12 @@ model = dict(
         type='LatentPredictHead',
         loss=dict(type='CosineSimilarityLoss'),
         predictor=dict(
-            type='SearchableMLP',
-            cell='predictor',
-            space=space,
+            type='HeadMLP',
+            name='predictor',
             in_channels=2048,
-            widths=[512, 512, 512, 2048],
+            hidden_channels=512,
+            cell_channels=2048,
+            depth=4,
             plain_output=True,
             with_avg_pool=False,
         ),

@@ -1,8 +1,8 @@
 _base_ = ['../_base_/datasets/cifar10_search_demo.py', '../_base_/default_runtime.py']
 
-space = ['linear_bn_relu', 'max_pool_3_bn', 'avg_pool_3_bn', 'identity']
 model = dict(
     type='SimSiam',
+    space=['linear_bn_relu', 'max_pool_3_bn', 'avg_pool_3_bn', 'identity'],
     data_preprocessor=_base_.data_preprocessor,
     backbone=dict(
         type='ResNet_CIFAR',
@@ -13,11 +13,11 @@ model = dict(
         base_channels=16,
     ),
     neck=dict(
-        type='SearchableMLP',
-        cell='projector',
-        space=space,
+        type='HeadMLP',
+        name='projector',
         in_channels=128,
-        widths=[128] * 6,
+        hidden_channels=128,
+        depth=6,
         out_channels=512,
         with_last_bn=True,
         with_last_bn_affine=False,
@@ -26,11 +26,12 @@ model = dict(
         type='LatentPredictHead',
         loss=dict(type='CosineSimilarityLoss'),
         predictor=dict(
-            type='SearchableMLP',
-            cell='predictor',
-            space=space,
+            type='HeadMLP',
+            name='predictor',
             in_channels=512,
-            widths=[128, 128, 128, 512],
+            hidden_channels=128,
+            cell_channels=512,
+            depth=4,
             plain_output=True,
             with_avg_pool=False,
         ),

@@ -1,24 +1,25 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""Genotypes: what a search found, as data (NASiam, Algorithm 1).
+"""Genotypes: what a search decided, as data.
 
 A genotype is JSON with a schema version, read with validation and never
-evaluated or unpickled. It holds, per cell, the widths, candidates, alpha,
-softmax and chosen operations of each layer, and where it came from.
+evaluated or unpickled. It holds decisions, not shapes: the name of each choice,
+its options, what was chosen and the scores by which; widths come from the
+recipe that uses it. ``provenance`` says where it came from.
 """
 
 import json
+import math
 import os
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
-from torch import Tensor
-
+from nasiam_mm.architecture.choice import Choice, op_choices
 from nasiam_mm.files.atomic import atomic_path
-from nasiam_mm.ops.candidates import LayerShape, distinct_candidates
+from nasiam_mm.ops.candidates import LayerShape
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class GenotypeError(ValueError):
@@ -26,156 +27,161 @@ class GenotypeError(ValueError):
 
 
 @dataclass(frozen=True)
-class LayerGenotype:
-    """One layer of a head.
+class Decision:
+    """What was decided at one choice.
 
     Attributes:
-        in_channels: Width of the input.
-        out_channels: Width of the output.
-        is_output: Whether the layer carries no BatchNorm and no activation.
-        candidates: Operations the layer was chosen from, in the space's order.
-        ops: The one or two chosen operations; the outputs of two add.
-        alpha: Architecture parameter per candidate; empty if not searched.
-        softmax: Mixing weight per candidate; empty if not searched.
-        tied: Candidates whose alpha equals that of the last chosen operation
-            but that were left out: the choice between them was not earned.
+        options: What there was to choose from, in the order of the space.
+        chosen: The options taken; the outputs of several operations add.
+        scores: Score of each option, such as alpha; None for an option that was
+            the same function as an earlier one. Empty if nothing was scored.
     """
 
-    in_channels: int
-    out_channels: int
-    is_output: bool
-    candidates: tuple[str, ...]
-    ops: tuple[str, ...]
-    alpha: tuple[float, ...] = ()
-    softmax: tuple[float, ...] = ()
-    tied: tuple[str, ...] = ()
+    options: tuple[str, ...]
+    chosen: tuple[str, ...]
+    scores: tuple[float | None, ...] = ()
 
     @property
-    def shape(self) -> LayerShape:
-        """Widths of the layer."""
-        return LayerShape(self.in_channels, self.out_channels, self.is_output)
-
-
-@dataclass(frozen=True)
-class CellGenotype:
-    """Layers of one cell, input first."""
-
-    layers: tuple[LayerGenotype, ...]
+    def scored(self) -> dict[str, float]:
+        """Candidate -> score, without the options that were none."""
+        pairs = zip(self.options, self.scores, strict=False)
+        return {option: score for option, score in pairs if score is not None}
 
     @property
-    def shapes(self) -> tuple[LayerShape, ...]:
-        """Widths of the layers."""
-        return tuple(layer.shape for layer in self.layers)
+    def weights(self) -> dict[str, float]:
+        """Candidate -> softmax of its score: the mixing weight of a search by softmax."""
+        scored = self.scored
+        top = max(scored.values(), default=0.0)
+        terms = {option: math.exp(score - top) for option, score in scored.items()}
+        total = sum(terms.values())
+        return {option: term / total for option, term in terms.items()}
 
     @property
-    def ops(self) -> tuple[tuple[str, ...], ...]:
-        """Chosen operations of each layer."""
-        return tuple(layer.ops for layer in self.layers)
+    def tied(self) -> tuple[str, ...]:
+        """Candidates left out whose score equals the lowest chosen one: not earned."""
+        scored = self.scored
+        if not scored:
+            return ()
+        lowest = min(scored[option] for option in self.chosen)
+        return tuple(o for o, score in scored.items() if score == lowest and o not in self.chosen)
 
 
 @dataclass(frozen=True)
 class Genotype:
-    """Architecture of the searched cells of one framework.
+    """Decisions of a search in one framework.
 
     Attributes:
         framework: Algorithm it was searched in, such as ``'SimSiam'``.
-        space: Ordered names of the searched operations.
-        cells: Cell name (``'projector'``, ``'predictor'``) -> layers.
-        provenance: Where it came from: config, dataset digest, seed, epoch,
-            package versions.
-        edge: Whether each layer keeps its top two operations.
+        decisions: Name of the choice (``'projector.3.op'``) -> decision, in order.
+        provenance: Where it came from: selection, config, dataset digest, seed,
+            epoch, package versions; ``decided_at`` holds the widths it was
+            decided at, head -> list of [in_channels, out_channels, is_output].
     """
 
     framework: str
-    space: tuple[str, ...]
-    cells: Mapping[str, CellGenotype]
+    decisions: Mapping[str, Decision]
     provenance: Mapping[str, Any] = field(default_factory=dict)
-    edge: bool = False
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Names of the heads, in order."""
+        return tuple(dict.fromkeys(name.split('.')[0] for name in self.decisions))
+
+    @property
+    def top_k(self) -> int:
+        """Operations per layer (NASiam, Algorithm 1: two with ``edge``)."""
+        return max(len(decision.chosen) for decision in self.decisions.values())
+
+    def of(self, head: str) -> tuple[Decision, ...]:
+        """Decisions of the operations of a head, input first; empty if there is none."""
+        return tuple(
+            decision for name, decision in self.decisions.items() if name.split('.')[0] == head
+        )
+
+    def decided_at(self, head: str) -> tuple[LayerShape, ...] | None:
+        """Widths at which the head was decided, or None where nobody told."""
+        rows = self.provenance.get('decided_at', {}).get(head)
+        return None if rows is None else tuple(LayerShape(*row) for row in rows)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data in the order of the schema."""
         return {
             'schema_version': SCHEMA_VERSION,
             'framework': self.framework,
-            'space': list(self.space),
-            'edge': self.edge,
-            'cells': {
-                name: {'layers': [_plain(layer) for layer in cell.layers]}
-                for name, cell in self.cells.items()
+            'decisions': {
+                name: {
+                    'options': list(decision.options),
+                    'chosen': list(decision.chosen),
+                    **({'scores': list(decision.scores)} if decision.scores else {}),
+                }
+                for name, decision in self.decisions.items()
             },
             'provenance': dict(self.provenance),
         }
 
 
-def _plain(layer: LayerGenotype) -> dict[str, Any]:
-    plain = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(layer).items()}
-    return {k: v for k, v in plain.items() if v != [] or k in ('candidates', 'ops')}
+def shape_rows(shapes: Mapping[str, Sequence[LayerShape]]) -> dict[str, list[list]]:
+    """Put widths as ``provenance['decided_at']`` holds them."""
+    return {head: [list(shape) for shape in rows] for head, rows in shapes.items()}
 
 
-def derive_cell(
-    alpha: Tensor, space: Sequence[str], shapes: Sequence[LayerShape], edge: bool = False
-) -> CellGenotype:
-    """Choose the top operation per layer, or the top two (NASiam, Algorithm 1).
-
-    Where a choice falls between equal alphas, the first in the space's order is
-    taken and the others are named in ``tied``.
+def random_genotype(
+    framework: str,
+    choices: Mapping[str, Sequence[Choice]],
+    seed: int,
+    top_k: int = 1,
+    provenance: Mapping[str, Any] | None = None,
+) -> Genotype:
+    """Draw each layer's operations uniformly from its candidates: the honest baseline.
 
     Args:
-        alpha: Architecture parameters, (L, K).
-        space: Ordered names of the K operations.
-        shapes: Widths of the L layers.
-        edge: Whether to choose two operations per layer.
-
-    Raises:
-        GenotypeError: If alpha is not (L, K), or a value of it is not finite.
+        framework: Algorithm the genotype is for.
+        choices: Head -> choices of its layers.
+        seed: Same seed, same genotype.
+        top_k: Operations per layer.
+        provenance: What to record beside the draw.
     """
-    if alpha.shape != (len(shapes), len(space)):
-        raise GenotypeError(
-            f'alpha has shape {tuple(alpha.shape)}, but {len(shapes)} layers of '
-            f'{len(space)} operations need {(len(shapes), len(space))}'
-        )
-    layers = []
-    for number, (row, shape) in enumerate(zip(alpha.detach().cpu(), shapes, strict=True)):
-        if not row.isfinite().all():
-            raise GenotypeError(
-                f'alpha of layer {number} is not finite: {row.tolist()}; lower the alpha '
-                'learning rate, or resume from an earlier checkpoint'
-            )
-        candidates = distinct_candidates(tuple(space), *shape)
-        values = row[list(candidates)]
-        names = list(candidates.values())
-        # A stable sort keeps the space's order among equals.
-        order = values.argsort(descending=True, stable=True).tolist()
-        chosen, left = order[: 1 + edge], order[1 + edge :]
-        tied = tuple(names[k] for k in left if values[k] == values[chosen[-1]])
-        layers.append(
-            LayerGenotype(
-                *shape,
-                candidates=tuple(names),
-                ops=tuple(names[k] for k in chosen),
-                alpha=tuple(values.tolist()),
-                softmax=tuple(values.double().softmax(0).tolist()),
-                tied=tied,
-            )
-        )
-    return CellGenotype(tuple(layers))
+    decisions = {}
+    for number, (_head, layers) in enumerate(choices.items()):
+        # One seed a head, or equal shapes would draw equal operations.
+        rng = random.Random(seed * len(choices) + number)
+        for choice in layers:
+            names = candidates_of(choice)
+            chosen = rng.sample(names, min(top_k, len(names)))
+            decisions[choice.name] = Decision(choice.options, tuple(chosen))
+    told = {'selection': 'random', 'top_k': top_k, 'seed': seed, **(provenance or {})}
+    return Genotype(framework, decisions, told)
 
 
-def random_cell(
-    space: Sequence[str], shapes: Sequence[LayerShape], seed: int, edge: bool = False
-) -> CellGenotype:
-    """Draw each layer's operations uniformly from its candidates: the honest baseline."""
-    rng = random.Random(seed)
-    layers = []
-    for shape in shapes:
-        names = tuple(distinct_candidates(tuple(space), *shape).values())
-        ops = tuple(rng.sample(names, min(1 + edge, len(names))))
-        layers.append(LayerGenotype(*shape, candidates=names, ops=ops))
-    return CellGenotype(tuple(layers))
+def choices_of(genotype: Genotype) -> dict[str, tuple[Choice, ...]]:
+    """Choices that a genotype decided; where no width is told, every option is a candidate."""
+    choices = {}
+    for head in genotype.heads:
+        decisions, shapes = genotype.of(head), genotype.decided_at(head)
+        if shapes is not None:
+            choices[head] = op_choices(head, decisions[0].options, shapes)
+        else:
+            choices[head] = tuple(
+                Choice(f'{head}.{n}.op', decision.options, (True,) * len(decision.options))
+                for n, decision in enumerate(decisions)
+            )
+    return choices
+
+
+def candidates_of(choice: Choice) -> list[str]:
+    """Options of a choice that are candidates of their own."""
+    return [option for option, here in zip(choice.options, choice.present, strict=True) if here]
 
 
 def save_genotype(genotype: Genotype, path: str | os.PathLike) -> None:
     """Write a genotype as JSON, whole or not at all."""
-    text = json.dumps(genotype.to_dict(), indent=2, allow_nan=False) + '\n'
+    data = genotype.to_dict()
+    rows = [
+        f'    {json.dumps(name)}: {json.dumps(decision, allow_nan=False)}'
+        for name, decision in data['decisions'].items()
+    ]
+    body = json.dumps({**data, 'decisions': {}}, indent=2, allow_nan=False)
+    # A decision a line, as people read them.
+    text = body.replace('"decisions": {}', '"decisions": {\n' + ',\n'.join(rows) + '\n  }', 1)
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding='utf-8')
+        temporary.write_text(text + '\n', encoding='utf-8')

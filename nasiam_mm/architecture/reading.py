@@ -1,48 +1,44 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Reading and validation of genotype JSON (contract C7: a genotype is data)."""
 
-import json
-import math
 import os
-import sys
-from itertools import pairwise
+import re
+import stat
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-import torch
+from nasiam_mm.architecture.choice import KINDS
+from nasiam_mm.architecture.fields import Fields, parse_json
+from nasiam_mm.architecture.genotype import SCHEMA_VERSION, Decision, Genotype, GenotypeError
+from nasiam_mm.architecture.schema1 import upgrade
+from nasiam_mm.ops.candidates import MAX_WIDTH, LayerShape, check_space, distinct_candidates
 
-from nasiam_mm.architecture.genotype import (
-    SCHEMA_VERSION,
-    CellGenotype,
-    Genotype,
-    GenotypeError,
-    LayerGenotype,
-)
-from nasiam_mm.ops.candidates import MAX_WIDTH, check_space, distinct_candidates
-
-_KIND = {
-    dict: 'an object',
-    list: 'a list',
-    str: 'a string',
-    bool: 'true or false',
-    int: 'an integer',
-}
+_NAME = re.compile(r'([a-z][a-z0-9_]*)\.(\d+)\.([a-z]+)')
+_MAX_BYTES, _MAX_DECISIONS = 2**20, 1000
+_KEYS = {'schema_version', 'framework', 'decisions', 'provenance'}
 
 
 def load_genotype(path: str | os.PathLike) -> Genotype:
-    """Read and validate a genotype file.
+    """Read and validate a genotype file of schema 2 or 1.
 
     Raises:
         GenotypeError: If the file is missing, is not JSON, or holds anything
             that does not fit the schema; the message names the place.
     """
     try:
+        about = os.stat(path)
+        if not stat.S_ISREG(about.st_mode):
+            raise GenotypeError(f"genotype '{path}' is not a file")
+        if about.st_size > _MAX_BYTES:
+            raise GenotypeError(
+                f"genotype '{path}' has {about.st_size} bytes; one has at most {_MAX_BYTES}"
+            )
         text = Path(path).read_text(encoding='utf-8')
     except FileNotFoundError:
         raise GenotypeError(
             f"genotype '{path}' does not exist; run a search first, or pass --genotype FILE"
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise GenotypeError(f"genotype '{path}' cannot be read: {error}") from None
     return read_genotype(text, source=str(path))
 
@@ -57,218 +53,135 @@ def read_genotype(text: str, source: str = 'text') -> Genotype:
     Raises:
         GenotypeError: One line that says what is wrong, where, and the mend.
     """
-    return _Reader(source).genotype(text)
-
-
-class _Reader:
-    def __init__(self, source: str) -> None:
-        self.source = source
-
-    def fail(self, where: str, what: str) -> NoReturn:
-        place = f', {where}' if where else ''
-        raise GenotypeError(f"genotype '{self.source}'{place}: {what}")
-
-    def take(self, data: dict, where: str, key: str, kind: type, default: Any = ...) -> Any:
-        if key not in data:
-            if default is ...:
-                self.fail(where, f'{key!r} is missing')
-            return default
-        value = data[key]
-        # bool is an int in Python, but not in JSON.
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            self.fail(f'{where}.{key}'.lstrip('.'), f'must be {_KIND[kind]}, got {value!r:.60}')
-        return value
-
-    def known_keys(self, data: dict, where: str, known: set[str]) -> None:
-        unknown = sorted(set(data) - known)
-        if unknown:
-            self.fail(where, f'unknown key {unknown[0]!r}; known are {sorted(known)}')
-
-    def strings(self, data: dict, where: str, key: str, default: Any = ...) -> tuple[str, ...]:
-        values = self.take(data, where, key, list, default)
-        for n, value in enumerate(values):
-            if not isinstance(value, str):
-                self.fail(f'{where}.{key}[{n}]'.lstrip('.'), f'must be a string, got {value!r:.60}')
-        return tuple(values)
-
-    def numbers(self, data: dict, where: str, key: str, length: int) -> tuple[float, ...]:
-        values = self.take(data, where, key, list, [])
-        for n, value in enumerate(values):
-            if not isinstance(value, (int, float)) or isinstance(value, bool):
-                self.fail(f'{where}.{key}[{n}]', f'must be a number, got {value!r:.60}')
-            # An integer beyond the range of a float is as useless as an infinity.
-            if abs(value) > sys.float_info.max or math.isnan(value):
-                self.fail(f'{where}.{key}[{n}]', f'must be finite, got {value!r:.60}')
-        if values and len(values) != length:
-            self.fail(f'{where}.{key}', f'has {len(values)} values for {length} candidates')
-        return tuple(float(value) for value in values)
-
-    def genotype(self, text: str) -> Genotype:
-        data = self._parse(text)
-        self.known_keys(
-            data, '', {'schema_version', 'framework', 'space', 'edge', 'cells', 'provenance'}
+    fields = Fields(source)
+    data = parse_json(text, fields)
+    version = fields.take(data, '', 'schema_version', int)
+    if version == 1:
+        data = upgrade(data, fields)
+    elif version != SCHEMA_VERSION:
+        fields.fail(
+            'schema_version',
+            f'is {version!r:.20}, this package reads 1 and {SCHEMA_VERSION}; search again, or use '
+            'the package version that wrote it',
         )
-        version = self.take(data, '', 'schema_version', int)
-        if version != SCHEMA_VERSION:
-            self.fail(
-                'schema_version',
-                f'is {version}, this package reads {SCHEMA_VERSION}; search again, or use the '
-                'package version that wrote it',
+    return _genotype(data, fields)
+
+
+def _genotype(data: dict, fields: Fields) -> Genotype:
+    fields.known_keys(data, '', _KEYS)
+    framework = fields.take(data, '', 'framework', str)
+    if not framework:
+        fields.fail('framework', 'must name the algorithm, such as "SimSiam"')
+    found = fields.take(data, '', 'decisions', dict)
+    if not 1 <= len(found) <= _MAX_DECISIONS:
+        fields.fail('decisions', f'holds {len(found)}; there are 1 to {_MAX_DECISIONS}')
+    depths: dict[str, int] = {}
+    for name in found:
+        match = _NAME.fullmatch(name)
+        if match is None or match[3] not in KINDS:
+            fields.fail(
+                'decisions', f'{name!r:.60} is no name of a choice, such as "projector.0.op"'
             )
-        framework = self.take(data, '', 'framework', str)
-        if not framework:
-            self.fail('framework', 'must name the algorithm, such as "SimSiam"')
-        space = self.strings(data, '', 'space')
-        try:
-            check_space(space)
-        except ValueError as error:
-            self.fail('space', str(error))
-        edge = self.take(data, '', 'edge', bool, False)
-        cells = self.take(data, '', 'cells', dict)
-        if not cells:
-            self.fail('cells', 'must hold at least one cell')
-        for name in cells:
-            if not name.isidentifier():
-                self.fail('cells', f'{name!r:.60} cannot name a cell; use "projector", "predictor"')
-        return Genotype(
-            framework=framework,
-            space=space,
-            cells={
-                name: self._cell(cell, f'cells.{name}', space, edge) for name, cell in cells.items()
-            },
-            provenance=self.take(data, '', 'provenance', dict, {}),
-            edge=edge,
-        )
-
-    def _parse(self, text: str) -> dict:
-        def no_repeats(pairs: list[tuple[str, Any]]) -> dict:
-            found: dict[str, Any] = {}
-            for key, value in pairs:
-                if key in found:
-                    self.fail('', f'key {key!r} stands twice in one object')
-                found[key] = value
-            return found
-
-        def no_constant(name: str) -> NoReturn:
-            self.fail('', f'holds {name}, which is not JSON; numbers must be finite')
-
-        try:
-            data = json.loads(text, object_pairs_hook=no_repeats, parse_constant=no_constant)
-        except json.JSONDecodeError as error:
-            if text.lstrip().startswith('Genotype('):
-                self.fail(
-                    '',
-                    "is the authors' text form; convert it with "
-                    'tools/model_converters/import_published_genotype.py',
-                )
-            self.fail(f'line {error.lineno}', f'is not JSON: {error.msg}')
-        except RecursionError:
-            self.fail('', 'is nested too deeply to be a genotype')
-        except GenotypeError:
-            raise
-        except ValueError as error:
-            # Python refuses to convert integers of thousands of digits.
-            self.fail('', f'is not JSON for a genotype: {error}')
-        if not isinstance(data, dict):
-            self.fail('', f'must be an object, got {type(data).__name__}')
-        return data
-
-    def _cell(self, data: Any, where: str, space: tuple[str, ...], edge: bool) -> CellGenotype:
-        if not isinstance(data, dict):
-            self.fail(where, f'must be an object, got {data!r:.60}')
-        self.known_keys(data, where, {'layers'})
-        layers = self.take(data, where, 'layers', list)
-        if not layers:
-            self.fail(f'{where}.layers', 'must hold at least one layer')
-        read = [
-            self._layer(layer, f'{where}.layers[{n}]', space, edge)
-            for n, layer in enumerate(layers)
-        ]
-        for n, (before, after) in enumerate(pairwise(read), start=1):
-            if before.out_channels != after.in_channels:
-                self.fail(
-                    f'{where}.layers[{n}].in_channels',
-                    f'is {after.in_channels}, but layer {n - 1} gives {before.out_channels}',
-                )
-            if before.is_output:
-                self.fail(f'{where}.layers[{n - 1}].is_output', 'is true before the last layer')
-        return CellGenotype(tuple(read))
-
-    def _layer(self, data: Any, where: str, space: tuple[str, ...], edge: bool) -> LayerGenotype:
-        if not isinstance(data, dict):
-            self.fail(where, f'must be an object, got {data!r:.60}')
-        self.known_keys(data, where, set(LayerGenotype.__dataclass_fields__))
-        shape = (
-            self.take(data, where, 'in_channels', int),
-            self.take(data, where, 'out_channels', int),
-            self.take(data, where, 'is_output', bool, False),
-        )
-        for key, width in zip(('in_channels', 'out_channels'), shape, strict=False):
-            if not 1 <= width <= MAX_WIDTH:
-                self.fail(f'{where}.{key}', f'must be from 1 to {MAX_WIDTH}, got {width!r:.60}')
-        try:
-            expected = tuple(distinct_candidates(space, *shape).values())
-        except (ValueError, RuntimeError) as error:
-            self.fail(where, f'an operation does not take these widths: {error}')
-        candidates = self.strings(data, where, 'candidates', list(expected))
-        if candidates != expected:
-            self.fail(
-                f'{where}.candidates',
-                f'is {list(candidates)}, but this space gives {list(expected)} at these widths',
+        if int(match[2]) != depths.setdefault(match[1], 0):
+            fields.fail(
+                'decisions', f'{name!r:.60} stands where "{match[1]}.{depths[match[1]]}.op" belongs'
             )
-        layer = LayerGenotype(
-            *shape,
-            candidates=candidates,
-            ops=self._ops(data, where, candidates, edge),
-            alpha=self.numbers(data, where, 'alpha', len(candidates)),
-            softmax=self.numbers(data, where, 'softmax', len(candidates)),
-            tied=self.strings(data, where, 'tied', []),
-        )
-        self._consistent(layer, where)
-        return layer
+        depths[match[1]] += 1
+    decisions = {name: _decision(found[name], f'decisions.{name}', fields) for name in found}
+    provenance = fields.take(data, '', 'provenance', dict, {})
+    genotype = Genotype(framework, decisions, provenance)
+    _check_spaces(genotype, fields)
+    _check_widths(genotype, depths, fields)
+    if provenance.get('selection') == 'top_k':
+        _check_top(genotype, fields)
+    return genotype
 
-    def _ops(
-        self, data: dict, where: str, candidates: tuple[str, ...], edge: bool
-    ) -> tuple[str, ...]:
-        ops = self.strings(data, where, 'ops')
-        wanted = min(1 + edge, len(candidates))
-        # Two published names that are one function at this layer import as one operation.
-        merged = edge and len(ops) == 1 and not data.get('alpha')
-        if len(ops) != wanted and not merged:
-            self.fail(f'{where}.ops', f'has {len(ops)} operations; edge={edge} needs {wanted}')
-        for n, op in enumerate(ops):
-            if op not in candidates:
-                self.fail(
-                    f'{where}.ops[{n}]',
-                    f'{op!r} is not among the candidates {list(candidates)}',
+
+def _decision(data: Any, where: str, fields: Fields) -> Decision:
+    if not isinstance(data, dict):
+        fields.fail(where, f'must be an object, got {data!r:.60}')
+    fields.known_keys(data, where, {'options', 'chosen', 'scores'})
+    options = fields.strings(data, where, 'options')
+    chosen = fields.strings(data, where, 'chosen')
+    if not chosen:
+        fields.fail(f'{where}.chosen', 'is empty; name at least one option')
+    for n, option in enumerate(chosen):
+        if option not in options:
+            fields.fail(
+                f'{where}.chosen[{n}]', f'{option!r:.60} is not among the options {options!r:.200}'
+            )
+        if option in chosen[:n]:
+            fields.fail(f'{where}.chosen', f'names {option!r:.60} twice')
+    scores = fields.numbers(data, where, 'scores', len(options), 'options', or_null=True)
+    decision = Decision(options, chosen, scores)
+    unscored = [option for option in chosen if scores and option not in decision.scored]
+    if unscored:
+        fields.fail(f'{where}.scores', f'has null for {unscored[0]!r}, which was chosen')
+    return decision
+
+
+def _check_spaces(genotype: Genotype, fields: Fields) -> None:
+    """Refuse unknown operations; the layers of a head have one space."""
+    for head in genotype.heads:
+        spaces = {decision.options for decision in genotype.of(head)}
+        if len(spaces) > 1:
+            fields.fail(f'decisions.{head}', 'has layers of different options')
+        try:
+            check_space(next(iter(spaces)))
+        except ValueError as error:
+            fields.fail(f'decisions.{head}.0.op.options', str(error))
+
+
+def _check_widths(genotype: Genotype, depths: dict[str, int], fields: Fields) -> None:
+    """Check the widths that were told, and that scores fit the candidates there."""
+    told = fields.take(genotype.provenance, 'provenance', 'decided_at', dict, {})
+    for head, rows in told.items():
+        where = f'provenance.decided_at.{head:.60}'
+        if not isinstance(rows, list) or len(rows) != depths.get(head):
+            fields.fail(where, f'must be a list of {depths.get(head, 0)} layers')
+        for n, row in enumerate(rows):
+            if not (isinstance(row, list) and len(row) == 3 and isinstance(row[2], bool)):
+                fields.fail(f'{where}[{n}]', f'must be [in, out, is output], got {row!r:.60}')
+            for width in row[:2]:
+                if type(width) is not int or not 1 <= width <= MAX_WIDTH:
+                    fields.fail(
+                        f'{where}[{n}]', f'has a width not from 1 to {MAX_WIDTH}: {width!r:.60}'
+                    )
+            if n and rows[n - 1][1] != row[0]:
+                fields.fail(
+                    f'{where}[{n}]', f'takes {row[0]}, but layer {n - 1} gives {rows[n - 1][1]}'
                 )
-        if len(set(ops)) != len(ops):
-            self.fail(f'{where}.ops', f'names {ops[0]!r} twice')
-        return ops
+            decision = genotype.of(head)[n]
+            try:
+                present = distinct_candidates(decision.options, LayerShape(*row))
+            except (ValueError, RuntimeError) as error:
+                fields.fail(f'{where}[{n}]', f'an operation does not take these widths: {error}')
+            expected = [decision.options[position] for position in present]
+            if decision.scores and list(decision.scored) != expected:
+                fields.fail(
+                    f'decisions.{head}.{n}.op.scores',
+                    f'scores {list(decision.scored)}, but the candidates at these widths are '
+                    f'{expected}',
+                )
 
-    def _consistent(self, layer: LayerGenotype, where: str) -> None:
-        for n, op in enumerate(layer.tied):
-            if op not in layer.candidates or op in layer.ops:
-                self.fail(f'{where}.tied[{n}]', f'{op!r} is not a candidate that was left out')
-        if bool(layer.alpha) != bool(layer.softmax):
-            self.fail(where, 'alpha and softmax go together; give both or neither')
-        if not layer.alpha:
-            return
-        alpha = torch.tensor(layer.alpha, dtype=torch.double)
-        for n, (told, true) in enumerate(
-            zip(layer.softmax, alpha.softmax(0).tolist(), strict=True)
-        ):
-            if abs(told - true) > 1e-4:
-                self.fail(f'{where}.softmax[{n}]', f'is {told:.6g}, but alpha gives {true:.6g}')
-        value = dict(zip(layer.candidates, layer.alpha, strict=True))
-        lowest = min(value[op] for op in layer.ops)
-        better = [op for op in layer.candidates if value[op] > lowest and op not in layer.ops]
+
+def _check_top(genotype: Genotype, fields: Fields) -> None:
+    """Check that the chosen options are those of the highest scores."""
+    for name, decision in genotype.decisions.items():
+        scored = decision.scored
+        if not scored:
+            continue
+        lowest = min(scored[option] for option in decision.chosen)
+        better = [o for o, score in scored.items() if score > lowest and o not in decision.chosen]
         if better:
-            self.fail(
-                f'{where}.ops',
-                f'{list(layer.ops)} is not the top of alpha, {better[0]!r} is higher; '
-                'correct ops, or remove alpha and softmax',
+            fields.fail(
+                f'decisions.{name}.chosen',
+                f'{list(decision.chosen)} is not the top of the scores, {better[0]!r} is higher; '
+                'correct it, or remove the scores',
             )
-        tied = [op for op in layer.candidates if value[op] == lowest and op not in layer.ops]
-        if list(layer.tied) != tied:
-            self.fail(f'{where}.tied', f'is {list(layer.tied)}, but alpha ties {tied}')
+        wanted = min(fields.take(genotype.provenance, 'provenance', 'top_k', int, 1), len(scored))
+        if len(decision.chosen) != wanted:
+            fields.fail(
+                f'decisions.{name}.chosen',
+                f'has {len(decision.chosen)} options; top_k takes {wanted} here',
+            )

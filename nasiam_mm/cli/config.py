@@ -41,7 +41,7 @@ def add_config_arguments(parser: ArgumentParser) -> None:
     # Passed by some launchers; torchrun sets the variable LOCAL_RANK instead.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
     parser.add_argument(
-        '--genotype', help='genotype file, for every GenotypeMLP of the model in the config'
+        '--genotype', help='genotype file, for the heads of the model in the config'
     )
 
 
@@ -101,7 +101,7 @@ def build_runner(cfg: Config) -> 'Runner':
 
 def is_search(cfg: Config) -> bool:
     """Whether the model of a config is searched."""
-    return any(_type_name(part) == 'SearchableMLP' for part in _dicts(cfg.get('model')))
+    return any(part.get('space') for part in _dicts(cfg.get('model')))
 
 
 def check_seed(seed: int) -> None:
@@ -126,22 +126,17 @@ def merge_options(cfg: Config, options: dict[str, Any] | None) -> None:
 
 
 def set_genotype(cfg: Config, path: str) -> None:
-    """Point every ``GenotypeMLP`` of the model to a genotype file.
+    """Build the heads of the model from a genotype file.
 
     Raises:
-        ValueError: If the model has none.
+        ValueError: If the model takes none.
     """
-    slots = [part for part in _dicts(cfg.get('model')) if _type_name(part) == 'GenotypeMLP']
-    if not slots:
+    if 'genotype' not in (cfg.get('model') or {}):
         raise ValueError(
-            f"--genotype: the model of config '{cfg.filename}' has no GenotypeMLP; "
+            f"--genotype: the model of config '{cfg.filename}' takes no genotype; "
             'take one of configs/nasiam/*_pretrain_*.py'
         )
-    for slot in slots:
-        slot['genotype'] = path
-    # The config states it at its top as well.
-    if 'genotype' in cfg:
-        cfg.genotype = path
+    cfg.model.genotype = path
 
 
 def set_amp(cfg: Config) -> None:

@@ -2,6 +2,7 @@
 """Which candidates a layer has: those of its space that are different functions at its widths."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -131,38 +132,41 @@ def _structure(name: str, op: nn.Module) -> tuple[str, ...]:
     )
 
 
-def distinct_candidates(
-    space: Sequence[str],
-    in_channels: int,
-    out_channels: int,
-    is_output: bool = False,
-) -> dict[int, str]:
-    """Candidates of one layer, those that are the same function counted once.
+def candidate_labels(space: Sequence[str], shape: LayerShape) -> dict[str, str]:
+    """Say which candidate each option of a space is at one layer.
 
     At an output layer linear_bn_* and, where the width changes, identity are
-    the same linear map; searching over duplicates would split its weight. The
-    survivor takes the place of the first duplicate in the space and is named
-    ``'linear'`` when it is a linear map and no more.
+    the same linear map; searching over duplicates would split its weight.
+    Options that are one function have one label: ``'linear'`` where it is a
+    linear map and no more, otherwise the name of the first of them.
 
     Args:
         space: Ordered names of registered operations.
-        in_channels: Width of the input.
-        out_channels: Width of the output.
-        is_output: Whether the layer carries no BatchNorm and no activation.
+        shape: Widths of the layer.
 
     Returns:
-        Position in the space -> name of the candidate at this layer.
+        Option -> label, in the order of the space.
 
     Raises:
         ValueError: If the space is empty, repeats a name, or an operation is
             unknown or does not map (N, in_channels) to (N, out_channels).
     """
     check_space(space)
-    found: dict[tuple[str, ...], tuple[int, str]] = {}
+    # By the builders too: a name may be registered anew.
+    builders = tuple(CANDIDATE_OPS.get(name) for name in space)
+    return dict(zip(space, _labels(tuple(space), builders, *shape), strict=True))
+
+
+@lru_cache(maxsize=4096)
+def _labels(
+    space: tuple[str, ...], builders: tuple, in_channels: int, out_channels: int, is_output: bool
+) -> tuple[str, ...]:
+    labels: dict[tuple[str, ...], str] = {}
+    found = []
     # On the meta device nothing is allocated and no random number is drawn.
     with torch.device('meta'):
         linear_map = _structure('linear', build_op('linear', in_channels, out_channels))
-        for position, name in enumerate(space):
+        for name in space:
             op = build_op(name, in_channels, out_channels, is_output)
             shape = tuple(op(torch.empty(2, in_channels)).shape)
             if shape != (2, out_channels):
@@ -171,6 +175,27 @@ def distinct_candidates(
                     f'it must give (2, {out_channels})'
                 )
             structure = _structure(name, op)
-            label = 'linear' if structure == linear_map else name
-            found.setdefault(structure, (position, label))
-    return dict(found.values())
+            labels.setdefault(structure, 'linear' if structure == linear_map else name)
+            found.append(labels[structure])
+    return tuple(found)
+
+
+def distinct_candidates(space: Sequence[str], shape: LayerShape) -> dict[int, str]:
+    """Candidates of one layer: options that are the same function count once.
+
+    The survivor takes the place of the first of them in the space.
+
+    Args:
+        space: Ordered names of registered operations.
+        shape: Widths of the layer.
+
+    Returns:
+        Position in the space -> label, see :func:`candidate_labels`.
+
+    Raises:
+        ValueError: As :func:`candidate_labels`.
+    """
+    first: dict[str, int] = {}
+    for position, label in enumerate(candidate_labels(space, shape).values()):
+        first.setdefault(label, position)
+    return {position: label for label, position in first.items()}

@@ -125,12 +125,9 @@ def _flatten_dict(part: Mapping, name: str, fields: Fingerprint) -> None:
     for key, value in part.items():
         if key in _IGNORED:
             continue
-        if key == 'genotype' and 'cell' in part and isinstance(value, str):
-            layers = load_genotype(value).cells[part['cell']].layers
-            value = [
-                f'{"+".join(layer.ops)} {layer.in_channels}->{layer.out_channels}'
-                for layer in layers
-            ]
+        if key == 'genotype' and isinstance(value, str):
+            decisions = load_genotype(value).decisions
+            value = {choice: '+'.join(d.chosen) for choice, d in decisions.items()}
         _flatten(value, f'{name}.{key}', fields)
 
 

@@ -10,8 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from nasiam_mm.architecture.genotype import Genotype, derive_cell, save_genotype
-from nasiam_mm.models.searched_cells import searched_cells
+from nasiam_mm.architecture.genotype import Genotype, save_genotype, shape_rows
 from nasiam_mm.registry import HOOKS
 from nasiam_mm.report.pictures.alpha_curves import (
     alpha_entropy,
@@ -21,6 +20,7 @@ from nasiam_mm.report.pictures.alpha_curves import (
 )
 from nasiam_mm.report.pictures.genotype_drawing import draw_genotype
 from nasiam_mm.runs.identity import fingerprint_digest, run_fingerprint
+from nasiam_mm.search.discretize import top_k
 from nasiam_mm.version import __version__
 
 _PACKAGES = ('torch', 'onedl-mmengine', 'onedl-mmpretrain')
@@ -35,14 +35,16 @@ class GenotypeHook(Hook):
     to date after each epoch. Ties are warned of: their winner was not earned.
 
     Args:
-        edge: Whether to choose two operations per layer (NASiam, Algorithm 1).
+        top_k: Operations per layer (NASiam, Algorithm 1): 1, or 2 for ``edge``.
         interval: Epochs between two logs.
     """
 
     priority = 'NORMAL'
 
-    def __init__(self, edge: bool = False, interval: int = 1) -> None:
-        self.edge = edge
+    def __init__(self, top_k: int = 1, interval: int = 1) -> None:
+        if top_k not in (1, 2):
+            raise ValueError(f'GenotypeHook.top_k must be 1 or 2, got {top_k!r}')
+        self.top_k = top_k
         self.interval = interval
         self.epochs: list[int] = []
         self.history: dict[str, list[torch.Tensor]] = {}
@@ -51,14 +53,9 @@ class GenotypeHook(Hook):
         """Find the searched cells."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         self.framework = type(model).__name__
-        self.cells = searched_cells(model)
-        spaces = {cell.space for cell in self.cells.values()}
-        if len(spaces) > 1:
-            raise ValueError(
-                f'a genotype has one space, but the searched heads have {len(spaces)}: '
-                f'{sorted(map(list, spaces))}; give every SearchableMLP the same'
-            )
-        self.history = {name: [] for name in self.cells}
+        self.architecture = model.architecture
+        self.shapes = {name: head.cell.shapes for name, head in model.searched_heads().items()}
+        self.history = {name: [] for name in self.architecture.choices}
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Take up the history of alpha again."""
@@ -89,47 +86,40 @@ class GenotypeHook(Hook):
 
     def genotype(self, runner: Runner) -> Genotype:
         """Genotype of alpha as it stands."""
-        return Genotype(
-            framework=self.framework,
-            space=next(iter(self.cells.values())).space,
-            cells={
-                name: derive_cell(cell.alpha, cell.space, cell.shapes, self.edge)
-                for name, cell in self.cells.items()
-            },
-            provenance=_provenance(runner),
-            edge=self.edge,
-        )
+        told = {**_provenance(runner), 'decided_at': shape_rows(self.shapes)}
+        return top_k(self.architecture, self.framework, self.top_k, told)
 
     def _record(self, epoch: int) -> None:
         self.epochs.append(epoch)
-        for name, cell in self.cells.items():
-            weights = cell.mixing_weights().detach().cpu()
-            self.history[name].append(weights.masked_fill(cell.absent.cpu(), float('nan')))
+        for name in self.history:
+            weights = self.architecture.weights(name).detach().cpu()
+            absent = ~self.architecture.present(name).cpu()
+            self.history[name].append(weights.masked_fill(absent, float('nan')))
 
     @master_only
     def _report(self, runner: Runner) -> None:
         genotype = self.genotype(runner)
         epoch = runner.epoch + 1
         scalars = {}
-        for name, cell in self.cells.items():
-            weights = cell.mixing_weights().detach().cpu()
+        for name in self.history:
+            weights = self.architecture.weights(name).detach().cpu()
             entropy, lead = alpha_entropy(weights), margin(weights)
-            layers = genotype.cells[name].layers
-            for n, layer in enumerate(layers):
+            decisions = genotype.of(name)
+            for n, decision in enumerate(decisions):
                 scalars[f'alpha/{name}/{n}/entropy'] = float(entropy[n])
                 scalars[f'alpha/{name}/{n}/margin'] = float(lead[n])
-                for op, value in zip(layer.candidates, layer.alpha, strict=True):
+                for op, value in decision.scored.items():
                     scalars[f'alpha/{name}/{n}/{op}'] = value
-            ops = ' '.join('+'.join(layer.ops) for layer in layers)
+            ops = ' '.join('+'.join(decision.chosen) for decision in decisions)
             runner.logger.info(
                 f'Epoch {epoch} {name}: {ops} (entropy {entropy.mean():.3f} nats, '
                 f'margin {lead.mean():.4f})'
             )
-            for n, layer in enumerate(layers):
-                if layer.tied:
+            for n, decision in enumerate(decisions):
+                if decision.tied:
                     runner.logger.warning(
-                        f'Epoch {epoch} {name} layer {n}: {layer.ops[-1]} ties with '
-                        f'{", ".join(layer.tied)}; the first in the space was taken'
+                        f'Epoch {epoch} {name} layer {n}: {decision.chosen[-1]} ties with '
+                        f'{", ".join(decision.tied)}; the first in the space was taken'
                     )
         runner.visualizer.add_scalars(scalars, step=epoch)
         save_genotype(genotype, osp.join(runner.work_dir, 'genotypes', f'epoch_{epoch}.json'))
@@ -137,9 +127,13 @@ class GenotypeHook(Hook):
         draw_genotype(genotype, osp.join(runner.work_dir, 'genotype.png'))
         candidates = {
             name: [
-                [layer.candidates.get(k) for k in range(len(cell.space))] for layer in cell.layers
+                [
+                    option if here else None
+                    for option, here in zip(c.options, c.present, strict=True)
+                ]
+                for c in choices
             ]
-            for name, cell in self.cells.items()
+            for name, choices in self.architecture.choices.items()
         }
         history = {name: torch.stack(rows) for name, rows in self.history.items()}
         save_alpha_history(

@@ -14,11 +14,11 @@ from mmengine.config import Config, ConfigDict
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmpretrain.models import SimCLR as StockSimCLR
+from nasiam_mm.models.searched_cells import searched_cells
 from torch import Tensor, nn
 
 from nasiam_mm.cli.config import start_processes_on_cpu
 from nasiam_mm.models.algorithms import SimCLR
-from nasiam_mm.models.searched_cells import searched_cells
 from nasiam_mm.ops.candidates import CANDIDATE_OPS
 from nasiam_mm.search.gradient import hook as alpha_step_hook
 from nasiam_mm.search.gradient.hook import AlphaStepHook

@@ -14,10 +14,10 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.logging import MessageHub
 from mmengine.runner import Runner
-
-from nasiam_mm.engine.hooks.compile_hook import CompileHook
 from nasiam_mm.models.heads.searchable_mlp import SearchableMLP
 from nasiam_mm.models.searched_cells import searched_cells
+
+from nasiam_mm.engine.hooks.compile_hook import CompileHook
 from nasiam_mm.ops.candidates import SPACES
 from tests.reduced import in_float64, reduced
 

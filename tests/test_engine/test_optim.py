@@ -7,10 +7,10 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from nasiam_mm.models.searched_cells import searched_cells
 from torch import nn
 
 from nasiam_mm.engine.optim import AutocastOptimWrapper, WeightOptimWrapperConstructor
-from nasiam_mm.models.searched_cells import searched_cells
 from nasiam_mm.registry import MODELS
 from nasiam_mm.search.gradient.hook import AlphaStepHook
 from tests.reduced import reduced

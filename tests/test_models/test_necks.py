@@ -3,12 +3,12 @@
 
 import pytest
 import torch
-from torch import nn
-
-from nasiam_mm.architecture.genotype import Genotype, GenotypeError, derive_cell, save_genotype
 from nasiam_mm.models.heads.genotype_mlp import GenotypeMLP
 from nasiam_mm.models.heads.searchable_mlp import SearchableMLP
 from nasiam_mm.models.searched_cells import searched_cells
+from torch import nn
+
+from nasiam_mm.architecture.genotype import Genotype, GenotypeError, derive_cell, save_genotype
 from nasiam_mm.ops.candidates import SPACES
 from nasiam_mm.registry import MODELS
 

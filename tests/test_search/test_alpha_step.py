@@ -6,9 +6,9 @@ import copy
 import pytest
 import torch
 from mmengine.config import Config
+from nasiam_mm.models.searched_cells import searched_cells
 from torch.utils.flop_counter import FlopCounterMode
 
-from nasiam_mm.models.searched_cells import searched_cells
 from nasiam_mm.registry import MODELS
 from nasiam_mm.search.gradient.gradients import (
     alpha_gradients,

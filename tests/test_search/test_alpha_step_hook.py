@@ -7,8 +7,8 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-
 from nasiam_mm.models.searched_cells import searched_cells
+
 from nasiam_mm.search.gradient.hook import AlphaStepHook
 from tests.reduced import reduced
 

@@ -12,8 +12,8 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.logging import MessageHub
 from mmengine.runner import Runner
-
 from nasiam_mm.models.searched_cells import searched_cells
+
 from tests.reduced import in_float64, reduced
 
 STEPS = 15

@@ -6,9 +6,9 @@ import json
 import pytest
 import torch
 from mmengine.runner import Runner
+from nasiam_mm.models.searched_cells import searched_cells
 
 from nasiam_mm.architecture.reading import load_genotype
-from nasiam_mm.models.searched_cells import searched_cells
 from nasiam_mm.search.recorder import GenotypeHook
 from tests.reduced import reduced
 

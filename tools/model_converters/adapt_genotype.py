@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmengine.utils import import_modules_from_strings
-
 from nasiam_mm.architecture.adapt import adapt_genotype
+
 from nasiam_mm.architecture.genotype import save_genotype
 from nasiam_mm.architecture.reading import load_genotype
 from nasiam_mm.cli.ending import add_traceback_flag, run_tool

@@ -2,7 +2,7 @@
 """Make a genotype file without a search.
 
 nasiam genotype random genotype.json --seed 1 --out random_1.json
-nasiam genotype import published.txt --framework MoCo --width 512 --out moco_published.json
+nasiam genotype import published.txt --framework MoCo --out moco_published.json
 
 random draws uniformly from the space of a given genotype: the honest baseline. import parses and
 validates the text form of NASiam's authors, Genotype(encoder=[...]), and never evaluates it.
@@ -10,8 +10,12 @@ validates the text form of NASiam's authors, Genotype(encoder=[...]), and never 
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nasiam_mm.cli.outputs import check_outputs
+
+if TYPE_CHECKING:
+    from nasiam_mm.architecture.genotype import Genotype
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -28,9 +32,6 @@ def add_arguments(parser: ArgumentParser) -> None:
     published.add_argument(
         '--framework', required=True, choices=['SimSiam', 'MoCo', 'SimCLR'], help='searched in'
     )
-    published.add_argument(
-        '--width', type=int, required=True, help="width of the backbone's features; ResNet-18: 512"
-    )
     for action in (random, published):
         action.add_argument('--out', type=Path, required=True, help='JSON file to write')
 
@@ -42,41 +43,31 @@ def run(args: Namespace) -> None:
 
     genotype = _draw(args) if args.action == 'random' else _import(args)
     save_genotype(genotype, args.out)
-    for name, cell in genotype.cells.items():
-        print(f'{name}: {" ".join("+".join(ops) for ops in cell.ops)}')
+    for head in genotype.heads:
+        print(f'{head}: {" ".join("+".join(layer.chosen) for layer in genotype.of(head))}')
     print(f'wrote {args.out}')
 
 
-def _draw(args: Namespace):
-    from dataclasses import replace
-
+def _draw(args: Namespace) -> 'Genotype':
     from mmengine.utils import import_modules_from_strings
 
-    from nasiam_mm.architecture.genotype import random_cell
+    from nasiam_mm.architecture.genotype import choices_of, random_genotype
     from nasiam_mm.architecture.reading import load_genotype
     from nasiam_mm.version import __version__
 
     import_modules_from_strings(args.custom_imports)
     given = load_genotype(args.input)
-    cells = {
-        # One seed a cell, or equal shapes would draw equal operations.
-        name: random_cell(given.space, cell.shapes, args.seed * len(given.cells) + n, given.edge)
-        for n, (name, cell) in enumerate(given.cells.items())
-    }
-    provenance = {
-        'drawn': 'at random, uniformly',
-        'seed': args.seed,
-        'shapes_of': args.input.name,
-        'versions': {'nasiam_mm': __version__},
-    }
-    return replace(given, cells=cells, provenance=provenance)
+    told = {'space_of': args.input.name, 'versions': {'nasiam_mm': __version__}}
+    if 'decided_at' in given.provenance:
+        told['decided_at'] = given.provenance['decided_at']
+    return random_genotype(given.framework, choices_of(given), args.seed, given.top_k, told)
 
 
-def _import(args: Namespace):
+def _import(args: Namespace) -> 'Genotype':
     from nasiam_mm.architecture.published import import_published
 
     try:
         text = args.input.read_text(encoding='utf-8')
     except UnicodeDecodeError as error:
         raise ValueError(f"published genotype '{args.input}' is not text: {error}") from None
-    return import_published(text, args.framework, args.width, source=args.input.name)
+    return import_published(text, args.framework, source=args.input.name)

@@ -2,21 +2,19 @@
 """BYOL whose target stands still in the alpha step."""
 
 import torch
+from mmengine.model import BaseAveragedModel
 from mmpretrain.models import BYOL as _BYOL
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
-from nasiam_mm.models.algorithms.momentum import (
-    HostNumber,
-    follow_alpha,
-    start_equal,
-    update_average,
-)
+from nasiam_mm.models.algorithms.momentum import HostNumber, update_average
+from nasiam_mm.models.algorithms.searched import Searched
+from nasiam_mm.models.frameworks import Framework, predictor_head, projector, register_framework
 from nasiam_mm.registry import MODELS
 
 
 @MODELS.register_module()
-class BYOL(_BYOL):
+class BYOL(Searched, _BYOL):
     """mmpretrain's BYOL with a searchable head.
 
     `Bootstrap Your Own Latent <https://arxiv.org/abs/2006.07733>`_. The target
@@ -24,18 +22,18 @@ class BYOL(_BYOL):
     average, with the momentum schedule counting weight steps alone.
 
     Args:
-        **kwargs: See ``mmpretrain.models.BYOL``.
+        **kwargs: See ``Searched`` and ``mmpretrain.models.BYOL``.
     """
+
+    compilable = (*Searched.compilable, 'target_net.module.0', 'target_net.module.1')
 
     def __init__(self, **kwargs) -> None:
         super().__init__(**kwargs)
         self._steps = HostNumber()
-        follow_alpha(self.target_net, self._online())
 
-    def init_weights(self) -> None:
-        """Initialise the weights; the target starts where the online network does."""
-        super().init_weights()
-        start_equal(self.target_net, self._online())
+    def momentum_pairs(self) -> list[tuple[BaseAveragedModel, nn.Module]]:
+        """The target, which follows backbone and projector."""
+        return [(self.target_net, self._online())]
 
     def loss(
         self,
@@ -71,3 +69,12 @@ class BYOL(_BYOL):
 
     def _online(self) -> nn.Sequential:
         return nn.Sequential(self.backbone, self.neck)
+
+
+def _example(width: int) -> dict:
+    neck, head = projector(width, 32), predictor_head(32, 64)
+    return dict(type='BYOL', base_momentum=0.01, neck=neck, head=head)
+
+
+_STANDARD = {'projector': ('linear_bn_relu',), 'predictor': ('linear_bn_relu', 'identity')}
+register_framework(Framework('byol', 'BYOL', _example, _STANDARD))

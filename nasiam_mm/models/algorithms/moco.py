@@ -3,6 +3,7 @@
 
 import torch
 from mmengine.dist import all_gather, get_world_size
+from mmengine.model import BaseAveragedModel
 from mmpretrain.models import MoCo as _MoCo
 from mmpretrain.models.utils import batch_shuffle_ddp, batch_unshuffle_ddp
 from mmpretrain.structures import DataSample
@@ -10,17 +11,14 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from nasiam_mm.models.algorithms.momentum import (
-    HostNumber,
-    follow_alpha,
-    start_equal,
-    update_average,
-)
+from nasiam_mm.models.algorithms.momentum import HostNumber, update_average
+from nasiam_mm.models.algorithms.searched import Searched
+from nasiam_mm.models.frameworks import Framework, projector, register_framework
 from nasiam_mm.registry import MODELS
 
 
 @MODELS.register_module()
-class MoCo(_MoCo):
+class MoCo(Searched, _MoCo):
     """mmpretrain's MoCo with a searchable head and a symmetric loss to choose.
 
     `Momentum Contrast <https://arxiv.org/abs/1911.05722>`_ with the head of
@@ -31,19 +29,19 @@ class MoCo(_MoCo):
     Args:
         symmetric: Whether both views serve as query and as key; the two losses
             add and the keys of view 1 enter the queue before those of view 2.
-        **kwargs: See ``mmpretrain.models.MoCo``.
+        **kwargs: See ``Searched`` and ``mmpretrain.models.MoCo``.
     """
+
+    compilable = (*Searched.compilable, 'encoder_k.module.0', 'encoder_k.module.1')
 
     def __init__(self, symmetric: bool = False, **kwargs) -> None:
         super().__init__(**kwargs)
         self.symmetric = symmetric
         self._steps, self._pointer = HostNumber(), HostNumber()
-        follow_alpha(self.encoder_k, self._encoder_q())
 
-    def init_weights(self) -> None:
-        """Initialise the weights; the key encoder starts where the encoder does."""
-        super().init_weights()
-        start_equal(self.encoder_k, self._encoder_q())
+    def momentum_pairs(self) -> list[tuple[BaseAveragedModel, nn.Module]]:
+        """The key encoder, which follows the query encoder."""
+        return [(self.encoder_k, self._encoder_q())]
 
     def loss(
         self,
@@ -116,3 +114,13 @@ class MoCo(_MoCo):
         queries = normalize(self.neck(self.backbone(view))[0], dim=1)  # NxC
         positive = (queries * keys).sum(1, keepdim=True)  # Nx1
         return self.head.loss(positive, queries @ queue)  # NxK negatives
+
+
+def _example(width: int) -> dict:
+    head = dict(type='ContrastiveHead', loss=dict(type='CrossEntropyLoss'), temperature=0.1)
+    settings = dict(symmetric=True, queue_len=256, feat_dim=32, momentum=0.01)
+    return dict(type='MoCo', neck=projector(width, 32), head=head, **settings)
+
+
+# Its paper's head has no BatchNorm, so that the space S does not hold it.
+register_framework(Framework('mocov2', 'MoCo', _example))

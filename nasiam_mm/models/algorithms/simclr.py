@@ -9,11 +9,13 @@ from torch import Tensor
 from torch.distributed.nn.functional import all_gather
 from torch.nn.functional import normalize
 
+from nasiam_mm.models.algorithms.searched import Searched
+from nasiam_mm.models.frameworks import Framework, projector, register_framework
 from nasiam_mm.registry import MODELS
 
 
 @MODELS.register_module()
-class SimCLR(_SimCLR):
+class SimCLR(Searched, _SimCLR):
     """mmpretrain's SimCLR, with negatives gathered with their gradients.
 
     `A Simple Framework for Contrastive Learning of Visual Representations
@@ -24,7 +26,7 @@ class SimCLR(_SimCLR):
     Args:
         joint_bn: Whether BatchNorm sees both views as one batch (the reference
             implementation of the paper) or each on its own.
-        **kwargs: See ``mmpretrain.models.SimCLR``.
+        **kwargs: See ``Searched`` and ``mmpretrain.models.SimCLR``.
     """
 
     def __init__(self, joint_bn: bool = True, **kwargs) -> None:
@@ -32,13 +34,18 @@ class SimCLR(_SimCLR):
         self.joint_bn = joint_bn
 
     def loss(
-        self, inputs: list[Tensor], data_samples: list[DataSample] | None, **kwargs
+        self,
+        inputs: list[Tensor],
+        data_samples: list[DataSample] | None,
+        update_state: bool = True,
+        **kwargs,
     ) -> dict[str, Tensor]:
         """Compute NT-Xent over the union of the processes' batches (SimCLR, eq. 1).
 
         Args:
             inputs: Two views, each (N, 3, H, W).
             data_samples: Not used.
+            update_state: Nothing to update.
 
         Returns:
             ``loss``, ().
@@ -58,3 +65,11 @@ class SimCLR(_SimCLR):
         others[row, row] = others[row, partner] = False
         negative = similarity[others].view(count, count - 2)  # 2Nx(2N-2)
         return dict(loss=self.head.loss(positive, negative))
+
+
+def _example(width: int) -> dict:
+    head = dict(type='ContrastiveHead', loss=dict(type='CrossEntropyLoss'), temperature=0.2)
+    return dict(type='SimCLR', neck=projector(width, 32), head=head)
+
+
+register_framework(Framework('simclr', 'SimCLR', _example, {'projector': ('linear_bn_relu',)}))

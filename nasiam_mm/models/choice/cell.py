@@ -1,5 +1,5 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""Cells: a chain of mixed layers to search, or of chosen operations to train.
+"""Cells: a chain of layers whose operation is a choice, or of operations that were chosen.
 
 Shapes: N batch, L layers, K operations of the space.
 """
@@ -8,63 +8,65 @@ from collections.abc import Sequence
 from functools import reduce
 from operator import add
 
-import torch
 from torch import Tensor, nn
 
-from nasiam_mm.models.choice.layer import MixedLayer
-from nasiam_mm.ops.candidates import LayerShape, build_op
+from nasiam_mm.architecture.alpha import Architecture
+from nasiam_mm.architecture.genotype import Decision
+from nasiam_mm.models.choice.layer import ChoiceLayer
+from nasiam_mm.ops.candidates import LayerShape, build_op, candidate_labels
 
 
-class SearchCell(nn.Module):
-    """Chain of mixed layers and the one owner of its architecture parameters.
+class _Source:
+    """Where a cell reads its weights: outside the module tree, so that nothing is saved twice.
+
+    A copy of a head alone (a momentum encoder's) goes on reading from the same
+    place; one made with the whole model reads from the model's own copy.
+    """
+
+    def __init__(self, architecture: Architecture | None = None) -> None:
+        self.architecture = architecture
+
+    def __deepcopy__(self, memo: dict) -> '_Source':
+        return _Source(memo.get(id(self.architecture), self.architecture))
+
+
+class ChoiceCell(nn.Module):
+    """Chain of choice layers; the mixing weights are the algorithm's ``Architecture``'s.
 
     Args:
+        head: Name of the head it is of, by which it reads its weights.
         space: Ordered names of registered operations, K of them.
         shapes: Widths of the L layers.
         fused: Whether linear maps of one input are computed together, see
-            :class:`MixedLayer`.
-
-    Attributes:
-        alpha (nn.Parameter): (L, K), zeros at the start (uniform mixing). It asks
-            for a gradient in the alpha step alone, so the weight step neither
-            computes nor leaves one. Where candidates of a layer are one
-            function, only the first position counts; the others have weight 0
-            and never get a gradient.
-        leader (SearchCell | None): The cell whose alpha a momentum copy follows.
+            :class:`ChoiceLayer`.
     """
 
     def __init__(
-        self, space: Sequence[str], shapes: Sequence[LayerShape], fused: bool = False
+        self, head: str, space: Sequence[str], shapes: Sequence[LayerShape], fused: bool = False
     ) -> None:
         super().__init__()
+        self.head = head
         self.space = tuple(space)
         self.shapes = tuple(shapes)
-        self.layers = nn.ModuleList(
-            MixedLayer(self.space, *shape, fused=fused) for shape in self.shapes
-        )
-        zeros = torch.zeros(len(self.shapes), len(self.space))
-        self.alpha = nn.Parameter(zeros, requires_grad=False)
-        absent = torch.ones_like(zeros, dtype=torch.bool)
-        for row, layer in zip(absent, self.layers, strict=True):
-            row[list(layer.candidates)] = False
-        self.register_buffer('absent', absent, persistent=False)
-        self.leader: SearchCell | None = None
+        self.layers = nn.ModuleList(ChoiceLayer(self.space, shape, fused) for shape in self.shapes)
+        self.source = _Source()
 
-    def follow(self, leader: 'SearchCell') -> None:
-        """Mix with the weights of another cell from now on, and own no alpha.
-
-        For the copy of a head inside a momentum encoder: its weights follow by
-        moving average, its mixing weights are those of the moment.
-        """
-        del self.alpha
-        # Past nn.Module's registration: the leader is no part of the follower.
-        self.__dict__['leader'] = leader
+    def bind(self, architecture: Architecture) -> None:
+        """Read the mixing weights from there from now on."""
+        self.source = _Source(architecture)
 
     def mixing_weights(self) -> Tensor:
-        """Softmax of alpha over the candidates present at each layer, (L, K)."""
-        if self.leader is not None:
-            return self.leader.mixing_weights()
-        return self.alpha.masked_fill(self.absent, float('-inf')).softmax(dim=1)
+        """Mixing weights of this step, (L, K).
+
+        Raises:
+            RuntimeError: If no algorithm has bound the cell.
+        """
+        if self.source.architecture is None:
+            raise RuntimeError(
+                f'the {self.head} to search belongs to no algorithm that owns its alpha; use one '
+                "of nasiam_mm's, or derive yours from nasiam_mm.models.Searched"
+            )
+        return self.source.architecture.weights(self.head)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C_in of the first layer) to (N, C_out of the last)."""
@@ -73,21 +75,23 @@ class SearchCell(nn.Module):
         return x
 
 
-class GenotypeCell(nn.Module):
-    """Chain of chosen operations; where a layer has two, their outputs add.
+class FixedCell(nn.Module):
+    """Chain of chosen operations; where a layer has several, their outputs add.
+
+    Options that are one function at a layer's widths are one operation there.
 
     Args:
         shapes: Widths of the layers.
-        ops: Names of the one or two operations of each layer
-            (NASiam, Algorithm 1 with and without ``edge``).
+        decisions: What was decided at each layer.
     """
 
-    def __init__(self, shapes: Sequence[LayerShape], ops: Sequence[Sequence[str]]) -> None:
+    def __init__(self, shapes: Sequence[LayerShape], decisions: Sequence[Decision]) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(
-            nn.ModuleDict({name: build_op(name, *shape) for name in names})
-            for shape, names in zip(shapes, ops, strict=True)
-        )
+        self.layers = nn.ModuleList()
+        for shape, decision in zip(shapes, decisions, strict=True):
+            labels = candidate_labels(decision.options, shape)
+            names = dict.fromkeys(labels[option] for option in decision.chosen)
+            self.layers.append(nn.ModuleDict({name: build_op(name, *shape) for name in names}))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C_in of the first layer) to (N, C_out of the last)."""

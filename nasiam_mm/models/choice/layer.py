@@ -1,5 +1,5 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""Mixed layer: a weighted sum of candidate operations (NASiam, eq. 4)."""
+"""Choice layer: a weighted sum of candidate operations (NASiam, eq. 4)."""
 
 from collections.abc import Iterator, Sequence
 from functools import reduce
@@ -8,39 +8,27 @@ from operator import add
 import torch
 from torch import Tensor, nn
 
-from nasiam_mm.ops.candidates import build_op, distinct_candidates
+from nasiam_mm.ops.candidates import LayerShape, build_op, distinct_candidates
 
 
-class MixedLayer(nn.Module):
+class ChoiceLayer(nn.Module):
     """``o(x) = sum_k w_k * o_k(x)`` over the distinct candidates of a layer.
 
     The weights are an argument: the layer owns no architecture parameter.
 
     Args:
         space: Ordered names of registered operations, K of them.
-        in_channels: Width of the input, (N, in_channels).
-        out_channels: Width of the output, (N, out_channels).
-        is_output: Whether the layer carries no BatchNorm and no activation.
+        shape: Widths of the layer.
         fused: Whether the candidates that begin with a linear map of the input
             share one matrix product. Same parameters; outputs agree to float32
             rounding.
     """
 
-    def __init__(
-        self,
-        space: Sequence[str],
-        in_channels: int,
-        out_channels: int,
-        is_output: bool = False,
-        fused: bool = False,
-    ) -> None:
+    def __init__(self, space: Sequence[str], shape: LayerShape, fused: bool = False) -> None:
         super().__init__()
-        self.candidates = distinct_candidates(space, in_channels, out_channels, is_output)
+        self.candidates = distinct_candidates(space, shape)
         self.ops = nn.ModuleDict(
-            {
-                name: build_op(name, in_channels, out_channels, is_output)
-                for name in self.candidates.values()
-            }
+            {name: build_op(name, *shape) for name in self.candidates.values()}
         )
         linear_first = [name for name, op in self.ops.items() if _begins_linear(op)]
         self.sharing = linear_first if fused and len(linear_first) > 1 else []

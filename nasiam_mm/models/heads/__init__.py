@@ -1,7 +1,6 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""Projectors and predictors: one to search, one built from a genotype."""
+"""Projectors and predictors."""
 
-from nasiam_mm.models.heads.genotype_mlp import GenotypeMLP
-from nasiam_mm.models.heads.searchable_mlp import SearchableMLP
+from nasiam_mm.models.heads.head_mlp import HeadMLP, head_shapes
 
-__all__ = ['GenotypeMLP', 'SearchableMLP']
+__all__ = ['HeadMLP', 'head_shapes']

@@ -1,21 +1,45 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""What a searched and a fixed head share: pooling before, output layer behind the cell."""
+"""Projector or predictor: to be searched, or of what was decided (NASiam, section 3.1)."""
 
+import os
 from collections.abc import Sequence
+from typing import Any
 
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from nasiam_mm.architecture.genotype import Genotype, GenotypeError
+from nasiam_mm.architecture.reading import load_genotype
+from nasiam_mm.models.choice.cell import ChoiceCell, FixedCell
+from nasiam_mm.models.seeds import own_stream
+from nasiam_mm.ops.candidates import LayerShape, layer_shapes
+from nasiam_mm.registry import MODELS
 
+
+@MODELS.register_module()
 class HeadMLP(BaseModule):
     """Global average pooling, a cell, a fixed output layer.
 
+    With ``space`` the cell is searched; with ``genotype`` it is what a search
+    (or chance, or a publication) decided, at the widths given here. An algorithm
+    hands its own ``space`` or ``genotype`` on to each of its heads.
+
     It takes and gives tuples, as mmpretrain's necks do, so it fits the neck of
-    an algorithm and the predictor of ``LatentPredictHead`` alike.
+    an algorithm and the predictor of ``LatentPredictHead`` alike. Its first
+    weights are a function of the run's seed and the head alone.
 
     Args:
-        cell: Maps (N, C_in) to (N, C_cell).
-        cell_channels: C_cell.
+        name: Which head it is: ``'projector'`` (C_e) or ``'predictor'`` (C_p).
+        in_channels: Width of the input.
+        hidden_channels: Output width of each layer of the cell but the last.
+        cell_channels: Output width of the last; None for ``hidden_channels``.
+        depth: Number of layers to search; a genotype's decisions say their own.
+        space: Ordered names of registered operations to choose from.
+        genotype: A genotype, or the path of its file.
+        plain_output: Whether the last layer of the cell carries no BatchNorm
+            and no activation (the predictor's).
+        fused: Whether candidates that begin with a linear map of the same input
+            share one matrix product, see ``ChoiceLayer``.
         out_channels: Width of the linear output layer behind the cell; None
             for no output layer.
         with_last_bn: Whether BatchNorm follows the output layer.
@@ -24,12 +48,24 @@ class HeadMLP(BaseModule):
         with_avg_pool: Whether the input is a feature map (N, C_in, H, W) to
             average over H and W first.
         init_cfg: See ``mmengine.model.BaseModule``.
+
+    Raises:
+        ValueError: If an operation is not registered, a width cannot be, or
+            there is neither a space nor a genotype, or both.
+        GenotypeError: If the genotype cannot be used or has no such head.
     """
 
     def __init__(
         self,
-        cell: nn.Module,
-        cell_channels: int,
+        name: str,
+        in_channels: int,
+        hidden_channels: int,
+        cell_channels: int | None = None,
+        depth: int | None = None,
+        space: Sequence[str] | None = None,
+        genotype: Genotype | str | os.PathLike | None = None,
+        plain_output: bool = False,
+        fused: bool = False,
         out_channels: int | None = None,
         with_last_bn: bool = False,
         with_last_bn_affine: bool = True,
@@ -39,14 +75,37 @@ class HeadMLP(BaseModule):
         super().__init__(init_cfg)
         if with_last_bn and out_channels is None:
             raise ValueError('with_last_bn needs an output layer: set out_channels')
-        self.pool = nn.AdaptiveAvgPool2d(1) if with_avg_pool else None
-        self.cell = cell
-        self.output = nn.Sequential()
-        if out_channels is not None:
-            # BatchNorm's own centring stands in for the bias.
-            self.output.append(nn.Linear(cell_channels, out_channels, bias=not with_last_bn))
-        if with_last_bn:
-            self.output.append(nn.BatchNorm1d(out_channels, affine=with_last_bn_affine))
+        if space is None and genotype is None:
+            raise GenotypeError(
+                f'the {name} has neither a space to search nor a genotype; pass --genotype FILE '
+                'to tools/train.py, or set model.space'
+            )
+        if space is not None and genotype is not None:
+            raise ValueError(f'the {name} has a space to search and a genotype; give one of them')
+        self.name = name
+        decisions = None if genotype is None else _decisions(genotype, name)
+        layers = depth if decisions is None else len(decisions)
+        shapes = head_shapes(
+            name, in_channels, hidden_channels, cell_channels, layers, plain_output
+        )
+        with own_stream(name):
+            self.pool = nn.AdaptiveAvgPool2d(1) if with_avg_pool else None
+            if decisions is None:
+                self.cell = ChoiceCell(name, space, shapes, fused)
+            else:
+                self.cell = FixedCell(shapes, decisions)
+            self.output = nn.Sequential()
+            if out_channels is not None:
+                # BatchNorm's own centring stands in for the bias.
+                width = shapes[-1].out_channels
+                self.output.append(nn.Linear(width, out_channels, bias=not with_last_bn))
+            if with_last_bn:
+                self.output.append(nn.BatchNorm1d(out_channels, affine=with_last_bn_affine))
+
+    @property
+    def is_searched(self) -> bool:
+        """Whether the operations of the cell are choices."""
+        return isinstance(self.cell, ChoiceCell)
 
     def forward(self, x: Sequence[Tensor]) -> tuple[Tensor]:
         """Map the last of the inputs, (N, C_in, H, W) or (N, C_in), to a tuple of (N, C_out)."""
@@ -54,3 +113,35 @@ class HeadMLP(BaseModule):
         if self.pool is not None:
             features = self.pool(features).flatten(1)
         return (self.output(self.cell(features)),)
+
+
+def head_shapes(
+    name: str,
+    in_channels: int,
+    hidden_channels: int,
+    cell_channels: int | None = None,
+    depth: int | None = None,
+    plain_output: bool = False,
+    **others: Any,
+) -> tuple[LayerShape, ...]:
+    """Widths of the layers of a cell, from the arguments of its :class:`HeadMLP`.
+
+    Raises:
+        ValueError: If the depth or a width is not a positive integer.
+    """
+    if not isinstance(depth, int) or isinstance(depth, bool) or depth < 1:
+        raise ValueError(f'depth of the {name} must be a positive integer, got {depth!r}')
+    last = hidden_channels if cell_channels is None else cell_channels
+    return layer_shapes(in_channels, [hidden_channels] * (depth - 1) + [last], plain_output)
+
+
+def _decisions(genotype: Genotype | str | os.PathLike, head: str) -> tuple:
+    read = genotype if isinstance(genotype, Genotype) else load_genotype(genotype)
+    decisions = read.of(head)
+    if not decisions:
+        which = 'the genotype' if read is genotype else f"genotype '{genotype!s:.200}'"
+        raise GenotypeError(
+            f'{which} ({read.framework}) has no {head}, only {list(read.heads)}; take one '
+            'searched in a framework with that head'
+        )
+    return decisions

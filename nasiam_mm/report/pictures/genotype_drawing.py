@@ -7,7 +7,7 @@ All lengths are in inches; y grows upwards.
 import os
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -15,9 +15,17 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.patches import FancyBboxPatch, Rectangle
 from matplotlib.textpath import text_to_path
 
-from nasiam_mm.architecture.genotype import CellGenotype, Genotype, LayerGenotype
-from nasiam_mm.ops.candidates import SPACES
+from nasiam_mm.architecture.genotype import Genotype
 from nasiam_mm.report.pictures.figure import check_picture_path, op_colors, save_figure
+from nasiam_mm.report.pictures.genotype_parts import (
+    Cell,
+    Layer,
+    Plain,
+    Row,
+    notes,
+    rows_of,
+    titles,
+)
 
 _MARGIN = 0.3
 _GAP = 0.24  # Between two boxes, room for an arrow.
@@ -28,29 +36,6 @@ _HEADER = 0.34  # Over the layers: the cell's name.
 _SIZE, _SMALL = 9, 8  # Points.
 _FEED = 0.36  # Between rows, room for the line from one to the next.
 _INK, _FAINT, _ALARM = '#333333', '#777777', '#B00020'
-_PROVENANCE = ('dataset', 'epoch', 'seed', 'config', 'imported_from')
-
-
-class _Plain(NamedTuple):
-    """A box that is no searched cell."""
-
-    label: str
-    note: str = ''
-    width: float = 0.8
-
-
-class _Cell(NamedTuple):
-    """A searched cell."""
-
-    name: str
-    layers: tuple[LayerGenotype, ...]
-
-    @property
-    def title(self) -> str:
-        return f'{self.name} cell'
-
-
-_Row = Sequence[_Plain | _Cell]
 
 
 def draw_genotype(genotype: Genotype, path: str | os.PathLike) -> None:
@@ -73,15 +58,18 @@ def draw_genotype(genotype: Genotype, path: str | os.PathLike) -> None:
 
 def genotype_figure(genotype: Genotype) -> Figure:
     """Draw what :func:`draw_genotype` writes."""
-    layers = [layer for cell in genotype.cells.values() for layer in cell.layers]
-    colors = op_colors([*genotype.space, *(op for layer in layers for op in layer.candidates)])
-    title, subtitle = _titles(genotype)
-    rows = _rows(genotype)
+    rows = rows_of(genotype)
+    layers = [
+        layer for row in rows for part in row if isinstance(part, Cell) for layer in part.layers
+    ]
+    options = [option for decision in genotype.decisions.values() for option in decision.options]
+    colors = op_colors([*options, *(op for layer in layers for op in (*layer.weights, *layer.ops))])
+    title, subtitle = titles(genotype)
     size = (
         max(
             1.25,
             *(0.28 + _text_width(op) for layer in layers for op in layer.ops),
-            *(_text_width(note, _SMALL) for layer in layers for note in _notes(0, layer)),
+            *(_text_width(note, _SMALL) for layer in layers for note in notes(0, layer)),
         ),
         _OP * max(len(layer.ops) for layer in layers),
     )
@@ -107,88 +95,31 @@ def genotype_figure(genotype: Genotype) -> Figure:
     return figure
 
 
-def _titles(genotype: Genotype) -> tuple[str, str]:
-    """Title and subtitle."""
-    known = [name for name, ops in SPACES.items() if ops == tuple(genotype.space)]
-    space = f'space {known[0]}' if known else f'{len(genotype.space)} operations'
-    title = f'{genotype.framework}, {space}' + (', two operations a layer' * genotype.edge)
-    told = [
-        f'{key.replace("_", " ")} {_short(genotype.provenance[key])}'
-        for key in _PROVENANCE
-        if isinstance(genotype.provenance.get(key), str | int | float)
-    ]
-    return title, ', '.join(told) or 'no provenance recorded'
-
-
-def _short(value: Any) -> str:
-    text = ' '.join(str(value).split())
-    # The end of a path says more than its start.
-    return text if len(text) <= 48 else f'...{text[-45:]}'
-
-
-def _rows(genotype: Genotype) -> list[_Row]:
-    """Lay the flow out, a row a cell."""
-    cells: Mapping[str, CellGenotype] = genotype.cells
-    drawn = {name: _Cell(name, cell.layers) for name, cell in cells.items()}
-    z = cells['predictor'].layers[0].in_channels if 'predictor' in cells else None
-    rows: list[_Row] = []
-    if 'projector' in cells:
-        first = cells['projector'].layers[0].in_channels
-        last = cells['projector'].layers[-1].out_channels
-        row = [_Plain('image'), _Plain('backbone', f'{first}'), drawn.pop('projector')]
-        if genotype.framework.lower() == 'simclr':  # Its cell ends in z itself.
-            z = last
-        else:
-            row.append(_Plain('output\nlayer', f'{last} → {z}' if z else ''))
-        rows.append([*row, _Plain('z', f'{z or ""}', 0.55)])
-    elif 'predictor' in cells:
-        rows.append(
-            [_Plain('image'), _Plain('backbone'), _Plain('projector'), _Plain('z', f'{z}', 0.55)]
-        )
-    if 'predictor' in cells:
-        last = cells['predictor'].layers[-1].out_channels
-        rows.append([drawn.pop('predictor'), _Plain('p', f'{last}', 0.55)])
-    rows += [[_Plain('input'), cell, _Plain('output')] for cell in drawn.values()]
-    return rows
-
-
-def _start(row: _Row) -> float:
+def _start(row: Row) -> float:
     """Left end of a row; a cell that leads one stands below that of the first row."""
-    return 0.0 if isinstance(row[0], _Plain) else 2 * (_Plain('').width + _GAP)
+    return 0.0 if isinstance(row[0], Plain) else 2 * (Plain('').width + _GAP)
 
 
-def _length(row: _Row, box: float) -> float:
+def _length(row: Row, box: float) -> float:
     return sum(_width(part, box) for part in row) + _GAP * (len(row) - 1)
 
 
-def _height(row: _Row, box: float) -> float:
-    cells = [part for part in row if isinstance(part, _Cell)]
-    lines = [len(_notes(n, layer)) for cell in cells for n, layer in enumerate(cell.layers)]
+def _height(row: Row, box: float) -> float:
+    cells = [part for part in row if isinstance(part, Cell)]
+    lines = [len(notes(n, layer)) for cell in cells for n, layer in enumerate(cell.layers)]
     return _HEADER + box + _LINE * max(lines) + 0.1 if lines else 0.7
 
 
-def _width(part: _Plain | _Cell, box: float) -> float:
-    if isinstance(part, _Plain):
+def _width(part: Plain | Cell, box: float) -> float:
+    if isinstance(part, Plain):
         return max(part.width, _text_width(part.note, _SMALL))
     depth = len(part.layers)
     return 2 * _PAD + max(depth * box + (depth - 1) * _GAP, _text_width(part.title, 10, 'bold'))
 
 
-def _notes(number: int, layer: LayerGenotype) -> list[str]:
-    """Lines under a layer's box; what tied comes last."""
-    notes = [f'layer {number}', f'{layer.in_channels} → {layer.out_channels}']
-    if layer.is_output:
-        notes.append('output, no BN')
-    if len(layer.tied) > 1:
-        notes.append(f'tied with {len(layer.tied)} others')
-    elif layer.tied:
-        notes += ['tied with', layer.tied[0]]
-    return notes
-
-
 def _draw_row(
     axis: Axes,
-    row: _Row,
+    row: Row,
     top: float,
     height: float,
     box: tuple[float, float],
@@ -197,9 +128,9 @@ def _draw_row(
 ) -> tuple[float, float]:
     """Draw a row, its top edge given; return the foot of its last box."""
     x = _MARGIN + _start(row)
-    has_cell = any(isinstance(part, _Cell) for part in row)
+    has_cell = any(isinstance(part, Cell) for part in row)
     middle = top - (_HEADER + box[1] / 2 if has_cell else 0.25)
-    if isinstance(row[0], _Cell):
+    if isinstance(row[0], Cell):
         turn, gutter = x - _GAP, top + _FEED / 2
         axis.plot(
             [before[0], before[0], turn, turn], [before[1], gutter, gutter, middle],
@@ -209,7 +140,7 @@ def _draw_row(
     for n, part in enumerate(row):
         if n:
             _arrow(axis, x - _GAP, x, middle)
-        if isinstance(part, _Cell):
+        if isinstance(part, Cell):
             _draw_cell(axis, part, (x, top), height, box, colors)
         else:
             _draw_plain(axis, part, x, middle)
@@ -219,7 +150,7 @@ def _draw_row(
 
 def _draw_cell(
     axis: Axes,
-    cell: _Cell,
+    cell: Cell,
     corner: tuple[float, float],
     height: float,
     box: tuple[float, float],
@@ -237,8 +168,8 @@ def _draw_cell(
         _arrow(axis, before + box[0], after, top - _HEADER - box[1] / 2)
     for n, (left, layer) in enumerate(zip(lefts, cell.layers, strict=True)):
         _draw_layer(axis, layer, (left, top - _HEADER), box, colors)
-        for line, note in enumerate(_notes(n, layer)):
-            tied = bool(layer.tied) and line >= 2 + layer.is_output
+        for line, note in enumerate(notes(n, layer)):
+            tied = (bool(layer.tied) and note.startswith('tied')) or note in layer.tied
             color = _ALARM if tied else _INK if line == 1 else _FAINT
             y = top - _HEADER - box[1] - _LINE * (line + 0.65)
             _write(axis, left + box[0] / 2, y, note, size=_SMALL, color=color, ha='center')
@@ -246,7 +177,7 @@ def _draw_cell(
 
 def _draw_layer(
     axis: Axes,
-    layer: LayerGenotype,
+    layer: Layer,
     corner: tuple[float, float],
     box: tuple[float, float],
     colors: Mapping[str, str],
@@ -258,7 +189,7 @@ def _draw_layer(
             edgecolor=_ALARM if layer.tied else _INK, ls='--' if layer.tied else '-',
         )
     )  # fmt: skip
-    weights = dict(zip(layer.candidates, layer.softmax, strict=False))
+    weights = layer.weights
     slot = box[1] / len(layer.ops)
     for n, op in enumerate(layer.ops):
         centre = top - (n + 0.5) * slot
@@ -289,7 +220,7 @@ def _draw_plus(axis: Axes, left: float, right: float, y: float) -> None:
     _write(axis, right, y, '+', weight='bold', ha='center', zorder=5, bbox=circle)
 
 
-def _draw_plain(axis: Axes, part: _Plain, x: float, middle: float) -> None:
+def _draw_plain(axis: Axes, part: Plain, x: float, middle: float) -> None:
     axis.add_patch(
         FancyBboxPatch(
             (x, middle - 0.25), _width(part, 0), 0.5, boxstyle='round,pad=0,rounding_size=0.06',

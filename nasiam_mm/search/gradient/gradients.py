@@ -20,23 +20,30 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 @contextmanager
 def statistics_stand_still(model: nn.Module) -> Iterator[None]:
-    """Keep BatchNorm's running statistics.
+    """Keep BatchNorm's running statistics, bit for bit.
 
-    In training mode BatchNorm goes on normalising with the statistics of the
-    batch.
+    BatchNorm goes on normalising with the statistics of the batch, and moving
+    its running ones, which are put back after: without buffers to move it
+    takes other kernels, whose bfloat16 results differ.
 
     Raises:
         RuntimeError: If anything within changed another buffer of the model.
     """
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
-    state = {name: (buffer, buffer._version) for name, buffer in model.named_buffers()}
+    moving = [b for norm in norms for b in norm.buffers(recurse=False)]
+    kept = [buffer.clone() for buffer in moving]
+    those = {id(buffer) for buffer in moving}
+    state = {
+        name: (buffer, buffer._version)
+        for name, buffer in model.named_buffers()
+        if id(buffer) not in those
+    }
     try:
-        for norm in norms:
-            norm.track_running_stats = False
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        with torch.no_grad():
+            for buffer, value in zip(moving, kept, strict=True):
+                buffer.copy_(value)
     moved = [name for name, (buffer, version) in state.items() if buffer._version != version]
     if moved:
         raise RuntimeError(
@@ -46,19 +53,19 @@ def statistics_stand_still(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def asks_for_gradient(parameters: Sequence[nn.Parameter], value: bool) -> Iterator[None]:
-    """Set ``requires_grad`` of parameters, and turn it back after."""
+def asks_for_gradient(tensors: Sequence[Tensor], value: bool) -> Iterator[None]:
+    """Set ``requires_grad`` of parameters or buffers, and turn it back after."""
     try:
-        for parameter in parameters:
-            parameter.requires_grad_(value)
+        for tensor in tensors:
+            tensor.requires_grad_(value)
         yield
     finally:
-        for parameter in parameters:
-            parameter.requires_grad_(not value)
+        for tensor in tensors:
+            tensor.requires_grad_(not value)
 
 
 @contextmanager
-def only_alpha_learns(model: nn.Module, alphas: Sequence[nn.Parameter]) -> Iterator[None]:
+def only_alpha_learns(model: nn.Module, alphas: Sequence[Tensor]) -> Iterator[None]:
     """Take every parameter but alpha out of the graph, and keep BatchNorm's statistics.
 
     Args:
@@ -75,7 +82,7 @@ def only_alpha_learns(model: nn.Module, alphas: Sequence[nn.Parameter]) -> Itera
 
 
 def alpha_gradients(
-    model: nn.Module, data: dict, alphas: Sequence[nn.Parameter], scale: float = 1.0
+    model: nn.Module, data: dict, alphas: Sequence[Tensor], scale: float = 1.0
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Compute the loss of a batch and its gradient with respect to alpha.
 
@@ -106,7 +113,7 @@ def unrolled_alpha_gradients(
     model: nn.Module,
     data: dict,
     train_data: dict,
-    alphas: Sequence[nn.Parameter],
+    alphas: Sequence[Tensor],
     learning_rates: Mapping[nn.Parameter, float],
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Compute the gradient through one virtual weight step (DARTS, eq. 7).

@@ -12,7 +12,6 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from nasiam_mm.datasets.replay import ReplaySampler, endless_batches
-from nasiam_mm.models.searched_cells import searched_cells
 from nasiam_mm.registry import HOOKS, OPTIMIZERS
 from nasiam_mm.search.gradient.gradients import alpha_gradients, unrolled_alpha_gradients
 
@@ -66,7 +65,15 @@ class AlphaStepHook(Hook):
     def before_run(self, runner: Runner) -> None:
         """Build loader and optimizer, before a checkpoint is loaded."""
         self.model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        self.alphas = [cell.alpha for cell in searched_cells(self.model).values()]
+        architecture = getattr(self.model, 'architecture', None)
+        if architecture is None:
+            raise ValueError(
+                f'{type(self.model).__name__} has nothing to search; set model.space, and use a '
+                'HeadMLP as its neck or as the predictor of its head'
+            )
+        self.architecture = architecture
+        # After the model is placed: moving a buffer makes another tensor of it.
+        self.alphas = architecture.alphas()
         self.optimizer = OPTIMIZERS.build(dict(self.optimizer_cfg, params=self.alphas))
         self._check_owners(runner)
         self.loader = Runner.build_dataloader(self.dataloader_cfg, seed=runner.seed)
@@ -92,6 +99,7 @@ class AlphaStepHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
     ) -> None:
         """Step alpha once."""
+        self.architecture.sample(runner.seed, self.steps, 'alpha')
         with runner.optim_wrapper.optim_context(self.model):
             loss, gradients = self._gradients(runner, data_batch)
         for alpha, gradient in zip(self.alphas, gradients, strict=True):
@@ -100,6 +108,7 @@ class AlphaStepHook(Hook):
         if not self._overflowed(runner, gradients):
             self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        self.architecture.sample(runner.seed, self.steps, 'weights')
         self.steps += 1
         if self.every_n_inner_iters(batch_idx, self.log_interval):
             self._log(runner, loss)

@@ -3,14 +3,14 @@
 
 import pytest
 from mmengine.config import Config
+from nasiam_mm.models.heads.genotype_mlp import GenotypeMLP
+from nasiam_mm.models.heads.searchable_mlp import SearchableMLP
 
 from benchmarks.papers.edits import resnet50
 from benchmarks.papers.genotypes import draw_genotype, refit_genotype, searched_heads
 from nasiam_mm.architecture.genotype import GenotypeError, save_genotype
 from nasiam_mm.architecture.published import import_published
 from nasiam_mm.architecture.reading import load_genotype
-from nasiam_mm.models.heads.genotype_mlp import GenotypeMLP
-from nasiam_mm.models.heads.searchable_mlp import SearchableMLP
 from nasiam_mm.registry import MODELS
 from tests.reduced import ROOT
 

@@ -7,8 +7,8 @@ from math import cos, pi
 import pytest
 import torch
 from mmengine.logging import MessageHub
-
 from nasiam_mm.models.searched_cells import searched_cells
+
 from nasiam_mm.search.gradient.gradients import alpha_gradients
 from tests.test_models.test_algorithms.toys import build, disturb, unit, views
 

@@ -17,11 +17,11 @@ import pytest
 import torch
 from mmengine.logging import MessageHub
 from mmengine.model import convert_sync_batchnorm
+from nasiam_mm.models.searched_cells import searched_cells
 from torch import nn
 
 from nasiam_mm.engine.optim import WeightOptimWrapperConstructor
 from nasiam_mm.models.algorithms.momentum import HostNumber, update_average
-from nasiam_mm.models.searched_cells import searched_cells
 from nasiam_mm.search.gradient.gradients import alpha_gradients
 from tests.test_models.test_algorithms.toys import (
     MOMENTUM,

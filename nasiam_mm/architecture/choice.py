@@ -1,0 +1,45 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""Choices: what a search decides, each by a name and its options."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nasiam_mm.ops.candidates import LayerShape, distinct_candidates
+
+# What a choice can be of; a name ends with its kind.
+KINDS = ('op',)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One decision to take.
+
+    Attributes:
+        name: ``<head>.<layer>.<kind>``, such as ``'projector.3.op'``.
+        options: What there is to choose from, in the order of the space.
+        present: Whether each option is a candidate of its own here; one that is
+            the same function as an earlier one is not.
+    """
+
+    name: str
+    options: tuple[str, ...]
+    present: tuple[bool, ...]
+
+
+def op_choices(head: str, space: Sequence[str], shapes: Sequence[LayerShape]) -> tuple[Choice, ...]:
+    """Return the choice of an operation of each layer of a head.
+
+    Args:
+        head: Name of the head, such as ``'projector'``.
+        space: Ordered names of registered operations.
+        shapes: Widths of the layers.
+
+    Raises:
+        ValueError: If an operation is unknown or does not take these widths.
+    """
+    choices = []
+    for layer, shape in enumerate(shapes):
+        present = distinct_candidates(space, shape)
+        here = tuple(position in present for position in range(len(space)))
+        choices.append(Choice(f'{head}.{layer}.op', tuple(space), here))
+    return tuple(choices)

@@ -1,0 +1,50 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""SimSiam with a searchable head."""
+
+from mmpretrain.models import SimSiam as _SimSiam
+from mmpretrain.structures import DataSample
+from torch import Tensor
+
+from nasiam_mm.models.algorithms.searched import Searched
+from nasiam_mm.models.frameworks import Framework, predictor_head, projector, register_framework
+from nasiam_mm.registry import MODELS
+
+
+@MODELS.register_module()
+class SimSiam(Searched, _SimSiam):
+    """mmpretrain's SimSiam with a searchable head.
+
+    `Exploring Simple Siamese Representation Learning
+    <https://arxiv.org/abs/2011.10566>`_.
+
+    Args:
+        **kwargs: See ``Searched`` and ``mmpretrain.models.SimSiam``.
+    """
+
+    def loss(
+        self,
+        inputs: list[Tensor],
+        data_samples: list[DataSample] | None,
+        update_state: bool = True,
+        **kwargs,
+    ) -> dict[str, Tensor]:
+        """Compute the symmetrised negative cosine (SimSiam, eq. 2).
+
+        Args:
+            inputs: Two views, each (N, 3, H, W).
+            data_samples: Not used.
+            update_state: Nothing to update.
+
+        Returns:
+            ``loss``, ().
+        """
+        return super().loss(inputs, data_samples, **kwargs)
+
+
+def _example(width: int) -> dict:
+    neck = projector(width, 32, with_last_bn=True, with_last_bn_affine=False)
+    return dict(type='SimSiam', neck=neck, head=predictor_head(32, 16))
+
+
+_STANDARD = {'projector': ('linear_bn_relu',), 'predictor': ('linear_bn_relu', 'identity')}
+register_framework(Framework('simsiam', 'SimSiam', _example, _STANDARD))
