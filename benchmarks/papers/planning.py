@@ -15,6 +15,7 @@ from mmengine.config import Config
 
 from benchmarks.papers.genotypes import chooses_two, head_shapes, searched_heads
 from benchmarks.papers.spec import Recipe, Table
+from nasiam_mm.files.digest import file_digest
 
 # What decides no result: what is written where and how often, how data is loaded.
 _IGNORED = {
@@ -126,7 +127,7 @@ def plan_run(recipe: Recipe, seed: int, root: Path) -> Job:
         path = root / head.file
         if not path.is_file():
             raise FileNotFoundError(f"published genotype '{path}' does not exist")
-        source['file'] = hashlib.sha256(path.read_bytes()).hexdigest()
+        source['file'] = file_digest(path)
     if widths is not None:
         source['widths'] = _shapes(widths)
     digest = _digest({'config': deciding_part(cfg.to_dict()), 'head': source})
