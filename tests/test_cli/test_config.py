@@ -14,12 +14,7 @@ from nasiam_mm.cli import config as config_tools
 PRETRAIN = """
 genotype = None
 work_dir = {work_dir!r}
-model = dict(
-    type='SimSiam',
-    neck=dict(type='GenotypeMLP', genotype=genotype),
-    head=dict(predictor=dict(type='nasiam_mm.GenotypeMLP', genotype=genotype), others=[
-        dict(type='NonLinearNeck'), dict(type='GenotypeMLP')]),
-)
+model = dict(type='SimSiam', genotype=genotype, neck=dict(type='HeadMLP'))
 optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.1))
 train_dataloader = dict(batch_size=4, num_workers=0)
 val_dataloader = None
@@ -65,17 +60,14 @@ def test_work_dir_is_the_arguments_the_configs_or_the_name(path, tmp_path):
     assert work_dir(str(stated), '--work-dir', 'of_argument') == 'of_argument'
 
 
-def test_genotype_goes_into_every_slot(path):
+def test_the_genotype_becomes_the_models(path):
     cfg = config_tools.read_config(parse(path, '--genotype', 'found.json'))
-    slots = [cfg.model.neck, cfg.model.head.predictor, cfg.model.head.others[1]]
-    assert [slot.genotype for slot in slots] == ['found.json'] * 3
-    assert cfg.genotype == 'found.json'
-    assert 'genotype' not in cfg.model.head.others[0]
+    assert cfg.model.genotype == 'found.json'
 
 
-def test_genotype_without_a_slot_is_refused(path):
+def test_a_model_that_takes_no_genotype_is_refused(path):
     cfg = Config(dict(model=dict(neck=dict(type='NonLinearNeck'))), filename=path)
-    with pytest.raises(ValueError, match=r'--genotype: the model of config .* has no GenotypeMLP'):
+    with pytest.raises(ValueError, match='--genotype: the model of config .* takes no genotype'):
         config_tools.set_genotype(cfg, 'found.json')
 
 

@@ -18,9 +18,7 @@ COMMANDS = {
     'draw': ['draw', '{given}', '--out', '{out}'],
     'draw alpha': ['draw', '--kind', 'alpha', '{given}', '--out', '{out}'],
     'random': ['genotype', 'random', '{given}', '--out', '{out}'],
-    'import': [
-        'genotype', 'import', '{given}', '--framework', 'MoCo', '--width', '8', '--out', '{out}',
-    ],
+    'import': ['genotype', 'import', '{given}', '--framework', 'MoCo', '--out', '{out}'],
     'detect': ['detect', 'detection/mask-rcnn_r18-fpn_cifar10det_demo.py', '{given}',
                '--work-dir', '{folder}'],
 }  # fmt: skip
