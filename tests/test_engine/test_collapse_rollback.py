@@ -13,7 +13,7 @@ import pytest
 import torch
 from mmengine.logging import MessageHub
 
-from nasiam_mm.engine.hooks import collapse_hook
+from nasiam_mm.engine.hooks import last_healthy
 from nasiam_mm.engine.hooks.collapse_hook import CollapseHook
 from tests.test_engine.toy_siamese import (
     ITERATIONS,
@@ -79,7 +79,7 @@ def test_failed_copy_leaves_the_older_one_whole(tmp_path, monkeypatch):
         raise OSError(28, 'No space left on device')
 
     (tmp_path / 'last_healthy.pth').write_bytes(b'older')
-    monkeypatch.setattr(collapse_hook, 'copyfile_to_local', half_a_copy)
+    monkeypatch.setattr(last_healthy, 'copyfile_to_local', half_a_copy)
     with pytest.raises(OSError, match='No space left'):
         train(tmp_path, 'H', ROLLBACK)
     assert (tmp_path / 'last_healthy.pth').read_bytes() == b'older'
@@ -163,7 +163,9 @@ def test_resumed_run_judges_as_an_uninterrupted_one(tmp_path):
     expected = {'streak': 0, 'last_seen': 'epoch_2.pth', 'last_healthy': 'epoch_1.pth'}
     for runner, folder in ((whole, tmp_path / 'whole'), (resumed, half)):
         runner.call_hook('before_save_checkpoint', checkpoint=state)
-        found = {k: str(v).replace(f'{folder}/', '') for k, v in state['collapse_hook'].items()}
+        found = {
+            k: str(v).replace(f'{folder}/', '') for k, v in state['hooks']['CollapseHook'].items()
+        }
         assert found == {k: str(v) for k, v in expected.items()}
 
 
