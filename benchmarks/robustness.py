@@ -223,9 +223,8 @@ def reduce_config(args: Namespace) -> Any:
     cfg = Config.fromfile(args.config)
     narrow(cfg.model, 8)
     without_workers(cfg._cfg_dict)
+    cfg.data.root = args.data_root
     for part in walk(cfg._cfg_dict):
-        if 'data_root' in part:
-            part.data_root = args.data_root
         if 'parts' in part:
             part.parts = dict.fromkeys(part.parts, args.part)
     for loader in loaders(cfg._cfg_dict):
