@@ -50,7 +50,7 @@ def test_the_parts_share_no_image_and_the_test_images_are_for_the_test(name):
     cut = split_indices(50000, train.parts, train.seed)
     assert not set(cut['train'].tolist()) & set(cut['val'].tolist())
     assert train.dataset.split == val.dataset.split == 'train'
-    assert cfg.test_dataloader.dataset.split == ('val' if 'imagenet' in name else 'test')
+    assert cfg.test_dataloader.dataset.split == 'test'
     # Only training has random views.
     random = re.compile('Random')
     assert any(random.match(step.type) for step in train.dataset.pipeline)
