@@ -148,10 +148,10 @@ def _score_chunks(
     _check_features(query, bank)
     _check_settings(ks, temperatures, chunk_size, len(bank))
     bank_labels = _check_labels('bank_labels', bank_labels, bank, num_classes)
-    chunk_size = max(1, min(chunk_size, _PAIRS // len(bank)))
+    chunk_size = bounded_chunk(chunk_size, len(bank))
     for start in range(0, len(query), chunk_size):
         rows = slice(start, start + chunk_size)
-        similarity = _cosine(query[rows], bank)  # (q, M)
+        similarity = cosine_similarity(query[rows], bank)  # (q, M)
         nearest, index = similarity.topk(max(ks), dim=1)  # (q, k), most similar first
         labels = bank_labels[index]  # (q, k)
         scores = {}
@@ -168,7 +168,12 @@ def _score_chunks(
         yield rows, scores
 
 
-def _cosine(query: Tensor, bank: Tensor) -> Tensor:
+def bounded_chunk(chunk_size: int, bank_size: int) -> int:
+    """Return how many queries to compare with a bank at a time, so that memory stays bounded."""
+    return max(1, min(chunk_size, _PAIRS // bank_size))
+
+
+def cosine_similarity(query: Tensor, bank: Tensor) -> Tensor:
     """Cosine similarity, (q, M), float32, in multiples of 2**-24.
 
     Products in float64 depend in their last bits on how the matrices are cut;

@@ -2,8 +2,9 @@
 """The nearest neighbours themselves, to look at."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from nasiam_mm.evaluation.knn import bounded_chunk, cosine_similarity
 
 
 def nearest_neighbours(
@@ -31,11 +32,9 @@ def nearest_neighbours(
         )
     if not 1 <= k <= len(bank):
         raise ValueError(f'neighbours: k = {k} does not fit a bank of {len(bank)} rows')
-    bank = F.normalize(bank.double())
     indices, cosines = [], []
-    for chunk in query.split(chunk_size):
-        # Equal rows differ in the last bits of their products.
-        cosine = (F.normalize(chunk.double()) @ bank.T).mul(2**24).round().div(2**24)
+    for chunk in query.split(bounded_chunk(chunk_size, len(bank))):
+        cosine = cosine_similarity(chunk, bank).double()
         # A stable sort keeps the order of the bank among equals; topk does not.
         value, index = cosine.sort(dim=1, descending=True, stable=True)
         indices.append(index[:, :k])
