@@ -21,21 +21,9 @@ from torch import Tensor, nn
 from nasiam_mm.detection.dataset_check import check_dataset
 from nasiam_mm.detection.finite_loss import FiniteLossHook
 from nasiam_mm.export import PretrainedBackbone, export_backbone
-from nasiam_mm.export.backbone import require_equal_outputs, stage_outputs
+from nasiam_mm.export.backbone import require_equal_outputs, require_equal_weights, stage_outputs
 from nasiam_mm.export.checkpoint import PREFIX, check_fit
 from nasiam_mm.files.atomic import write_text
-
-__all__ = [
-    'build_random',
-    'check_data',
-    'check_detector',
-    'fit_config',
-    'load_config',
-    'set_data_root',
-    'set_pretrained',
-    'train_and_evaluate',
-    'write_config',
-]
 
 CIFAR_TYPE = 'ResNet_CIFAR'
 CIFAR_CONFIG = 'configs/detection/mask-rcnn_r18-fpn_cifar10det_demo.py'
@@ -140,9 +128,7 @@ def check_detector(cfg: Config, source: PretrainedBackbone) -> int:
         export_backbone(source, weights)
         for owner in owners:
             initialize(owner, owner.init_cfg)
-    for name, value in _entries(owners).items():
-        if not torch.equal(value, source.state_dict[name]):
-            raise ValueError(f'{cfg.filename}: the detector did not load {name}')
+    require_equal_weights(f'{cfg.filename}: the detector', source.state_dict, _entries(owners))
     images = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     where = f"{cfg.filename}: the detector's backbone"
     require_equal_outputs(where, original, detector.backbone, images)

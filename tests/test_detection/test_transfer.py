@@ -275,7 +275,7 @@ def test_command_line_ends_with_one_line(tmp_path):
 
 
 def test_missing_mmdet_names_the_extra(tool, monkeypatch):
-    monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
+    monkeypatch.setitem(sys.modules, 'mmdet', None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'nasiam_mm\[detection\]'"):
         tool.main(['config.py', 'checkpoint.pth'])
 

@@ -13,7 +13,6 @@ A bad checkpoint, annotation file or image gives one line, and nothing is writte
     work_dir/transfer.json   the run: metrics, digests, seed, versions, times
 """
 
-import importlib.util
 import time
 from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from nasiam_mm.cli.config import check_seed
 from nasiam_mm.cli.outputs import check_outputs, check_own_config
 from nasiam_mm.cli.reading import find_config
 from nasiam_mm.files.atomic import write_json
+from nasiam_mm.versions import require
 
 if TYPE_CHECKING:
     from nasiam_mm.export import PretrainedBackbone
@@ -67,10 +67,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> None:
     """Check everything, then train, unless --dry-run."""
-    if importlib.util.find_spec('mmdet') is None:
-        raise ModuleNotFoundError(
-            "mmdet is not installed and detection needs it; pip install 'nasiam_mm[detection]'"
-        )
+    require('mmdet', 'detection')
     prepared = prepare(args)
     if not args.dry_run:
         train(prepared, args)

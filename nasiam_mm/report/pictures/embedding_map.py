@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from nasiam_mm.report.pictures.figure import save_figure
+from nasiam_mm.versions import require
 
 _NAMED = 20  # classes that get a name and a colour of their own
 
@@ -31,13 +32,7 @@ def embed_in_plane(features: np.ndarray, perplexity: float = 30.0, seed: int = 0
         ValueError: If there are too few features for the perplexity.
         ModuleNotFoundError: If scikit-learn is not installed.
     """
-    try:
-        from sklearn.manifold import TSNE
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f'{error.name} is not installed and the map needs t-SNE; '
-            "pip install 'nasiam_mm[analysis]'"
-        ) from error
+    manifold = require('sklearn.manifold', 'analysis')
     if not 0 < perplexity < len(features):
         raise ValueError(
             f'map: perplexity {perplexity:g} needs more than {perplexity:g} images, got '
@@ -45,7 +40,9 @@ def embed_in_plane(features: np.ndarray, perplexity: float = 30.0, seed: int = 0
         )
     norm = np.linalg.norm(features, axis=1, keepdims=True)
     normalized = features / np.maximum(norm, np.finfo(features.dtype).tiny)
-    return TSNE(perplexity=perplexity, init='pca', random_state=seed).fit_transform(normalized)
+    return manifold.TSNE(perplexity=perplexity, init='pca', random_state=seed).fit_transform(
+        normalized
+    )
 
 
 def draw_embedding(
