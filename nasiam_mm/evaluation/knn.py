@@ -141,7 +141,7 @@ def nearest_neighbours(
     """
     _check_sizes(query, bank, [k])
     indices, cosines = [], []
-    for chunk in query.split(chunk_size):
+    for chunk in query.split(max(1, min(chunk_size, _PAIRS // len(bank)))):
         # A stable sort keeps the order of the bank among equals; topk does not.
         cosine, index = _cosine(chunk, bank).sort(dim=1, descending=True, stable=True)
         indices.append(index[:, :k])
