@@ -40,9 +40,8 @@ def embed_in_plane(features: np.ndarray, perplexity: float = 30.0, seed: int = 0
         )
     norm = np.linalg.norm(features, axis=1, keepdims=True)
     normalized = features / np.maximum(norm, np.finfo(features.dtype).tiny)
-    return manifold.TSNE(perplexity=perplexity, init='pca', random_state=seed).fit_transform(
-        normalized
-    )
+    tsne = manifold.TSNE(perplexity=perplexity, init='pca', random_state=seed)
+    return tsne.fit_transform(normalized)
 
 
 def draw_embedding(

@@ -1,6 +1,8 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Every table resolves to runs, named by what decides them and by nothing else."""
 
+import sys
+
 import pytest
 from mmengine.config import Config
 
