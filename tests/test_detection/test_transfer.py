@@ -141,7 +141,7 @@ def test_no_checkpoint_is_one_line(tool, tmp_path, no_change):
     unchanged = no_change(tmp_path)
     with pytest.raises(ValueError, match='no checkpoint; give one, or --random-init'):
         tool.main([str(DEMO), '--work-dir', str(tmp_path / 'work')])
-    with pytest.raises(ValueError, match='--seed -1: give a whole number'):
+    with pytest.raises(ValueError, match='--seed must be a whole number'):
         tool.main([str(DEMO), '--random-init', '--seed', '-1'])
     unchanged()
 
