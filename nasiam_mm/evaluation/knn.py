@@ -126,7 +126,9 @@ def knn_sweep(
         ValueError: As :func:`knn_accuracy`.
     """
     query_labels = _check_labels('query_labels', query_labels, query, num_classes)
-    hits = {(k, temperature): [] for k in ks for temperature in temperatures}
+    hits: dict[tuple[int, float], list] = {
+        (k, temperature): [] for k in ks for temperature in temperatures
+    }
     for rows, scores in _score_chunks(
         query, bank, bank_labels, num_classes, ks, temperatures, chunk_size
     ):

@@ -120,7 +120,7 @@ def train(prepared: Prepared, args: Namespace) -> None:
 
     cfg, source, work_dir = prepared.cfg, prepared.source, args.work_dir
     work_dir.mkdir(parents=True, exist_ok=True)
-    if args.backbone is not None:
+    if source is not None and args.backbone is not None:
         export_backbone(source, args.backbone)
     transfer.set_pretrained(cfg, args.backbone)
     cfg.merge_from_dict({'randomness': {'seed': args.seed}, 'resume': args.resume})
