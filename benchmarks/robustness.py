@@ -251,7 +251,7 @@ def last_checkpoint(work_dir: Path) -> str:
 
 def compare(whole: Path, torn: Path, checkpoint: str) -> list[str]:
     """Name what differs between the ends of two runs."""
-    from nasiam_mm.runs.compare import compare_checkpoints
+    from benchmarks.compare import compare_checkpoints
 
     files = [name for name in FILES if (whole / name).read_bytes() != (torn / name).read_bytes()]
     return files + compare_checkpoints(whole / checkpoint, torn / checkpoint)

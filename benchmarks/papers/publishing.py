@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.papers.execution import RunFailed, Workshop
+from benchmarks.papers.loss_curves import plot_losses
 from benchmarks.papers.markdown import Rows, curves_of, markdown_table, read_rows, render_table
 from benchmarks.papers.planning import Job, all_jobs
 from benchmarks.papers.rows import LOG, ROW, read_row
@@ -16,7 +17,6 @@ from nasiam_mm.architecture.genotype import Decision, Genotype
 from nasiam_mm.architecture.reading import load_genotype
 from nasiam_mm.files.atomic import atomic_path, write_text
 from nasiam_mm.report.pictures.genotype_drawing import draw_genotype
-from nasiam_mm.report.pictures.loss_curves import plot_losses
 
 # What proves a row and is small; checkpoints and mmengine's own logs stay.
 _EVIDENCE = (

@@ -17,7 +17,7 @@ from nasiam_mm.datasets.split import innermost, shared_images
 # Of data sets whose published test split has no labels.
 _TESTED_ON = {'ImageNet': 'val'}
 
-Loader: TypeAlias = 'Mapping | DataLoader'
+Loader: TypeAlias = Mapping | DataLoader
 
 
 @dataclass(frozen=True)

@@ -133,6 +133,7 @@ def assert_refused(done: subprocess.CompletedProcess, message: str) -> None:
     [
         (['none.py'], "config 'none.py' does not exist"),
         (['{config}', '--resume', 'none.pth'], "checkpoint 'none.pth' does not exist"),
+        (['{config}', '--extend'], '--extend goes on with a run: give --resume as well'),
         (['{config}', '--resume', '{config}'], 'is cut short or damaged'),
         (['{config}', '--genotype', 'g.json'], 'takes no genotype'),
         (['{bare}', '--auto-scale-lr'], 'add auto_scale_lr=dict(base_batch_size=...)'),

@@ -110,6 +110,10 @@ class AlphaStepHook(StatefulHook):
         """Take both up again."""
         self.optimizer.load_state_dict(state['optimizer'])
         self.steps = state['steps']
+        for number, alpha in enumerate(self.alphas if self.steps else ()):
+            kept = [v for v in self.optimizer.state[alpha].values() if getattr(v, 'ndim', 0)]
+            if any(moment.shape != alpha.shape for moment in kept):
+                raise ValueError(f'the moments of alpha {number} are not of its shape')
 
     def dataloaders(self) -> list[DataLoader]:
         """Return the loader that is walked while training."""
