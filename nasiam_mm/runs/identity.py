@@ -8,6 +8,7 @@ what they hold: a genotype by its decisions, a pretrained checkpoint by its dige
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from reprlib import Repr
 from typing import Any
@@ -47,6 +48,8 @@ _IGNORED = {
     'val_interval',
     'dynamic_intervals',
 }
+# What a run may be extended by.
+_EXTENSION = re.compile(r'train_cfg\.max_epochs|param_scheduler\..+|optim_wrapper\.optimizer\.lr')
 _NAMED = 3  # differences that a message names
 _shorten = Repr()
 _shorten.maxstring = _shorten.maxother = 80  # characters
@@ -99,6 +102,11 @@ def run_identity(runner: Runner) -> Identity:
 def identity_digest(identity: Mapping[str, Any]) -> str:
     """Return the sha256 of what decides a run."""
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def less_extension(identity: Identity) -> Identity:
+    """Return what an extended run still has in common with the run that it goes on with."""
+    return {name: value for name, value in identity.items() if not _EXTENSION.fullmatch(name)}
 
 
 def name_differences(there: Identity, here: Identity) -> str:

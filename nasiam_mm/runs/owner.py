@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 
 from nasiam_mm.files.atomic import write_json
-from nasiam_mm.runs.identity import Identity, identity_digest, name_differences
+from nasiam_mm.runs.identity import Identity, identity_digest, less_extension, name_differences
 
 OWNER = 'owner.json'
 _LOCK = 'owner.lock'
@@ -16,7 +16,9 @@ _PRODUCTS = ('*.pth', 'last_checkpoint', 'genotype.json')
 _held: dict[Path, int] = {}  # folder -> file that this process has locked
 
 
-def claim(work_dir: str | os.PathLike, identity: Identity, resume: bool) -> None:
+def claim(
+    work_dir: str | os.PathLike, identity: Identity, resume: bool, extend: bool = False
+) -> None:
     """Make a run the owner of its work directory and its only live run.
 
     A folder in which a run has left no checkpoint and no genotype is free for another.
@@ -25,6 +27,7 @@ def claim(work_dir: str | os.PathLike, identity: Identity, resume: bool) -> None
         work_dir: The folder; it is made.
         identity: What decides the run, see :func:`nasiam_mm.runs.identity.run_identity`.
         resume: Whether the run goes on with what is there.
+        extend: Whether it may then have more epochs and another rate.
 
     Raises:
         ValueError: One line, if the folder is another run's, or this run's and ``resume`` is
@@ -41,7 +44,8 @@ def claim(work_dir: str | os.PathLike, identity: Identity, resume: bool) -> None
                 f"work directory '{folder}' holds a run that left no {OWNER}; go on with it by "
                 f'--resume, or {elsewhere}'
             )
-        differences = name_differences(owner, identity) if owner else ''
+        pair = [less_extension(i) if extend else i for i in (owner or identity, identity)]
+        differences = name_differences(*pair)
         if differences:
             raise ValueError(
                 f"work directory '{folder}' is another run's: {differences}; {elsewhere}"

@@ -5,7 +5,7 @@ import importlib.metadata
 import json
 import os
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ def package_versions(*more: str) -> dict[str, str]:
     return {'nasiam_mm': __version__, **{name: _version(name) for name in (*PACKAGES, *more)}}
 
 
-def environment(more: Iterable[str] = ()) -> dict[str, Any]:
+def environment(*more: str) -> dict[str, Any]:
     """Return device and versions.
 
     Args:

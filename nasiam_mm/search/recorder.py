@@ -10,6 +10,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from nasiam_mm.architecture.genotype import Genotype, save_genotype, shape_rows
+from nasiam_mm.datasets.split import innermost
 from nasiam_mm.engine.hooks.stateful_hook import StatefulHook
 from nasiam_mm.registry import HOOKS
 from nasiam_mm.report.pictures.alpha_curves import (
@@ -136,14 +137,12 @@ class GenotypeHook(StatefulHook):
 
 
 def _provenance(runner: Runner) -> dict:
-    dataset = runner.train_dataloader.dataset
-    while hasattr(dataset, 'dataset'):
-        dataset = dataset.dataset
+    dataset = innermost(runner.train_dataloader.dataset)
     return {
         'config': osp.basename(runner.cfg.filename or 'none'),
         # Of what decides the outcome, so that a resumed run writes what an uninterrupted one does.
         'config_sha256': identity_digest(run_identity(runner)),
-        'dataset': type(dataset).__name__,
+        'dataset': dataset.metainfo.get('dataset', type(dataset).__name__),
         'dataset_digest': dataset.metainfo.get('digest'),
         'seed': runner.seed,
         'epoch': runner.epoch + 1,

@@ -1,6 +1,7 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """ResumeHook: whose folder it is, what it says of the checkpoint it takes, which it refuses."""
 
+import json
 import os
 from pathlib import Path
 from shutil import copyfile
@@ -180,6 +181,41 @@ def test_a_state_that_is_not_whole_or_does_not_fit_is_refused(tmp_path, edit):
     with pytest.raises(ValueError, match=message[0]) as caught:
         train(tmp_path, epochs=1, resume=True, load_from=str(path))
     assert '\n' not in str(caught.value)
+
+
+def schedule(epochs):
+    return [
+        dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=5),
+        dict(type='CosineAnnealingLR', T_max=epochs, by_epoch=True, end=epochs),
+    ]
+
+
+def rates(work_dir):
+    file = max(work_dir.glob('*/vis_data/scalars.json'))
+    entries = [json.loads(line) for line in file.read_text().splitlines()]
+    return {entry['step']: entry['lr'] for entry in entries if 'lr' in entry}
+
+
+def test_an_extended_run_follows_its_new_schedule_from_where_it_stands(tmp_path):
+    logger = dict(type='LoggerHook', interval=1)
+    hooks = {**DEFAULT_HOOKS, 'logger': logger}
+    extending = {**hooks, 'resume': dict(type='ResumeHook', extend=True)}
+    train(tmp_path / 'a', epochs=2, hooks=hooks, param_scheduler=schedule(2))
+    longer = dict(epochs=4, optim_wrapper=SGD, param_scheduler=schedule(4))
+    with pytest.raises(ValueError, match="is another run's"):
+        train(tmp_path / 'a', hooks=hooks, resume=True, **longer)
+    lines = train(tmp_path / 'a', hooks=extending, resume=True, **longer)
+    (told,) = [line for line in lines if line.startswith('extended: ')]
+    assert 'optim_wrapper.optimizer.lr is 0.02 there and 0.5 here' in told
+    train(tmp_path / 'b', hooks=hooks, **longer)
+    extended, new = rates(tmp_path / 'a'), rates(tmp_path / 'b')
+    assert min(extended) == 15 and max(extended) == 28
+    assert extended == pytest.approx({step: new[step] for step in extended})
+    # It is the longer run from now on, also to be resumed.
+    train(tmp_path / 'a', hooks=hooks, resume=True, **longer)
+    # Nothing else may change.
+    with pytest.raises(ValueError, match="another run's: seed is 5 there and 9 here"):
+        train(tmp_path / 'a', hooks=extending, resume=True, **longer, randomness=dict(seed=9))
 
 
 def test_what_a_kill_left_is_removed_at_the_next_start(tmp_path):

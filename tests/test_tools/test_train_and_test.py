@@ -87,6 +87,17 @@ def test_the_checkpoint_names_the_seed_of_the_command(search):
     assert checkpoint['meta']['seed'] == 5
 
 
+def test_another_run_is_refused_and_what_is_there_stays(search):
+    folder, config = search
+    files = {path: path.read_bytes() for path in (folder / 'work').glob('*.*[!k]')}
+    assert 'small.py' in {path.name for path in files}
+    done = run(TRAIN, config, '--work-dir', folder / 'work', '--seed', 7)
+    assert_refused(done, "work' is another run's: seed is 5 there and 7 here; take another")
+    done = run(TRAIN, config, '--work-dir', folder / 'work', '--seed', 5)
+    assert_refused(done, 'holds this run already; go on with it by --resume')
+    assert files == {path: path.read_bytes() for path in files}
+
+
 def test_resume_goes_on_to_the_same_end(search):
     folder, config = search
     resumed = folder / 'resumed'
@@ -133,8 +144,9 @@ def assert_refused(done: subprocess.CompletedProcess, message: str) -> None:
     [
         (['none.py'], "config 'none.py' does not exist"),
         (['{config}', '--resume', 'none.pth'], "checkpoint 'none.pth' does not exist"),
+        (['{config}', '--extend'], '--extend goes on with a run: give --resume as well'),
         (['{config}', '--resume', '{config}'], 'is cut short or damaged'),
-        (['{config}', '--genotype', 'g.json'], 'has no GenotypeMLP'),
+        (['{config}', '--genotype', 'g.json'], 'takes no genotype'),
         (['{bare}', '--auto-scale-lr'], 'add auto_scale_lr=dict(base_batch_size=...)'),
         (['{config}', '--seed', '-1'], '--seed must be a whole number from 0 to 2^32 - 1, got -1'),
         (['{config}', '--seed', '4294967296'], 'from 0 to 2^32 - 1, got 4294967296'),
@@ -177,7 +189,7 @@ def test_print_config_shows_what_the_arguments_change():
     assert done.returncode == 0, done.stderr
     printed = Config.fromstring(done.stdout, '.py')
     assert printed.optim_wrapper.optimizer.lr == 0.25
-    assert printed.model.neck.type == 'SearchableMLP'
+    assert printed.model.neck.type == 'HeadMLP' and printed.model.space
     assert printed.default_scope == 'nasiam_mm'
 
 

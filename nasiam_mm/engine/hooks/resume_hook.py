@@ -11,9 +11,10 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, Runner
 from torch import Tensor
 
+from nasiam_mm.engine.extension import follow_new_schedule, take_rates
 from nasiam_mm.files.checkpoint import misfits
 from nasiam_mm.registry import HOOKS
-from nasiam_mm.runs.identity import Identity, name_differences, run_identity
+from nasiam_mm.runs.identity import Identity, less_extension, name_differences, run_identity
 from nasiam_mm.runs.last import LastCheckpoint, find_last_checkpoint, remove_leftovers
 from nasiam_mm.runs.owner import claim, release
 
@@ -31,9 +32,15 @@ class ResumeHook(Hook):
     whole is taken and named, with what was skipped and why; without one the run starts from its
     beginning and says so. Temporary files of a process that died while it wrote are removed.
 
+    ``extend=True`` (``--extend``) lets a resumed run have more epochs, another rate or schedule
+    than it was begun with; the changes are listed, and hold from there on.
+
     Each checkpoint gets what decides how the run ends (:func:`run_identity`), and a resumed run
     must have the same. Every part of the state must be there and fit: mmengine loads what matches
     and only warns of the rest, which would go on from random numbers.
+
+    Args:
+        extend: Whether a resumed run may be longer, or have another rate.
 
     Raises:
         ValueError: If the folder is another run's, or the checkpoint is, or does not fit.
@@ -42,8 +49,10 @@ class ResumeHook(Hook):
     # Before a hook takes anything from the checkpoint.
     priority = 'HIGHEST'
 
-    def __init__(self) -> None:
+    def __init__(self, extend: bool = False) -> None:
+        self.extend = extend
         self.identity: Identity | None = None
+        self._rates: list[dict[str, Any]] | None = None
 
     def before_run(self, runner: Runner) -> None:
         """Claim the work directory and choose the checkpoint, before the runner loads it."""
@@ -51,7 +60,8 @@ class ResumeHook(Hook):
         if not isinstance(runner._train_loop, BaseLoop):
             return
         self.identity = run_identity(runner)
-        _on_main(lambda: claim(runner.work_dir, self.identity, runner._resume))
+        _on_main(lambda: claim(runner.work_dir, self.identity, runner._resume, self.extend))
+        runner.dump_config()
         if not runner._resume:
             return
         folder = _checkpoint_folder(runner)
@@ -74,10 +84,12 @@ class ResumeHook(Hook):
                 'give it as load_from without --resume'
             )
         differences = name_differences(theirs, self.identity)
-        if differences:
+        extended = self.extend and less_extension(theirs) == less_extension(self.identity)
+        if differences and not extended:
             raise ValueError(
                 f'{path} is of another run: {differences}; resume with the config and arguments '
-                'it was made with, or start anew in another --work-dir'
+                'it was made with, extend it (epochs, rate, schedule) by --extend, or start anew '
+                'in another --work-dir'
             )
         problems = list(_misfits(runner, checkpoint))
         if problems:
@@ -86,6 +98,16 @@ class ResumeHook(Hook):
                 f'{path} does not fit this run: {", ".join(problems[:_TOLD])}{more}; resume with '
                 'the code it was made with, or start anew in another --work-dir'
             )
+        if differences:
+            runner.logger.warning(f'extended: {differences}')
+            checkpoint.pop('param_schedulers', None)
+            self._rates = take_rates(runner)
+
+    def before_train(self, runner: Runner) -> None:
+        """Let an extended run follow its own schedule."""
+        if self._rates is not None:
+            follow_new_schedule(runner, self._rates)
+            self._rates = None
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Put what decides this run into the checkpoint."""

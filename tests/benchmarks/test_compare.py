@@ -8,7 +8,7 @@ import pytest
 import torch
 from mmengine.logging import HistoryBuffer
 
-from nasiam_mm.runs.compare import compare_checkpoints
+from benchmarks.compare import compare_checkpoints
 
 STATE = dict(
     meta=dict(time='noon', iter=3, cfg='a'),

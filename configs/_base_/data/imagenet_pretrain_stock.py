@@ -1,6 +1,9 @@
 # ImageNet for pretraining: all training images, without labels. The kNN probe votes with
 # 100,000 of them and asks 10,000 others; the validation images stay unseen. The views are
 # mmpretrain's, made image by image with Pillow; imagenet_pretrain.py makes them on the device.
+data = dict(root='data/imagenet')
+# 'data.root', 'data.mean' and the like are what is known of that folder; another folder comes
+# by --data FOLDER, or by such a line in a config built on this one.
 view = [
     dict(type='RandomResizedCrop', scale=224, crop_ratio_range=(0.2, 1.0), backend='pillow'),
     dict(
@@ -18,18 +21,18 @@ view = [
     dict(type='RandomFlip', prob=0.5),
 ]
 two_views = [
-    dict(type='LoadImageFromFile'),
+    dict(type='LoadImage'),
     dict(type='MultiView', num_views=2, transforms=[view]),
     dict(type='PackInputs'),
 ]
 centre = [
-    dict(type='LoadImageFromFile'),
+    dict(type='LoadImage'),
     dict(type='ResizeEdge', scale=256, edge='short', backend='pillow'),
     dict(type='CenterCrop', crop_size=224),
     dict(type='PackInputs'),
 ]
-images = dict(type='ImageNet', data_root='data/imagenet', split='train', pipeline=two_views)
-labelled = dict(type='ImageNet', data_root='data/imagenet', split='train', pipeline=centre)
+images = dict(type='Images', data_root='data.root', split='train', pipeline=two_views)
+labelled = dict(type='Images', data_root='data.root', split='train', pipeline=centre)
 parts = dict(bank=100000, val=10000)
 bank_part = dict(type='SplitDataset', dataset=labelled, parts=parts, part='bank', seed=0)
 val_part = dict(type='SplitDataset', dataset=labelled, parts=parts, part='val', seed=0)
@@ -65,7 +68,7 @@ probe = dict(
 )
 data_preprocessor = dict(
     type='SelfSupDataPreprocessor',
-    mean=[123.675, 116.28, 103.53],
-    std=[58.395, 57.12, 57.375],
+    mean='data.mean',
+    std='data.std',
     to_rgb=True,
 )

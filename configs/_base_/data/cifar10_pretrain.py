@@ -1,10 +1,18 @@
-# CIFAR-100 for a search: half the training images for the weights, half for alpha.
-parts = dict(weights=0.5, alpha=0.5)
-cifar100 = dict(
-    type='CIFAR100', data_root='data/cifar100', split='train', pipeline=[dict(type='PackInputs')]
+# CIFAR-10 for pretraining: all training images, without labels. The kNN probe votes
+# with 45,000 of them and asks 5,000 others; the test images stay unseen.
+data = dict(root='data/cifar10')
+# 'data.root', 'data.mean' and the like are what source.json of that folder says; another folder
+# comes by --data FOLDER, or by such a line in a config built on this one.
+images = dict(
+    type='Images',
+    data_root='data.root',
+    split='train',
+    size='data.size',
+    pipeline=[dict(type='PackInputs')],
 )
-weights_part = dict(type='SplitDataset', dataset=cifar100, parts=parts, part='weights', seed=0)
-alpha_part = dict(type='SplitDataset', dataset=cifar100, parts=parts, part='alpha', seed=0)
+parts = dict(bank=45000, val=5000)
+bank_part = dict(type='SplitDataset', dataset=images, parts=parts, part='bank', seed=0)
+val_part = dict(type='SplitDataset', dataset=images, parts=parts, part='val', seed=0)
 
 # The images stay on the device; ReplayDataset(with_view_seed=True) with default_collate and
 # workers draws the same batches one image at a time.
@@ -15,43 +23,33 @@ train_dataloader = dict(
     drop_last=True,
     collate_fn=dict(type='as_drawn'),
     sampler=dict(type='ReplaySampler'),
-    dataset=dict(type='ResidentDataset', dataset=weights_part),
+    dataset=dict(type='ResidentDataset', dataset=images),
 )
-alpha_dataloader = dict(
-    batch_size=512,
-    num_workers=0,
-    pin_memory=False,
-    drop_last=True,
-    collate_fn=dict(type='as_drawn'),
-    sampler=dict(type='ReplaySampler', stream=1),
-    dataset=dict(type='ResidentDataset', dataset=alpha_part),
-)
-# Neighbours come from one half, queries from the other; the test images stay unseen.
 probe = dict(
     bank=dict(
         batch_size=512,
         num_workers=2,
         collate_fn=dict(type='default_collate'),
         sampler=dict(type='DefaultSampler', shuffle=False),
-        dataset=weights_part,
+        dataset=bank_part,
     ),
     query=dict(
         batch_size=512,
         num_workers=2,
         collate_fn=dict(type='default_collate'),
         sampler=dict(type='DefaultSampler', shuffle=False),
-        dataset=alpha_part,
+        dataset=val_part,
     ),
     k=200,
     temperature=0.1,
 )
 data_preprocessor = dict(
     type='TwoViewPreprocessor',
-    mean=[129.304, 124.070, 112.434],
-    std=[68.170, 65.392, 70.418],
+    mean='data.mean',
+    std='data.std',
     channels_last=True,
     views=dict(
-        size=32,
+        size='data.size',
         scale=(0.2, 1.0),
         flip_prob=0.5,
         jitter=dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, prob=0.8),

@@ -1,3 +1,5 @@
+# Reads the data section of a config; stands for mmengine's Runner in any script.
+runner_type = 'nasiam_mm.engine.NasiamRunner'
 default_scope = 'nasiam_mm'
 
 default_hooks = dict(

@@ -1,11 +1,18 @@
 # 10,000 CIFAR-10 images for two CPU cores: half for the weights, half for alpha.
+data = dict(root='data/cifar10')
+# 'data.root', 'data.mean' and the like are what source.json of that folder says; another folder
+# comes by --data FOLDER, or by such a line in a config built on this one.
 parts = dict(weights=5000, alpha=5000, val=2000)
-cifar10 = dict(
-    type='CIFAR10', data_root='data/cifar10', split='train', pipeline=[dict(type='PackInputs')]
+images = dict(
+    type='Images',
+    data_root='data.root',
+    split='train',
+    size='data.size',
+    pipeline=[dict(type='PackInputs')],
 )
-bank_part = dict(type='SplitDataset', dataset=cifar10, parts=parts, part='weights', seed=0)
-alpha_part = dict(type='SplitDataset', dataset=cifar10, parts=parts, part='alpha', seed=0)
-val_part = dict(type='SplitDataset', dataset=cifar10, parts=parts, part='val', seed=0)
+bank_part = dict(type='SplitDataset', dataset=images, parts=parts, part='weights', seed=0)
+alpha_part = dict(type='SplitDataset', dataset=images, parts=parts, part='alpha', seed=0)
+val_part = dict(type='SplitDataset', dataset=images, parts=parts, part='val', seed=0)
 
 train_dataloader = dict(
     batch_size=128,
@@ -43,11 +50,11 @@ probe = dict(
 )
 data_preprocessor = dict(
     type='TwoViewPreprocessor',
-    mean=[125.307, 122.950, 113.865],
-    std=[62.993, 62.089, 66.705],
+    mean='data.mean',
+    std='data.std',
     channels_last=True,
     views=dict(
-        size=32,
+        size='data.size',
         scale=(0.2, 1.0),
         flip_prob=0.5,
         jitter=dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, prob=0.8),

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from nasiam_mm.evaluation import compare, mean_and_deviation
+from benchmarks.papers.significance import compare, mean_and_deviation
 
 
 def test_mean_and_sample_deviation():

@@ -1,6 +1,9 @@
 # ImageNet for pretraining: all training images, without labels. The kNN probe votes with
 # 100,000 of them and asks 10,000 others; the validation images stay unseen.
 # The crops are cut where a file is decoded; flip, colour and blur follow on the device.
+data = dict(root='data/imagenet')
+# 'data.root', 'data.mean' and the like are what is known of that folder; another folder comes
+# by --data FOLDER, or by such a line in a config built on this one.
 views = dict(
     size=224,
     scale=(0.2, 1.0),
@@ -12,15 +15,15 @@ views = dict(
 )
 two_views = [dict(type='DecodeCrops', views=views), dict(type='PackInputs')]
 centre = [
-    dict(type='LoadImageFromFile'),
+    dict(type='LoadImage'),
     dict(type='ResizeEdge', scale=256, edge='short', backend='pillow'),
     dict(type='CenterCrop', crop_size=224),
     # The preprocessor takes RGB, as the crops are.
     dict(type='NumpyToPIL', to_rgb=True),
     dict(type='PackInputs'),
 ]
-files = dict(type='ImageNet', data_root='data/imagenet', split='train', pipeline=[])
-labelled = dict(type='ImageNet', data_root='data/imagenet', split='train', pipeline=centre)
+files = dict(type='Images', data_root='data.root', split='train', pipeline=[])
+labelled = dict(type='Images', data_root='data.root', split='train', pipeline=centre)
 parts = dict(bank=100000, val=10000)
 bank_part = dict(type='SplitDataset', dataset=labelled, parts=parts, part='bank', seed=0)
 val_part = dict(type='SplitDataset', dataset=labelled, parts=parts, part='val', seed=0)
@@ -56,7 +59,7 @@ probe = dict(
 )
 data_preprocessor = dict(
     type='TwoViewPreprocessor',
-    mean=[123.675, 116.28, 103.53],
-    std=[58.395, 57.12, 57.375],
+    mean='data.mean',
+    std='data.std',
     views=views,
 )

@@ -1,15 +1,18 @@
 # ImageNet for linear evaluation: 96 % of the training images, the others to watch it by. The
 # official validation set is the test set of the papers: tools/test.py alone reads it (C10).
-imagenet = dict(type='ImageNet', data_root='data/imagenet')
+data = dict(root='data/imagenet')
+# 'data.root', 'data.mean' and the like are what is known of that folder; another folder comes
+# by --data FOLDER, or by such a line in a config built on this one.
+images = dict(type='Images', data_root='data.root')
 parts = dict(train=0.96, val=0.04)
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='LoadImage'),
     dict(type='RandomResizedCrop', scale=224, backend='pillow'),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='PackInputs'),
 ]
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='LoadImage'),
     dict(type='ResizeEdge', scale=256, edge='short', backend='pillow'),
     dict(type='CenterCrop', crop_size=224),
     dict(type='PackInputs'),
@@ -26,7 +29,7 @@ train_dataloader = dict(
         type='ReplayDataset',
         dataset=dict(
             type='SplitDataset',
-            dataset=dict(**imagenet, split='train', pipeline=train_pipeline),
+            dataset=dict(**images, split='train', pipeline=train_pipeline),
             parts=parts,
             part='train',
             seed=0,
@@ -40,7 +43,7 @@ val_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='SplitDataset',
-        dataset=dict(**imagenet, split='train', pipeline=test_pipeline),
+        dataset=dict(**images, split='train', pipeline=test_pipeline),
         parts=parts,
         part='val',
         seed=0,
@@ -51,14 +54,14 @@ test_dataloader = dict(
     num_workers=8,
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(**imagenet, split='val', pipeline=test_pipeline),
+    dataset=dict(**images, split='test', pipeline=test_pipeline),
 )
 val_evaluator = test_evaluator = dict(type='Accuracy', topk=(1, 5))
 val_cfg = test_cfg = dict()
 data_preprocessor = dict(
     type='ClsDataPreprocessor',
-    num_classes=1000,
-    mean=[123.675, 116.28, 103.53],
-    std=[58.395, 57.12, 57.375],
+    num_classes='data.num_classes',
+    mean='data.mean',
+    std='data.std',
     to_rgb=True,
 )

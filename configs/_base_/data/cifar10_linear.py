@@ -1,9 +1,12 @@
-# CIFAR-10 for linear evaluation: 45,000 training images, 5,000 others to watch it by. The
-# test images are read by tools/test.py alone (contract C10).
-cifar10 = dict(type='CIFAR10', data_root='data/cifar10')
-parts = dict(train=45000, val=5000)
+# CIFAR-10 for linear evaluation: nine tenths of the training images, the others to watch
+# it by. The test images are read by tools/test.py alone (contract C10).
+data = dict(root='data/cifar10')
+# 'data.root', 'data.mean' and the like are what source.json of that folder says; another folder
+# comes by --data FOLDER, or by such a line in a config built on this one.
+images = dict(type='Images', data_root='data.root', size='data.size')
+parts = dict(train=0.9, val=0.1)
 train_pipeline = [
-    dict(type='RandomCrop', crop_size=32, padding=4),
+    dict(type='RandomCrop', crop_size='data.size', padding=4),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='PackInputs'),
 ]
@@ -20,7 +23,7 @@ train_dataloader = dict(
         type='ReplayDataset',
         dataset=dict(
             type='SplitDataset',
-            dataset=dict(**cifar10, split='train', pipeline=train_pipeline),
+            dataset=dict(**images, split='train', pipeline=train_pipeline),
             parts=parts,
             part='train',
             seed=0,
@@ -34,7 +37,7 @@ val_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='SplitDataset',
-        dataset=dict(**cifar10, split='train', pipeline=test_pipeline),
+        dataset=dict(**images, split='train', pipeline=test_pipeline),
         parts=parts,
         part='val',
         seed=0,
@@ -45,13 +48,13 @@ test_dataloader = dict(
     num_workers=2,
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(**cifar10, split='test', pipeline=test_pipeline),
+    dataset=dict(**images, split='test', pipeline=test_pipeline),
 )
 val_evaluator = test_evaluator = dict(type='Accuracy', topk=(1, 5))
 val_cfg = test_cfg = dict()
 data_preprocessor = dict(
     type='ClsDataPreprocessor',
-    num_classes=10,
-    mean=[125.307, 122.950, 113.865],
-    std=[62.993, 62.089, 66.705],
+    num_classes='data.num_classes',
+    mean='data.mean',
+    std='data.std',
 )
