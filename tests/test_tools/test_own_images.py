@@ -17,6 +17,7 @@ from tests.test_datasets.photos import write_photos
 SMALL = (
     'train_dataloader.batch_size=32',
     'default_hooks.alpha_step.dataloader.batch_size=32',
+    'optim_wrapper.type=OptimWrapper',  # bfloat16 costs more here
     'train_cfg.max_epochs=1',
     'param_scheduler.0.T_max=1',
 )
