@@ -61,6 +61,7 @@ class ResumeHook(Hook):
             return
         self.identity = run_identity(runner)
         _on_main(lambda: claim(runner.work_dir, self.identity, runner._resume, self.extend))
+        runner.dump_config()
         if not runner._resume:
             return
         folder = _checkpoint_folder(runner)
