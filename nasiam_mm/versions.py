@@ -64,4 +64,4 @@ def _installed(name: str) -> str | None:
 
 def _release(text: str) -> tuple[int, ...]:
     """Return the release numbers of a version: ``'2.12.1+cpu'`` gives ``(2, 12, 1)``."""
-    return tuple(int(number) for number in re.match(r'\d+(\.\d+)*', text)[0].split('.'))
+    return tuple(int(number) for number in re.split(r'[^\d.]', text)[0].strip('.').split('.'))

@@ -142,7 +142,7 @@ def install() -> bool:
         # find_spec reads __spec__ of a loaded module, as mmengine does to look for the ops.
         adapter.__spec__ = ModuleSpec(EXT_NAME, loader=None, origin=__file__)
         sys.modules[EXT_NAME] = adapter
-        sys.modules['mmcv']._ext = adapter
+        vars(sys.modules['mmcv'])['_ext'] = adapter
     _mend_stubs()
     return True
 
@@ -195,4 +195,5 @@ def _mend_stubs() -> None:
     extra_norm = sys.modules.get('mmpretrain.models.utils.res_layer_extra_norm')
     if extra_norm is not None and extra_norm.ResLayerExtraNorm is None:
         importlib.reload(extra_norm)
-        sys.modules['mmpretrain.models.utils'].ResLayerExtraNorm = extra_norm.ResLayerExtraNorm
+        utils = vars(sys.modules['mmpretrain.models.utils'])
+        utils['ResLayerExtraNorm'] = extra_norm.ResLayerExtraNorm

@@ -51,7 +51,7 @@ def set_data_root(cfg: Config, root: Path | str) -> None:
         _set_root(cfg[f'{split}_dataloader'].dataset, root)
         evaluator = cfg.get(f'{split}_evaluator') or {}
         if 'ann_file' in evaluator:
-            evaluator.ann_file = root + cfg[f'{split}_dataloader'].dataset.ann_file
+            evaluator['ann_file'] = root + cfg[f'{split}_dataloader'].dataset.ann_file
 
 
 def fit_config(cfg: Config, source: PretrainedBackbone) -> None:

@@ -82,7 +82,7 @@ class ViewRecipe:
     gray_prob: float = 0.2
     blur_prob: float = 0.0
     blur_sigma: tuple[float, float] = (0.1, 2.0)
-    blur_kernel: int | None = None
+    blur_kernel: int = None  # type: ignore[assignment]
     solarize_prob: float = 0.0
     solarize_threshold: float = 0.5
 
@@ -222,7 +222,7 @@ def sample_crop_boxes(
     views = torch.arange(len(recipes))
     u = counter_uniform(torch.full_like(views, seed), _DRAWS, stream=views)[:, _CROP]
     boxes = torch.empty(len(recipes), 4, dtype=torch.int64)
-    kinds = [(tuple(recipe.scale), tuple(recipe.ratio)) for recipe in recipes]
+    kinds: list[Any] = [(tuple(recipe.scale), tuple(recipe.ratio)) for recipe in recipes]
     for kind in dict.fromkeys(kinds):
         rows = [view for view, other in enumerate(kinds) if other == kind]
         boxes[rows] = torch.stack(sample_resized_crop(u[rows], height, width, *kind), dim=1)

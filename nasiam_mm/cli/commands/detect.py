@@ -109,7 +109,7 @@ def train(cfg: Config, source: 'PretrainedBackbone | None', data: str, args: Nam
 
     work_dir = args.work_dir
     work_dir.mkdir(parents=True, exist_ok=True)
-    if args.backbone is not None:
+    if source is not None and args.backbone is not None:
         export_backbone(source, args.backbone)
     transfer.set_pretrained(cfg, args.backbone)
     cfg.merge_from_dict({'randomness': {'seed': args.seed}, 'resume': args.resume})

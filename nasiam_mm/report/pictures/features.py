@@ -69,7 +69,7 @@ def draw_embedding(
     for label, name in enumerate(names):
         chosen = points[labels == label]
         color = colors(label if few else label / len(names))
-        axes.scatter(*chosen.T, s=6, color=color, label=name, linewidths=0)
+        axes.scatter(chosen[:, 0], chosen[:, 1], s=6, color=color, label=name, linewidths=0)
     if few:
         axes.legend(markerscale=2.5, fontsize=8, loc='center left', bbox_to_anchor=(1.0, 0.5))
     axes.set_xticks([])
