@@ -2,7 +2,6 @@
 """From a table and seeds to the runs it takes, each named by a digest of what decides it."""
 
 import copy
-import importlib.util
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -17,6 +16,7 @@ from nasiam_mm.config_walk import find_hook, type_name, walk
 from nasiam_mm.files.digest import file_digest
 from nasiam_mm.models.heads import head_shapes
 from nasiam_mm.runs.identity import EVALUATION, TRAINING, identity_digest, run_settings
+from nasiam_mm.versions import require
 
 
 @dataclass(frozen=True)
@@ -160,10 +160,8 @@ def read_recipe(recipe: Recipe, root: Path) -> Config:
     path = recipe.path(root)
     if not path.is_file():
         raise FileNotFoundError(f"config '{path}' does not exist")
-    if recipe.config.startswith('detection/') and importlib.util.find_spec('mmdet') is None:
-        raise ModuleNotFoundError(
-            "mmdet is not installed and detection needs it; pip install 'nasiam_mm[detection]'"
-        )
+    if recipe.config.startswith('detection/'):
+        require('mmdet', 'detection')
     cfg = copy.deepcopy(_read_config(path, path.stat().st_mtime_ns))
     for edit in recipe.edits:
         edit(cfg)

@@ -99,7 +99,7 @@ def test_recipe_builds_and_makes_a_step(name, tmp_path):
     ('checkpoint', 'message'),
     [
         ('none.pth', "'none.pth' does not exist"),
-        (__file__, 'or damaged, or no checkpoint'),
+        (__file__, 'cut short or damaged, or no checkpoint'),
     ],
 )
 def test_a_checkpoint_that_is_none_is_refused_before_anything_is_built(checkpoint, message):
