@@ -25,7 +25,7 @@ class BYOL(Searched, _BYOL):
         **kwargs: See ``Searched`` and ``mmpretrain.models.BYOL``.
     """
 
-    compilable = (*Searched.compilable, 'target_net.module.0', 'target_net.module.1')
+    compilable = ('backbone', 'neck', 'head.predictor', 'target_net.module.0', 'target_net.module.1')
 
     def __init__(self, **kwargs) -> None:
         super().__init__(**kwargs)
