@@ -1,10 +1,12 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""Walking through a nested config, and making it small."""
+"""Making a config small."""
 
 from collections.abc import Iterator
 from typing import Any
 
 from mmengine.config import ConfigDict
+
+from nasiam_mm.config_walk import walk
 
 _WIDTHS = {
     'in_channels', 'out_channels', 'hid_channels', 'hidden_channels', 'cell_channels', 'widths',
@@ -12,19 +14,9 @@ _WIDTHS = {
 }  # fmt: skip
 
 
-def dicts(node: Any) -> Iterator[ConfigDict]:
-    """Yield every dict of a nested config, the outermost first."""
-    if isinstance(node, dict):
-        yield node
-        node = list(node.values())
-    if isinstance(node, (list, tuple)):
-        for child in node:
-            yield from dicts(child)
-
-
 def loaders(node: Any) -> Iterator[ConfigDict]:
     """Yield the configs of all data loaders."""
-    yield from (part for part in dicts(node) if 'batch_size' in part and 'dataset' in part)
+    yield from (part for part in walk(node) if 'batch_size' in part and 'dataset' in part)
 
 
 def without_workers(node: Any) -> None:
@@ -41,7 +33,7 @@ def narrow(model: ConfigDict, divisor: int) -> None:
     """
     for name in ('base_channels', 'stem_channels'):
         model.backbone.setdefault(name, 64)
-    for part in dicts(model):
+    for part in walk(model):
         for key in _WIDTHS & set(part):
             width = part[key]
             if isinstance(width, list):

@@ -217,12 +217,13 @@ def reduce_config(args: Namespace) -> Any:
     """Return the config with every width an eighth, few images, and many checkpoints."""
     from mmengine.config import Config
 
-    from benchmarks.configs import dicts, loaders, narrow, without_workers
+    from benchmarks.configs import loaders, narrow, without_workers
+    from nasiam_mm.config_walk import walk
 
     cfg = Config.fromfile(args.config)
     narrow(cfg.model, 8)
     without_workers(cfg._cfg_dict)
-    for part in dicts(cfg._cfg_dict):
+    for part in walk(cfg._cfg_dict):
         if 'data_root' in part:
             part.data_root = args.data_root
         if 'parts' in part:
@@ -235,11 +236,10 @@ def reduce_config(args: Namespace) -> Any:
     cfg.default_hooks.checkpoint.update(
         by_epoch=args.interval == 0, interval=args.interval or 1, max_keep_ckpts=2
     )
-    cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook.type != 'KNNHook']
-    for hook in cfg.custom_hooks:
-        # Its pictures take longer than an epoch; most kills should meet iterations.
-        if hook.type == 'GenotypeHook':
-            hook.interval = 2
+    cfg.probe = None
+    # Its pictures take longer than an epoch; most kills should meet iterations.
+    if 'genotype' in cfg.default_hooks:
+        cfg.default_hooks.genotype.interval = 2
     return cfg
 
 

@@ -14,8 +14,9 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from nasiam_mm.architecture.genotype import Genotype, random_cell, save_genotype
+from nasiam_mm.config_walk import walk
 from nasiam_mm.ops.candidates import layer_shapes
-from nasiam_mm.probes.feature_sets import image_of
+from nasiam_mm.probes.images import image_of
 from nasiam_mm.registry import DATASETS, MODELS
 from tests.reduced import ROOT, reduced
 from tests.test_ops.op_audit import audit
@@ -49,7 +50,7 @@ class StopAfterOneStep(Hook):
 
 def searched_heads(cfg):
     """Name, space and layer widths of the searched heads of a config."""
-    for node in _dicts(cfg.model):
+    for node in walk(cfg.model):
         if node.get('type') == 'SearchableMLP':
             shapes = layer_shapes(
                 node['in_channels'], list(node['widths']), node.get('plain_output', False)
@@ -66,16 +67,9 @@ def use_genotype_of_the_search(cfg, name, tmp_path):
     cells = {cell: random_cell(space, shapes, seed=1) for cell, space, shapes in heads}
     path = tmp_path / 'genotype.json'
     save_genotype(Genotype(search.model.type, heads[0][1], cells), path)
-    for node in _dicts(cfg.model):
+    for node in walk(cfg.model):
         if node.get('type') == 'GenotypeMLP':
             node['genotype'] = str(path)
-
-
-def _dicts(node):
-    if isinstance(node, dict):
-        yield node
-        for value in node.values():
-            yield from _dicts(value)
 
 
 def make_a_step(cfg):
@@ -124,7 +118,7 @@ def test_imagenet_probe_sees_the_colours_that_training_sees(is_stock, tmp_path):
         mmcv.imwrite(np.full((40, 40, 3), color.flip(0), dtype=np.uint8), str(path))
     preprocessor = MODELS.build(cfg.data_preprocessor)
     expected = (color - preprocessor.mean.flatten()) / preprocessor.std.flatten()
-    part = DATASETS.build(cfg.knn_query_dataloader.dataset)
+    part = DATASETS.build(cfg.probe.query.dataset)
     pixels = preprocessor(default_collate([part[0]]), False)['inputs'][0]
     assert (pixels.mean((1, 2)) - expected).abs().max() < 0.05
     assert np.abs(image_of(part, 0) - color.numpy()).max() <= 2

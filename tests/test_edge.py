@@ -22,7 +22,7 @@ def run(name, work_dir, change):
     cfg = reduced(f'nasiam/byol_r18_{name}_cifar10', work_dir)
     cfg.experiment_name = name
     change(cfg)
-    cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook.type != 'KNNHook']
+    cfg.probe = None
     runner = Runner.from_cfg(cfg)
     runner.train()
     return runner
@@ -30,8 +30,7 @@ def run(name, work_dir, change):
 
 def test_search_genotype_drawing_and_pretraining(tmp_path):
     def keep_two(cfg):
-        (hook,) = (hook for hook in cfg.custom_hooks if hook.type == 'GenotypeHook')
-        hook.edge = True
+        cfg.default_hooks.genotype.edge = True
 
     searched = run('search', tmp_path / 'search', keep_two)
     genotype = load_genotype(tmp_path / 'search/genotype.json')

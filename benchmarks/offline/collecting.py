@@ -21,8 +21,8 @@ from benchmarks.offline.set_up import digest
 from benchmarks.papers.execution import Workshop
 from benchmarks.papers.planning import Job
 from benchmarks.papers.publishing import publish
-from benchmarks.papers.rows import read_row, write_json
-from nasiam_mm.files.atomic import atomic_path
+from benchmarks.papers.rows import read_row
+from nasiam_mm.files.atomic import atomic_path, write_json
 
 COLLECTED, STATE = 'collected.json', 'state.tar.gz'
 # What a search draws, beside the evidence that every exported table has.

@@ -3,7 +3,6 @@
 
 import gzip
 import hashlib
-import json
 import os
 import shutil
 import tarfile
@@ -14,7 +13,7 @@ from typing import Any
 
 from benchmarks.offline.set_up import FORMAT, MANIFEST, digest, gather, join
 from benchmarks.offline.set_up import read_manifest as read_manifest
-from nasiam_mm.files.atomic import atomic_path
+from nasiam_mm.files.atomic import write_json
 
 MIB = 1 << 20
 
@@ -65,10 +64,7 @@ def cut(payload: Path, folder: Path, part_bytes: int) -> dict[str, Any]:
 
 def write_manifest(folder: Path, payloads: Mapping[str, Any], **more: Any) -> None:
     """Write the manifest of parts."""
-    content = {'format': FORMAT, **more, 'payloads': dict(payloads)}
-    text = json.dumps(content, indent=2) + '\n'
-    with atomic_path(folder / MANIFEST) as temporary:
-        temporary.write_text(text, encoding='utf-8')
+    write_json({'format': FORMAT, **more, 'payloads': dict(payloads)}, folder / MANIFEST)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from benchmarks.configs import dicts
+from nasiam_mm.config_walk import find_hook, walk
 
 Edit = Callable[[Config], None]
 
@@ -49,11 +49,10 @@ def batch_size(number: int) -> Edit:
         factor = number / cfg.train_dataloader.batch_size
         cfg.train_dataloader.batch_size = number
         cfg.optim_wrapper.optimizer.lr *= factor
-        for hook in cfg.custom_hooks:
-            if hook.type == 'AlphaStepHook':
-                hook.dataloader.batch_size = number
-            elif hook.type == 'SimSiamHook':
-                hook.lr *= factor
+        if (hook := find_hook(cfg, 'AlphaStepHook')) is not None:
+            hook.dataloader.batch_size = number
+        if (hook := find_hook(cfg, 'SimSiamHook')) is not None:
+            hook.lr *= factor
         if 'auto_scale_lr' in cfg:
             cfg.auto_scale_lr.base_batch_size = number
 
@@ -64,7 +63,7 @@ def space(names: Sequence[str]) -> Edit:
     """Search over another space."""
 
     def edit(cfg: Config) -> None:
-        for part in dicts(cfg.model):
+        for part in walk(cfg.model):
             if part.get('type') == 'SearchableMLP':
                 part.space = list(names)
 
@@ -89,7 +88,7 @@ def predictor_lr(factor: float) -> Edit:
     """Let the predictor learn at ``factor`` times the rate of the rest (study 003, figure 3)."""
 
     def edit(cfg: Config) -> None:
-        cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook.type != 'SimSiamHook']
+        cfg.default_hooks.pop('predictor_lr', None)
         cfg.optim_wrapper.paramwise_cfg = dict(custom_keys=dict(predictor=dict(lr_mult=factor)))
 
     return edit
@@ -100,7 +99,6 @@ def part_of_training_set(fraction: float) -> Edit:
 
     def edit(cfg: Config) -> None:
         pretrained = cfg.train_dataloader.dataset
-        knn = next(hook for hook in cfg.custom_hooks if hook.type == 'KNNHook')
         inner = pretrained.dataset
         if inner.type == 'SplitDataset':
             whole = inner.parts[inner.part]
@@ -113,8 +111,8 @@ def part_of_training_set(fraction: float) -> Edit:
             return dict(type='SplitDataset', dataset=inner, parts=parts, part=part, seed=0)
 
         pretrained.dataset = cut('train')
-        knn.bank_dataloader.dataset = cut('train')
-        knn.query_dataloader.dataset = cut('val')
+        cfg.probe.bank.dataset = cut('train')
+        cfg.probe.query.dataset = cut('val')
 
     return edit
 

@@ -7,7 +7,6 @@
 Whatever is finished is not made again; what was interrupted goes on from its last checkpoint.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -27,18 +26,19 @@ from benchmarks.papers.planning import Job, config_changes
 from benchmarks.papers.rows import (
     LOG,
     ROW,
+    digest_of,
     environment,
-    file_digest,
     merge_logs,
     read_row,
     training_metrics,
-    write_json,
     write_log,
 )
 from benchmarks.papers.spec import Table
 from nasiam_mm.architecture.genotype import save_genotype
 from nasiam_mm.architecture.reading import load_genotype
 from nasiam_mm.cli.config import set_genotype
+from nasiam_mm.files.atomic import write_json
+from nasiam_mm.files.digest import file_digest
 
 # How the training loop and the system name an end by SIGINT or SIGTERM.
 _INTERRUPTED = (130, 143, -2, -15)
@@ -106,8 +106,7 @@ class Workshop:
             self._call(job, 'train', 'tools/train.py', config, '--work-dir', work, '--resume')
         if not checkpoint.is_file():
             raise RunFailed(f'{job.name}: the training ended without {checkpoint.name}')
-        sha256 = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
-        return Trained(job, folder, checkpoint, sha256)
+        return Trained(job, folder, checkpoint, file_digest(checkpoint))
 
     def _write_config(self, job: Job) -> Path:
         folder = self.of(job)
@@ -174,7 +173,7 @@ class Workshop:
             'changes': config_changes(job.recipe, self.root),
             'config_sha256': job.digest,
             'head': job.head,
-            'genotype_sha256': file_digest(genotype),
+            'genotype_sha256': digest_of(genotype),
             'search': None if job.search is None else job.search.name,
             'seed': job.seed,
             'metrics': metrics,

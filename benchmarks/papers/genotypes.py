@@ -13,6 +13,7 @@ from nasiam_mm.architecture.genotype import (
     LayerGenotype,
     random_cell,
 )
+from nasiam_mm.config_walk import find_hook, walk
 from nasiam_mm.ops.candidates import LayerShape, distinct_candidates, layer_shapes
 from nasiam_mm.version import __version__
 
@@ -27,18 +28,8 @@ def searched_heads(cfg: Config) -> dict[str, dict]:
     Raises:
         ValueError: If the config searches nothing.
     """
-    heads: dict[str, dict] = {}
-
-    def walk(node: object) -> None:
-        if isinstance(node, Mapping):
-            if node.get('type') == 'SearchableMLP':
-                heads[node['cell']] = dict(node)
-            node = list(node.values())
-        if isinstance(node, (list, tuple)):
-            for child in node:
-                walk(child)
-
-    walk(cfg.model)
+    found = (node for node in walk(cfg.model) if node.get('type') == 'SearchableMLP')
+    heads = {node['cell']: dict(node) for node in found}
     if not heads:
         raise ValueError(f"config '{cfg.filename}' has no SearchableMLP, so it searches nothing")
     return heads
@@ -51,7 +42,8 @@ def head_shapes(head: Mapping) -> tuple[LayerShape, ...]:
 
 def chooses_two(cfg: Config) -> bool:
     """Tell whether a search keeps two operations per layer."""
-    return any(hook.get('edge', False) for hook in cfg.custom_hooks if hook.type == 'GenotypeHook')
+    hook = find_hook(cfg, 'GenotypeHook') or {}
+    return bool(hook.get('edge')) or hook.get('top_k', 1) > 1
 
 
 def draw_genotype(cfg: Config, draw: int) -> Genotype:

@@ -12,8 +12,9 @@ from typing import Any
 from mmengine.config import Config
 
 from benchmarks.papers.planning import Job, deciding_part, read_recipe
-from benchmarks.papers.rows import file_digest, merge_logs, write_json, write_log
+from benchmarks.papers.rows import digest_of, merge_logs, write_log
 from benchmarks.papers.spec import Recipe, Table
+from nasiam_mm.files.atomic import write_json
 
 # Runs a tool: step, script, arguments.
 Call = Callable[..., None]
@@ -57,7 +58,7 @@ def read_measurement(folder: Path, measure: str, sha256: str | None) -> dict[str
         found = json.loads((folder / f'{measure}.json').read_text(encoding='utf-8'))
     except (FileNotFoundError, json.JSONDecodeError):
         return None
-    if 'log' in found and file_digest(folder / found['log']) != found['log_sha256']:
+    if 'log' in found and digest_of(folder / found['log']) != found['log_sha256']:
         return None
     return found if found.get('checkpoint_sha256') == sha256 else None
 

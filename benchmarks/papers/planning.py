@@ -15,11 +15,13 @@ from mmengine.config import Config
 
 from benchmarks.papers.genotypes import chooses_two, head_shapes, searched_heads
 from benchmarks.papers.spec import Recipe, Table
+from nasiam_mm.config_walk import deciding_hooks, find_hook
+from nasiam_mm.files.digest import file_digest
 
 # What decides no result: what is written where and how often, how data is loaded.
 _IGNORED = {
     'work_dir', 'log_level', 'visualizer', 'launcher', 'resume', 'load_from', 'genotype',
-    'default_hooks', 'env_cfg', 'data_root', 'num_workers', 'persistent_workers', 'pin_memory',
+    'env_cfg', 'data_root', 'num_workers', 'persistent_workers', 'pin_memory',
 }  # fmt: skip
 
 
@@ -61,7 +63,7 @@ class Job:
     @property
     def is_search(self) -> bool:
         """Whether the run searches a genotype."""
-        return any(hook.type == 'AlphaStepHook' for hook in self.cfg.get('custom_hooks') or [])
+        return find_hook(self.cfg, 'AlphaStepHook') is not None
 
     @property
     def is_detector(self) -> bool:
@@ -126,7 +128,7 @@ def plan_run(recipe: Recipe, seed: int, root: Path) -> Job:
         path = root / head.file
         if not path.is_file():
             raise FileNotFoundError(f"published genotype '{path}' does not exist")
-        source['file'] = hashlib.sha256(path.read_bytes()).hexdigest()
+        source['file'] = file_digest(path)
     if widths is not None:
         source['widths'] = _shapes(widths)
     digest = _digest({'config': deciding_part(cfg.to_dict()), 'head': source})
@@ -146,7 +148,10 @@ def _digest(deciding: dict[str, Any]) -> str:
 def deciding_part(node: Any) -> Any:
     """Return a config less what decides no result, at any depth."""
     if isinstance(node, dict):
-        return {key: deciding_part(value) for key, value in node.items() if key not in _IGNORED}
+        kept = {key: value for key, value in node.items() if key not in _IGNORED}
+        if 'default_hooks' in kept:
+            kept['default_hooks'] = deciding_hooks(kept['default_hooks'])
+        return {key: deciding_part(value) for key, value in kept.items()}
     return [deciding_part(item) for item in node] if isinstance(node, (list, tuple)) else node
 
 

@@ -14,7 +14,7 @@ from benchmarks.papers.rows import LOG, ROW, read_row
 from benchmarks.papers.spec import Table
 from nasiam_mm.architecture.genotype import Genotype, LayerGenotype
 from nasiam_mm.architecture.reading import load_genotype
-from nasiam_mm.files.atomic import atomic_path
+from nasiam_mm.files.atomic import atomic_path, write_text
 from nasiam_mm.report.pictures.genotype_drawing import draw_genotype
 from nasiam_mm.report.pictures.loss_curves import plot_losses
 
@@ -83,8 +83,7 @@ def publish(
         link = 'genotype.json' if with_evidence else 'train/genotype.json'
         more = show_genotypes(table, plan, rows, workshop, target, link)
     text = render_table(table, rows, seeds, command, more)
-    with atomic_path(target) as temporary:
-        temporary.write_text(text, encoding='utf-8')
+    write_text(text, target)
     if with_evidence:
         for job in all_jobs(plan):
             folder = workshop.of(job)

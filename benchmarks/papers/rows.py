@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nasiam_mm.files.atomic import atomic_path
+from nasiam_mm.files.atomic import write_text
+from nasiam_mm.files.digest import file_digest
 from nasiam_mm.version import __version__
 
 _PACKAGES = (
@@ -42,13 +43,13 @@ def read_row(folder: Path, digest: str | None = None) -> dict[str, Any] | None:
         logs = {row['log']: row['log_sha256'], **row.get('measure_logs', {})}
     except (FileNotFoundError, json.JSONDecodeError, KeyError):
         return None
-    stands = all(file_digest(folder / name) == sha256 for name, sha256 in logs.items())
+    stands = all(digest_of(folder / name) == sha256 for name, sha256 in logs.items())
     return row if stands and digest in (None, row.get('config_sha256')) else None
 
 
-def file_digest(path: Path) -> str | None:
+def digest_of(path: Path) -> str | None:
     """Return the sha256 of a file; None where there is none."""
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+    return file_digest(path) if path.is_file() else None
 
 
 def merge_logs(work_dir: Path) -> list[dict[str, Any]]:
@@ -113,18 +114,10 @@ def environment() -> dict[str, Any]:
     }
 
 
-def write_json(data: Any, path: Path) -> None:
-    """Write JSON, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(data, indent=2) + '\n', encoding='utf-8')
-
-
 def write_log(entries: Sequence[Mapping[str, Any]], path: Path) -> str:
     """Write a log as a line of JSON per entry, and return its sha256."""
     text = ''.join(json.dumps(entry) + '\n' for entry in entries)
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding='utf-8')
+    write_text(text, path)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

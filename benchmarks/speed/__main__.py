@@ -75,10 +75,9 @@ def run(args: Namespace) -> None:
 
     import torch
 
-    from benchmarks.papers.rows import write_json
     from benchmarks.speed.figures import render, render_all
     from benchmarks.speed.setup import CIFAR10_IMAGES, Setup, write_images
-    from nasiam_mm.files.atomic import atomic_path
+    from nasiam_mm.files.atomic import write_json, write_text
 
     on_gpu = args.device == 'cuda'
     if on_gpu and not torch.cuda.is_available():
@@ -110,9 +109,7 @@ def run(args: Namespace) -> None:
     command = shlex.join(['python', '-m', 'benchmarks.speed', *sys.argv[1:]])
     data = {'command': command, **facts, 'measurements': [each.as_dict() for each in found]}
     if args.markdown is not None:
-        args.markdown.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(args.markdown) as path:
-            path.write_text(render_all(found, facts, command), encoding='utf-8')
+        write_text(render_all(found, facts, command), args.markdown)
     if args.out is not None:
         write_json(data, args.out)
     print(json.dumps(data))

@@ -99,7 +99,7 @@ class AuthorsSearch:
         weights = dict(cfg.optim_wrapper.optimizer)
         for ours in ('type', 'fused'):
             weights.pop(ours, None)
-        alpha = next(dict(h.optimizer) for h in cfg.custom_hooks if h.type == 'AlphaStepHook')
+        alpha = dict(cfg.default_hooks.alpha_step.optimizer)
         alpha.pop('type')
         self.optimizer = torch.optim.SGD(self.model.parameters(), **weights)
         self.alpha_optimizer = torch.optim.AdamW(self.model.arch_parameters(), **alpha)

@@ -10,7 +10,8 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from benchmarks.configs import dicts, loaders, narrow
+from benchmarks.configs import loaders, narrow
+from nasiam_mm.config_walk import walk
 from nasiam_mm.datasets.array_files import (
     ARRAY_NAMES,
     SourceRecord,
@@ -79,13 +80,13 @@ class Setup:
         share = self.images / CIFAR10_IMAGES
         for loader in loaders(cfg._cfg_dict):
             loader.batch_size = self.batch_size
-        for part in dicts(cfg._cfg_dict):
+        for part in walk(cfg._cfg_dict):
             if 'data_root' in part:
                 part.data_root = self.data_root
             if 'parts' in part:
                 sizes = part.parts.items()
                 part.parts = {k: v if isinstance(v, float) else int(v * share) for k, v in sizes}
-            if part.get('type') == 'KNNHook':
+            if 'bank' in part and 'k' in part:
                 part.k = min(part.k, self.images // 10)
         if self.divisor > 1:
             narrow(cfg.model, self.divisor)

@@ -10,6 +10,7 @@ default_hooks = dict(
     resume=dict(type='ResumeHook'),
     run_state=dict(type='RunStateHook'),
     memory_format=dict(type='MemoryFormatHook'),
+    probe=dict(type='ProbeHook'),
 )
 env_cfg = dict(
     cudnn_benchmark=True,

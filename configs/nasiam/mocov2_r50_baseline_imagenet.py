@@ -19,18 +19,8 @@ optim_wrapper = dict(
 )
 param_scheduler = [dict(type='CosineAnnealingLR', T_max=100, by_epoch=True)]
 train_cfg = dict(type='ResumableTrainLoop', max_epochs=100)
-custom_hooks = [
-    dict(
-        type='KNNHook',
-        bank_dataloader=_base_.knn_bank_dataloader,
-        query_dataloader=_base_.knn_query_dataloader,
-        k=200,
-        temperature=0.1,
-        at_start=False,
-        interval=10,
-    ),
-    dict(type='CollapseHook', interval=50),
-]
+default_hooks = dict(collapse=dict(type='CollapseHook', interval=50))
+probe = dict(interval=10, at_start=False)
 # Statistics per process; the key encoder sees a shuffled batch (MoCo, section 3.3).
 sync_bn = None
 auto_scale_lr = dict(base_batch_size=256)

@@ -31,17 +31,10 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', T_max=5, by_epoch=True, convert_to_iter_based=True)
 ]
 train_cfg = dict(type='ResumableTrainLoop', max_epochs=5)
-custom_hooks = [
-    dict(
-        type='KNNHook',
-        bank_dataloader=_base_.knn_bank_dataloader,
-        query_dataloader=_base_.knn_query_dataloader,
-        k=200,
-        temperature=0.1,
-        interval=5,
-    ),
-    dict(type='CollapseHook', interval=10),
-]
-default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=1))
+default_hooks = dict(
+    collapse=dict(type='CollapseHook', interval=10),
+    checkpoint=dict(interval=1, max_keep_ckpts=1),
+)
+probe = dict(interval=5)
 env_cfg = dict(cudnn_benchmark=False)
 auto_scale_lr = dict(base_batch_size=128)

@@ -23,22 +23,14 @@ optim_wrapper = dict(
 )
 param_scheduler = [dict(type='CosineAnnealingLR', T_max=100, by_epoch=True)]
 train_cfg = dict(type='ResumableTrainLoop', max_epochs=100)
-custom_hooks = [
-    dict(
+default_hooks = dict(
+    alpha_step=dict(
         type='AlphaStepHook',
         dataloader=_base_.alpha_dataloader,
         optimizer=dict(type='Adam', lr=1e-3),
     ),
-    dict(type='GenotypeHook'),
-    dict(
-        type='KNNHook',
-        bank_dataloader=_base_.knn_bank_dataloader,
-        query_dataloader=_base_.knn_query_dataloader,
-        k=200,
-        temperature=0.1,
-        at_start=False,
-        interval=5,
-    ),
-    dict(type='CollapseHook', interval=50),
-]
+    genotype=dict(type='GenotypeHook'),
+    collapse=dict(type='CollapseHook', interval=50),
+)
+probe = dict(interval=5, at_start=False)
 auto_scale_lr = dict(base_batch_size=512)

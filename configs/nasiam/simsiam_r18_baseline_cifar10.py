@@ -37,17 +37,9 @@ optim_wrapper = dict(
 )
 param_scheduler = [dict(type='CosineAnnealingLR', T_max=800, by_epoch=True)]
 train_cfg = dict(type='ResumableTrainLoop', max_epochs=800)
-custom_hooks = [
-    dict(type='SimSiamHook', fix_pred_lr=True, lr=0.06),
-    dict(
-        type='KNNHook',
-        bank_dataloader=_base_.knn_bank_dataloader,
-        query_dataloader=_base_.knn_query_dataloader,
-        k=200,
-        temperature=0.1,
-        at_start=False,
-        interval=10,
-    ),
-    dict(type='CollapseHook', interval=50),
-]
+default_hooks = dict(
+    predictor_lr=dict(type='SimSiamHook', fix_pred_lr=True, lr=0.06),
+    collapse=dict(type='CollapseHook', interval=50),
+)
+probe = dict(interval=10, at_start=False)
 auto_scale_lr = dict(base_batch_size=512)

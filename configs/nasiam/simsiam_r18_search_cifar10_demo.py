@@ -48,24 +48,17 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', T_max=6, by_epoch=True, convert_to_iter_based=True)
 ]
 train_cfg = dict(type='ResumableTrainLoop', max_epochs=6)
-custom_hooks = [
-    dict(type='SimSiamHook', fix_pred_lr=True, lr=0.03, adjust_by_epoch=False),
-    dict(
+default_hooks = dict(
+    predictor_lr=dict(type='SimSiamHook', fix_pred_lr=True, lr=0.03, adjust_by_epoch=False),
+    alpha_step=dict(
         type='AlphaStepHook',
         dataloader=_base_.alpha_dataloader,
         optimizer=dict(type='AdamW', lr=1e-2, betas=(0.9, 0.999), weight_decay=1e-3),
     ),
-    dict(type='GenotypeHook'),
-    dict(
-        type='KNNHook',
-        bank_dataloader=_base_.knn_bank_dataloader,
-        query_dataloader=_base_.knn_query_dataloader,
-        k=200,
-        temperature=0.1,
-        interval=6,
-    ),
-    dict(type='CollapseHook', interval=10),
-]
-default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=1))
+    genotype=dict(type='GenotypeHook'),
+    collapse=dict(type='CollapseHook', interval=10),
+    checkpoint=dict(interval=1, max_keep_ckpts=1),
+)
+probe = dict(interval=6)
 env_cfg = dict(cudnn_benchmark=False)
 auto_scale_lr = dict(base_batch_size=128)

@@ -4,19 +4,16 @@
 import os
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.config import Config, DictAction
 
 from nasiam_mm.cli.reading import find_config, load_config
+from nasiam_mm.config_walk import find_hook, type_name, walk
 
 if TYPE_CHECKING:
     from mmengine.runner import Runner
-
-# The hooks that measure a network while it trains, which --no-validate leaves out.
-_VALIDATION_HOOKS = ('KNNHook',)
 
 
 def add_config_arguments(parser: ArgumentParser) -> None:
@@ -101,7 +98,7 @@ def build_runner(cfg: Config) -> 'Runner':
 
 def is_search(cfg: Config) -> bool:
     """Whether the model of a config is searched."""
-    return any(part.get('space') for part in _dicts(cfg.get('model')))
+    return any(part.get('space') for part in walk(cfg.get('model')))
 
 
 def check_seed(seed: int) -> None:
@@ -148,7 +145,7 @@ def set_amp(cfg: Config) -> None:
     import torch
 
     wrapper = cfg.optim_wrapper
-    kind = _type_name(wrapper) or 'OptimWrapper'
+    kind = type_name(wrapper) or 'OptimWrapper'
     if kind in ('AmpOptimWrapper', 'AutocastOptimWrapper'):
         return
     if kind != 'OptimWrapper':
@@ -164,7 +161,7 @@ def set_amp(cfg: Config) -> None:
 def set_compiled(cfg: Config) -> None:
     """Compile backbone and heads for training."""
     if find_hook(cfg, 'CompileHook') is None:
-        cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type='CompileHook')]
+        cfg.merge_from_dict({'default_hooks.compile': dict(type='CompileHook')})
 
 
 def set_loader_defaults(
@@ -181,7 +178,7 @@ def set_loader_defaults(
         # Pinning without an accelerator only warns; workers that are not there cannot persist.
         loader.setdefault('pin_memory', torch.cuda.is_available())
         loader.setdefault('persistent_workers', loader.get('num_workers', 0) > 0)
-    for loader in _dicts(cfg._cfg_dict):
+    for loader in walk(cfg._cfg_dict):
         if not pin_memory and 'pin_memory' in loader:
             loader['pin_memory'] = False
         if not persistent_workers and 'persistent_workers' in loader:
@@ -189,34 +186,9 @@ def set_loader_defaults(
 
 
 def drop_validation(cfg: Config) -> None:
-    """Train without measuring: neither a validation loop nor the kNN of the backbone."""
+    """Train without measuring: neither a validation loop nor a probe of the backbone."""
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-    hooks = cfg.get('custom_hooks') or []
-    cfg.custom_hooks = [hook for hook in hooks if _type_name(hook) not in _VALIDATION_HOOKS]
-
-
-def find_hook(cfg: Config, kind: str) -> ConfigDict | None:
-    """Return the config of the first custom hook of a type, or None."""
-    hooks = cfg.get('custom_hooks') or []
-    return next((hook for hook in hooks if _type_name(hook) == kind), None)
-
-
-def test_split(dataset: ConfigDict) -> dict:
-    """Return the config of the whole test split of what a dataset config reads.
-
-    ImageNet's own test split has no labels: its validation split is what the
-    papers test on.
-
-    Raises:
-        ValueError: If the innermost data set does not name its split.
-    """
-    while 'dataset' in dataset:
-        dataset = dataset['dataset']
-    if 'split' not in dataset:
-        raise ValueError(
-            f'--split test: {dataset["type"]} of the KNNHook names no split to put test for'
-        )
-    return {**dataset, 'split': 'val' if _type_name(dataset) == 'ImageNet' else 'test'}
+    cfg.probe = None
 
 
 def check_checkpoint(path: str) -> None:
@@ -267,19 +239,3 @@ def _key_value(text: str) -> str:
     if '=' not in text.strip('='):
         raise ArgumentTypeError(f'{text!r} is not of the form KEY=VALUE')
     return text
-
-
-def _dicts(node: Any) -> Iterator[dict]:
-    """Yield every dict of a nested config, the outermost first."""
-    if isinstance(node, dict):
-        yield node
-        node = list(node.values())
-    if isinstance(node, (list, tuple)):
-        for child in node:
-            yield from _dicts(child)
-
-
-def _type_name(part: dict) -> str | None:
-    """Return the ``type`` of a config without its scope: ``'nasiam_mm.KNNHook'`` is a KNNHook."""
-    kind = part.get('type')
-    return kind.rsplit('.', 1)[-1] if isinstance(kind, str) else getattr(kind, '__name__', None)

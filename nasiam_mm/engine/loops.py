@@ -11,9 +11,8 @@ from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 
 from nasiam_mm.datasets.replay import ReplaySampler
-from nasiam_mm.engine.hooks.checkpoint_hook import AtomicCheckpointHook
+from nasiam_mm.engine.rng import preserve_rng
 from nasiam_mm.engine.stop_signals import StopSignals
-from nasiam_mm.probes.features import preserve_rng
 from nasiam_mm.registry import LOOPS
 
 
@@ -115,10 +114,10 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         number = self.signals.agreed()
         if number is None:
             return
-        hooks = [hook for hook in self.runner.hooks if isinstance(hook, AtomicCheckpointHook)]
+        savers = [hook for hook in self.runner.hooks if hasattr(hook, 'save_interrupted')]
         kept = 'no checkpoint, as there is no AtomicCheckpointHook'
-        if hooks:
-            kept = f'{hooks[0].save_interrupted(self.runner)} written; go on with --resume'
+        for hook in savers:
+            kept = f'{hook.save_interrupted(self.runner)} written; go on with --resume'
         self.runner.logger.warning(
             f'{signal.Signals(number).name}: stopped after iteration {self._iter} of '
             f'{self._max_iters}; {kept}'

@@ -1,7 +1,9 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""State of a process's random number generators as data that a checkpoint can hold."""
+"""The random number generators of a process: their state as data, and leaving them alone."""
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -40,3 +42,16 @@ def set_rng_state(state: dict[str, Any]) -> None:
     devices = min(torch.cuda.device_count(), len(state['cuda']))
     for device in range(devices):
         torch.cuda.set_rng_state(state['cuda'][device].cpu(), device)
+
+
+@contextmanager
+def preserve_rng() -> Iterator[None]:
+    """Give Python's, NumPy's and torch's generators their state back on leaving."""
+    states = random.getstate(), np.random.get_state()
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    try:
+        with torch.random.fork_rng(devices=devices):
+            yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])

@@ -13,6 +13,8 @@ from torch import Tensor
 
 # Bank rows brought to float64 at a time: bounds the memory, not the result.
 _BANK_BLOCK = 65536
+# Pairs of a query and a bank row compared at a time: bounds the memory likewise.
+_PAIRS = 2**27
 
 
 def knn_predict(
@@ -40,7 +42,7 @@ def knn_predict(
         num_classes: Number of classes C.
         k: Number of neighbours, at most M.
         temperature: T > 0; small values trust the nearest neighbours most.
-        chunk_size: Queries compared with the bank at a time.
+        chunk_size: Queries compared with the bank at a time, fewer for a bank of millions.
 
     Returns:
         Class scores, (Q, C), float64.
@@ -76,7 +78,7 @@ def knn_accuracy(
         num_classes: Number of classes C.
         k: Number of neighbours.
         temperature: Temperature of the vote.
-        chunk_size: Queries compared with the bank at a time.
+        chunk_size: Queries compared with the bank at a time, fewer for a bank of millions.
 
     Returns:
         ``top1`` and, for more than five classes, ``top5``, in percent.
@@ -115,7 +117,7 @@ def knn_sweep(
         num_classes: Number of classes C.
         ks: Numbers of neighbours.
         temperatures: Temperatures of the vote.
-        chunk_size: Queries compared with the bank at a time.
+        chunk_size: Queries compared with the bank at a time, fewer for a bank of millions.
 
     Returns:
         Top-1 in percent by ``(k, temperature)``, equal to ``knn_accuracy``'s.
@@ -146,6 +148,7 @@ def _score_chunks(
     _check_features(query, bank)
     _check_settings(ks, temperatures, chunk_size, len(bank))
     bank_labels = _check_labels('bank_labels', bank_labels, bank, num_classes)
+    chunk_size = max(1, min(chunk_size, _PAIRS // len(bank)))
     for start in range(0, len(query), chunk_size):
         rows = slice(start, start + chunk_size)
         similarity = _cosine(query[rows], bank)  # (q, M)
@@ -199,9 +202,9 @@ def _places_at_edge(
     left, rivals = at_edge.sum(1), tied.sum(1)
     crowded = rivals > left
     if crowded.any():
-        one_hot = F.one_hot(bank_labels, num_classes).float()
-        rivals_of_class = (tied[crowded].float() @ one_hot).double()
-        places[crowded] = rivals_of_class * (left / rivals.double())[crowded, None]
+        tied = tied[crowded].float()
+        rivals_of_class = tied.new_zeros(len(tied), num_classes).index_add_(1, bank_labels, tied)
+        places[crowded] = rivals_of_class.double() * (left / rivals.double())[crowded, None]
     return places
 
 

@@ -2,11 +2,10 @@
 """Backbone features of a whole dataset, taken without a trace in the model or the run."""
 
 import math
-import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
-import numpy as np
 import torch
 from mmengine.dataset import DefaultSampler
 from mmengine.dist import all_gather, broadcast, get_dist_info, get_world_size
@@ -15,8 +14,17 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from nasiam_mm.engine.rng import preserve_rng
 
-def extract_features(model: nn.Module, dataloader: DataLoader) -> tuple[Tensor, Tensor]:
+
+class FeatureSet(NamedTuple):
+    """Features, (N, D), float32, and labels, (N,), int64, of a whole set of images."""
+
+    features: Tensor
+    labels: Tensor
+
+
+def extract_features(model: nn.Module, dataloader: DataLoader) -> FeatureSet:
     """Extract the pooled features of the backbone's last stage for every image.
 
     The model runs in evaluation mode without gradients and in full precision.
@@ -33,8 +41,7 @@ def extract_features(model: nn.Module, dataloader: DataLoader) -> tuple[Tensor, 
             ``PackInputs`` and ``default_collate`` make them.
 
     Returns:
-        Features, (N, D), float32, and labels, (N,), int64, both on the CPU,
-        in the order of the sampler.
+        Both on the device of the model, in the order of the sampler.
 
     Raises:
         ValueError: If the loader does not visit each image once, or its
@@ -51,20 +58,8 @@ def extract_features(model: nn.Module, dataloader: DataLoader) -> tuple[Tensor, 
             features.append(_pooled(model.extract_feat(_images(data['inputs']))).cpu())
     size = len(dataloader.dataset)
     _check_complete(sum(map(len, labels)), size)
-    return _gather(torch.cat(features), size), _gather(torch.cat(labels), size)
-
-
-@contextmanager
-def preserve_rng() -> Iterator[None]:
-    """Give Python's, NumPy's and torch's generators their state back on leaving."""
-    states = random.getstate(), np.random.get_state()
-    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
-    try:
-        with torch.random.fork_rng(devices=devices):
-            yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
+    device = next(model.parameters()).device
+    return FeatureSet(*(_gather(torch.cat(x), size).to(device) for x in (features, labels)))
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from mmengine.dist import get_world_size
 from mmengine.runner import Runner
 
 from nasiam_mm.architecture.reading import load_genotype
+from nasiam_mm.config_walk import deciding_hooks
 
 # Parts of the config that decide how a run ends.
 _PARTS = (
@@ -34,9 +35,7 @@ _IGNORED = {
     'val_begin',
     'val_interval',
     'dynamic_intervals',
-    'log_interval',
 }
-_MEASURING_HOOKS = {'KNNHook'}
 _NAMED = 3  # differences that a message names
 
 Fingerprint = dict[str, Any]
@@ -70,6 +69,7 @@ def run_fingerprint(runner: Runner) -> Fingerprint:
     fields['data'] = getattr(dataset, 'metainfo', {}).get('digest')
     for part in _PARTS:
         _flatten(runner.cfg.get(part), part, fields)
+    _flatten(deciding_hooks(runner.cfg.get('default_hooks')), 'default_hooks', fields)
     return fields
 
 
@@ -137,8 +137,6 @@ def _flatten_hooks(hooks: list | tuple, name: str, fields: Fingerprint) -> None:
     for hook in hooks:
         settings = hook if isinstance(hook, Mapping) else {'type': type(hook)}
         kind = _plain(settings.get('type')).rsplit('.', 1)[-1]
-        if kind in _MEASURING_HOOKS:
-            continue
         seen[kind] = seen.get(kind, 0) + 1
         number = '' if seen[kind] == 1 else f'#{seen[kind]}'
         _flatten(settings, f'{name}.{kind}{number}', fields)

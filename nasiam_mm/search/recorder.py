@@ -3,14 +3,15 @@
 
 import importlib.metadata
 import os.path as osp
+from typing import Any, ClassVar
 
 import torch
 from mmengine.dist import master_only
-from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from nasiam_mm.architecture.genotype import Genotype, save_genotype, shape_rows
+from nasiam_mm.engine.hooks.stateful_hook import StatefulHook
 from nasiam_mm.registry import HOOKS
 from nasiam_mm.report.pictures.alpha_curves import (
     alpha_entropy,
@@ -27,7 +28,7 @@ _PACKAGES = ('torch', 'onedl-mmengine', 'onedl-mmpretrain')
 
 
 @HOOKS.register_module()
-class GenotypeHook(Hook):
+class GenotypeHook(StatefulHook):
     """Log alpha and write the genotype after each epoch and at the end.
 
     In the work directory: ``genotypes/epoch_N.json`` after each epoch;
@@ -40,6 +41,7 @@ class GenotypeHook(Hook):
     """
 
     priority = 'NORMAL'
+    state_types: ClassVar = {'epochs': list, 'softmax': dict}
 
     def __init__(self, top_k: int = 1, interval: int = 1) -> None:
         if top_k not in (1, 2):
@@ -57,15 +59,6 @@ class GenotypeHook(Hook):
         self.shapes = {name: head.cell.shapes for name, head in model.searched_heads().items()}
         self.history = {name: [] for name in self.architecture.choices}
 
-    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Take up the history of alpha again."""
-        if runner._resume and 'genotype_history' in checkpoint:
-            self.epochs = list(checkpoint['genotype_history']['epochs'])
-            self.history = {
-                name: list(rows.cpu())
-                for name, rows in checkpoint['genotype_history']['softmax'].items()
-            }
-
     def before_train(self, runner: Runner) -> None:
         """Record where alpha starts."""
         if not self.epochs:
@@ -77,12 +70,15 @@ class GenotypeHook(Hook):
             self._record(runner.epoch + 1)
             self._report(runner)
 
-    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Put the history of alpha into the checkpoint."""
-        checkpoint['genotype_history'] = dict(
-            epochs=list(self.epochs),
-            softmax={name: torch.stack(rows) for name, rows in self.history.items()},
-        )
+    def state_dict(self) -> dict[str, Any]:
+        """Return the history of alpha."""
+        softmax = {name: torch.stack(rows) for name, rows in self.history.items()}
+        return {'epochs': list(self.epochs), 'softmax': softmax}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take the history up again."""
+        self.epochs = list(state['epochs'])
+        self.history = {name: list(state['softmax'][name].cpu()) for name in self.history}
 
     def genotype(self, runner: Runner) -> Genotype:
         """Genotype of alpha as it stands."""

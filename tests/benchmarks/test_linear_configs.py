@@ -36,7 +36,8 @@ def test_the_protocol(name):
     assert cosine.T_max == cfg.train_cfg.max_epochs == (30 if 'demo' in name else 100)
     assert cfg.model.backbone.frozen_stages == 4
     assert cfg.model.backbone.norm_eval is True
-    assert [hook.type for hook in cfg.custom_hooks] == ['FrozenHook']
+    assert cfg.default_hooks.frozen == dict(type='FrozenHook')
+    assert 'collapse' not in cfg.default_hooks and 'probe' not in cfg
     assert cfg.test_evaluator == cfg.val_evaluator == dict(type='Accuracy', topk=(1, 5))
 
 

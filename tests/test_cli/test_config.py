@@ -12,21 +12,13 @@ from mmengine.config import Config
 from nasiam_mm.cli import config as config_tools
 
 PRETRAIN = """
-genotype = None
 work_dir = {work_dir!r}
-model = dict(
-    type='SimSiam',
-    neck=dict(type='GenotypeMLP', genotype=genotype),
-    head=dict(predictor=dict(type='nasiam_mm.GenotypeMLP', genotype=genotype), others=[
-        dict(type='NonLinearNeck'), dict(type='GenotypeMLP')]),
-)
+model = dict(type='SimSiam', genotype=None, neck=dict(type='HeadMLP', name='projector'))
 optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.1))
 train_dataloader = dict(batch_size=4, num_workers=0)
 val_dataloader = None
-custom_hooks = [
-    dict(type='KNNHook', k=3, bank_dataloader=dict(num_workers=2, persistent_workers=True)),
-    dict(type='CollapseHook'),
-]
+custom_hooks = [dict(type='CollapseHook')]
+probe = dict(k=3, bank=dict(num_workers=2, persistent_workers=True))
 """
 
 
@@ -65,17 +57,14 @@ def test_work_dir_is_the_arguments_the_configs_or_the_name(path, tmp_path):
     assert work_dir(str(stated), '--work-dir', 'of_argument') == 'of_argument'
 
 
-def test_genotype_goes_into_every_slot(path):
+def test_a_genotype_goes_to_the_algorithm(path):
     cfg = config_tools.read_config(parse(path, '--genotype', 'found.json'))
-    slots = [cfg.model.neck, cfg.model.head.predictor, cfg.model.head.others[1]]
-    assert [slot.genotype for slot in slots] == ['found.json'] * 3
-    assert cfg.genotype == 'found.json'
-    assert 'genotype' not in cfg.model.head.others[0]
+    assert cfg.model.genotype == 'found.json'
 
 
-def test_genotype_without_a_slot_is_refused(path):
+def test_a_genotype_for_a_model_that_takes_none_is_refused(path):
     cfg = Config(dict(model=dict(neck=dict(type='NonLinearNeck'))), filename=path)
-    with pytest.raises(ValueError, match=r'--genotype: the model of config .* has no GenotypeMLP'):
+    with pytest.raises(ValueError, match=r'--genotype: the model of config .* takes no genotype'):
         config_tools.set_genotype(cfg, 'found.json')
 
 
@@ -87,11 +76,11 @@ def test_options_have_the_last_word_and_import_what_they_name(cfg, tmp_path, mon
         '--cfg-options',
         'optim_wrapper.optimizer.lr=0.5',
         'custom_imports.imports=my_operation_of_test',
-        'custom_hooks.0.k=7',
+        'probe.k=7',
     )
     config_tools.merge_options(cfg, args.cfg_options)
     assert cfg.optim_wrapper.optimizer == dict(type='SGD', lr=0.5)
-    assert cfg.custom_hooks[0].k == 7
+    assert cfg.probe.k == 7
     assert sys.modules.pop('my_operation_of_test').LOADED
 
 
@@ -129,10 +118,12 @@ def test_amp_is_scaled_float16_on_a_gpu_without_bfloat16(cfg, monkeypatch):
 
 
 def test_compile_adds_its_hook_once(cfg):
-    hooks = list(cfg.custom_hooks)
     for _ in range(2):
         config_tools.set_compiled(cfg)
-        assert list(cfg.custom_hooks) == [*hooks, dict(type='CompileHook')]
+        assert cfg.default_hooks == dict(compile=dict(type='CompileHook'))
+    listed = Config(dict(custom_hooks=[dict(type='CompileHook', mode='reduce-overhead')]))
+    config_tools.set_compiled(listed)
+    assert 'default_hooks' not in listed
 
 
 def test_amp_leaves_a_mixed_wrapper_and_refuses_another(cfg):
@@ -164,18 +155,14 @@ def test_loader_switches_reach_the_loaders_of_hooks(cfg):
     config_tools.set_loader_defaults(cfg, pin_memory=False, persistent_workers=False)
     assert cfg.train_dataloader.pin_memory is False
     assert cfg.train_dataloader.persistent_workers is False
-    assert cfg.custom_hooks[0].bank_dataloader.persistent_workers is False
+    assert cfg.probe.bank.persistent_workers is False
 
 
 def test_no_validation_drops_the_loop_and_the_neighbours(cfg):
     config_tools.drop_validation(cfg)
     assert cfg.val_cfg is None
+    assert cfg.probe is None
     assert [hook['type'] for hook in cfg.custom_hooks] == ['CollapseHook']
-
-
-def test_a_hook_is_found_by_its_type(cfg):
-    assert config_tools.find_hook(cfg, 'KNNHook').k == 3
-    assert config_tools.find_hook(cfg, 'GenotypeHook') is None
 
 
 def test_a_checkpoint_that_is_no_whole_file_is_refused(tmp_path):

@@ -106,9 +106,10 @@ def search(
     cfg = reduced(f'nasiam/{name}', folder / os.environ['RANK'], epochs, BATCH // processes)
     cfg.experiment_name = folder.name
     cfg.resume, cfg.load_from = resume is not None, resume and str(resume)
-    kept = ('AlphaStepHook', 'SimSiamHook')
-    cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook.type in kept]
-    (hook,) = (hook for hook in cfg.custom_hooks if hook.type == 'AlphaStepHook')
+    cfg.probe = None
+    for name in ('genotype', 'collapse'):
+        cfg.default_hooks.pop(name)
+    hook = cfg.default_hooks.alpha_step
     hook.optimizer = alpha_optimizer or hook.optimizer
     hook.second_order = second_order
     if not with_bn:

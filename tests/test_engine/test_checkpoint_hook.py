@@ -46,7 +46,7 @@ def test_full_disk_in_a_run_keeps_the_last_whole_checkpoint(tmp_path, monkeypatc
     assert [f.name for f in tmp_path.glob('*.pth')] == ['epoch_1.pth']
     assert (tmp_path / 'last_checkpoint').read_text() == str(tmp_path / 'epoch_1.pth')
     checkpoint = torch.load(tmp_path / 'epoch_1.pth', weights_only=False)
-    assert checkpoint['alpha_step']['steps'] == checkpoint['meta']['iter']
+    assert checkpoint['hooks']['AlphaStepHook']['steps'] == checkpoint['meta']['iter']
     assert not [f for f in os.listdir(tmp_path) if f.startswith('.')]
 
 

@@ -163,7 +163,9 @@ def test_resumed_run_judges_as_an_uninterrupted_one(tmp_path):
     expected = {'streak': 0, 'last_seen': 'epoch_2.pth', 'last_healthy': 'epoch_1.pth'}
     for runner, folder in ((whole, tmp_path / 'whole'), (resumed, half)):
         runner.call_hook('before_save_checkpoint', checkpoint=state)
-        found = {k: str(v).replace(f'{folder}/', '') for k, v in state['collapse_hook'].items()}
+        found = {
+            k: str(v).replace(f'{folder}/', '') for k, v in state['hooks']['CollapseHook'].items()
+        }
         assert found == {k: str(v) for k, v in expected.items()}
 
 

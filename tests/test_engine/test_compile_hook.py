@@ -52,10 +52,10 @@ class Trace(Hook):
 def search(framework, work_dir, hook=None):
     MessageHub._instance_dict.clear()
     cfg = reduced(f'nasiam/{framework}_r18_search_cifar10', work_dir, batch_size=16)
-    cfg.custom_hooks = [h for h in cfg.custom_hooks if h.type != 'KNNHook']
+    cfg.probe = None
     if hook is not None:
-        cfg.custom_hooks.append(hook)
-    alpha_hook = next(h for h in cfg.custom_hooks if h.type == 'AlphaStepHook')
+        cfg.default_hooks.compile = hook
+    alpha_hook = cfg.default_hooks.alpha_step
     for part in (cfg.train_dataloader, alpha_hook.dataloader):
         part.dataset.dataset.parts = dict(weights=0.25, alpha=0.25)
     runner = in_float64(Runner.from_cfg(cfg))
@@ -140,7 +140,7 @@ def test_a_part_that_is_not_there_is_refused(tmp_path):
 def test_second_order_is_refused(tmp_path):
     MessageHub._instance_dict.clear()
     cfg = reduced('nasiam/simclr_r18_search_cifar10', tmp_path)
-    cfg.custom_hooks = [cfg.custom_hooks[0], dict(type='CompileHook')]
-    cfg.custom_hooks[0].second_order = True
+    cfg.custom_hooks = [dict(type='CompileHook')]
+    cfg.default_hooks.alpha_step.second_order = True
     with pytest.raises(ValueError, match='cannot differentiate twice'):
         Runner.from_cfg(cfg).train()

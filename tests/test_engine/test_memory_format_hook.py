@@ -28,7 +28,9 @@ def weights_after_three(work_dir, monkeypatch, channels_last=True, with_hook=Tru
     monkeypatch.setattr(Config, 'pretty_text', '')
     MessageHub._instance_dict.clear()
     cfg = reduced('nasiam/mocov2_r18_search_cifar10', work_dir, batch_size=16)
-    cfg.custom_hooks = [h for h in cfg.custom_hooks if h.type == 'AlphaStepHook']
+    cfg.probe = None
+    for name in ('genotype', 'collapse'):
+        cfg.default_hooks.pop(name)
     cfg.model.data_preprocessor.channels_last = channels_last
     if not with_hook:
         del cfg.default_hooks['memory_format']

@@ -71,13 +71,11 @@ def search(framework, work_dir, resume=False, **checkpoint):
     """Build a search of 2 epochs of ``EPOCH`` iterations."""
     MessageHub._instance_dict.clear()
     cfg = reduced(f'nasiam/{framework}_r18_search_cifar10', work_dir, epochs=2, batch_size=16)
-    for part in (cfg.train_dataloader, cfg.custom_hooks[-4].dataloader):
+    for part in (cfg.train_dataloader, cfg.default_hooks.alpha_step.dataloader):
         part.dataset.dataset.parts = dict(weights=0.2, alpha=0.3)
-    cfg.custom_hooks = [
-        dict(type='Dice'),
-        *(hook for hook in cfg.custom_hooks if hook.type != 'KNNHook'),
-    ]
-    cfg.custom_hooks[-1].interval = 2
+    cfg.probe = None
+    cfg.custom_hooks = [dict(type='Dice')]
+    cfg.default_hooks.collapse.interval = 2
     cfg.default_hooks.checkpoint.update(max_keep_ckpts=2, **checkpoint)
     cfg.resume = resume
     return Runner.from_cfg(cfg)
@@ -166,8 +164,8 @@ def test_a_killed_process_is_resumed_by_the_tool(tmp_path, monkeypatch):
     monkeypatch.undo()  # the config is needed as text
     torn, whole = tmp_path / 'torn', tmp_path / 'whole'
     cfg = reduced('nasiam/simclr_r18_search_cifar10', torn, epochs=2, batch_size=50)
-    cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook.type != 'KNNHook']
-    cfg.custom_hooks[1].interval = 2
+    cfg.probe = None
+    cfg.default_hooks.genotype.interval = 2
     cfg.default_hooks.checkpoint.update(by_epoch=False, interval=3)
     config = tmp_path / 'small.py'
     cfg.dump(config)

@@ -71,6 +71,9 @@ def test_a_pass_of_a_loader_draws_nothing_from_the_global_generator(tmp_path):
             self.loader = Runner.build_dataloader(loader_cfg(), seed=1)
             raise StopIteration
 
+        def dataloaders(self):
+            return [self.loader]
+
     runner = build_runner(tmp_path, [], 1, default_hooks={})
     owner = HasLoader()
     owner.loader = None
@@ -162,7 +165,7 @@ def test_a_checkpoint_of_more_processes_is_told(tmp_path):
     build_runner(tmp_path, [], 1, default_hooks=DEFAULT_HOOKS).train()
     path = tmp_path / 'epoch_1.pth'
     checkpoint = read_checkpoint(path)
-    checkpoint['run_state']['ranks'] *= 2
+    checkpoint['hooks']['RunStateHook']['ranks'] *= 2
     torch.save(checkpoint, path)
     MMLogger._instance_dict.clear()
     runner = build_runner(tmp_path, [], 1, default_hooks=DEFAULT_HOOKS, resume=True)

@@ -34,12 +34,8 @@ def run(framework, work_dir, runtime_info='BufferedRuntimeInfoHook', hook=None, 
     """Run a search of one epoch whose hooks all log every ``LOGGED`` iterations."""
     MessageHub._instance_dict.clear()
     cfg = reduced(f'nasiam/{framework}_r18_search_cifar10', work_dir, batch_size=16)
-    cfg.custom_hooks = [h for h in cfg.custom_hooks if h.type != 'KNNHook']
-    for settings in cfg.custom_hooks:
-        if settings.type == 'AlphaStepHook':
-            settings.log_interval = LOGGED
-        elif settings.type == 'CollapseHook':
-            settings.interval = LOGGED
+    cfg.probe = None
+    cfg.default_hooks.collapse.interval = None
     cfg.default_hooks.logger.interval = LOGGED
     cfg.default_hooks.runtime_info = dict(type=runtime_info, **options)
     runner = Runner.from_cfg(cfg)

@@ -1,7 +1,7 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Features of a checkpoint, and the tools that work on them.
 
-1. The parts are those of the KNNHook, or a cut of the training split; they share no image.
+1. The parts are those of the probe section, or a cut of the training split; they share no image.
 2. The features are the frozen backbone's, pooled; the tool's figures are recomputed from the
    file that it saves.
 3. Pictures are drawn from the images that the indices name.
@@ -16,7 +16,9 @@ import pytest
 import torch
 from mmengine.registry import init_default_scope
 
-from nasiam_mm.probes.feature_sets import image_of, part_loaders, read_feature_sets
+from nasiam_mm.probes.feature_sets import read_feature_sets
+from nasiam_mm.probes.images import image_of
+from nasiam_mm.probes.section import need_probe
 from nasiam_mm.registry import MODELS
 from tests.reduced import MINI, ROOT, reduced
 
@@ -63,10 +65,9 @@ def test_features_are_the_pooled_maps_of_the_frozen_backbone(pretrained, tmp_pat
     assert sets.num_classes == 10
 
 
-def test_parts_are_those_of_the_hook_and_share_no_image(pretrained, tmp_path):
+def test_parts_are_those_of_the_section_and_share_no_image(pretrained, tmp_path):
     cfg = small(tmp_path)
-    knn = next(hook for hook in cfg.custom_hooks if hook.type == 'KNNHook')
-    parts = knn.bank_dataloader.dataset.part, knn.query_dataloader.dataset.part
+    parts = cfg.probe.bank.dataset.part, cfg.probe.query.dataset.part
     sets = read_feature_sets(cfg, str(pretrained[1]))
     assert sets.test is None
     assert (sets.datasets['train'].part, sets.datasets['val'].part) == parts
@@ -84,8 +85,7 @@ def test_the_80_20_split_is_of_the_whole_training_split(pretrained, tmp_path):
 
 def test_a_labelled_image_must_not_validate(pretrained, tmp_path):
     cfg = small(tmp_path)
-    knn = next(hook for hook in cfg.custom_hooks if hook.type == 'KNNHook')
-    knn.query_dataloader.dataset.seed = 1
+    cfg.probe.query.dataset.seed = 1
     with pytest.raises(ValueError, match='images are both labelled and for validation'):
         read_feature_sets(cfg, str(pretrained[1]))
 
@@ -93,15 +93,15 @@ def test_a_labelled_image_must_not_validate(pretrained, tmp_path):
 def test_what_cannot_be_read_is_refused(pretrained, tmp_path):
     cfg = small(tmp_path)
     with pytest.raises(ValueError, match='between 0 and 1, got 1.5'):
-        part_loaders(cfg, False, 1.5)
+        need_probe(cfg).recut(1.5)
     other = small(tmp_path)
     other.model.neck.hid_channels = 17
     with pytest.raises(ValueError, match='is not of config') as caught:
         read_feature_sets(other, str(pretrained[1]))
     assert '\n' not in str(caught.value)
-    cfg.custom_hooks = []
-    with pytest.raises(ValueError, match='has no KNNHook'):
-        part_loaders(cfg, False, None)
+    cfg.probe = None
+    with pytest.raises(ValueError, match='has no probe section'):
+        read_feature_sets(cfg, str(pretrained[1]))
 
 
 def test_images_are_those_of_the_index(pretrained, tmp_path):

@@ -67,10 +67,10 @@ def of_search(tmp_path_factory):
         ('param_scheduler.0.T_max', 7, 'param_scheduler.0.T_max is 100 there and 7 here'),
         ('train_cfg.max_epochs', 9, 'train_cfg.max_epochs is 1 there and 9 here'),
         ('randomness.seed', 4, 'seed is 0 there and 4 here'),
-        ('custom_hooks.1.optimizer.lr', 0.5,
-         'custom_hooks.AlphaStepHook.optimizer.lr is 0.001 there and 0.5 here'),
-        ('custom_hooks.4.patience', 9,
-         'custom_hooks.CollapseHook.patience is not set there and 9 here'),
+        ('default_hooks.alpha_step.optimizer.lr', 0.5,
+         'default_hooks.alpha_step.optimizer.lr is 0.001 there and 0.5 here'),
+        ('default_hooks.collapse.patience', 9,
+         'default_hooks.collapse.patience is not set there and 9 here'),
         ('model.backbone.depth', 34, 'model.backbone.depth is 18 there and 34 here'),
     ],
 )  # fmt: skip
@@ -86,9 +86,9 @@ def elsewhere(cfg):
     cfg.default_hooks.logger.interval = 3
     cfg.default_hooks.checkpoint.update(interval=7, max_keep_ckpts=1, by_epoch=False)
     cfg.train_dataloader.update(num_workers=1, pin_memory=True, persistent_workers=True)
-    cfg.custom_hooks[1].dataloader.update(num_workers=1)
-    cfg.custom_hooks[1].log_interval = 9
-    cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook.type != 'KNNHook']
+    cfg.default_hooks.alpha_step.dataloader.update(num_workers=1)
+    cfg.default_hooks.logger.interval = 9
+    cfg.probe = None
     cfg.env_cfg.cudnn_benchmark = False
 
 

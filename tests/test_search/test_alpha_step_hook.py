@@ -109,7 +109,7 @@ def refused(tmp_path, change):
 
 def test_parts_that_overlap(tmp_path):
     def change(cfg):
-        cfg.custom_hooks[0].dataloader.dataset.dataset.part = 'weights'
+        cfg.default_hooks.alpha_step.dataloader.dataset.dataset.part = 'weights'
 
     assert '250 images are in both the weight part and the held-out part' in refused(
         tmp_path, change
@@ -118,7 +118,7 @@ def test_parts_that_overlap(tmp_path):
 
 def test_batch_larger_than_the_held_out_part(tmp_path):
     def change(cfg):
-        cfg.custom_hooks[0].dataloader.batch_size = 251
+        cfg.default_hooks.alpha_step.dataloader.batch_size = 251
 
     message = 'the held-out part has 250 images per process, fewer than a batch of 251'
     assert message in refused(tmp_path, change)
@@ -135,7 +135,7 @@ def test_weight_optimizer_that_holds_alpha(tmp_path):
 
 def test_stock_sampler(tmp_path):
     def change(cfg):
-        cfg.custom_hooks[0].dataloader.sampler = dict(type='DefaultSampler')
+        cfg.default_hooks.alpha_step.dataloader.sampler = dict(type='DefaultSampler')
 
     assert "needs sampler=dict(type='ReplaySampler'), got DefaultSampler" in refused(
         tmp_path, change
@@ -144,7 +144,7 @@ def test_stock_sampler(tmp_path):
 
 def test_loader_without_a_part(tmp_path):
     def change(cfg):
-        dataset = cfg.custom_hooks[0].dataloader.dataset
+        dataset = cfg.default_hooks.alpha_step.dataloader.dataset
         dataset.dataset = dataset.dataset.dataset
 
     assert 'draw from a SplitDataset, got CIFAR10' in refused(tmp_path, change)

@@ -35,7 +35,7 @@ class Trajectory(Hook):
 
 def make_plain(cfg):
     cfg.model.data_preprocessor.channels_last = False
-    alpha_hook = next(hook for hook in cfg.custom_hooks if hook.type == 'AlphaStepHook')
+    alpha_hook = cfg.default_hooks.alpha_step
     for loader in (cfg.train_dataloader, alpha_hook.dataloader):
         loader.collate_fn = dict(type='default_collate')
         loader.dataset.type = 'ReplayDataset'
@@ -57,7 +57,7 @@ def trajectory(framework, work_dir, change, monkeypatch):
     monkeypatch.setattr(Config, 'pretty_text', '')
     MessageHub._instance_dict.clear()
     cfg = reduced(f'nasiam/{framework}_r18_search_cifar10', work_dir, batch_size=16)
-    cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook.type != 'KNNHook']
+    cfg.probe = None
     change(cfg)
     runner = in_float64(Runner.from_cfg(cfg))
     notes = Trajectory()

@@ -16,7 +16,7 @@ from tests.reduced import reduced
 @pytest.mark.parametrize('edge', [False, True])
 def test_files_scalars_and_log_of_a_search(edge, tmp_path):
     cfg = reduced('nasiam/simsiam_r18_search_cifar10', tmp_path, epochs=2)
-    cfg.custom_hooks[2] = dict(type='GenotypeHook', edge=edge)
+    cfg.default_hooks.genotype.edge = edge
     runner = Runner.from_cfg(cfg)
     runner.train()
     names = sorted(path.name for path in (tmp_path / 'genotypes').iterdir())
@@ -52,7 +52,7 @@ def test_files_scalars_and_log_of_a_search(edge, tmp_path):
 
 def test_ties_are_reported(tmp_path):
     cfg = reduced('nasiam/simclr_r18_search_cifar10', tmp_path)
-    cfg.custom_hooks = [cfg.custom_hooks[1]]  # no alpha step: all alphas stay equal
+    cfg.default_hooks.pop('alpha_step')  # all alphas stay equal
     Runner.from_cfg(cfg).train()
     layer = load_genotype(tmp_path / 'genotype.json').cells['projector'].layers[0]
     assert layer.ops == ('linear_bn_relu',)

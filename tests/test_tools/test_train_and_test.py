@@ -15,9 +15,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 
-from nasiam_mm.cli.config import test_split as whole_test_split
 from tests.reduced import ROOT, reduced
 
 TRAIN, TEST = ROOT / 'tools/train.py', ROOT / 'tools/test.py'
@@ -82,14 +81,6 @@ def test_split_test_measures_on_the_test_images(search):
     assert set(json.loads(out.read_text())) == {'knn/test_top1', 'knn/test_top5'}
 
 
-def test_split_test_takes_the_data_set_out_of_its_parts():
-    inner = dict(type='CIFAR10', data_root='here', split='train')
-    wrapped = ConfigDict(type='ReplayDataset', dataset=dict(type='SplitDataset', dataset=inner))
-    assert whole_test_split(wrapped) == {**inner, 'split': 'test'}
-    with pytest.raises(ValueError, match='CustomDataset of the KNNHook names no split'):
-        whole_test_split(ConfigDict(type='CustomDataset'))
-
-
 def test_the_checkpoint_names_the_seed_of_the_command(search):
     folder, _ = search
     checkpoint = torch.load(folder / 'work/epoch_2.pth', weights_only=False)
@@ -149,7 +140,7 @@ def assert_refused(done: subprocess.CompletedProcess, message: str) -> None:
         (['{config}', '--seed', '4294967296'], 'from 0 to 2^32 - 1, got 4294967296'),
         (
             ['{config}', '--work-dir', '{folder}/refused', '--cfg-options',
-             'custom_hooks.0.optimizer.lr=fast'],
+             'default_hooks.alpha_step.optimizer.lr=fast'],
             "AlphaStepHook.optimizer.lr must be a positive number, got 'fast'",
         ),
     ],

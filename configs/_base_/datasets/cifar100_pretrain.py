@@ -18,19 +18,23 @@ train_dataloader = dict(
     sampler=dict(type='ReplaySampler'),
     dataset=dict(type='ResidentDataset', dataset=cifar100),
 )
-knn_bank_dataloader = dict(
-    batch_size=512,
-    num_workers=2,
-    collate_fn=dict(type='default_collate'),
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=bank_part,
-)
-knn_query_dataloader = dict(
-    batch_size=512,
-    num_workers=2,
-    collate_fn=dict(type='default_collate'),
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=val_part,
+probe = dict(
+    bank=dict(
+        batch_size=512,
+        num_workers=2,
+        collate_fn=dict(type='default_collate'),
+        sampler=dict(type='DefaultSampler', shuffle=False),
+        dataset=bank_part,
+    ),
+    query=dict(
+        batch_size=512,
+        num_workers=2,
+        collate_fn=dict(type='default_collate'),
+        sampler=dict(type='DefaultSampler', shuffle=False),
+        dataset=val_part,
+    ),
+    k=200,
+    temperature=0.1,
 )
 data_preprocessor = dict(
     type='TwoViewPreprocessor',

@@ -27,19 +27,23 @@ alpha_dataloader = dict(
     dataset=dict(type='ResidentDataset', dataset=alpha_part),
 )
 # Neighbours come from one half, queries from the other; the test images stay unseen.
-knn_bank_dataloader = dict(
-    batch_size=512,
-    num_workers=2,
-    collate_fn=dict(type='default_collate'),
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=weights_part,
-)
-knn_query_dataloader = dict(
-    batch_size=512,
-    num_workers=2,
-    collate_fn=dict(type='default_collate'),
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=alpha_part,
+probe = dict(
+    bank=dict(
+        batch_size=512,
+        num_workers=2,
+        collate_fn=dict(type='default_collate'),
+        sampler=dict(type='DefaultSampler', shuffle=False),
+        dataset=weights_part,
+    ),
+    query=dict(
+        batch_size=512,
+        num_workers=2,
+        collate_fn=dict(type='default_collate'),
+        sampler=dict(type='DefaultSampler', shuffle=False),
+        dataset=alpha_part,
+    ),
+    k=200,
+    temperature=0.1,
 )
 data_preprocessor = dict(
     type='TwoViewPreprocessor',

@@ -23,19 +23,23 @@ alpha_dataloader = dict(
     sampler=dict(type='ReplaySampler', stream=1),
     dataset=dict(type='ReplayDataset', dataset=alpha_part, with_view_seed=True),
 )
-knn_bank_dataloader = dict(
-    batch_size=500,
-    num_workers=0,
-    collate_fn=dict(type='default_collate'),
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=bank_part,
-)
-knn_query_dataloader = dict(
-    batch_size=500,
-    num_workers=0,
-    collate_fn=dict(type='default_collate'),
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=val_part,
+probe = dict(
+    bank=dict(
+        batch_size=500,
+        num_workers=0,
+        collate_fn=dict(type='default_collate'),
+        sampler=dict(type='DefaultSampler', shuffle=False),
+        dataset=bank_part,
+    ),
+    query=dict(
+        batch_size=500,
+        num_workers=0,
+        collate_fn=dict(type='default_collate'),
+        sampler=dict(type='DefaultSampler', shuffle=False),
+        dataset=val_part,
+    ),
+    k=200,
+    temperature=0.1,
 )
 data_preprocessor = dict(
     type='TwoViewPreprocessor',

@@ -29,5 +29,5 @@ optim_wrapper = dict(
 )
 param_scheduler = [dict(type='CosineAnnealingLR', T_max=100, by_epoch=True)]
 train_cfg = dict(type='ResumableTrainLoop', max_epochs=100, val_interval=10)
-custom_hooks = [dict(type='FrozenHook')]
+default_hooks = dict(frozen=dict(type='FrozenHook'))
 auto_scale_lr = dict(base_batch_size=256)

@@ -32,6 +32,8 @@ optim_wrapper = dict(
 )
 param_scheduler = [dict(type='CosineAnnealingLR', T_max=30, by_epoch=True)]
 train_cfg = dict(type='ResumableTrainLoop', max_epochs=30, val_interval=10)
-custom_hooks = [dict(type='FrozenHook')]
-default_hooks = dict(checkpoint=dict(interval=5, max_keep_ckpts=1))
+default_hooks = dict(
+    frozen=dict(type='FrozenHook'),
+    checkpoint=dict(interval=5, max_keep_ckpts=1),
+)
 env_cfg = dict(cudnn_benchmark=False)

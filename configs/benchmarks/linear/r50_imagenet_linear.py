@@ -32,5 +32,5 @@ param_scheduler = [dict(type='CosineAnnealingLR', T_max=100, by_epoch=True)]
 train_cfg = dict(type='ResumableTrainLoop', max_epochs=100, val_interval=10)
 # The backbone is frozen; synchronised BatchNorm would only cost.
 sync_bn = None
-custom_hooks = [dict(type='FrozenHook')]
+default_hooks = dict(frozen=dict(type='FrozenHook'))
 auto_scale_lr = dict(base_batch_size=4096)

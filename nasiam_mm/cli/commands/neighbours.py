@@ -33,7 +33,8 @@ def run(args: Namespace) -> None:
     import numpy as np
 
     from nasiam_mm.evaluation import balanced_subset, nearest_neighbours
-    from nasiam_mm.probes.feature_sets import class_names, image_of, read_feature_sets
+    from nasiam_mm.probes.feature_sets import read_feature_sets
+    from nasiam_mm.probes.images import class_names, image_of
     from nasiam_mm.report.pictures.figure import check_picture_path
     from nasiam_mm.report.pictures.neighbours import draw_neighbours
 

@@ -32,7 +32,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         '--val-fraction',
         type=float,
         help='cut the whole training split by this fraction (0.2 for the 80/20 split) instead of '
-        "taking the parts of the config's KNNHook",
+        "taking the parts of the config's probe",
     )
     parser.add_argument('--k', type=int, nargs='+', help='numbers of neighbours to try')
     parser.add_argument('--temperature', type=float, nargs='+', help='temperatures to try')
@@ -51,12 +51,9 @@ def run(args: Namespace) -> None:
     check_outputs(args, ('out', 'save_features'))
 
     from nasiam_mm.files.atomic import write_json
-    from nasiam_mm.probes.feature_report import (
-        Settings,
-        evaluate_feature_sets,
-        render_features,
-    )
     from nasiam_mm.probes.feature_sets import read_feature_sets
+    from nasiam_mm.probes.sweep import Grid, sweep_features
+    from nasiam_mm.probes.sweep_table import render_features
 
     given = {
         'ks': args.k,
@@ -65,7 +62,7 @@ def run(args: Namespace) -> None:
         'fractions': args.fractions,
         'label_seeds': args.label_seeds,
     }
-    settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    grid = Grid(**{name: value for name, value in given.items() if value is not None})
     start_processes_on_cpu(cfg)
     sets = read_feature_sets(cfg, args.checkpoint, args.split == 'test', args.val_fraction)
     if int(os.environ.get('RANK', 0)) != 0:
@@ -75,7 +72,7 @@ def run(args: Namespace) -> None:
     found = {
         'config': Path(args.config).name,
         'checkpoint': Path(args.checkpoint).name,
-        **evaluate_feature_sets(sets, settings),
+        **sweep_features(sets, grid),
     }
     if args.out is not None:
         write_json(found, args.out)

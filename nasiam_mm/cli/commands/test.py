@@ -2,31 +2,19 @@
 """Evaluate a checkpoint as its config says.
 
 Where the config has a test loop (classification, detection), that one runs.
-A self-supervised network has none; its backbone is measured by the nearest
-neighbours of the config's KNNHook, on its validation part unless --split test.
+A self-supervised network has none; its backbone is measured by the config's
+probe section, on its validation part unless --split test.
 
 nasiam test nasiam/simsiam_r18_search_cifar10.py work_dirs/.../epoch_100.pth
 """
 
 import os
 from argparse import ArgumentParser, Namespace
-from textwrap import shorten
-from typing import TYPE_CHECKING
 
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 
-from nasiam_mm.cli.config import (
-    add_config_arguments,
-    build_runner,
-    find_hook,
-    read_evaluated,
-    test_split,
-)
-from nasiam_mm.cli.ending import one_line
+from nasiam_mm.cli.config import add_config_arguments, build_runner, read_evaluated
 from nasiam_mm.cli.outputs import check_outputs
-
-if TYPE_CHECKING:
-    from mmengine.runner import Runner
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -61,57 +49,20 @@ def evaluate(cfg: Config, checkpoint: str, split: str) -> dict[str, float]:
         ValueError: If the checkpoint is of another network, or the config
             holds nothing to evaluate by.
     """
-    knn = None if cfg.get('test_dataloader') else find_hook(cfg, 'KNNHook')
-    if knn is not None:
-        # The other hooks act on training, which there is none of.
-        cfg.custom_hooks = []
-    elif not cfg.get('test_dataloader'):
-        raise ValueError(
-            f"config '{cfg.filename}' has neither a test_dataloader nor a KNNHook to evaluate by"
-        )
-    runner = build_runner(cfg)
-    try:
-        runner.load_checkpoint(checkpoint, strict=True)
-    except RuntimeError as error:
-        raise ValueError(
-            f"checkpoint '{checkpoint}' is not of config '{cfg.filename}', take the config in its "
-            f'folder: {shorten(one_line(error), 300)}'
-        ) from error
-    return runner.test() if knn is None else measure_neighbours(runner, knn, split)
+    from nasiam_mm.probes.feature_sets import load_strictly, without_hooks
+    from nasiam_mm.probes.measure import measure
+    from nasiam_mm.probes.section import need_probe
 
-
-def measure_neighbours(runner: 'Runner', knn: ConfigDict, split: str) -> dict[str, float]:
-    """Measure the backbone as the config's KNNHook does in training.
-
-    Args:
-        runner: Runner of the loaded network.
-        knn: Config of the hook.
-        split: What to classify: ``'val'``, the hook's query images, or
-            ``'test'``, the test split of the data set that they are from.
-    """
-    from nasiam_mm.evaluation.knn import knn_accuracy
-    from nasiam_mm.probes.features import extract_features
-
-    loader = knn.query_dataloader
-    if split == 'test':
-        loader = {**loader, 'dataset': test_split(loader['dataset'])}
-    settings = {name: knn[name] for name in ('k', 'temperature') if name in knn}
-    bank, bank_labels = extract_features(
-        runner.model, runner.build_dataloader(knn.bank_dataloader, seed=runner.seed)
-    )
-    query, query_labels = extract_features(
-        runner.model, runner.build_dataloader(loader, seed=runner.seed)
-    )
-    device = next(runner.model.parameters()).device
-    accuracy = knn_accuracy(
-        query.to(device),
-        query_labels,
-        bank.to(device),
-        bank_labels,
-        num_classes=1 + int(max(bank_labels.max(), query_labels.max())),
-        **settings,
-    )
-    metrics = {f'knn/{split}_{name}': value for name, value in accuracy.items()}
+    if cfg.get('test_dataloader'):
+        runner = build_runner(cfg)
+        load_strictly(runner, checkpoint)
+        return runner.test()
+    need_probe(cfg)
+    runner = build_runner(without_hooks(cfg))
+    load_strictly(runner, checkpoint)
+    # The runner's config, in which the data section is written out.
+    probe = need_probe(runner.cfg)
+    metrics = measure(runner.model, probe, split, runner.seed)
     figures = '  '.join(f'{name}: {value:.2f}' for name, value in metrics.items())
-    runner.logger.info(f'kNN  {figures}  (bank {len(bank)}, query {len(query)}, {settings})')
+    runner.logger.info(f'kNN  {figures}  (k {probe.k}, T {probe.temperature})')
     return metrics

@@ -2,15 +2,18 @@
 """Watch the projector's output for collapse, and the loss for values that are not finite."""
 
 from pathlib import Path
+from types import NoneType
+from typing import ClassVar
 
 import torch
 from mmengine.dist import all_gather, all_reduce, is_main_process
 from mmengine.fileio import copyfile_to_local, exists
-from mmengine.hooks import Hook, LoggerHook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from nasiam_mm.engine.hooks.stateful_hook import StatefulHook
+from nasiam_mm.engine.log_times import is_logged
 from nasiam_mm.evaluation.collapse import channel_std, effective_rank
 from nasiam_mm.files.atomic import atomic_path
 from nasiam_mm.registry import HOOKS
@@ -19,7 +22,7 @@ _ACTIONS = ('warn', 'stop', 'rollback')
 
 
 @HOOKS.register_module()
-class CollapseHook(Hook):
+class CollapseHook(StatefulHook):
     """Warn of, or stop, a run whose embeddings collapse; refuse a loss that is not finite.
 
     Every ``interval`` iterations and at the end of each epoch the output z of
@@ -55,9 +58,13 @@ class CollapseHook(Hook):
             the action, or if the neck did not run.
     """
 
-    # After the alpha step, which runs the neck too and is NORMAL at the latest, so that only the
-    # weight step is captured; before LoggerHook, BELOW_NORMAL, which prints what we measure.
-    priority = 55
+    # Before LoggerHook, BELOW_NORMAL, which prints what is measured here.
+    priority = 'NORMAL'
+    state_types: ClassVar = {
+        'streak': int,
+        'last_seen': (str, NoneType),
+        'last_healthy': (str, NoneType),
+    }
 
     def __init__(
         self,
@@ -90,7 +97,7 @@ class CollapseHook(Hook):
         self._z: Tensor | None = None
 
     def before_train(self, runner: Runner) -> None:
-        """Listen to the neck's output; settle the interval."""
+        """Listen to the neck's output."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         neck = getattr(model, 'neck', None)
         if neck is None:
@@ -99,17 +106,17 @@ class CollapseHook(Hook):
                 'give the model a neck or remove the hook'
             )
         neck.register_forward_hook(self._capture)
-        if self.interval is None:
-            loggers = [hook.interval for hook in runner.hooks if isinstance(hook, LoggerHook)]
-            self.interval = loggers[0] if loggers else 50
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
     ) -> None:
-        """Arm the capture for this iteration's weight step."""
-        self._armed = self.every_n_inner_iters(batch_idx, self.interval) or self.end_of_epoch(
-            runner.train_dataloader, batch_idx
-        )
+        """Arm the capture for this iteration."""
+        if self.interval is None:
+            self._armed = is_logged(runner, batch_idx)
+        else:
+            self._armed = self.every_n_inner_iters(batch_idx, self.interval) or self.end_of_epoch(
+                runner.train_dataloader, batch_idx
+            )
 
     def after_train_iter(
         self,
@@ -141,26 +148,12 @@ class CollapseHook(Hook):
             runner.message_hub.update_scalar(f'train/collapse/{name}', sample[name])
         self._judge(runner, sample)
 
-    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Save what the next judgement depends on."""
-        checkpoint['collapse_hook'] = {
-            'streak': self.streak,
-            'last_seen': self.last_seen,
-            'last_healthy': self.last_healthy,
-        }
-
-    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Continue the streak of the run that saved the checkpoint."""
-        if runner._resume and 'collapse_hook' in checkpoint:
-            state = checkpoint['collapse_hook']
-            self.streak = state['streak']
-            self.last_seen = state['last_seen']
-            self.last_healthy = state['last_healthy']
-
     def _capture(self, module: nn.Module, inputs: tuple, output: Tensor | tuple) -> None:
         if self._armed:
             z = output[0] if isinstance(output, (tuple, list)) else output
-            self._z = z.detach()  # of the last view, where the views come one by one
+            # The last of the iteration stays: the weight step's, which every other step of an
+            # iteration comes before, and of its last view, where the views come one by one.
+            self._z = z.detach()
 
     def _refuse_non_finite(self, runner: Runner, loss: Tensor, z: Tensor) -> None:
         if loss.isfinite() and z.isfinite().all():

@@ -11,14 +11,6 @@ from mmengine.runner import Runner
 from torch import nn
 
 from nasiam_mm.registry import HOOKS
-from nasiam_mm.search.gradient.hook import AlphaStepHook
-
-# The network of each framework, and the two parts of the momentum copies of MoCo and BYOL.
-_PARTS = (
-    'backbone', 'neck', 'head.predictor',
-    'encoder_k.module.0', 'encoder_k.module.1',
-    'target_net.module.0', 'target_net.module.1',
-)  # fmt: skip
 
 
 @HOOKS.register_module()
@@ -33,14 +25,14 @@ class CompileHook(Hook):
     agree with the plain ones to rounding.
 
     Args:
-        parts: Names of modules to compile; by default backbone, neck, predictor
-            and the momentum copies, those that the model has.
+        parts: Names of modules to compile; by default what the algorithm names
+            as ``compilable``, otherwise backbone, neck and predictor.
         **options: Options of ``torch.compile``: ``mode='reduce-overhead'``
             captures CUDA graphs.
 
     Raises:
         ValueError: At the start of the run, if the model lacks a part that was
-            named, or alpha's gradient is of second order.
+            named, or a hook ``differentiates_twice``.
     """
 
     def __init__(self, parts: Sequence[str] | None = None, **options: Any) -> None:
@@ -50,13 +42,14 @@ class CompileHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Put the compiled forward passes in place; compilation itself waits for the first step."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        if any(isinstance(hook, AlphaStepHook) and hook.second_order for hook in runner.hooks):
-            raise ValueError(
-                'CompileHook: torch.compile cannot differentiate twice; remove the hook or set '
-                'AlphaStepHook.second_order=False'
-            )
+        for hook in runner.hooks:
+            if getattr(hook, 'differentiates_twice', False):
+                raise ValueError(
+                    'CompileHook: torch.compile cannot differentiate twice; remove the hook or set '
+                    f'{type(hook).__name__}.second_order=False'
+                )
         modules = dict(model.named_modules())
-        names = [n for n in _PARTS if n in modules] if self.parts is None else self.parts
+        names = compilable_parts(model) if self.parts is None else self.parts
         if missing := [name for name in names if name not in modules]:
             raise ValueError(f'CompileHook.parts: {type(model).__name__} has no {missing}')
         for name in names:
@@ -69,6 +62,13 @@ class CompileHook(Hook):
         for module in runner.model.modules():
             if getattr(module.__dict__.get('forward'), 'is_compiled', False):
                 del module.forward
+
+
+def compilable_parts(model: nn.Module) -> list[str]:
+    """Name the parts of an algorithm whose forward passes stand on their own, as it says itself."""
+    names = getattr(model, 'compilable', ('backbone', 'neck', 'head.predictor'))
+    modules = dict(model.named_modules())
+    return [name for name in names if name in modules]
 
 
 def _in_training(module: nn.Module, compiled: Callable) -> Callable:

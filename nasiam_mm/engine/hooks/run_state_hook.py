@@ -1,24 +1,23 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """What a checkpoint lacks for a resumed run to end as an uninterrupted one (contract C6)."""
 
-from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from types import NoneType
+from typing import Any, ClassVar
 
 import torch
 from mmengine.dist import all_gather_object, get_rank, get_world_size
-from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from torch.utils.data import DataLoader
 
+from nasiam_mm.engine.hooks.stateful_hook import StatefulHook
 from nasiam_mm.engine.rng import get_rng_state, set_rng_state
 from nasiam_mm.engine.stop_signals import leave_process_group
 from nasiam_mm.registry import HOOKS
 
 
 @HOOKS.register_module()
-class RunStateHook(Hook):
+class RunStateHook(StatefulHook):
     """Save and restore random numbers, gradients not yet applied, and the loop's state.
 
     mmengine's checkpoint holds model, optimizer, schedulers, logs and the
@@ -28,15 +27,22 @@ class RunStateHook(Hook):
 
     A loader draws a seed for its workers from the global generator whenever a
     pass begins, and a resumed run begins one more; every loader therefore gets
-    a generator of its own here.
+    a generator of its own here: the training loader and those of hooks, which
+    a hook names by a method ``dataloaders()``.
     """
 
     # After everything that draws random numbers before the first iteration.
     priority = 'LOWEST'
+    state_types: ClassVar = {'ranks': list, 'loop': (dict, NoneType)}
 
     def __init__(self) -> None:
+        self._loop: Any = None
         self._gathered: list[dict[str, Any]] | None = None
         self._restored: dict[str, Any] | None = None
+
+    def before_run(self, runner: Runner) -> None:
+        """Take note of the loop."""
+        self._loop = runner._train_loop
 
     def gather_rank_states(self, runner: Runner) -> None:
         """Gather what each process has of its own; all of them have to call this."""
@@ -57,26 +63,27 @@ class RunStateHook(Hook):
                 'RunStateHook needs the state of every process in the checkpoint; set '
                 "default_hooks.checkpoint.type='AtomicCheckpointHook'"
             )
-        loop = runner.train_loop
-        checkpoint['run_state'] = dict(
-            ranks=self._gathered, loop=loop.state_dict() if hasattr(loop, 'state_dict') else None
-        )
+        super().before_save_checkpoint(runner, checkpoint)
         self._gathered = None
 
-    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+    def state_dict(self) -> dict[str, Any]:
+        """Return what was gathered, and the state of the loop."""
+        loop = self._loop.state_dict() if hasattr(self._loop, 'state_dict') else None
+        return {'ranks': self._gathered, 'loop': loop}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Keep the state until the run begins."""
-        if not runner._resume:
-            return
-        self._restored = checkpoint.get('run_state')
-        if self._restored is None:
-            runner.logger.warning(
-                'the checkpoint holds no random number state: the run will not end as an '
-                'uninterrupted one'
-            )
+        for rank in state['ranks']:
+            if not isinstance(rank['rng'], dict) or not isinstance(rank['gradients'], dict):
+                raise TypeError('rng and gradients of a process must be dicts')
+        self._restored = state
 
     def before_train(self, runner: Runner) -> None:
         """Shield the loaders and restore the state."""
-        for loader in _loaders(runner):
+        loaders = [runner.train_dataloader]
+        for hook in runner.hooks:
+            loaders += getattr(hook, 'dataloaders', list)()
+        for loader in loaders:
             if loader.generator is None:
                 loader.generator = torch.Generator().manual_seed(runner.seed)
                 loader.worker_init_fn = partial(_init_worker, loader.worker_init_fn)
@@ -109,13 +116,6 @@ def _pending_gradients(runner: Runner) -> dict[str, torch.Tensor]:
     """Gradients by name; there are none after a step, only while they accumulate."""
     parameters = _model(runner).named_parameters()
     return {name: p.grad.cpu() for name, p in parameters if p.grad is not None}
-
-
-def _loaders(runner: Runner) -> Iterator[DataLoader]:
-    """Yield the training loader and those of hooks."""
-    yield runner.train_dataloader
-    for hook in runner.hooks:
-        yield from (value for value in vars(hook).values() if isinstance(value, DataLoader))
 
 
 def _init_worker(init: Any, worker_id: int) -> None:

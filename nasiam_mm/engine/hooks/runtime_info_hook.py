@@ -4,10 +4,11 @@
 from typing import Any
 
 import torch
-from mmengine.hooks import LoggerHook, RuntimeInfoHook
+from mmengine.hooks import RuntimeInfoHook
 from mmengine.runner import Runner
 from torch import Tensor
 
+from nasiam_mm.engine.log_times import is_logged
 from nasiam_mm.registry import HOOKS
 
 
@@ -39,10 +40,9 @@ class BufferedRuntimeInfoHook(RuntimeInfoHook):
         self._pending: dict[str, list[Any]] = {}
 
     def before_train(self, runner: Runner) -> None:
-        """Find out when losses are logged, and how far back the log looks."""
+        """Find out how far back the log looks."""
         super().before_train(runner)
         self._pending = {}
-        self._intervals = [h.interval for h in runner.hooks if isinstance(h, LoggerHook)]
         self._kept = max(self.max_history, _look_back(runner))
 
     def after_train_iter(
@@ -57,8 +57,7 @@ class BufferedRuntimeInfoHook(RuntimeInfoHook):
             # Detached: the loss would keep the graph of its iteration alive.
             kept = value.detach() if isinstance(value, Tensor) else value
             self._pending.setdefault(f'train/{name}', []).append(kept)
-        is_logged = any(self.every_n_inner_iters(batch_idx, n) for n in self._intervals)
-        if is_logged or self.end_of_epoch(runner.train_dataloader, batch_idx):
+        if is_logged(runner, batch_idx):
             self._flush(runner)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:

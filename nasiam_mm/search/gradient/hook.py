@@ -3,28 +3,30 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import torch
 from mmengine.dist import all_reduce
-from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from nasiam_mm.datasets.replay import ReplaySampler, endless_batches
+from nasiam_mm.engine.hooks.stateful_hook import StatefulHook
+from nasiam_mm.engine.log_times import is_logged
 from nasiam_mm.registry import HOOKS, OPTIMIZERS
 from nasiam_mm.search.gradient.gradients import alpha_gradients, unrolled_alpha_gradients
 
 
 @HOOKS.register_module()
-class AlphaStepHook(Hook):
+class AlphaStepHook(StatefulHook):
     """Step alpha on a batch of the held-out part before each weight step.
 
     The step changes alpha and the optimizer of alpha, nothing else (contract
     C1). Its loader is persistent and walks the held-out part pass by pass
     without replacement (C3); its optimizer holds alpha and nothing else (C4);
     the gradient is the mean over the processes (C5); its state goes with the
-    checkpoint (C6).
+    checkpoint (C6). Its loss is read, which makes a GPU wait, when the run logs.
 
     Args:
         dataloader: Config of the loader of the held-out part. Its sampler is a
@@ -32,8 +34,6 @@ class AlphaStepHook(Hook):
         optimizer: Config of the optimizer of alpha.
         second_order: Whether to differentiate through a virtual step of the
             weights on the batch of the coming weight step (DARTS, eq. 7).
-        log_interval: Iterations between two logged alpha losses; reading the
-            loss makes a GPU wait.
 
     Raises:
         ValueError: If the learning rate is not a positive number, and at the
@@ -41,14 +41,16 @@ class AlphaStepHook(Hook):
             than a batch, or the optimizer of the weights holds alpha.
     """
 
-    priority = 'NORMAL'
+    # After those that set this iteration's learning rates, which a virtual step goes by, and the
+    # timer of the loader; both are NORMAL.
+    priority = 'BELOW_NORMAL'
+    state_types: ClassVar = {'optimizer': dict, 'steps': int}
 
     def __init__(
         self,
         dataloader: dict,
         optimizer: dict,
         second_order: bool = False,
-        log_interval: int = 50,
     ) -> None:
         lr = optimizer.get('lr')
         if isinstance(lr, bool) or not isinstance(lr, (int, float)) or not 0 < lr < math.inf:
@@ -59,7 +61,6 @@ class AlphaStepHook(Hook):
         self.dataloader_cfg = dataloader
         self.optimizer_cfg = optimizer
         self.second_order = second_order
-        self.log_interval = log_interval
         self.steps = 0
 
     def before_run(self, runner: Runner) -> None:
@@ -78,18 +79,6 @@ class AlphaStepHook(Hook):
         self._check_owners(runner)
         self.loader = Runner.build_dataloader(self.dataloader_cfg, seed=runner.seed)
         self._check_parts(runner.train_dataloader)
-
-    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Take up the optimizer and the place in the held-out part again."""
-        if not runner._resume:
-            return
-        if 'alpha_step' not in checkpoint:
-            raise KeyError(
-                'the checkpoint holds no alpha step: it is not from a search; '
-                'resume from a checkpoint of this config'
-            )
-        self.optimizer.load_state_dict(checkpoint['alpha_step']['optimizer'])
-        self.steps = checkpoint['alpha_step']['steps']
 
     def before_train(self, runner: Runner) -> None:
         """Start drawing from where the run stands."""
@@ -110,12 +99,26 @@ class AlphaStepHook(Hook):
         self.optimizer.zero_grad(set_to_none=True)
         self.architecture.sample(runner.seed, self.steps, 'weights')
         self.steps += 1
-        if self.every_n_inner_iters(batch_idx, self.log_interval):
+        if is_logged(runner, batch_idx):
             self._log(runner, loss)
 
-    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Put the optimizer of alpha and the number of steps into the checkpoint."""
-        checkpoint['alpha_step'] = dict(optimizer=self.optimizer.state_dict(), steps=self.steps)
+    def state_dict(self) -> dict[str, Any]:
+        """Return the optimizer of alpha and the place in the held-out part."""
+        return {'optimizer': self.optimizer.state_dict(), 'steps': self.steps}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take both up again."""
+        self.optimizer.load_state_dict(state['optimizer'])
+        self.steps = state['steps']
+
+    def dataloaders(self) -> list[DataLoader]:
+        """Return the loader that is walked while training."""
+        return [self.loader]
+
+    @property
+    def differentiates_twice(self) -> bool:
+        """Whether a gradient of a gradient is taken."""
+        return self.second_order
 
     def _gradients(
         self, runner: Runner, data_batch: dict

@@ -19,7 +19,7 @@ from benchmarks.papers.edits import put
 from benchmarks.papers.execution import RunFailed, Workshop
 from benchmarks.papers.planning import all_jobs, plan_run, plan_table
 from benchmarks.papers.publishing import make_runs, publish
-from benchmarks.papers.rows import file_digest, read_row
+from benchmarks.papers.rows import digest_of, read_row
 from benchmarks.papers.spec import Recipe, Row, Table
 from tests.benchmarks.test_papers import test_execution
 from tests.reduced import MINI, ROOT, reduced
@@ -135,7 +135,7 @@ def test_random_weights_need_no_pretraining(made):
 
 def test_a_pretrained_row_is_of_its_checkpoint(made):
     folder, row = row_of(made, 'standard')
-    sha256 = file_digest(folder / 'train/epoch_1.pth')
+    sha256 = digest_of(folder / 'train/epoch_1.pth')
     assert transfer_of(folder)['checkpoint_sha256'] == sha256 == row['checkpoint_sha256']
     assert (row['log'], list(row['measure_logs'])) == ('log.jsonl', ['detection.jsonl'])
     assert row['measures'] == {'detection': row_of(made, 'scratch')[1]['measures']['detection']}

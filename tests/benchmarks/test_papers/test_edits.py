@@ -15,6 +15,7 @@ from benchmarks.papers.edits import (
 )
 from benchmarks.papers.planning import config_changes
 from benchmarks.papers.spec import Recipe
+from nasiam_mm.config_walk import find_hook
 from nasiam_mm.datasets import split_indices
 from tests.reduced import ROOT
 
@@ -49,13 +50,10 @@ def test_learning_rates_follow_the_batch_size():
     found = changes(SEARCH, batch_size(256))
     assert found['optim_wrapper.optimizer.lr'] == pytest.approx(0.03)
     assert found['train_dataloader.batch_size'] == 256
-    hooks = Config.fromfile(ROOT / f'configs/{SEARCH}.py').custom_hooks
-    fixed = next(n for n, hook in enumerate(hooks) if hook.type == 'SimSiamHook')
-    alpha = next(n for n, hook in enumerate(hooks) if hook.type == 'AlphaStepHook')
-    assert found[f'custom_hooks.{fixed}.lr'] == pytest.approx(0.03)
-    assert found[f'custom_hooks.{alpha}.dataloader.batch_size'] == 256
+    assert found['default_hooks.predictor_lr.lr'] == pytest.approx(0.03)
+    assert found['default_hooks.alpha_step.dataloader.batch_size'] == 256
     # Neither the learning rate of alpha nor the loaders of the kNN probe.
-    assert f'custom_hooks.{alpha}.optimizer.lr' not in found
+    assert 'default_hooks.alpha_step.optimizer.lr' not in found
     assert len([name for name in found if name.endswith('batch_size')]) <= 3
 
 
@@ -79,7 +77,7 @@ def test_the_predictor_learns_at_a_multiple():
     assert found[f'{keys}.fix_lr'] is None
     cfg = Config.fromfile(ROOT / f'configs/{BASELINE}.py')
     predictor_lr(0.3)(cfg)
-    assert 'SimSiamHook' not in [hook.type for hook in cfg.custom_hooks]
+    assert find_hook(cfg, 'SimSiamHook') is None
 
 
 @pytest.mark.parametrize(
@@ -89,12 +87,7 @@ def test_the_predictor_learns_at_a_multiple():
 def test_the_split_of_study_003(config, size, train, val):
     cfg = Config.fromfile(ROOT / f'configs/{config}.py')
     part_of_training_set(0.8)(cfg)
-    knn = next(hook for hook in cfg.custom_hooks if hook.type == 'KNNHook')
-    cuts = [
-        cfg.train_dataloader.dataset.dataset,
-        knn.bank_dataloader.dataset,
-        knn.query_dataloader.dataset,
-    ]
+    cuts = [cfg.train_dataloader.dataset.dataset, cfg.probe.bank.dataset, cfg.probe.query.dataset]
     pretrained, bank, query = (
         set(split_indices(size, cut.parts, cut.seed)[cut.part].tolist()) for cut in cuts
     )

@@ -20,7 +20,7 @@ from benchmarks.papers import execution
 from benchmarks.papers.execution import RunFailed, Workshop
 from benchmarks.papers.planning import all_jobs, plan_table
 from benchmarks.papers.publishing import make_runs, publish
-from benchmarks.papers.rows import file_digest, read_row
+from benchmarks.papers.rows import digest_of, read_row
 from benchmarks.papers.spec import Head, Recipe, Row, Table
 from tests.reduced import ROOT, reduced
 
@@ -167,7 +167,7 @@ def test_a_table_of_searches_shares_them_and_draws_what_they_found(made, root, t
     found = json.loads((tmp_path / 'docs' / link).read_text())
     assert f'[genotype.json]({link})' in text
     row = read_row(tmp_path / 'docs/runs' / jobs[0].name)
-    assert row['genotype_sha256'] == file_digest(tmp_path / 'docs' / link)
+    assert row['genotype_sha256'] == digest_of(tmp_path / 'docs' / link)
     assert (row['head'], row['measures'], row['measure_logs']) == ('search', {}, {})
     ops = [op for layer in found['cells']['projector']['layers'] for op in layer['ops']]
     assert all(f'{op} (' in text for op in ops)

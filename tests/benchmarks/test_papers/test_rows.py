@@ -10,9 +10,9 @@ from benchmarks.papers.rows import (
     merge_logs,
     read_row,
     training_metrics,
-    write_json,
     write_log,
 )
+from nasiam_mm.files.atomic import write_json
 
 
 def write_run(folder, **changes):

@@ -12,17 +12,18 @@ from typing import Any
 from nasiam_mm.evaluation import (
     LinearProbe,
     balanced_subset,
-    knn_accuracy,
     knn_sweep,
     linear_accuracy,
     linear_sweep,
     mean_and_deviation,
 )
-from nasiam_mm.probes.feature_sets import FeatureSet, FeatureSets
+from nasiam_mm.probes.feature_sets import FeatureSets
+from nasiam_mm.probes.features import FeatureSet
+from nasiam_mm.probes.measure import vote
 
 
 @dataclass(frozen=True)
-class Settings:
+class Grid:
     """What is tried.
 
     Attributes:
@@ -44,12 +45,12 @@ class Settings:
     fixed_temperature: float = 0.1
 
 
-def evaluate_feature_sets(sets: FeatureSets, settings: Settings) -> dict[str, Any]:
+def sweep_features(sets: FeatureSets, grid: Grid) -> dict[str, Any]:
     """Measure features.
 
     Args:
         sets: The features; without a test part no test figure appears.
-        settings: What is tried.
+        grid: What is tried.
 
     Returns:
         Plain data: ``sizes``, ``knn``, ``knn_fixed``, ``linear_cached`` and
@@ -62,19 +63,19 @@ def evaluate_feature_sets(sets: FeatureSets, settings: Settings) -> dict[str, An
             if (found := getattr(sets, part)) is not None
         },
         'num_classes': sets.num_classes,
-        'knn': measure_knn(sets, sets.train, settings),
-        'knn_fixed': _fixed_knn(sets, settings),
-        'linear_cached': measure_linear(sets, sets.train, settings),
-        'few_labels': [_few_labels(sets, settings, fraction) for fraction in settings.fractions],
+        'knn': measure_knn(sets, sets.train, grid),
+        'knn_fixed': _fixed_knn(sets, grid),
+        'linear_cached': measure_linear(sets, sets.train, grid),
+        'few_labels': [_few_labels(sets, grid, fraction) for fraction in grid.fractions],
     }
 
 
-def measure_knn(sets: FeatureSets, labelled: FeatureSet, settings: Settings) -> dict[str, Any]:
+def measure_knn(sets: FeatureSets, labelled: FeatureSet, grid: Grid) -> dict[str, Any]:
     """Sweep k and T on the validation part; report what it selects."""
-    ks = [k for k in settings.ks if k <= len(labelled.labels)] or [len(labelled.labels)]
+    ks = [k for k in grid.ks if k <= len(labelled.labels)] or [len(labelled.labels)]
     bank = (labelled.features, labelled.labels, sets.num_classes)
-    sweep = knn_sweep(sets.val.features, sets.val.labels, *bank, ks, settings.temperatures)
-    # The first of equals, by the order of the settings.
+    sweep = knn_sweep(sets.val.features, sets.val.labels, *bank, ks, grid.temperatures)
+    # The first of equals, by the order of the grid.
     k, temperature = max(sweep, key=sweep.get)
     found: dict[str, Any] = {
         'k': k,
@@ -83,14 +84,14 @@ def measure_knn(sets: FeatureSets, labelled: FeatureSet, settings: Settings) -> 
         'sweep': [[*key, top1] for key, top1 in sweep.items()],
     }
     if sets.test is not None:
-        test = knn_accuracy(sets.test.features, sets.test.labels, *bank, k, temperature)
+        test = vote(labelled, sets.test, sets.num_classes, k, temperature)
         found |= {f'test_{name}': value for name, value in test.items()}
     return found
 
 
-def measure_linear(sets: FeatureSets, labelled: FeatureSet, settings: Settings) -> dict[str, Any]:
+def measure_linear(sets: FeatureSets, labelled: FeatureSet, grid: Grid) -> dict[str, Any]:
     """Sweep the penalty on the validation part; report what it selects."""
-    probes = linear_sweep(labelled.features, labelled.labels, sets.num_classes, settings.l2s)
+    probes = linear_sweep(labelled.features, labelled.labels, sets.num_classes, grid.l2s)
     top1 = {l2: _accuracy(probe, sets.val)['top1'] for l2, probe in probes.items()}
     # The first of equals: the strongest penalty.
     l2 = max(top1, key=top1.get)
@@ -110,29 +111,21 @@ def _accuracy(probe: LinearProbe, part: FeatureSet) -> dict[str, float]:
     return linear_accuracy(probe, part.features, part.labels)
 
 
-def _fixed_knn(sets: FeatureSets, settings: Settings) -> dict[str, Any]:
-    k = min(settings.fixed_k, len(sets.train.labels))
-    found: dict[str, Any] = {'k': k, 'temperature': settings.fixed_temperature}
+def _fixed_knn(sets: FeatureSets, grid: Grid) -> dict[str, Any]:
+    k = min(grid.fixed_k, len(sets.train.labels))
+    found: dict[str, Any] = {'k': k, 'temperature': grid.fixed_temperature}
     for part in ('val', 'test'):
         query = getattr(sets, part)
         if query is not None:
-            accuracy = knn_accuracy(
-                query.features,
-                query.labels,
-                sets.train.features,
-                sets.train.labels,
-                sets.num_classes,
-                k,
-                settings.fixed_temperature,
-            )
+            accuracy = vote(sets.train, query, sets.num_classes, k, grid.fixed_temperature)
             found |= {f'{part}_{name}': value for name, value in accuracy.items()}
     return found
 
 
-def _few_labels(sets: FeatureSets, settings: Settings, fraction: float) -> dict[str, Any]:
+def _few_labels(sets: FeatureSets, grid: Grid, fraction: float) -> dict[str, Any]:
     """Measure with a part of the training labels; the validation labels all count as known."""
     # All labels are one choice, whatever the seed.
-    seeds = list(settings.label_seeds)[: 1 if fraction == 1 else None]
+    seeds = list(grid.label_seeds)[: 1 if fraction == 1 else None]
     rows: list[dict[str, float]] = []
     for seed in seeds:
         chosen = balanced_subset(sets.train.labels, sets.num_classes, fraction, seed)
@@ -140,7 +133,7 @@ def _few_labels(sets: FeatureSets, settings: Settings, fraction: float) -> dict[
         labelled = FeatureSet(sets.train.features[chosen], sets.train.labels[chosen])
         row = {}
         for name, measure in (('knn', measure_knn), ('linear', measure_linear)):
-            figures = measure(sets, labelled, settings)
+            figures = measure(sets, labelled, grid)
             row |= {
                 f'{name}_{part}_top1': figures[f'{part}_top1']
                 for part in ('val', 'test')
@@ -157,39 +150,3 @@ def _few_labels(sets: FeatureSets, settings: Settings, fraction: float) -> dict[
         'label_seeds': seeds,
         **summary,
     }
-
-
-def render_features(found: dict[str, Any]) -> str:
-    """Lay the measured figures out as a table of plain text."""
-    parts = ['val', 'test'] if 'test' in found['sizes'] else ['val']
-    lines = [
-        ', '.join(f'{part} {size}' for part, size in found['sizes'].items()) + ' images',
-        f'{"measure":<44}' + ''.join(f'{part + " top-1":>14}' for part in parts),
-    ]
-
-    def add(name: str, figures: list[str]) -> None:
-        lines.append(f'{name:<44}' + ''.join(f'{figure:>14}' for figure in figures))
-
-    fixed, knn, linear = found['knn_fixed'], found['knn'], found['linear_cached']
-    setting = f'k {fixed["k"]}, T {fixed["temperature"]:g}'
-    add(f'kNN, {setting}', [f'{fixed[f"{part}_top1"]:.2f}' for part in parts])
-    setting = f'k {knn["k"]}, T {knn["temperature"]:g} selected on val'
-    add(f'kNN, {setting}', [f'{knn[f"{part}_top1"]:.2f}' for part in parts])
-    setting = f'l2 {linear["l2"]:g} selected on val'
-    add(f'linear, cached, {setting}', [f'{linear[f"{part}_top1"]:.2f}' for part in parts])
-    for row in found['few_labels']:
-        for name in ('knn', 'linear'):
-            figures = [row[f'{name}_{part}_top1'] for part in parts]
-            add(
-                f'{name}, {100 * row["fraction"]:g} % of the labels ({row["labels"]})',
-                [format_figure(figure['mean'], figure['deviation']) for figure in figures],
-            )
-    lines.append('linear, cached: no augmentation; not the protocol of configs/benchmarks/linear')
-    if not linear['converged']:
-        lines.append('linear, cached: a fit stopped before its minimum')
-    return '\n'.join(lines)
-
-
-def format_figure(mean: float, deviation: float | None) -> str:
-    """Write a mean with its deviation, where there is one."""
-    return f'{mean:.2f}' if deviation is None else f'{mean:.2f} ± {deviation:.2f}'

@@ -1,5 +1,5 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""Claims about the kNN hook, in real runs of a small SimSiam.
+"""Claims about the probe in training, in real runs of a small SimSiam.
 
 1. It evaluates at the right moments and records what an independent computation gives.
 2. A run with it ends bit-identical to one without; a resumed run does not repeat the start.
@@ -16,22 +16,22 @@ import torch
 from mmengine.logging import MessageHub
 
 from nasiam_mm.evaluation.knn import knn_accuracy
-from nasiam_mm.probes.hook import KNNHook
+from nasiam_mm.probes.section import Probe
 from tests.test_engine.toy_siamese import MEAN, STD, Blobs, build_runner, loader_cfg
 
 
-def knn_cfg(**changes):
+def section(**changes):
     return {
-        'type': 'KNNHook',
-        'bank_dataloader': loader_cfg(size=40, seed=0),
-        'query_dataloader': loader_cfg(size=21, seed=1),
+        'bank': loader_cfg(size=40, seed=0),
+        'query': loader_cfg(size=21, seed=1),
         'k': 3,
         **changes,
     }
 
 
-def train(work_dir, hooks, max_epochs, **changes):
-    runner = build_runner(work_dir, hooks, max_epochs, **changes)
+def train(work_dir, probe, max_epochs, **changes):
+    hooks = [{'type': 'ProbeHook'}]
+    runner = build_runner(work_dir, hooks, max_epochs, probe=probe, **changes)
     runner.train()
     return runner
 
@@ -52,7 +52,7 @@ def expected_features(model, dataset):
 
 
 def test_evaluates_at_start_every_interval_and_last(tmp_path):
-    runner = train(tmp_path, [knn_cfg(interval=3)], max_epochs=4)
+    runner = train(tmp_path, section(interval=3), max_epochs=4)
     rows = knn_rows(tmp_path)
     assert [(row['epoch'], row['step']) for row in rows] == [(0, 0), (3, 21), (4, 28)]
     history, _ = MessageHub.get_current_instance().get_scalar('knn/val_top1').data
@@ -79,15 +79,16 @@ def test_evaluates_at_start_every_interval_and_last(tmp_path):
 
 
 def test_can_leave_the_start_out(tmp_path):
-    train(tmp_path, [knn_cfg(at_start=False)], max_epochs=2)
+    train(tmp_path, section(at_start=False), max_epochs=2)
     assert [row['epoch'] for row in knn_rows(tmp_path)] == [1, 2]
 
 
 def test_run_with_the_hook_ends_bit_identical(tmp_path):
-    plain = train(tmp_path / 'plain', [], max_epochs=2)
+    plain = build_runner(tmp_path / 'plain', [], 2)
+    plain.train()
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     loss = plain.message_hub.get_scalar('train/loss').data[0]
-    measured = train(tmp_path / 'measured', [knn_cfg()], max_epochs=2)
+    measured = train(tmp_path / 'measured', section(), max_epochs=2)
     assert len(knn_rows(tmp_path / 'measured')) == 3
 
     assert np.array_equal(measured.message_hub.get_scalar('train/loss').data[0], loss)
@@ -99,8 +100,8 @@ def test_run_with_the_hook_ends_bit_identical(tmp_path):
 
 
 def test_resumed_run_does_not_repeat_the_start(tmp_path):
-    train(tmp_path, [knn_cfg()], max_epochs=1)
-    runner = train(tmp_path, [knn_cfg()], 2, resume=True, load_from=str(tmp_path / 'epoch_1.pth'))
+    train(tmp_path, section(), max_epochs=1)
+    runner = train(tmp_path, section(), 2, resume=True, load_from=str(tmp_path / 'epoch_1.pth'))
     assert [row['epoch'] for row in knn_rows(tmp_path)] == [0, 1, 2]
     # The checkpoint of an epoch holds the figure of that epoch.
     assert len(runner.message_hub.get_scalar('knn/val_top1').data[0]) == 3
@@ -108,38 +109,42 @@ def test_resumed_run_does_not_repeat_the_start(tmp_path):
 
 def test_test_set_only_when_said_so(tmp_path):
     query = loader_cfg(size=21, seed=1, split='test')
-    with pytest.raises(ValueError, match="reads the test split under split_name='val'"):
-        train(tmp_path / 'silent', [knn_cfg(query_dataloader=query)], max_epochs=1)
+    with pytest.raises(ValueError, match='probe.query reads the test split'):
+        train(tmp_path / 'silent', section(query=query), max_epochs=1)
     assert not list((tmp_path / 'silent').glob('*.pth'))
 
     wrapped = copy.deepcopy(query)
     wrapped['dataset'] = {'type': 'RepeatDataset', 'dataset': query['dataset'], 'times': 1}
-    with pytest.raises(ValueError, match="reads the test split under split_name='val'"):
-        train(tmp_path / 'wrapped', [knn_cfg(query_dataloader=wrapped)], max_epochs=1)
+    with pytest.raises(ValueError, match='probe.query reads the test split'):
+        train(tmp_path / 'wrapped', section(query=wrapped), max_epochs=1)
 
-    said = knn_cfg(query_dataloader=query, split_name='test', at_start=False)
-    train(tmp_path / 'said', [said], max_epochs=1)
+    said = section(query=query, split='test', at_start=False)
+    train(tmp_path / 'said', said, max_epochs=1)
     (row,) = knn_rows(tmp_path / 'said')
     assert {name for name in row if 'knn' in name} == {'knn/test_top1', 'knn/test_top5'}
 
 
 @pytest.mark.parametrize('at_start', [True, False])
 def test_k_beyond_the_bank_fails_before_training(tmp_path, at_start):
-    with pytest.raises(ValueError, match='k = 41 exceeds the 40 images of bank_dataloader'):
-        train(tmp_path, [knn_cfg(k=41, at_start=at_start)], max_epochs=1)
+    with pytest.raises(ValueError, match='probe.k = 41 exceeds the 40 images of probe.bank'):
+        train(tmp_path, section(k=41, at_start=at_start), max_epochs=1)
     assert 'train/loss' not in MessageHub.get_current_instance().log_scalars
 
 
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        ({'split_name': 'train'}, "must be 'val' or 'test', got 'train'"),
-        ({'k': 0}, 'at least 1, got k=0'),
-        ({'interval': 0}, 'at least 1, got k=3, interval=0'),
+        ({'split': 'train'}, "must be 'val' or 'test', got 'train'"),
+        ({'k': 0}, 'probe.k must be a whole number from 1, got 0'),
+        ({'interval': 0}, 'probe.interval must be a whole number from 1, got 0'),
+        ({'chunk_size': 1.5}, 'probe.chunk_size must be a whole number from 1, got 1.5'),
     ],
 )
 def test_impossible_arguments(change, message):
-    cfg = knn_cfg(**change)
-    cfg.pop('type')
     with pytest.raises(ValueError, match=message):
-        KNNHook(**cfg)
+        Probe(**section(**change))
+
+
+def test_without_a_section_nothing_is_measured(tmp_path):
+    train(tmp_path, None, max_epochs=1)
+    assert knn_rows(tmp_path) == []

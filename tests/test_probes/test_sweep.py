@@ -12,15 +12,12 @@ import pytest
 import torch
 
 from nasiam_mm.evaluation import balanced_subset, fit_linear, knn_accuracy, linear_accuracy
-from nasiam_mm.probes.feature_report import (
-    Settings,
-    evaluate_feature_sets,
-    format_figure,
-    render_features,
-)
-from nasiam_mm.probes.feature_sets import FeatureSet, FeatureSets
+from nasiam_mm.probes.feature_sets import FeatureSets
+from nasiam_mm.probes.features import FeatureSet
+from nasiam_mm.probes.sweep import Grid, sweep_features
+from nasiam_mm.probes.sweep_table import format_figure, render_features
 
-SETTINGS = Settings(
+GRID = Grid(
     ks=(1, 5, 20, 999), temperatures=(0.05, 0.5), l2s=(1e-2, 1.0), fractions=(0.1, 1.0),
     label_seeds=(0, 1), fixed_k=10,
 )  # fmt: skip
@@ -41,7 +38,7 @@ def feature_sets(with_test=True):
 
 @pytest.fixture(scope='module')
 def found():
-    return evaluate_feature_sets(feature_sets(), SETTINGS)
+    return sweep_features(feature_sets(), GRID)
 
 
 def test_knn_is_recomputed(found):
@@ -72,8 +69,8 @@ def test_nothing_is_selected_on_the_test_images(found):
     order = torch.randperm(90)
     other = FeatureSet(-sets.test.features, sets.test.labels[order])
     changed = FeatureSets(sets.train, sets.val, other, CLASSES, {})
-    again = evaluate_feature_sets(changed, SETTINGS)
-    without = evaluate_feature_sets(feature_sets(with_test=False), SETTINGS)
+    again = sweep_features(changed, GRID)
+    without = sweep_features(feature_sets(with_test=False), GRID)
     assert again['knn']['test_top1'] != found['knn']['test_top1']
     for name in ('k', 'temperature', 'val_top1', 'sweep'):
         assert again['knn'][name] == found['knn'][name] == without['knn'][name]
@@ -85,7 +82,7 @@ def test_nothing_is_selected_on_the_test_images(found):
 
 
 def test_no_test_figure_unless_asked_for():
-    text = json.dumps(evaluate_feature_sets(feature_sets(with_test=False), SETTINGS))
+    text = json.dumps(sweep_features(feature_sets(with_test=False), GRID))
     assert 'test' not in text
     assert 'val_top1' in text
 
@@ -104,8 +101,8 @@ def test_few_labels_use_few_labels(found):
             FeatureSet(sets.train.features[chosen], sets.train.labels[chosen]), sets.val,
             sets.test, CLASSES, {},
         )  # fmt: skip
-        figures.append(evaluate_feature_sets(bank, Settings(**{
-            **SETTINGS.__dict__, 'fractions': (),
+        figures.append(sweep_features(bank, Grid(**{
+            **GRID.__dict__, 'fractions': (),
         }))['linear_cached']['test_top1'])  # fmt: skip
     assert tenth['linear_test_top1']['mean'] == pytest.approx(sum(figures) / 2)
 

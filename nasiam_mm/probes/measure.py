@@ -1,0 +1,57 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""What a backbone is worth by its nearest neighbours: one way, for hook, tools and tables."""
+
+from torch import nn
+
+from nasiam_mm.evaluation.knn import knn_accuracy
+from nasiam_mm.probes.features import FeatureSet, extract_features
+from nasiam_mm.probes.section import Probe
+
+
+def measure(
+    model: nn.Module, probe: Probe, split: str = 'val', seed: int | None = None
+) -> dict[str, float]:
+    """Classify held-out images by their nearest neighbours in the labelled bank.
+
+    Nothing of the model or the run changes: no weight, buffer, module mode or
+    random number. With several processes all of them have to call this.
+
+    Args:
+        model: The algorithm, whose pooled backbone features are taken
+            (:func:`extract_features`).
+        probe: Bank, queries and vote (:func:`knn_accuracy`).
+        split: ``'val'``, the section's query images, or ``'test'``.
+        seed: Seed of loaders that are still to be built.
+
+    Returns:
+        ``knn/{split}_top1`` and, for more than five classes,
+        ``knn/{split}_top5``, in percent.
+
+    Raises:
+        ValueError: If the section or its data do not allow it.
+    """
+    built = probe.build(split, seed)
+    loaders = [built.loader('train'), built.loader(split)]
+    bank, query = (extract_features(model, loader) for loader in loaders)
+    num_classes = count_classes([loader.dataset for loader in loaders], [bank, query])
+    accuracy = vote(bank, query, num_classes, probe.k, probe.temperature, probe.chunk_size)
+    return {f'knn/{split}_{name}': value for name, value in accuracy.items()}
+
+
+def vote(
+    bank: FeatureSet,
+    query: FeatureSet,
+    num_classes: int,
+    k: int,
+    temperature: float,
+    chunk_size: int = 1024,
+) -> dict[str, float]:
+    """Measure the vote of the bank on the queries: ``top1`` and ``top5`` of ``knn_accuracy``."""
+    labelled = (bank.features, bank.labels, num_classes, k, temperature, chunk_size)
+    return knn_accuracy(query.features, query.labels, *labelled)
+
+
+def count_classes(datasets: list, sets: list[FeatureSet]) -> int:
+    """Return the number of classes: those that a data set names, or that its labels show."""
+    named = [len(getattr(dataset, 'metainfo', {}).get('classes') or ()) for dataset in datasets]
+    return max(*named, *(1 + int(found.labels.max()) for found in sets))

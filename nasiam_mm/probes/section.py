@@ -1,0 +1,196 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""The ``probe`` section of a config: what a backbone is measured by, and when."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+import numpy as np
+from mmengine.config import Config
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader, Dataset
+
+from nasiam_mm.config_walk import type_name
+
+# Of data sets whose published test split has no labels.
+_TESTED_ON = {'ImageNet': 'val'}
+
+Loader = Mapping | DataLoader
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A labelled bank, images to classify by it, and how.
+
+    Attributes:
+        bank: Loader, or the config of one, of labelled images, M of them. One
+            view per image, ``default_collate``.
+        query: Loader of images for validation, so that whoever picks an epoch
+            by the figures has not seen the test set (contract C10).
+        test: Loader of the test images; by default that of ``query``, on the
+            test split of its data set.
+        k: Number of neighbours, at most M.
+        temperature: Temperature of the vote.
+        chunk_size: Queries compared with the bank at a time, at most.
+        interval: Epochs between two measurements in training; the last epoch
+            is always measured.
+        at_start: Whether to measure before the first iteration too. A resumed
+            run does not repeat it.
+        split: ``'val'`` or ``'test'``: what is classified in training.
+
+    Raises:
+        ValueError: If a value is impossible.
+    """
+
+    bank: Loader
+    query: Loader
+    test: Loader | None = None
+    k: int = 200
+    temperature: float = 0.1
+    chunk_size: int = 1024
+    interval: int = 1
+    at_start: bool = True
+    split: str = 'val'
+
+    def __post_init__(self) -> None:
+        if self.split not in ('val', 'test'):
+            raise ValueError(f"probe.split must be 'val' or 'test', got {self.split!r}")
+        for name in ('k', 'interval', 'chunk_size'):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f'probe.{name} must be a whole number from 1, got {value!r}')
+
+    def loader(self, part: str) -> Loader:
+        """Return the loader, or its config, of a part: ``'train'``, ``'val'`` or ``'test'``."""
+        if part == 'train':
+            return self.bank
+        if part == 'test':
+            found = self.test
+            return {**self.query, 'dataset': on_test_split(self.query)} if found is None else found
+        return self.query
+
+    def build(self, split: str, seed: int | None = None) -> 'Probe':
+        """Build the loaders of the bank and of a split, and check them.
+
+        Raises:
+            ValueError: If k exceeds M, or the validation images are a test split.
+        """
+        bank = Runner.build_dataloader(self.loader('train'), seed=seed)
+        query = Runner.build_dataloader(self.loader(split), seed=seed)
+        if self.k > len(bank.dataset):
+            raise ValueError(
+                f'probe.k = {self.k} exceeds the {len(bank.dataset)} images of probe.bank; '
+                f'set k to at most {len(bank.dataset)}'
+            )
+        if split == 'val' and getattr(_innermost(query.dataset), 'split', None) == 'test':
+            raise ValueError(
+                'probe.query reads the test split, which is not for validation; use a part of the '
+                "training set there, and probe.split='test' to be shown the test figures"
+            )
+        name = 'test' if split == 'test' else 'query'
+        return dataclasses.replace(self, bank=bank, **{name: query})
+
+    def recut(self, val_fraction: float) -> 'Probe':
+        """Cut the whole training split into bank and query by the fraction of the query.
+
+        Raises:
+            ValueError: If there is no such part.
+        """
+        if not 0 < val_fraction < 1:
+            raise ValueError(f'the validation part must be between 0 and 1, got {val_fraction}')
+        whole = _innermost_config(self.bank)
+        parts = dict(train=1 - val_fraction, val=val_fraction)
+        bank, query = (
+            {
+                **loader,
+                'dataset': dict(type='SplitDataset', dataset=whole, parts=parts, part=part, seed=0),
+            }
+            for part, loader in (('train', self.bank), ('val', self.query))
+        )
+        return dataclasses.replace(self, bank=bank, query=query)
+
+
+def read_probe(cfg: Config | Mapping) -> Probe | None:
+    """Read the section of a config, or None where it has none.
+
+    Raises:
+        ValueError: If a key is unknown, missing or has an impossible value.
+    """
+    section = cfg.get('probe')
+    if not section:
+        return None
+    known = [field.name for field in dataclasses.fields(Probe)]
+    for key in section:
+        if key not in known:
+            near = get_close_matches(key, known, n=1)
+            hint = f'did you mean probe.{near[0]}?' if near else f'there are {", ".join(known)}'
+            raise ValueError(f'probe.{key} is no setting; {hint}')
+    if missing := [key for key in ('bank', 'query') if not section.get(key)]:
+        raise ValueError(f'the probe section lacks {" and ".join(missing)}; give each a loader')
+    return Probe(**section)
+
+
+def need_probe(cfg: Config) -> Probe:
+    """Read the section of a config that has to have one.
+
+    Raises:
+        ValueError: If there is none, and as :func:`read_probe`.
+    """
+    probe = read_probe(cfg)
+    if probe is None:
+        raise ValueError(
+            f"config '{cfg.filename}' has no probe section to take the labelled and the validation "
+            'images from; give one of configs/nasiam/'
+        )
+    return probe
+
+
+def on_test_split(loader: Mapping) -> dict:
+    """Return the config of the whole test split of what a loader's config reads.
+
+    Raises:
+        ValueError: If the innermost data set does not name its split.
+    """
+    dataset = _innermost_config(loader)
+    if 'split' not in dataset:
+        raise ValueError(
+            f'{type_name(dataset)} of probe.query names no split to put test for; give the test '
+            'images as probe.test=dict(...), a loader like probe.query'
+        )
+    return {**dataset, 'split': _TESTED_ON.get(type_name(dataset), 'test')}
+
+
+def check_disjoint(bank: Dataset, query: Dataset) -> None:
+    """Refuse a labelled image that is for validation as well.
+
+    Raises:
+        ValueError: If the parts share an image, or nothing tells which images they hold.
+    """
+    if not (hasattr(bank, 'indices') and hasattr(query, 'indices')):
+        ours, theirs = (getattr(_innermost(part), 'split', None) for part in (bank, query))
+        if ours == theirs:
+            raise ValueError(
+                'probe.bank and probe.query need a SplitDataset each, or two splits of a data set, '
+                f'got {type(bank).__name__} and {type(query).__name__}'
+            )
+        return
+    shared = np.intersect1d(bank.indices, query.indices)
+    if len(shared):
+        raise ValueError(
+            f'{len(shared)} images are both labelled and for validation; give probe.bank and '
+            "probe.query a SplitDataset with equal 'parts' and 'seed' and another 'part'"
+        )
+
+
+def _innermost_config(loader: Mapping) -> Mapping:
+    """Return the config of the data set inside any wrappers."""
+    while 'dataset' in loader:
+        loader = loader['dataset']
+    return loader
+
+
+def _innermost(dataset: Dataset) -> Dataset:
+    while hasattr(dataset, 'dataset'):
+        dataset = dataset.dataset
+    return dataset

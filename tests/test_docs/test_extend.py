@@ -1,0 +1,45 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""Claims of docs/extend: the code shown is that of examples/, and each recipe there trains."""
+
+import re
+import sys
+
+import pytest
+from mmengine.runner import Runner
+
+from nasiam_mm.architecture.reading import load_genotype
+from tests.reduced import ROOT, reduced
+
+PAGES = sorted((ROOT / 'docs/extend').glob('*.md'))
+RECIPES = sorted(path.stem for path in (ROOT / 'examples').glob('*_search.py'))
+SHOWN = re.compile(r'```python title="(examples/\w+\.py)"\n(.*?)```', re.DOTALL)
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.stem)
+def test_code_shown_is_that_of_the_examples(page):
+    shown = SHOWN.findall(page.read_text(encoding='utf-8'))
+    assert shown
+    for name, code in shown:
+        assert code == (ROOT / name).read_text(encoding='utf-8'), name
+
+
+def test_every_example_is_shown():
+    shown = {name for page in PAGES for name, _ in SHOWN.findall(page.read_text(encoding='utf-8'))}
+    assert shown == {f'examples/{path.name}' for path in (ROOT / 'examples').glob('*.py')}
+
+
+@pytest.mark.parametrize('name', RECIPES)
+def test_recipe_searches_and_leaves_a_genotype(name, tmp_path, monkeypatch):
+    # As a user who stands in the checkout.
+    monkeypatch.syspath_prepend(ROOT)
+    cfg = reduced(f'../examples/{name}', tmp_path)
+    for module in cfg.custom_imports['imports']:
+        # Imported by another test, it would not register anew.
+        assert module.startswith('examples.') and (ROOT / f'{module.replace(".", "/")}.py').exists()
+        sys.modules.setdefault(module, __import__(module, fromlist=['_']))
+    Runner.from_cfg(cfg).train()
+    genotype = load_genotype(tmp_path / 'genotype.json')
+    assert genotype.framework == cfg.model.type
+    for decision in genotype.decisions.values():
+        assert list(decision.options) == cfg.model.space
+        assert len(decision.scored) > 1 and set(decision.scored.values()) != {0.0}

@@ -1,0 +1,49 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""One measure behind hook and tools: figures, number of classes, splits, memory of the vote."""
+
+import pytest
+import torch
+
+from nasiam_mm.evaluation import knn
+from nasiam_mm.probes.features import FeatureSet
+from nasiam_mm.probes.measure import count_classes, measure, vote
+from nasiam_mm.probes.section import Probe
+from nasiam_mm.registry import MODELS
+from tests.test_engine.toy_siamese import Blobs, loader_cfg, model_cfg
+
+
+def test_each_split_has_its_images_and_its_name():
+    model = MODELS.build(model_cfg())
+    probe = Probe(
+        bank=loader_cfg(size=40, seed=0),
+        query=loader_cfg(size=21, seed=1, split='train'),
+        test=loader_cfg(size=40, seed=0, split='test'),
+        k=1,
+    )
+    val = measure(model, probe, 'val', seed=0)
+    assert set(val) == {'knn/val_top1', 'knn/val_top5'}
+    # The test images are the bank's: each is its own neighbour.
+    assert measure(model, probe, 'test', seed=0)['knn/test_top1'] == 100
+    assert measure(model, probe.build('val', 0), 'val') == val
+
+
+def test_the_number_of_classes_is_what_is_named_or_seen():
+    labels = FeatureSet(torch.zeros(3, 2), torch.tensor([0, 4, 1]))
+    named = Blobs(3)
+    named.metainfo = {'classes': ('a',) * 9}
+    assert count_classes([Blobs(3), Blobs(3)], [labels]) == 5
+    assert count_classes([named, Blobs(3)], [labels]) == 9
+
+
+def test_a_large_bank_is_compared_with_fewer_queries_at_a_time(monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    bank = FeatureSet(torch.randn(50, 4, generator=generator), torch.arange(50) % 7)
+    query = FeatureSet(torch.randn(30, 4, generator=generator), torch.arange(30) % 7)
+    expected = vote(bank, query, 7, k=5, temperature=0.1)
+    sizes, cosine = [], knn._cosine
+    monkeypatch.setattr(knn, '_cosine', lambda q, b: (sizes.append(len(q)), cosine(q, b))[1])
+    monkeypatch.setattr(knn, '_PAIRS', 400)
+    assert vote(bank, query, 7, k=5, temperature=0.1) == expected
+    assert max(sizes) == 8
+    with pytest.raises(ValueError, match='chunk_size must be at least 1'):
+        vote(bank, query, 7, k=5, temperature=0.1, chunk_size=0)
