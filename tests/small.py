@@ -2,9 +2,13 @@
 """Frameworks by their descriptors, small: a model alone, or the config of a search of seconds."""
 
 from pathlib import Path
+from unittest import mock
 
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.hooks import Hook
+from mmengine.logging import MessageHub
+from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from nasiam_mm.models.frameworks import FRAMEWORKS, Framework
@@ -58,25 +62,30 @@ def tensors(model: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in both}
 
 
-def search(framework: Framework | str, work_dir: Path, epochs: int = 1, **changes) -> Config:
+def search(
+    framework: Framework | str, work_dir: Path, epochs: int = 1, batch_size: int = 32, **changes
+) -> Config:
     """Config of a search of a framework's example, with alpha step and genotype alone."""
-    cfg = reduced('nasiam/simclr_r18_search_cifar10', work_dir, epochs)
+    cfg = reduced('nasiam/simclr_r18_search_cifar10', work_dir, epochs, batch_size)
     preprocessor = cfg.model.data_preprocessor
     cfg.model = config(framework, data_preprocessor=preprocessor, **changes)
-    leave_hooks(cfg, 'AlphaStepHook', 'GenotypeHook')
+    leave_hooks(cfg, 'alpha_step', 'genotype')
     return cfg
 
 
-def named_hook(cfg: Config, kind: str) -> ConfigDict:
-    """Config of the hook of a type."""
-    every = [*cfg.get('custom_hooks', []), *cfg.default_hooks.values()]
-    (found,) = (hook for hook in every if hook and hook.type == kind)
-    return found
+def train(cfg: Config, *hooks: Hook) -> Runner:
+    """Run a config, with hooks beside its own."""
+    MessageHub._instance_dict.clear()
+    # Laying out the config takes longer than the run.
+    with mock.patch.object(Config, 'pretty_text', ''):
+        runner = Runner.from_cfg(cfg)
+        for hook in hooks:
+            runner.register_hook(hook)
+        runner.train()
+    return runner
 
 
-def leave_hooks(cfg: Config, *kinds: str) -> None:
-    """Leave out a recipe's own hooks except those of these types."""
-    cfg.custom_hooks = [hook for hook in cfg.get('custom_hooks', []) if hook.type in kinds]
-    for name in ('alpha_step', 'genotype', 'collapse', 'predictor_lr', 'probe'):
-        if name in cfg.default_hooks and cfg.default_hooks[name].type not in kinds:
-            cfg.default_hooks.pop(name)
+def leave_hooks(cfg: Config, *names: str) -> None:
+    """Leave out the hooks of a recipe but these; the runtime's stay."""
+    for name in {'alpha_step', 'genotype', 'collapse', 'predictor_lr', 'probe'} - set(names):
+        cfg.default_hooks.pop(name, None)
