@@ -1,18 +1,27 @@
 # `make help` lists the targets. Every one may be repeated, and interrupted at any time.
 #   PYTHON=/path/to/python   the interpreter to make .venv with (3.10 to 3.13)
 #   PYTEST_ARGS='-k knn'     further arguments of pytest
+#   JOBS=2                   processes of the tests
+#   TORCH=cpu                torch without CUDA (a third of the size), from the further index of
+#                            builds for the CPU that TORCH_INDEX names
 
 VENV := .venv
 BIN := $(VENV)/bin
 PINS := requirements/constraints.txt
 PYTHON ?=
+JOBS ?= 2
+TORCH ?=
+export TORCH_INDEX
 
 # A stamp holds the hash of what its installation depends on: another hash, another installation.
-HASH := $(shell cat Makefile setup.py nasiam_mm/version.py requirements/*.txt | cksum | cut -d' ' -f1)
+SOURCES := Makefile setup.py nasiam_mm/version.py requirements/*.txt
+HASH := $(shell (cat $(SOURCES); echo '$(TORCH)') | cksum | cut -d' ' -f1)
 CORE := $(VENV)/.nasiam_mm-core-$(HASH)
 FULL := $(VENV)/.nasiam_mm-full-$(HASH)
-# Holds the process of a running installation; where that one is gone, it was interrupted.
+# Is there while an installation is not whole; where nobody holds the lock, it was interrupted.
 BUSY := $(VENV)/.nasiam_mm.installing
+# Locked through descriptor 9, which the installing processes alone have: it dies with them.
+LOCK := .nasiam_mm.lock
 
 # Another installation's packages must not be found before those of .venv.
 unexport PYTHONPATH PYTHONHOME
@@ -35,16 +44,16 @@ demo: data  ## Search, pretrain and measure on CIFAR-10 (at most 12 minutes on t
 	@$(BIN)/python tools/demo.py
 
 test: $(FULL)  ## Run the tests
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
 
-lint: $(FULL)  ## Check style and format
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+lint: $(FULL)  ## Check style, format, types and the direction of imports
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
 format: $(FULL)  ## Mend style and format
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
 clean:  ## Remove .venv and caches; data and work_dirs stay
-	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache
+	@rm -rf $(VENV) $(LOCK) build dist *.egg-info nasiam_mm/.mim .*_cache
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
 # A candidate is run, not looked for: a version manager's stub may be on PATH and not work.
@@ -63,24 +72,37 @@ endef
 
 # $(call install,PACKAGE,STAMPS): create .venv where needed, install, check, and only then stamp.
 define install
-@set -e; python=; \
-if [ -e $(BUSY) ]; then \
-	busy=$$(cat $(BUSY)); \
-	if kill -0 "$$busy" 2>/dev/null && ! ps -o stat= -p "$$busy" 2>/dev/null | grep -q '^Z'; then \
-		echo "error: process $$busy is installing into $(VENV); wait for it, then repeat" >&2; \
+@set -e; python=$(BIN)/python; is_new=; \
+case '$(TORCH)' in \
+	'') ;; \
+	cpu) if [ -z "$$TORCH_INDEX" ]; then \
+		echo "error: TORCH=cpu needs TORCH_INDEX=ADDRESS of an index of CPU builds;" \
+			"PyTorch's page on installing it names one" >&2; \
 		exit 1; \
-	fi; \
+	fi ;; \
+	*) echo 'error: TORCH=$(TORCH): give cpu, or leave it out' >&2; exit 1 ;; \
+esac; \
+if ! $(BIN)/python -m pip --version >/dev/null 2>&1; then python=; $(find_python); is_new=1; fi; \
+exec 9>>$(LOCK); \
+if ! "$$python" -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)' 2>/dev/null; then \
+	echo "error: another make is installing into $(VENV); wait for it, then repeat" >&2; \
+	exit 1; \
+fi; \
+if [ -e $(BUSY) ]; then \
 	echo '==> an earlier installation was interrupted: starting again'; \
-	rm -rf $(VENV); \
+	rm -rf $(VENV); python=; $(find_python); is_new=1; \
 fi; \
-if ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
-	$(find_python); \
+mkdir -p $(VENV); touch $(BUSY); rm -f $(VENV)/.nasiam_mm-*-*; \
+if [ -n "$$is_new" ]; then \
 	echo "==> creating $(VENV) with $$("$$python" --version) ($$(command -v "$$python"))"; \
+	"$$python" -m venv $(VENV); \
 fi; \
-mkdir -p $(VENV); echo $$$$ > $(BUSY); rm -f $(VENV)/.nasiam_mm-*-*; \
-if [ -n "$$python" ]; then "$$python" -m venv $(VENV); fi; \
 echo '==> installing $(1) at the versions of $(PINS) (2 to 3 minutes the first time)'; \
 $(BIN)/python -m pip install --disable-pip-version-check -c $(PINS) pip; \
+if [ -n '$(TORCH)' ]; then \
+	$(BIN)/python -m pip install --disable-pip-version-check -c $(PINS) --upgrade \
+		--extra-index-url "$$TORCH_INDEX" torch torchvision; \
+fi; \
 $(BIN)/python -m pip install --disable-pip-version-check -c $(PINS) --build-constraint $(PINS) -e '$(1)'; \
 if ! $(BIN)/python -c 'import cv2' >/dev/null 2>&1; then \
 	echo '==> this machine has no display libraries: taking the headless build of OpenCV'; \

@@ -223,9 +223,8 @@ def reduce_config(args: Namespace) -> Any:
     cfg = Config.fromfile(args.config)
     narrow(cfg.model, 8)
     without_workers(cfg._cfg_dict)
+    cfg.data.root = args.data_root
     for part in walk(cfg._cfg_dict):
-        if 'data_root' in part:
-            part.data_root = args.data_root
         if 'parts' in part:
             part.parts = dict.fromkeys(part.parts, args.part)
     for loader in loaders(cfg._cfg_dict):
@@ -252,7 +251,7 @@ def last_checkpoint(work_dir: Path) -> str:
 
 def compare(whole: Path, torn: Path, checkpoint: str) -> list[str]:
     """Name what differs between the ends of two runs."""
-    from nasiam_mm.runs.compare import compare_checkpoints
+    from benchmarks.compare import compare_checkpoints
 
     files = [name for name in FILES if (whole / name).read_bytes() != (torn / name).read_bytes()]
     return files + compare_checkpoints(whole / checkpoint, torn / checkpoint)

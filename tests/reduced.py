@@ -1,12 +1,16 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Shipped configs at a size for tests: every width an eighth, the images of the fixture."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import mmcv
 import numpy as np
 from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
+
+from nasiam_mm.datasets import resolve_data
+from nasiam_mm.datasets.source import KNOWN
 
 ROOT = Path(__file__).parents[1]
 MINI = str(ROOT / 'tests/data/cifar10_mini')
@@ -23,7 +27,10 @@ def reduced(name: str, work_dir: Path, epochs: int = 1, batch_size: int = 32) ->
     cfg = Config.fromfile(ROOT / 'configs' / f'{name}.py')
     cfg.model.backbone.setdefault('base_channels', 64)
     cfg.model.backbone.setdefault('stem_channels', 64)
-    _walk(cfg._cfg_dict, batch_size, Path(work_dir))
+    root = MINI if 'imagenet' not in cfg.data.root else image_folder(Path(work_dir) / 'imagenet')
+    cfg.data.root = root
+    _walk(cfg._cfg_dict, batch_size)
+    resolve_data(cfg)
     cfg.work_dir = str(work_dir)
     cfg.train_cfg.max_epochs = epochs
     cfg.default_hooks.checkpoint.interval = 1
@@ -32,19 +39,15 @@ def reduced(name: str, work_dir: Path, epochs: int = 1, batch_size: int = 32) ->
     return cfg
 
 
-def _walk(node, batch_size: int, folder: Path) -> None:
+def _walk(node, batch_size: int) -> None:
     if isinstance(node, (list, tuple)):
         for item in node:
-            _walk(item, batch_size, folder)
+            _walk(item, batch_size)
     if not isinstance(node, ConfigDict):
         return
     if 'batch_size' in node and 'dataset' in node:
         node.update(batch_size=batch_size, num_workers=0, pin_memory=False)
         node.pop('persistent_workers', None)
-    if 'data_root' in node:
-        node.data_root = MINI if node.type != 'ImageNet' else image_folder(folder / 'imagenet')
-    if node.get('type') == 'CIFAR100':
-        node.type = 'CIFAR10'
     if 'parts' in node:
         # A tenth of the fixture for a part given as a count.
         node.parts = {k: v if isinstance(v, float) else 0.2 for k, v in node.parts.items()}
@@ -59,7 +62,7 @@ def _walk(node, batch_size: int, folder: Path) -> None:
         elif isinstance(node[key], list):
             node[key] = [max(1, width // 8) for width in node[key]]
     for value in node.values():
-        _walk(value, batch_size, folder)
+        _walk(value, batch_size)
 
 
 def in_float64(runner: Runner) -> Runner:
@@ -72,11 +75,13 @@ def in_float64(runner: Runner) -> Runner:
 
 
 def image_folder(root: Path) -> str:
-    """Write images of the fixture as ImageNet keeps its own, with a list of files."""
+    """Write images of the fixture as ImageNet keeps its own, with a list of files, and name it."""
     images, labels = (np.load(f'{MINI}/train_{what}.npy')[:100] for what in ('images', 'labels'))
     (root / 'meta').mkdir(parents=True, exist_ok=True)
     with open(root / 'meta/train.txt', 'w') as listing:
         for number, (image, label) in enumerate(zip(images, labels, strict=True)):
             mmcv.imwrite(image[..., ::-1], str(root / f'train/{number}.JPEG'))
             listing.write(f'{number}.JPEG {label}\n')
+    imagenet = KNOWN['ImageNet']
+    replace(imagenet, parts={'train': 100}, stored={}, classes=imagenet.classes[:10]).write(root)
     return str(root)

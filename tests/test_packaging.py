@@ -9,7 +9,6 @@
 """
 
 import os
-import re
 import runpy
 import shutil
 import signal
@@ -146,9 +145,13 @@ def test_a_version_in_range_is_accepted(monkeypatch, torch):
 
 # Stands for Python: `-m venv DIR` copies it there, `-m pip` writes down what was asked of it.
 FAKE_PYTHON = """#!/bin/sh
+if [ -n "$LINT_FAILS" ] && [ "$(basename "$0")" = "$LINT_FAILS" ]; then exit 1; fi
 case "$*" in
     --version) echo 'Python 3.11.0' ;;
-    '-m venv '*) mkdir -p "$3/bin"; cp "$0" "$3/bin/python" ;;
+    '-m venv '*)
+        mkdir -p "$3/bin"
+        for name in python ruff mypy lint-imports; do cp "$0" "$3/bin/$name"; done ;;
+    '-c import fcntl'*) exec python3 "$@" ;;
     '-m pip install'*)
         echo "$*" >> "$RECORD"
         if [ -n "$PIP_HANGS" ]; then touch "$RECORD.hangs"; exec sleep 30; fi
@@ -249,7 +252,7 @@ def test_make_starts_anew_after_an_interruption_and_not_before(clone):
             time.sleep(0.05)
         other = clone.run('make', 'venv')
         assert other.returncode != 0
-        assert re.search(r'error: process \d+ is installing into \.venv', other.stderr)
+        assert 'error: another make is installing into .venv' in other.stderr
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -271,10 +274,39 @@ def test_make_without_a_python_is_one_line(clone):
     assert not clone.venv.exists()
 
 
-def test_ci_run_is_make_test(clone):
+def test_a_foreign_process_does_not_pass_for_an_installation(clone):
+    clone.run('make', 'venv')
+    clone.venv.joinpath('.nasiam_mm.installing').write_text(f'{os.getpid()}\n')
+    Path(f'{clone.folder}/.nasiam_mm.lock').write_text(f'{os.getpid()}\n')
+    next(clone.venv.glob('.nasiam_mm-core-*')).unlink()
+    assert clone.run('make', 'venv').returncode == 0
+    assert clone.installations() == [CORE, CORE]
+
+
+def test_torch_for_the_cpu_comes_from_the_index_that_the_user_names(clone):
+    failed = clone.run('make', 'venv', 'TORCH=cpu')
+    assert failed.returncode != 0
+    assert 'error: TORCH=cpu needs TORCH_INDEX=ADDRESS' in failed.stderr
+    assert not clone.venv.exists()
+    assert clone.run('make', 'venv', 'TORCH=rocm').returncode != 0
+    done = clone.run('make', 'venv', 'TORCH=cpu', TORCH_INDEX='file:///an index')
+    assert done.returncode == 0, done.stderr
+    asked = clone.record.read_text().splitlines()
+    assert any(
+        line.endswith('--extra-index-url file:///an index torch torchvision') for line in asked
+    )
+    # The usual one is another environment.
+    assert clone.run('make', 'venv').returncode == 0
+    assert clone.installations() == [CORE, CORE]
+
+
+def test_ci_run_is_every_check_and_every_test(clone):
     passed = clone.run('bash', '.ci/run')
     assert passed.returncode == 0
     assert passed.stdout.splitlines()[-1] == 'pytest ran'
+    assert 'slow' not in passed.stdout
+    assert clone.run('bash', '.ci/run', LINT_FAILS='mypy').returncode != 0
+    assert 'pytest ran' in clone.run('bash', '.ci/run', LINT_FAILS='lint-imports').stdout
     assert clone.run('bash', '.ci/run', PYTEST_STATUS='1').returncode != 0
     # No test at all is a failure too.
     assert clone.run('bash', '.ci/run', PYTEST_STATUS='5').returncode != 0

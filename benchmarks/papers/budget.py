@@ -76,9 +76,8 @@ def _pretraining(recipe: Recipe, budget: Budget) -> Recipe:
     head = recipe.head
     if head is None:
         return changed
-    search = _changed(head.search, budget.search_epochs, budget.fast)
-    widths = head.widths and _changed(head.widths, budget.search_epochs, budget.fast)
-    return replace(changed, head=replace(head, search=search, widths=widths))
+    search = head.search and _changed(head.search, budget.search_epochs, budget.fast)
+    return replace(changed, head=replace(head, search=search))
 
 
 def _changed(recipe: Recipe, number: int | None, is_fast: bool) -> Recipe:

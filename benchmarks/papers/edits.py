@@ -7,7 +7,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from nasiam_mm.config_walk import find_hook, walk
+from nasiam_mm.config_walk import find_hook
 
 Edit = Callable[[Config], None]
 
@@ -61,13 +61,7 @@ def batch_size(number: int) -> Edit:
 
 def space(names: Sequence[str]) -> Edit:
     """Search over another space."""
-
-    def edit(cfg: Config) -> None:
-        for part in walk(cfg.model):
-            if part.get('type') == 'SearchableMLP':
-                part.space = list(names)
-
-    return edit
+    return put('model.space', list(names))
 
 
 def resnet50() -> Edit:
@@ -77,9 +71,9 @@ def resnet50() -> Edit:
         cfg.model.backbone.depth = 50
         neck = cfg.model.neck
         old = neck.in_channels
-        neck.in_channels = 4 * old
-        if 'widths' in neck:
-            neck.widths = [4 * width if width == old else width for width in neck.widths]
+        for name in ('in_channels', 'hidden_channels', 'cell_channels'):
+            if neck.get(name) == old:
+                neck[name] = 4 * old
 
     return edit
 

@@ -20,9 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import ROOT
-from benchmarks.papers.genotypes import draw_genotype, refit_genotype
 from benchmarks.papers.measures import MEASURES, Trained, figures, missing_measures, summary
-from benchmarks.papers.planning import Job, config_changes
+from benchmarks.papers.planning import Job, config_changes, searched_choices, top_k
 from benchmarks.papers.rows import (
     LOG,
     ROW,
@@ -34,11 +33,11 @@ from benchmarks.papers.rows import (
     write_log,
 )
 from benchmarks.papers.spec import Table
-from nasiam_mm.architecture.genotype import save_genotype
-from nasiam_mm.architecture.reading import load_genotype
+from nasiam_mm.architecture.genotype import random_genotype, save_genotype
 from nasiam_mm.cli.config import set_genotype
 from nasiam_mm.files.atomic import write_json
 from nasiam_mm.files.digest import file_digest
+from nasiam_mm.version import __version__
 
 # How the training loop and the system name an end by SIGINT or SIGTERM.
 _INTERRUPTED = (130, 143, -2, -15)
@@ -124,19 +123,18 @@ class Workshop:
         """Write the genotype of a run: found by its search, drawn, or published."""
         head = job.recipe.head
         if head.kind == 'random':
-            save_genotype(draw_genotype(job.search.cfg, head.draw), target)
+            cfg = job.search.cfg
+            choices, more = searched_choices(cfg), {'versions': {'nasiam_mm': __version__}}
+            drawn = random_genotype(cfg.model.type, choices, head.draw, top_k(cfg), more)
+            save_genotype(drawn, target)
         elif head.kind == 'published':
-            published = load_genotype(self.root / head.file)
-            save_genotype(refit_genotype(published, job.search.cfg), target)
+            shutil.copyfile(self.root / head.file, target)
         elif read_row(self.of(job.search), job.search.digest) is None:
             # A search writes its genotype after every epoch; before its end that is not the one.
             raise RunFailed(
                 f'{job.name}: its search {job.search.name} is not at its end; make it first, or '
                 'wait for the process that does'
             )
-        elif job.widths is not None:
-            found = load_genotype(self.found_genotype(job.search))
-            save_genotype(refit_genotype(found, job.widths), target)
         else:
             shutil.copyfile(self.found_genotype(job.search), target)
 

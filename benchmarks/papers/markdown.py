@@ -9,8 +9,8 @@ from typing import Any
 from benchmarks.papers.execution import Workshop
 from benchmarks.papers.planning import Job
 from benchmarks.papers.rows import read_row
+from benchmarks.papers.significance import Comparison, compare, mean_and_deviation
 from benchmarks.papers.spec import Row, Table
-from nasiam_mm.evaluation import Comparison, compare, mean_and_deviation
 from nasiam_mm.probes.sweep_table import format_figure
 
 # Row name -> seed -> the row of its run.

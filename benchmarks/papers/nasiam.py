@@ -73,7 +73,7 @@ def heads(scale: str) -> Table:
         rows.append(Row(f'{name} searched', searched, (standard, chance)))
         if stem in _PUBLISHED:
             file, label = _PUBLISHED[stem]
-            head = Head('published', search, file=file)
+            head = Head('published', file=file)
             rows.append(Row(f'{name} {label}', pretrain(head), (standard, chance)))
     return Table(
         'Heads: standard, random, searched, published',
@@ -252,9 +252,9 @@ def fig5(scale: str) -> Table:
     published = 'genotypes/published/simsiam_r{}_cifar10.json'
     sources = {
         'searched for ResNet-50': Head('searched', large),
-        'searched for ResNet-18': Head('searched', small, widths=large),
-        'published for ResNet-50': Head('published', large, file=published.format(50)),
-        'published for ResNet-18': Head('published', large, file=published.format(18)),
+        'searched for ResNet-18': Head('searched', small),
+        'published for ResNet-50': Head('published', file=published.format(50)),
+        'published for ResNet-18': Head('published', file=published.format(18)),
     }
     first = next(iter(sources))
     return Table(

@@ -13,10 +13,11 @@ from typing import Any
 
 from mmengine.config import Config
 
-from benchmarks.papers.genotypes import chooses_two, head_shapes, searched_heads
 from benchmarks.papers.spec import Recipe, Table
-from nasiam_mm.config_walk import deciding_hooks, find_hook
+from nasiam_mm.architecture.choice import Choice, op_choices
+from nasiam_mm.config_walk import deciding_hooks, find_hook, type_name, walk
 from nasiam_mm.files.digest import file_digest
+from nasiam_mm.models.heads import head_shapes
 
 # What decides no result: what is written where and how often, how data is loaded.
 _IGNORED = {
@@ -35,8 +36,7 @@ class Job:
         cfg: Its config, resolved.
         digest: sha256 of all that decides the run: the resolved config, the
             seed and where the genotype comes from.
-        search: The search that its head comes from, or whose widths it takes.
-        widths: Config of another search whose widths its head takes.
+        search: The search that its head comes from, or in whose space it is drawn.
     """
 
     recipe: Recipe
@@ -44,7 +44,6 @@ class Job:
     cfg: Config
     digest: str
     search: 'Job | None' = None
-    widths: Config | None = None
 
     @property
     def head(self) -> str:
@@ -55,7 +54,7 @@ class Job:
                 return 'random-init'
             return 'search' if self.is_search else 'standard'
         return {
-            'searched': 'transferred' if self.widths else 'searched',
+            'searched': 'searched',
             'random': f'random-{head.draw}',
             'published': f'published-{Path(head.file).stem}',
         }[head.kind]
@@ -115,29 +114,42 @@ def plan_run(recipe: Recipe, seed: int, root: Path) -> Job:
     head = recipe.head
     if head is None:
         return Job(recipe, seed, cfg, _digest({'config': deciding_part(cfg.to_dict())}))
-    search = plan_run(head.search, seed, root)
-    widths = None if head.widths is None else read_recipe(head.widths, root)
+    search = head.search and plan_run(head.search, seed, root)
     source: dict[str, Any] = {'kind': head.kind}
     if head.kind == 'searched':
         source['search'] = search.digest
-    else:
-        source |= {'shapes': _shapes(search.cfg), 'edge': chooses_two(search.cfg)}
-    if head.kind == 'random':
+    elif head.kind == 'random':
+        source |= {'choices': searched_choices(search.cfg), 'top_k': top_k(search.cfg)}
         source['draw'] = head.draw
-    elif head.kind == 'published':
+    else:
         path = root / head.file
         if not path.is_file():
             raise FileNotFoundError(f"published genotype '{path}' does not exist")
         source['file'] = file_digest(path)
-    if widths is not None:
-        source['widths'] = _shapes(widths)
     digest = _digest({'config': deciding_part(cfg.to_dict()), 'head': source})
-    return Job(recipe, seed, cfg, digest, search, widths)
+    return Job(recipe, seed, cfg, digest, search)
 
 
-def _shapes(search: Config) -> dict[str, Any]:
-    heads = searched_heads(search)
-    return {name: [list(head['space']), head_shapes(head)] for name, head in heads.items()}
+def searched_choices(cfg: Config) -> dict[str, tuple[Choice, ...]]:
+    """Return the choices of a search: head -> those of its layers.
+
+    Raises:
+        ValueError: If the config searches nothing.
+    """
+    heads = [part for part in walk(cfg.model) if type_name(part) == 'HeadMLP']
+    spaces = {head['name']: head.get('space') or cfg.model.get('space') for head in heads}
+    if not any(spaces.values()):
+        raise ValueError(f"config '{cfg.filename}' has no model.space, so it searches nothing")
+    return {
+        head['name']: op_choices(head['name'], spaces[head['name']], head_shapes(**head))
+        for head in heads
+        if spaces[head['name']]
+    }
+
+
+def top_k(cfg: Config) -> int:
+    """Return how many operations a search keeps per layer."""
+    return (find_hook(cfg, 'GenotypeHook') or {}).get('top_k', 1)
 
 
 def _digest(deciding: dict[str, Any]) -> str:

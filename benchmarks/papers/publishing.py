@@ -8,15 +8,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.papers.execution import RunFailed, Workshop
+from benchmarks.papers.loss_curves import plot_losses
 from benchmarks.papers.markdown import Rows, curves_of, markdown_table, read_rows, render_table
 from benchmarks.papers.planning import Job, all_jobs
 from benchmarks.papers.rows import LOG, ROW, read_row
 from benchmarks.papers.spec import Table
-from nasiam_mm.architecture.genotype import Genotype, LayerGenotype
+from nasiam_mm.architecture.genotype import Decision, Genotype
 from nasiam_mm.architecture.reading import load_genotype
 from nasiam_mm.files.atomic import atomic_path, write_text
 from nasiam_mm.report.pictures.genotype_drawing import draw_genotype
-from nasiam_mm.report.pictures.loss_curves import plot_losses
 
 # What proves a row and is small; checkpoints and mmengine's own logs stay.
 _EVIDENCE = (
@@ -141,15 +141,15 @@ def show_genotypes(
 
 
 def render_layers(found: Found) -> str:
-    """Render the operation of each layer with its mixing weight, a line for each cell and seed."""
+    """Render the operation of each layer with its mixing weight, a line for each head and seed."""
     lines = [
-        [str(seed), name, *(_describe(layer) for layer in cell.layers)]
+        [str(seed), head, *map(_describe, genotype.of(head))]
         for seed, genotype in found.items()
-        for name, cell in genotype.cells.items()
+        for head in genotype.heads
     ]
     width = max(map(len, lines))
-    head = ['seed', 'cell', *(f'layer {number}' for number in range(width - 2))]
-    table = markdown_table(head, [line + ['-'] * (width - len(line)) for line in lines])
+    titles = ['seed', 'head', *(f'layer {number}' for number in range(width - 2))]
+    table = markdown_table(titles, [line + ['-'] * (width - len(line)) for line in lines])
     note = 'In brackets: the mixing weight, softmax(alpha).'
     if any('tied' in cell for line in lines for cell in line):
         note += ' **tied**: others had the same alpha, and the first in the order of the space won.'
@@ -157,25 +157,26 @@ def render_layers(found: Found) -> str:
 
 
 def render_choices(found: Found) -> str:
-    """Render how often each operation is chosen in each cell, over all layers and seeds."""
+    """Render how often each operation is chosen in each head, over all layers and seeds."""
     chosen: dict[str, Counter[str]] = {}
+    options: dict[str, None] = {}
     for genotype in found.values():
-        for name, cell in genotype.cells.items():
-            chosen.setdefault(name, Counter()).update(op for ops in cell.ops for op in ops)
-    space = [op for genotype in found.values() for op in genotype.space]
-    # What coincides at an output layer has a name of its own there, such as linear.
-    names = dict.fromkeys([*space, *(op for counts in chosen.values() for op in counts)])
+        for head in genotype.heads:
+            for decision in genotype.of(head):
+                options |= dict.fromkeys(decision.options)
+                chosen.setdefault(head, Counter()).update(decision.chosen)
     lines = [
-        [op, *(f'{counts[op]} of {counts.total()}' for counts in chosen.values())] for op in names
+        [op, *(f'{counts[op]} of {counts.total()}' for counts in chosen.values())] for op in options
     ]
-    head = ['chosen', *chosen]
-    return f'Over seeds {", ".join(map(str, found))}:\n\n' + markdown_table(head, lines)
+    return f'Over seeds {", ".join(map(str, found))}:\n\n' + markdown_table(
+        ['chosen', *chosen], lines
+    )
 
 
-def _describe(layer: LayerGenotype) -> str:
-    weights = dict(zip(layer.candidates, layer.softmax, strict=False))
-    ops = [f'{op} ({weights[op]:.2f})' if weights else op for op in layer.ops]
-    return ' + '.join(ops) + (', **tied**' if layer.tied else '')
+def _describe(decision: Decision) -> str:
+    weights = decision.weights
+    ops = [f'{op} ({weights[op]:.2f})' if weights else op for op in decision.chosen]
+    return ' + '.join(ops) + (', **tied**' if decision.tied else '')
 
 
 def _slug(name: str) -> str:

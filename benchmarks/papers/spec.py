@@ -35,23 +35,21 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Head:
-    """Where the genotype of a head comes from.
+    """Where the genotype of a head comes from; its widths are the recipe's that takes it.
 
     Attributes:
         kind: ``'searched'``: by a search with the seed of the run.
-            ``'random'``: drawn uniformly from the space of the search.
-            ``'published'``: a committed file, at the widths of the search.
-        search: The search, which for the last two gives space and widths alone.
+            ``'random'``: drawn uniformly from the choices of a search.
+            ``'published'``: a committed file.
+        search: The search; None for a published one.
         draw: Number of the random genotype.
         file: Path of the published genotype below the root of the project.
-        widths: A search whose widths the searched head takes instead of its own.
     """
 
     kind: str
-    search: Recipe
+    search: Recipe | None = None
     draw: int = 0
     file: str = ''
-    widths: Recipe | None = None
 
 
 @dataclass(frozen=True)

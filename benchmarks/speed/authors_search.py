@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset, SubsetRandomSampler
 
 from benchmarks.speed.clock import Sections, now
 from benchmarks.speed.setup import Setup
-from nasiam_mm.datasets.array_files import array_path, load_array
+from nasiam_mm.datasets.source import array_path, load_array
 
 
 class OnTheCPU(TorchFunctionMode):

@@ -22,7 +22,8 @@ from PIL import Image
 from benchmarks.speed.clock import seconds
 from benchmarks.speed.figures import Measurement, Ratio, Side
 from benchmarks.speed.setup import Setup
-from nasiam_mm.datasets import ReplayDataset
+from nasiam_mm.datasets import ReplayDataset, resolve_data
+from nasiam_mm.datasets.source import KNOWN
 from nasiam_mm.registry import MODELS
 
 IMAGES, HEIGHT, WIDTH, QUALITY = 16, 375, 500, 90
@@ -62,7 +63,7 @@ def measure_decoding(setup: Setup) -> Iterator[Measurement]:
     """Time workers and preprocessors in turn; the workers' part runs on the CPU always."""
     init_default_scope('nasiam_mm')
     cv2.setNumThreads(1)
-    bases = Path(setup.root, 'configs/_base_/datasets')
+    bases = Path(setup.root, 'configs/_base_/data')
     workers = Measurement(f'ImageNet, a worker, {WIDTH}x{HEIGHT}', 'ms/image')
     device = Measurement(f'ImageNet, the preprocessor, {WIDTH}x{HEIGHT}', 'ms/image')
     workers.ratios += [
@@ -71,11 +72,14 @@ def measure_decoding(setup: Setup) -> Iterator[Measurement]:
     ]
     device.ratios += [Ratio('stock / crops', 'stock', 'crops')]
     with TemporaryDirectory() as folder:
+        KNOWN['ImageNet'].write(folder)
         samples = write_photos(Path(folder), min(IMAGES, setup.view_images // 16))
         loads: dict[str, Callable[[int], object]] = {FLOOR: lambda number: decode(samples)}
         preprocessors = {}
         for name, base in CONFIGS.items():
             cfg = Config.fromfile(bases / f'{base}.py')
+            cfg.data.root = folder
+            resolve_data(cfg)
             with_view_seed = cfg.train_dataloader.dataset.get('with_view_seed', False)
             loads[name] = partial(_load, ReplayDataset(samples, with_view_seed, cfg.two_views))
             preprocessors[name] = MODELS.build(cfg.data_preprocessor).to(setup.device)

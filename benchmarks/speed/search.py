@@ -17,10 +17,13 @@ from benchmarks.configs import without_workers
 from benchmarks.speed.authors_search import AuthorsSearch
 from benchmarks.speed.clock import Sections, measure_in_turn, now, turns
 from benchmarks.speed.figures import Measurement, Ratio, Side
-from benchmarks.speed.setup import PUBLISHED_SPACE, Setup
+from benchmarks.speed.setup import Setup
 from benchmarks.speed.steps import make_fastest
+from nasiam_mm.architecture.alpha import Architecture
+from nasiam_mm.architecture.choice import op_choices
 from nasiam_mm.cli.ending import one_line
 from nasiam_mm.datasets.replay import endless_batches
+from nasiam_mm.ops.candidates import SPACES
 from nasiam_mm.registry import MODELS
 from nasiam_mm.search.gradient.hook import AlphaStepHook
 
@@ -105,7 +108,7 @@ def our_iteration(setup: Setup, side: str, work_dir: str) -> Iteration:
     """Build one of our sides."""
     cfg = setup.config(PRETRAIN if side == PRETRAINED else SEARCH)
     if side in (PUBLISHED, BEST):
-        cfg.model.neck.space = cfg.model.head.predictor.space = PUBLISHED_SPACE
+        cfg.model.space = list(SPACES['S+'])
     if side == BEST:
         make_fastest(cfg)
     return Iteration(cfg, setup.device, work_dir)
@@ -193,12 +196,12 @@ def _measurements(
 
 def measure_heads(setup: Setup) -> Iterator[Measurement]:
     """Time forward and backward pass of SimSiam's searched R18 heads in two spaces."""
-    cfg = setup.config('simsiam_r18_search_cifar10').model
-    for space_name, space in (('S', cfg.neck.space), ("the authors' space", PUBLISHED_SPACE)):
-        for head in (cfg.neck, cfg.head.predictor):
+    model = setup.config('simsiam_r18_search_cifar10').model
+    for label, space in (('S', SPACES['S']), ("the authors' space", SPACES['S+'])):
+        for head in (model.neck, model.head.predictor):
             head_cfg = dict(head, space=space, with_avg_pool=False)
             yield measure_in_turn(
-                f'Searched {head.cell}, {space_name}',
+                f'Searched {head.name}, {label}',
                 {
                     side: lambda fused=side == FUSED, head_cfg=head_cfg: _pass(
                         dict(head_cfg, fused=fused), setup
@@ -216,12 +219,16 @@ def _pass(head_cfg: dict, setup: Setup) -> Callable[[], None]:
     """Build what runs a head forward and backward, alpha's gradient and the weights' alike."""
     torch.manual_seed(0)
     head = MODELS.build(head_cfg).to(setup.device).train()
-    head.cell.alpha.requires_grad_(True)
+    choices = op_choices(head.name, head.cell.space, head.cell.shapes)
+    architecture = Architecture({head.name: choices}).to(setup.device)
+    head.cell.bind(architecture)
+    alpha = architecture.alpha(head.name).requires_grad_(True)
     features = torch.randn(setup.batch_size, head_cfg['in_channels'], device=setup.device)
 
     def run() -> None:
         (output,) = head([features])
         output.square().mean().backward()
         head.zero_grad()
+        alpha.grad = None
 
     return run

@@ -1,4 +1,4 @@
-_base_ = ['../_base_/datasets/cifar10_pretrain_demo.py', '../_base_/default_runtime.py']
+_base_ = ['../_base_/data/cifar10_pretrain_demo.py', '../_base_/runtime.py']
 
 model = dict(
     type='MoCo',

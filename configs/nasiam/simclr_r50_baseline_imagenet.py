@@ -1,4 +1,4 @@
-_base_ = ['../_base_/datasets/imagenet_pretrain.py', '../_base_/default_runtime.py']
+_base_ = ['../_base_/data/imagenet_pretrain.py', '../_base_/runtime.py']
 
 model = dict(
     type='SimCLR',

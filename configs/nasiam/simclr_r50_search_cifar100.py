@@ -1,5 +1,6 @@
-_base_ = ['../_base_/datasets/cifar100_search.py', '../_base_/default_runtime.py']
+_base_ = ['../_base_/data/cifar10_search.py', '../_base_/runtime.py']
 
+data = dict(root='data/cifar100')
 model = dict(
     type='SimCLR',
     space=['linear_bn_relu', 'max_pool_3_bn', 'avg_pool_3_bn', 'identity'],

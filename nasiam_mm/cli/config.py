@@ -21,6 +21,11 @@ def add_config_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('config', help='config: a file, or as it is shipped')
     parser.add_argument('--work-dir', help='folder of logs and results')
     parser.add_argument(
+        '--data',
+        metavar='FOLDER',
+        help="folder of images in place of the config's, as 'nasiam data describe' left it",
+    )
+    parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=DictAction,
@@ -66,6 +71,10 @@ def read_config(args: Namespace) -> Config:
         cfg.work_dir = str(Path('work_dirs', Path(args.config).stem))
     if args.genotype is not None:
         set_genotype(cfg, args.genotype)
+    if args.data is not None:
+        if 'root' not in (cfg.get('data') or {}):
+            raise ValueError(f"--data: config '{cfg.filename}' has no section data=dict(root=...)")
+        cfg.data.root = args.data
     return cfg
 
 
@@ -75,6 +84,9 @@ def read_evaluated(args: Namespace, pin_memory: bool = True) -> Config:
     cfg = read_config(args)
     set_loader_defaults(cfg, pin_memory)
     merge_options(cfg, args.cfg_options)
+    from nasiam_mm.datasets import resolve_data
+
+    resolve_data(cfg)
     return cfg
 
 

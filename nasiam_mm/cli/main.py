@@ -105,8 +105,8 @@ def load_command(name: str) -> ModuleType:
     if name in foreign:
         return foreign[name].load()
     near = get_close_matches(name, [*COMMANDS, *ALIASES, *foreign], n=1)
-    meant = f'; did you mean {near[0]}?' if near else ''
-    raise ValueError(f"nasiam has no command '{name}'{meant} nasiam --help lists them")
+    meant = f' did you mean {near[0]}?' if near else ''
+    raise ValueError(f"nasiam has no command '{name}';{meant} nasiam --help lists them")
 
 
 def _foreign() -> dict[str, EntryPoint]:

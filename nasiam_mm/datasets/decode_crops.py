@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from mmcv.transforms import BaseTransform
+from mmcv.transforms import BaseTransform, LoadImageFromFile
 from mmengine import fileio
 from PIL import ExifTags, Image, UnidentifiedImageError
 from torch import Tensor
@@ -41,8 +41,8 @@ class DecodeCrops(BaseTransform):
     of the antialiased bilinear crop of the decoded image. The pixels are those
     of ``LoadImageFromFile``, its turning by EXIF included, in RGB.
 
-    **Required Keys:** ``img_path``; ``view_seed``, as ``ReplayDataset`` gives it
-    to its own pipeline.
+    **Required Keys:** ``img_path``, or ``img`` (uint8 (H, W, 3), RGB) of an array;
+    ``view_seed``, as ``ReplayDataset`` gives it to its own pipeline.
 
     **Modified Keys:** ``img``, a uint8 tensor (V, 3, S, S); ``ori_shape`` (H, W)
     of the file; ``img_shape`` (S, S).
@@ -78,18 +78,13 @@ class DecodeCrops(BaseTransform):
                 "DecodeCrops needs 'view_seed': put it into the pipeline of ReplayDataset, "
                 'not into that of the dataset inside'
             )
-        path, seed = results['img_path'], results['view_seed']
-        data = fileio.get(path, backend_args=self.backend_args)
-        shape, factor, image = jpeg_shape(data), 1, None
-        if shape is not None:
-            boxes = sample_crop_boxes(seed, self.recipes, *shape)
-            factor = reduction(boxes, self.size)
-            image = _decode(data, factor, path)
-        if image is None or image.shape[:2] != tuple(-(-side // factor) for side in shape):
-            # The size is known from the pixels only.
-            factor, image = 1, _decode(data, 1, path)
+        seed = results['view_seed']
+        if 'img' in results:
+            factor, image = 1, results['img'][..., ::-1].copy()
             shape = image.shape[:2]
             boxes = sample_crop_boxes(seed, self.recipes, *shape)
+        else:
+            factor, image, shape, boxes = self._from_file(results['img_path'], seed)
         crops = torch.empty(len(boxes), 3, self.size, self.size, dtype=torch.uint8)
         for crop, box in zip(crops, boxes, strict=True):
             blue, green, red = resized_box(image, box, factor, self.size)
@@ -99,8 +94,41 @@ class DecodeCrops(BaseTransform):
         results['img_shape'] = (self.size, self.size)
         return results
 
+    def _from_file(
+        self, path: str, seed: int
+    ) -> tuple[int, np.ndarray, tuple[int, int], list[Box]]:
+        """Return by how much a file was decoded smaller, its pixels, whole size and boxes."""
+        data = fileio.get(path, backend_args=self.backend_args)
+        shape = jpeg_shape(data)
+        if shape is not None:
+            boxes = sample_crop_boxes(seed, self.recipes, *shape)
+            factor = reduction(boxes, self.size)
+            image = _decode(data, factor, path)
+            if image.shape[:2] == tuple(-(-side // factor) for side in shape):
+                return factor, image, shape, boxes
+        # The size is known from the pixels only.
+        image = _decode(data, 1, path)
+        return 1, image, image.shape[:2], sample_crop_boxes(seed, self.recipes, *image.shape[:2])
+
     def __repr__(self) -> str:
         return f'{type(self).__name__}(recipes={self.recipes})'
+
+
+@TRANSFORMS.register_module()
+class LoadImage(LoadImageFromFile):
+    """Read an image file in the order of OpenCV, BGR; an array's image is put into it.
+
+    Args:
+        **kwargs: See :class:`mmcv.transforms.LoadImageFromFile`.
+    """
+
+    def transform(self, results: dict) -> dict | None:
+        """Put the image into ``img``."""
+        if 'img' not in results:
+            return super().transform(results)
+        image = np.ascontiguousarray(results['img'][..., ::-1])
+        results.update(img=image, img_shape=image.shape[:2], ori_shape=image.shape[:2])
+        return results
 
 
 def jpeg_shape(data: bytes) -> tuple[int, int] | None:

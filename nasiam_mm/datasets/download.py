@@ -1,5 +1,5 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""Bring files here whole or not at all: atomic writes, checked downloads, npm packages."""
+"""Bring files here whole or not at all: checked downloads that go on, npm packages."""
 
 import contextlib
 import hashlib
@@ -7,18 +7,16 @@ import http.client
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from nasiam_mm.files.atomic import TMP_MARK
 
 __all__ = [
-    'Progress',
     'check_file',
     'fetch_npm_package',
     'fetch_url',
@@ -27,62 +25,39 @@ __all__ = [
     'remove_leftovers',
 ]
 
-TMP_SUFFIX = TMP_MARK
 PART_SUFFIX = '.part'
 CHUNK = 1 << 20
 
 
-class Progress:
-    """One line of progress: redrawn on a terminal, every ten percent or ten seconds elsewhere.
+def progress(label: str, total: int | None = None) -> Callable[[int], None]:
+    """Return a function that prints a line every ten percent of ``total``, or every ten seconds."""
+    start, last = time.monotonic(), -1.0
 
-    Args:
-        label (str): What is going on.
-        total (int, optional): Size of the whole in bytes; None where it is not known, then the
-            seconds are shown.
-    """
+    def show(done: int = 0) -> None:
+        nonlocal last
+        seconds = time.monotonic() - start
+        step = 10 * done // total if total else seconds // 10
+        if step != last:
+            size = f'{done / 1e6:.0f} of {total / 1e6:.0f} MB, ' if total else ''
+            print(f'{label}: {size}{seconds:.0f} s', flush=True)
+        last = step
 
-    def __init__(self, label: str, total: int | None = None) -> None:
-        self.label = label
-        self.total = total
-        self.start = time.monotonic()
-        self.tty = sys.stdout.isatty()
-        self._last: float = -1
-
-    def update(self, done: int = 0) -> None:
-        """Show that ``done`` bytes are here."""
-        seconds = time.monotonic() - self.start
-        # A step is what is worth a new line: ten percent, or ten seconds of waiting.
-        step = 10 * done // self.total if self.total else seconds // 10
-        if self.tty:
-            step = seconds // 0.2
-        if step == self._last:
-            return
-        self._last = step
-        size = f'{done / 1e6:.0f} of {self.total / 1e6:.0f} MB, ' if self.total else ''
-        text = f'{self.label}: {size}{seconds:.0f} s'
-        print(f'\r{text}' if self.tty else text, end='' if self.tty else '\n', flush=True)
-
-    def close(self) -> None:
-        """Leave the line on a terminal."""
-        if self.tty and self._last >= 0:
-            print(flush=True)
+    return show
 
 
 def remove_leftovers(folder: Path, downloads: bool = False) -> None:
-    """Remove what killed runs of this module left in ``folder``.
+    """Remove what killed runs left in ``folder``.
 
     Args:
         folder (Path): Where to look.
         downloads (bool): Whether partial downloads go too, which could be gone on with.
             Defaults to False.
     """
-    for path in folder.glob(f'.*{TMP_SUFFIX}*'):
+    partial = folder.glob(f'*{PART_SUFFIX}') if downloads else ()
+    for path in [*folder.glob(f'.*{TMP_MARK}*'), *partial]:
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)  # an npm left behind may still write there
         else:
-            path.unlink()
-    if downloads:
-        for path in folder.glob(f'*{PART_SUFFIX}'):
             path.unlink()
 
 
@@ -116,11 +91,7 @@ def file_checksum(path: Path, algorithm: str) -> str:
 
 
 def check_file(path: Path, algorithm: str, expected: str) -> None:
-    """Raise an error unless the file is the expected one.
-
-    Raises:
-        ValueError: If the checksum differs.
-    """
+    """Raise a ValueError unless the file has the expected checksum."""
     found = file_checksum(path, algorithm)
     if found != expected:
         raise ValueError(
@@ -157,12 +128,10 @@ def fetch_url(url: str, path: Path, md5: str, timeout: float = 10.0) -> None:
         ConnectionError,
     ) as error:
         raise ConnectionError(f'{url}: {getattr(error, "reason", error)}') from error
-    try:
-        check_file(part, 'md5', md5)
-    except ValueError as error:
-        size = part.stat().st_size
+    size = part.stat().st_size
+    if file_checksum(part, 'md5') != md5:
         part.unlink()
-        raise ValueError(f'{url}: sent {size} bytes that are not the expected file') from error
+        raise ValueError(f'{url}: sent {size} bytes that are not the expected file')
     os.replace(part, path)
 
 
@@ -175,13 +144,12 @@ def _append_from(url: str, part: Path, offset: int, timeout: float) -> None:
         done = offset if resumed else 0
         length = response.headers.get('Content-Length')
         total = done + int(length) if length else None
-        progress = Progress(f'downloading {part.name.removesuffix(PART_SUFFIX)}', total)
+        show = progress(f'downloading {part.name.removesuffix(PART_SUFFIX)}', total)
         with open(part, 'ab' if resumed else 'wb') as file:
             while chunk := response.read(CHUNK):
                 file.write(chunk)
                 done += len(chunk)
-                progress.update(done)
-        progress.close()
+                show(done)
     if total is not None and done < total:
         raise ConnectionError(f'stopped after {done} of {total} bytes; run again to go on')
 
@@ -202,20 +170,19 @@ def fetch_npm_package(spec: str, path: Path, sha512: str) -> None:
     if npm is None:
         raise ConnectionError(f'npm package {spec}: the program npm is not installed')
     prefix = f'.{path.name}.'
-    with tempfile.TemporaryDirectory(prefix=prefix, suffix=TMP_SUFFIX, dir=path.parent) as folder:
+    with tempfile.TemporaryDirectory(prefix=prefix, suffix=TMP_MARK, dir=path.parent) as folder:
         command = [npm, 'pack', spec, '--ignore-scripts', '--pack-destination', folder]
         command += ['--fetch-retries=1', '--fetch-retry-mintimeout=1000', '--fetch-timeout=60000']
         with open(Path(folder, 'npm.log'), 'w+', encoding='utf-8', errors='replace') as log:
             process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-            progress = Progress(f'fetching npm package {spec}')
+            show = progress(f'fetching npm package {spec}')
             try:
                 while process.poll() is None:
-                    progress.update()
+                    show()
                     time.sleep(0.1)
             finally:
                 process.kill()
                 process.wait()
-                progress.close()
             log.seek(0)
             errors = [line for line in log if line.lower().startswith('npm err')]
         archives = list(Path(folder).glob('*.tgz'))

@@ -7,10 +7,11 @@ from numbers import Integral, Real
 
 import numpy as np
 from mmengine.dataset import BaseDataset, force_full_init
+from torch.utils.data import Dataset
 
 from nasiam_mm.registry import DATASETS
 
-__all__ = ['SplitDataset', 'split_indices']
+__all__ = ['SplitDataset', 'image_indices', 'innermost', 'shared_images', 'split_indices']
 
 
 def split_indices(
@@ -72,6 +73,32 @@ def _part_size(name: str, size: int | float, num_samples: int) -> int:
     if count < 1:
         raise ValueError(f'split: part {name!r} of size {size} is empty ({num_samples} samples)')
     return count
+
+
+def innermost(dataset: Dataset) -> Dataset:
+    """Return the data set inside any number of wrappers."""
+    while hasattr(dataset, 'dataset'):
+        dataset = dataset.dataset
+    return dataset
+
+
+def image_indices(dataset: Dataset) -> np.ndarray:
+    """Return the rows of the innermost data set that a part draws from, int64 (N,).
+
+    Raises:
+        ValueError: If there is no :class:`SplitDataset` among the wrappers.
+    """
+    part = dataset
+    while not hasattr(part, 'indices') and hasattr(part, 'dataset'):
+        part = part.dataset
+    if not hasattr(part, 'indices'):
+        raise ValueError(f'the images must come from a SplitDataset, got {type(part).__name__}')
+    return np.asarray(part.indices, dtype=np.int64)
+
+
+def shared_images(first: Dataset, second: Dataset) -> np.ndarray:
+    """Return the rows that are in both of two parts of one data set, int64 (N,), sorted."""
+    return np.intersect1d(image_indices(first), image_indices(second))
 
 
 @DATASETS.register_module()

@@ -1,22 +1,16 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """One transfer run as a row of JSON and a line of Markdown."""
 
-import hashlib
-import importlib.metadata
-import os
-import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from nasiam_mm.detection.mmcv_ops import is_installed
-from nasiam_mm.version import __version__
+from nasiam_mm.files.digest import file_digest
+from nasiam_mm.runs.record import environment
 
 __all__ = ['describe_run', 'render_table']
 
-PACKAGES = ('torch', 'torchvision', 'onedl-mmengine', 'onedl-mmcv', 'onedl-mmdetection')
 COCO = 'COCO'  # info.description of COCO's files begins with it
 COLUMNS = {
     'box AP': ('coco/bbox_mAP', 'pascal_voc/mAP'),
@@ -54,16 +48,15 @@ def describe_run(
         'set': data,
         'note': _note(data),
         'config': config.name,
-        'config_sha256': hashlib.sha256(config.read_bytes()).hexdigest(),
+        'config_sha256': file_digest(config),
         'pretraining': pretraining,
         'checkpoint_sha256': checkpoint_sha256,
         'seed': seed,
         'metrics': dict(metrics),
         'wall_seconds': round(wall_seconds, 1),
         'process_seconds': round(process_seconds, 1),
-        'device': torch.cuda.get_device_name() if torch.cuda.is_available() else _cpu(),
         'mmcv_ops': 'torchvision adapter' if is_installed() else 'compiled',
-        'versions': {'nasiam_mm': __version__, **{name: _version(name) for name in PACKAGES}},
+        **environment('onedl-mmdetection'),
     }
 
 
@@ -89,14 +82,3 @@ def _note(data: str) -> str:
         f'"{data}" is not COCO: its figures compare only with other rows of the same set and '
         'schedule, never with published ones.'
     )
-
-
-def _version(name: str) -> str:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return 'absent'
-
-
-def _cpu() -> str:
-    return f'CPU {platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads'

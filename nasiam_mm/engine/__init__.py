@@ -13,6 +13,7 @@ from nasiam_mm.engine.hooks import (
 )
 from nasiam_mm.engine.loops import ResumableTrainLoop
 from nasiam_mm.engine.optim import AutocastOptimWrapper, WeightOptimWrapperConstructor
+from nasiam_mm.engine.runner import NasiamRunner
 
 __all__ = [
     'AtomicCheckpointHook',
@@ -22,6 +23,7 @@ __all__ = [
     'CompileHook',
     'FrozenHook',
     'MemoryFormatHook',
+    'NasiamRunner',
     'ResumableTrainLoop',
     'ResumeHook',
     'RunStateHook',

@@ -3,17 +3,13 @@
 
 from nasiam_mm.evaluation.collapse import channel_std, effective_rank
 from nasiam_mm.evaluation.few_labels import balanced_subset
-from nasiam_mm.evaluation.knn import knn_accuracy, knn_predict, knn_sweep
+from nasiam_mm.evaluation.knn import knn_accuracy, knn_predict, knn_sweep, nearest_neighbours
 from nasiam_mm.evaluation.linear import LinearProbe, fit_linear, linear_accuracy, linear_sweep
-from nasiam_mm.evaluation.neighbours import nearest_neighbours
-from nasiam_mm.evaluation.significance import Comparison, compare, mean_and_deviation
 
 __all__ = [
-    'Comparison',
     'LinearProbe',
     'balanced_subset',
     'channel_std',
-    'compare',
     'effective_rank',
     'fit_linear',
     'knn_accuracy',
@@ -21,6 +17,5 @@ __all__ = [
     'knn_sweep',
     'linear_accuracy',
     'linear_sweep',
-    'mean_and_deviation',
     'nearest_neighbours',
 ]

@@ -5,6 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nasiam_mm.evaluation.checks import check_features
+
 
 def channel_std(z: Tensor) -> Tensor:
     """Spread of the L2-normalised embeddings relative to an isotropic Gaussian's.
@@ -24,7 +26,7 @@ def channel_std(z: Tensor) -> Tensor:
     Raises:
         ValueError: If ``z`` is not a matrix of at least two finite rows.
     """
-    _check_embeddings(z)
+    check_features('embeddings', z, rows=2)
     z = F.normalize(z.double())
     return z.std(0, correction=0).mean() * z.size(1) ** 0.5
 
@@ -50,7 +52,7 @@ def effective_rank(z: Tensor) -> Tensor:
     Raises:
         ValueError: If ``z`` is not a matrix of at least two finite rows.
     """
-    _check_embeddings(z)
+    check_features('embeddings', z, rows=2)
     z = z.double()
     # Without this, squares of very small or very large embeddings leave the range of float64.
     largest = z.abs().max()
@@ -61,13 +63,3 @@ def effective_rank(z: Tensor) -> Tensor:
     sigma = eigenvalues.where(eigenvalues > rounding, 0).sqrt()
     entropy = torch.special.entr(sigma / sigma.sum()).sum()
     return entropy.exp().where(largest > 0, 0)
-
-
-def _check_embeddings(z: Tensor) -> None:
-    if z.ndim != 2 or z.size(0) < 2 or z.size(1) < 1:
-        raise ValueError(
-            f'embeddings must be an (N, D) matrix of at least two rows, got {tuple(z.shape)}'
-        )
-    if not z.isfinite().all():
-        bad = int((~z.isfinite().all(1)).sum())
-        raise ValueError(f'{bad} of {len(z)} embeddings are not finite; the model has diverged')

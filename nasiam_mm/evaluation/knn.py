@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nasiam_mm.evaluation.checks import check_features, check_labels, top_accuracy
+
 # Bank rows brought to float64 at a time: bounds the memory, not the result.
 _BANK_BLOCK = 65536
 # Pairs of a query and a bank row compared at a time: bounds the memory likewise.
@@ -73,12 +75,7 @@ def knn_accuracy(
     Args:
         query: Features, (Q, D).
         query_labels: Class indices, (Q,).
-        bank: Features of labelled images, (M, D).
-        bank_labels: Class indices, (M,).
-        num_classes: Number of classes C.
-        k: Number of neighbours.
-        temperature: Temperature of the vote.
-        chunk_size: Queries compared with the bank at a time, fewer for a bank of millions.
+        bank: As the others in :func:`knn_predict`.
 
     Returns:
         ``top1`` and, for more than five classes, ``top5``, in percent.
@@ -86,15 +83,12 @@ def knn_accuracy(
     Raises:
         ValueError: As :func:`knn_predict`, and for unusable query labels.
     """
-    query_labels = _check_labels('query_labels', query_labels, query, num_classes)
+    query_labels = check_labels('query_labels', query_labels, query, num_classes)
     chunks = _score_chunks(query, bank, bank_labels, num_classes, [k], [temperature], chunk_size)
     rank = torch.cat(
         [_rank_of_label(scores[k, temperature], query_labels[rows]) for rows, scores in chunks]
     )
-    accuracy = {'top1': _percent(rank < 1)}
-    if num_classes > 5:
-        accuracy['top5'] = _percent(rank < 5)
-    return accuracy
+    return top_accuracy(rank, num_classes)
 
 
 def knn_sweep(
@@ -110,14 +104,9 @@ def knn_sweep(
     """Measure top-1 for every pair of k and temperature, comparing query and bank once.
 
     Args:
-        query: Features, (Q, D).
-        query_labels: Class indices, (Q,).
-        bank: Features of labelled images, (M, D).
-        bank_labels: Class indices, (M,).
-        num_classes: Number of classes C.
+        query: As the others in :func:`knn_accuracy`.
         ks: Numbers of neighbours.
         temperatures: Temperatures of the vote.
-        chunk_size: Queries compared with the bank at a time, fewer for a bank of millions.
 
     Returns:
         Top-1 in percent by ``(k, temperature)``, equal to ``knn_accuracy``'s.
@@ -125,14 +114,39 @@ def knn_sweep(
     Raises:
         ValueError: As :func:`knn_accuracy`.
     """
-    query_labels = _check_labels('query_labels', query_labels, query, num_classes)
-    hits = {(k, temperature): [] for k in ks for temperature in temperatures}
+    query_labels = check_labels('query_labels', query_labels, query, num_classes)
+    ranks = {(k, temperature): [] for k in ks for temperature in temperatures}
     for rows, scores in _score_chunks(
         query, bank, bank_labels, num_classes, ks, temperatures, chunk_size
     ):
-        for key, hit in hits.items():
-            hit.append(_rank_of_label(scores[key], query_labels[rows]) < 1)
-    return {key: _percent(torch.cat(hit)) for key, hit in hits.items()}
+        for key, found in ranks.items():
+            found.append(_rank_of_label(scores[key], query_labels[rows]))
+    return {key: top_accuracy(torch.cat(found), 1)['top1'] for key, found in ranks.items()}
+
+
+def nearest_neighbours(
+    query: Tensor, bank: Tensor, k: int, chunk_size: int = 1024
+) -> tuple[Tensor, Tensor]:
+    """Find the k rows of the bank most similar to each query by cosine.
+
+    Args:
+        query: As the others in :func:`knn_predict`.
+
+    Returns:
+        Indices into the bank, (Q, k), the most similar first and equally
+        similar ones by index, and their cosines, (Q, k), float64.
+
+    Raises:
+        ValueError: If a shape, k or a feature is not usable.
+    """
+    _check_sizes(query, bank, [k])
+    indices, cosines = [], []
+    for chunk in query.split(max(1, min(chunk_size, _PAIRS // len(bank)))):
+        # A stable sort keeps the order of the bank among equals; topk does not.
+        cosine, index = _cosine(chunk, bank).sort(dim=1, descending=True, stable=True)
+        indices.append(index[:, :k])
+        cosines.append(cosine[:, :k].double())
+    return torch.cat(indices), torch.cat(cosines)
 
 
 def _score_chunks(
@@ -145,9 +159,16 @@ def _score_chunks(
     chunk_size: int,
 ) -> Iterator[tuple[slice, dict[tuple[int, float], Tensor]]]:
     """Yield the rows of a chunk of queries and its scores, (q, C), by ``(k, temperature)``."""
-    _check_features(query, bank)
-    _check_settings(ks, temperatures, chunk_size, len(bank))
-    bank_labels = _check_labels('bank_labels', bank_labels, bank, num_classes)
+    _check_sizes(query, bank, ks)
+    for temperature in temperatures:
+        # exp(1 / T), the largest weight, must be a float64.
+        if not temperature > 1 / 700 or math.isinf(temperature):
+            raise ValueError(
+                f'kNN: temperature = {temperature} is not usable; choose 0.002 or more'
+            )
+    if chunk_size < 1:
+        raise ValueError(f'kNN: chunk_size must be at least 1, got {chunk_size}')
+    bank_labels = check_labels('bank_labels', bank_labels, bank, num_classes)
     chunk_size = max(1, min(chunk_size, _PAIRS // len(bank)))
     for start in range(0, len(query), chunk_size):
         rows = slice(start, start + chunk_size)
@@ -157,12 +178,12 @@ def _score_chunks(
         scores = {}
         for k in ks:
             edge = nearest[:, k - 1 : k]  # (q, 1)
+            at_edge = nearest[:, :k] == edge
             places = _places_at_edge(
-                similarity, nearest[:, :k], labels[:, :k], edge, bank_labels, num_classes
+                similarity, at_edge, labels[:, :k], edge, bank_labels, num_classes
             )
-            above = nearest[:, :k] > edge
             for temperature in temperatures:
-                votes = torch.exp(nearest[:, :k].double() / temperature) * above
+                votes = torch.exp(nearest[:, :k].double() / temperature) * ~at_edge
                 score = places * torch.exp(edge.double() / temperature)
                 scores[k, temperature] = score.scatter_add_(1, labels[:, :k], votes)
         yield rows, scores
@@ -184,26 +205,25 @@ def _cosine(query: Tensor, bank: Tensor) -> Tensor:
 
 def _places_at_edge(
     similarity: Tensor,
-    nearest: Tensor,
+    at_edge: Tensor,
     labels: Tensor,
     edge: Tensor,
     bank_labels: Tensor,
-    num_classes: int,
+    size: int,
 ) -> Tensor:
-    """Count, per class, the places of neighbours exactly as similar as the k-th, (q, C).
+    """Count, per class, the places of neighbours exactly as similar as the k-th, (q, size).
 
     Where more rows of the bank tie than places are left, each gets an equal
     part of a place; otherwise the count is a whole number.
     """
-    at_edge = nearest == edge  # (q, k)
-    places = torch.zeros(len(nearest), num_classes, dtype=torch.float64, device=nearest.device)
+    places = edge.new_zeros(len(edge), size, dtype=torch.float64)
     places.scatter_add_(1, labels, at_edge.double())
     tied = similarity == edge  # (q, M)
     left, rivals = at_edge.sum(1), tied.sum(1)
     crowded = rivals > left
     if crowded.any():
         tied = tied[crowded].float()
-        rivals_of_class = tied.new_zeros(len(tied), num_classes).index_add_(1, bank_labels, tied)
+        rivals_of_class = tied.new_zeros(len(tied), size).index_add_(1, bank_labels, tied)
         places[crowded] = rivals_of_class.double() * (left / rivals.double())[crowded, None]
     return places
 
@@ -216,64 +236,14 @@ def _rank_of_label(scores: Tensor, labels: Tensor) -> Tensor:
     return before.sum(1).masked_fill(own[:, 0] <= 0, scores.size(1))
 
 
-def _percent(hits: Tensor) -> float:
-    return 100 * hits.double().mean().item()
-
-
-def _check_features(query: Tensor, bank: Tensor) -> None:
-    for name, features in (('query', query), ('bank', bank)):
-        if features.ndim != 2 or 0 in features.shape:
-            raise ValueError(
-                f'kNN: {name} must be a non-empty (N, D) matrix, got {tuple(features.shape)}'
-            )
-        finite = features.isfinite().all(1)
-        if not finite.all():
-            first = int((~finite).nonzero()[0])
-            raise ValueError(
-                f'kNN: {int((~finite).sum())} of {len(features)} {name} features are not finite '
-                f'(first: row {first}); the model that made them has diverged'
-            )
+def _check_sizes(query: Tensor, bank: Tensor, ks: Sequence[int]) -> None:
+    check_features('query features', query)
+    check_features('bank features', bank)
     if query.size(1) != bank.size(1):
         raise ValueError(
             f'kNN: query has width {query.size(1)} and bank {bank.size(1)}; '
             'extract both with the same model'
         )
-
-
-def _check_labels(name: str, labels: Tensor, features: Tensor, num_classes: int) -> Tensor:
-    if labels.shape != features.shape[:1]:
-        raise ValueError(
-            f'kNN: {name} must have shape ({len(features)},), got {tuple(labels.shape)}'
-        )
-    if labels.is_floating_point() or labels.is_complex():
-        raise ValueError(f'kNN: {name} must be class indices, got {labels.dtype}')
-    labels = labels.to(features.device, torch.long)
-    outside = (labels < 0) | (labels >= num_classes)
-    if outside.any():
-        raise ValueError(
-            f'kNN: {name} holds {int(labels[outside][0])}, outside 0 to {num_classes - 1}; '
-            'num_classes must cover every label'
-        )
-    return labels
-
-
-def _check_settings(
-    ks: Sequence[int], temperatures: Sequence[float], chunk_size: int, bank_size: int
-) -> None:
-    if not ks or not temperatures:
-        raise ValueError('kNN: at least one k and one temperature are needed')
     for k in ks:
-        if not 1 <= k <= bank_size:
-            raise ValueError(
-                f'kNN: k = {k} does not fit a bank of {bank_size} rows; '
-                f'choose 1 to {bank_size} or enlarge the bank'
-            )
-    for temperature in temperatures:
-        # exp(1 / T), the largest weight, must be a float64.
-        if not temperature > 1 / 700 or math.isinf(temperature):
-            raise ValueError(
-                f'kNN: temperature = {temperature} is not usable; '
-                'choose 0.002 or more (0.1 is usual)'
-            )
-    if chunk_size < 1:
-        raise ValueError(f'kNN: chunk_size must be at least 1, got {chunk_size}')
+        if not 1 <= k <= len(bank):
+            raise ValueError(f'kNN: k = {k} does not fit a bank of {len(bank)} rows')

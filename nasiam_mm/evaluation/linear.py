@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nasiam_mm.evaluation.checks import check_features, check_labels, top_accuracy
+
 
 @dataclass(frozen=True)
 class LinearProbe:
@@ -72,7 +74,8 @@ def fit_linear(
     Raises:
         ValueError: If a shape, a label, a feature or a setting is not usable.
     """
-    labels = _check_data('features', features, labels, num_classes)
+    check_features('features', features)
+    labels = check_labels('labels', labels, features, num_classes)
     if not 0 <= l2 < float('inf') or not tolerance > 0 or max_steps < 1:
         raise ValueError(
             f'linear probe: l2 = {l2}, tolerance = {tolerance}, max_steps = {max_steps}; needed '
@@ -84,13 +87,12 @@ def fit_linear(
     constant = deviation <= 1e-12 * features.abs().amax(0)
     deviation = deviation.masked_fill(constant, 1.0)
     standard = (features - mean) / deviation
-    weight = features.new_zeros(num_classes, features.size(1))
-    bias = features.new_zeros(num_classes)
-    if start is not None:
-        weight.copy_(start.weight)
-        bias.copy_(start.bias)
-    weight.requires_grad_(True)
-    bias.requires_grad_(True)
+    if start is None:
+        weight, bias = standard.new_zeros(num_classes, len(mean)), standard.new_zeros(num_classes)
+    else:
+        weight, bias = start.weight.clone(), start.bias.clone()
+    weight.requires_grad_()
+    bias.requires_grad_()
     optimizer = torch.optim.LBFGS(
         [weight, bias],
         max_iter=max_steps,
@@ -134,7 +136,8 @@ def linear_accuracy(
         ValueError: If features and labels do not fit each other or the probe.
     """
     num_classes, width = probe.weight.shape
-    labels = _check_data('features', features, labels, num_classes)
+    check_features('features', features)
+    labels = check_labels('labels', labels, features, num_classes)
     if features.size(1) != width:
         raise ValueError(
             f'linear probe: features have width {features.size(1)}, the classifier takes {width}'
@@ -142,14 +145,9 @@ def linear_accuracy(
     ranks = []
     for chunk, label in zip(features.split(chunk_size), labels.split(chunk_size), strict=True):
         scores = probe.scores(chunk)
-        own = scores.gather(1, label[:, None])
         # An equal score counts as before: a classifier that tells nothing apart names nothing.
-        ranks.append((scores >= own).sum(1) - 1)
-    rank = torch.cat(ranks)
-    accuracy = {'top1': 100 * (rank < 1).double().mean().item()}
-    if num_classes > 5:
-        accuracy['top5'] = 100 * (rank < 5).double().mean().item()
-    return accuracy
+        ranks.append((scores >= scores.gather(1, label[:, None])).sum(1) - 1)
+    return top_accuracy(torch.cat(ranks), num_classes)
 
 
 def linear_sweep(
@@ -158,11 +156,8 @@ def linear_sweep(
     """Fit one classifier per penalty, the largest first, each begun at the one before.
 
     Args:
-        features: Features of labelled images, (N, D).
-        labels: Class indices, (N,).
-        num_classes: Number of classes C.
+        features: As the others in :func:`fit_linear`, which ``options`` are for.
         l2s: Penalties.
-        **options: ``tolerance`` and ``max_steps`` of :func:`fit_linear`.
 
     Returns:
         Classifier by penalty, the largest penalty first.
@@ -175,31 +170,5 @@ def linear_sweep(
     probes: dict[float, LinearProbe] = {}
     probe = None
     for l2 in sorted(set(l2s), reverse=True):
-        probe = fit_linear(features, labels, num_classes, l2, probe, **options)
-        probes[l2] = probe
+        probe = probes[l2] = fit_linear(features, labels, num_classes, l2, probe, **options)
     return probes
-
-
-def _check_data(name: str, features: Tensor, labels: Tensor, num_classes: int) -> Tensor:
-    if features.ndim != 2 or 0 in features.shape:
-        raise ValueError(
-            f'linear probe: {name} must be a non-empty (N, D) matrix, got {tuple(features.shape)}'
-        )
-    if not features.isfinite().all():
-        bad = int((~features.isfinite().all(1)).sum())
-        raise ValueError(
-            f'linear probe: {bad} of {len(features)} {name} are not finite; the model that made '
-            'them has diverged'
-        )
-    if labels.shape != features.shape[:1] or labels.is_floating_point():
-        raise ValueError(
-            f'linear probe: labels must be {len(features)} class indices, got '
-            f'{tuple(labels.shape)} of {labels.dtype}'
-        )
-    labels = labels.to(features.device, torch.long)
-    if labels.min() < 0 or labels.max() >= num_classes:
-        raise ValueError(
-            f'linear probe: labels run from {int(labels.min())} to {int(labels.max())}, outside '
-            f'0 to {num_classes - 1}; num_classes must cover every label'
-        )
-    return labels

@@ -12,7 +12,7 @@ import torch
 from mmengine.config import Config
 from torch import Tensor, nn
 
-from nasiam_mm.files.checkpoint import find_file, read_checkpoint
+from nasiam_mm.files.checkpoint import find_file, misfits, read_checkpoint
 from nasiam_mm.files.config_text import read_config_text
 from nasiam_mm.files.digest import file_digest
 from nasiam_mm.registry import MODELS, WEIGHT_INITIALIZERS
@@ -80,13 +80,7 @@ def check_fit(
     Raises:
         ValueError: If a single entry is missing, left over or of another shape.
     """
-    problems = [f'{name} is missing' for name in expected if name not in found]
-    problems += [f'{name} is left over' for name in found if name not in expected]
-    problems += [
-        f'{name} is {tuple(found[name].shape)}, not {tuple(expected[name].shape)}'
-        for name in expected
-        if name in found and found[name].shape != expected[name].shape
-    ]
+    problems = misfits(expected, found)
     if problems:
         more = f' and {len(problems) - 3} more' if len(problems) > 3 else ''
         raise ValueError(

@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import urllib.request
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from mmengine.dist import barrier, is_main_process
 from mmengine.logging import HistoryBuffer
+from torch import Tensor
 
 from nasiam_mm.files.atomic import atomic_path, write_text
 from nasiam_mm.files.digest import file_digest
@@ -80,6 +81,29 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = None, mmap: boo
         ) from None
     except Exception as error:
         raise damage from error  # damage shows as any error
+
+
+def misfits(expected: Mapping[str, Tensor], found: Mapping[str, Any]) -> list[str]:
+    """Name the entries of a checkpoint that do not fit those of a module.
+
+    Args:
+        expected: Entries of the module.
+        found: Entries of the checkpoint.
+
+    Returns:
+        A phrase for each that is missing, left over, or of another kind, type or shape.
+    """
+    problems = [f'{name} is missing' for name in expected if name not in found]
+    problems += [f'{name} is left over' for name in found if name not in expected]
+    for name in (name for name in expected if name in found):
+        ours, theirs = expected[name], found[name]
+        if not isinstance(theirs, Tensor):
+            problems.append(f'{name} is a {type(theirs).__name__}, not a tensor')
+        elif ours.shape != theirs.shape:
+            problems.append(f'{name} is {tuple(theirs.shape)}, not {tuple(ours.shape)}')
+        elif ours.is_floating_point() != theirs.is_floating_point():
+            problems.append(f'{name} is of {theirs.dtype}, not of {ours.dtype}')
+    return problems
 
 
 def is_damaged(path: str | os.PathLike) -> bool:

@@ -53,8 +53,10 @@ def scan_checkpoint(path: str | os.PathLike, allowed: Collection[str] = ()) -> N
     """
     size = os.path.getsize(path)
     with open(path, 'rb') as file:
-        is_archive = file.read(4) == b'PK\x03\x04'
-        if not is_archive:
+        start = file.read(4)
+        if start != b'PK\x03\x04':
+            if start[:2] != b'\x80\x02':
+                raise ValueError('neither an archive nor a pickle of protocol 2')
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
                 for _ in range(_LEGACY_PICKLES):
                     _Walk(size, None, allowed).run(content)

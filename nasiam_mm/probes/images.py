@@ -2,21 +2,21 @@
 """The images and the class names behind features, to be looked at."""
 
 import numpy as np
+from mmcv.transforms import LoadImageFromFile
 from torch.utils.data import Dataset
 
+from nasiam_mm.datasets.split import innermost
 from nasiam_mm.probes.feature_sets import FeatureSets
 
 
 def image_of(dataset: Dataset, index: int) -> np.ndarray:
     """Return an image of a part as the network's pipeline leaves it, uint8 RGB (H, W, 3)."""
     image = dataset[index]['inputs'].permute(1, 2, 0).numpy()
-    inner = dataset
-    while hasattr(inner, 'dataset'):
-        inner = inner.dataset
+    steps = innermost(dataset).pipeline.transforms
     # mmcv reads files in the order of OpenCV; NumpyToPIL(to_rgb=True) may have turned it.
-    steps = {type(step).__name__: step for step in inner.pipeline.transforms}
-    turned = getattr(steps.get('NumpyToPIL'), 'to_rgb', False)
-    return image[..., ::-1] if 'LoadImageFromFile' in steps and not turned else image
+    turned = any(getattr(step, 'to_rgb', False) for step in steps)
+    is_file = any(isinstance(step, LoadImageFromFile) for step in steps)
+    return image[..., ::-1] if is_file and not turned else image
 
 
 def class_names(sets: FeatureSets) -> list[str]:

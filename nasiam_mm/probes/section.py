@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-import numpy as np
 from mmengine.config import Config
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader, Dataset
 
 from nasiam_mm.config_walk import type_name
+from nasiam_mm.datasets.split import innermost, shared_images
 
 # Of data sets whose published test split has no labels.
 _TESTED_ON = {'ImageNet': 'val'}
@@ -83,7 +83,7 @@ class Probe:
                 f'probe.k = {self.k} exceeds the {len(bank.dataset)} images of probe.bank; '
                 f'set k to at most {len(bank.dataset)}'
             )
-        if split == 'val' and getattr(_innermost(query.dataset), 'split', None) == 'test':
+        if split == 'val' and getattr(innermost(query.dataset), 'split', None) == 'test':
             raise ValueError(
                 'probe.query reads the test split, which is not for validation; use a part of the '
                 "training set there, and probe.split='test' to be shown the test figures"
@@ -168,14 +168,14 @@ def check_disjoint(bank: Dataset, query: Dataset) -> None:
         ValueError: If the parts share an image, or nothing tells which images they hold.
     """
     if not (hasattr(bank, 'indices') and hasattr(query, 'indices')):
-        ours, theirs = (getattr(_innermost(part), 'split', None) for part in (bank, query))
+        ours, theirs = (getattr(innermost(part), 'split', None) for part in (bank, query))
         if ours == theirs:
             raise ValueError(
                 'probe.bank and probe.query need a SplitDataset each, or two splits of a data set, '
                 f'got {type(bank).__name__} and {type(query).__name__}'
             )
         return
-    shared = np.intersect1d(bank.indices, query.indices)
+    shared = shared_images(bank, query)
     if len(shared):
         raise ValueError(
             f'{len(shared)} images are both labelled and for validation; give probe.bank and '
@@ -188,9 +188,3 @@ def _innermost_config(loader: Mapping) -> Mapping:
     while 'dataset' in loader:
         loader = loader['dataset']
     return loader
-
-
-def _innermost(dataset: Dataset) -> Dataset:
-    while hasattr(dataset, 'dataset'):
-        dataset = dataset.dataset
-    return dataset

@@ -5,6 +5,7 @@ The test images are classified by what the validation images selected, and by th
 that papers report, never by what does best on them (contract C10).
 """
 
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,6 @@ from nasiam_mm.evaluation import (
     knn_sweep,
     linear_accuracy,
     linear_sweep,
-    mean_and_deviation,
 )
 from nasiam_mm.probes.feature_sets import FeatureSets
 from nasiam_mm.probes.features import FeatureSet
@@ -142,8 +142,9 @@ def _few_labels(sets: FeatureSets, grid: Grid, fraction: float) -> dict[str, Any
         rows.append(row)
     summary = {}
     for name in rows[0]:
-        mean, deviation = mean_and_deviation([row[name] for row in rows])
-        summary[name] = {'mean': mean, 'deviation': deviation}
+        values = [row[name] for row in rows]
+        deviation = statistics.stdev(values) if len(values) > 1 else None
+        summary[name] = {'mean': statistics.fmean(values), 'deviation': deviation}
     return {
         'fraction': fraction,
         'labels': len(chosen),

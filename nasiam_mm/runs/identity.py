@@ -1,20 +1,30 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""What makes two runs the same run: the settings that decide how they end."""
+"""What makes two runs the same run: all that decides how it ends, and nothing else.
+
+Resuming, the tables, the demo and the ownership of a work directory all ask here. What is written
+where, what is logged, saved and measured, and how data is loaded decide nothing. Files count by
+what they hold: a genotype by its decisions, a pretrained checkpoint by its digest.
+"""
 
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
+from reprlib import Repr
 from typing import Any
 
 import numpy as np
+from mmengine.config import Config
 from mmengine.dist import get_world_size
 from mmengine.runner import Runner
 
 from nasiam_mm.architecture.reading import load_genotype
-from nasiam_mm.config_walk import deciding_hooks
+from nasiam_mm.config_walk import deciding_hooks, type_name
+from nasiam_mm.files.checkpoint import find_file
+from nasiam_mm.files.digest import file_digest
 
-# Parts of the config that decide how a run ends.
-_PARTS = (
+# Parts of a config that decide how its training ends, and what its evaluation gives.
+TRAINING = (
     'model',
     'data_preprocessor',
     'train_dataloader',
@@ -23,8 +33,10 @@ _PARTS = (
     'train_cfg',
     'auto_scale_lr',
     'sync_bn',
+    'default_hooks',
     'custom_hooks',
 )
+EVALUATION = ('val_dataloader', 'val_evaluator', 'test_dataloader', 'test_evaluator', 'probe')
 # Settings within them that do not: where and how data is loaded, when something is measured.
 _IGNORED = {
     'num_workers',
@@ -36,26 +48,43 @@ _IGNORED = {
     'val_interval',
     'dynamic_intervals',
 }
+# What a run may be extended by.
+_EXTENSION = re.compile(r'train_cfg\.max_epochs|param_scheduler\..+|optim_wrapper\.optimizer\.lr')
 _NAMED = 3  # differences that a message names
+_shorten = Repr()
+_shorten.maxstring = _shorten.maxother = 80  # characters
+_shorten.maxlist = 8
 
-Fingerprint = dict[str, Any]
+Identity = dict[str, Any]
 
 
-def run_fingerprint(runner: Runner) -> Fingerprint:
-    """Collect the settings of a run that decide how it ends.
+def run_settings(cfg: Config | Mapping, parts: Iterable[str] = TRAINING) -> Identity:
+    """Collect the settings of a config that decide an outcome.
 
-    Left out are the work directory, logging, checkpointing, measuring and how
-    data is loaded. A genotype counts by the layers it holds, not by its path,
-    and data by its digest and by which images of it are trained on.
+    Args:
+        cfg: The config.
+        parts: What of it: :data:`TRAINING`, with :data:`EVALUATION` for figures.
+
+    Returns:
+        Numbers, texts and lists of them by dotted name, such as ``'model.neck.depth'``.
+    """
+    fields: Identity = {'seed': (cfg.get('randomness') or {}).get('seed')}
+    for part in parts:
+        value = cfg.get(part)
+        _flatten(deciding_hooks(value) if part == 'default_hooks' else value, part, fields)
+    return fields
+
+
+def run_identity(runner: Runner) -> Identity:
+    """Collect all that decides how a run ends: its settings, its data and its processes.
+
+    Data counts by its digest and by which images of it are trained on.
 
     Args:
         runner: Runner whose training loop is built.
-
-    Returns:
-        Numbers, strings and lists of them by dotted name, such as
-        ``'model.neck.widths'``.
     """
-    fields: Fingerprint = {
+    fields = {
+        **run_settings(runner.cfg),
         'seed': runner.seed,
         'processes': get_world_size(),
         'iterations per epoch': len(runner.train_dataloader),
@@ -67,23 +96,24 @@ def run_fingerprint(runner: Runner) -> Fingerprint:
             fields['training images'] = hashlib.sha256(rows).hexdigest()[:12]
         dataset = dataset.dataset
     fields['data'] = getattr(dataset, 'metainfo', {}).get('digest')
-    for part in _PARTS:
-        _flatten(runner.cfg.get(part), part, fields)
-    _flatten(deciding_hooks(runner.cfg.get('default_hooks')), 'default_hooks', fields)
     return fields
 
 
-def fingerprint_digest(fingerprint: Fingerprint) -> str:
-    """Return the sha256 of a fingerprint."""
-    text = json.dumps(fingerprint, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+def identity_digest(identity: Mapping[str, Any]) -> str:
+    """Return the sha256 of what decides a run."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
-def name_differences(there: Fingerprint, here: Fingerprint) -> str:
-    """Say in one line where two fingerprints differ, or '' where they do not.
+def less_extension(identity: Identity) -> Identity:
+    """Return what an extended run still has in common with the run that it goes on with."""
+    return {name: value for name, value in identity.items() if not _EXTENSION.fullmatch(name)}
+
+
+def name_differences(there: Identity, here: Identity) -> str:
+    """Say in one line where two identities differ, or '' where they do not.
 
     Args:
-        there: Of the checkpoint.
+        there: Of the checkpoint or the folder.
         here: Of this run.
     """
     missing = object()
@@ -101,18 +131,20 @@ def name_differences(there: Fingerprint, here: Fingerprint) -> str:
     return '; '.join(told)
 
 
-def _show(fingerprint: Fingerprint, name: str) -> str:
-    return repr(fingerprint[name]) if name in fingerprint else 'not set'
+def _show(identity: Identity, name: str) -> str:
+    return _shorten.repr(identity[name]) if name in identity else 'not set'
 
 
-def _flatten(value: Any, name: str, fields: Fingerprint) -> None:
+def _flatten(value: Any, name: str, fields: Identity) -> None:
     """Put what a part of a config holds into ``fields``."""
     if isinstance(value, Mapping):
-        _flatten_dict(value, name, fields)
+        for key, inner in value.items():
+            if key not in _IGNORED:
+                _flatten(_content(value, key, inner), f'{name}.{key}', fields)
+    elif name == 'custom_hooks':
+        _flatten_listed_hooks(value or (), fields)
     elif isinstance(value, (list, tuple)):
-        if name == 'custom_hooks':
-            _flatten_hooks(value, name, fields)
-        elif any(isinstance(item, (Mapping, list, tuple)) for item in value):
+        if any(isinstance(item, (Mapping, list, tuple)) for item in value):
             for index, item in enumerate(value):
                 _flatten(item, f'{name}.{index}', fields)
         else:
@@ -121,25 +153,27 @@ def _flatten(value: Any, name: str, fields: Fingerprint) -> None:
         fields[name] = _plain(value)
 
 
-def _flatten_dict(part: Mapping, name: str, fields: Fingerprint) -> None:
-    for key, value in part.items():
-        if key in _IGNORED:
-            continue
-        if key == 'genotype' and isinstance(value, str):
-            decisions = load_genotype(value).decisions
-            value = {choice: '+'.join(d.chosen) for choice, d in decisions.items()}
-        _flatten(value, f'{name}.{key}', fields)
+def _content(part: Mapping, key: str, value: Any) -> Any:
+    """Return what a file holds in place of its path."""
+    if not isinstance(value, str):
+        return value
+    if key == 'genotype':
+        decisions = load_genotype(value).decisions
+        return {choice: '+'.join(decision.chosen) for choice, decision in decisions.items()}
+    if key == 'checkpoint' and type_name(part) == 'Pretrained':
+        return f'sha256 {file_digest(find_file(value))}'
+    return value
 
 
-def _flatten_hooks(hooks: list | tuple, name: str, fields: Fingerprint) -> None:
-    """Name hooks by their type, so that one more or less does not shift the others."""
+def _flatten_listed_hooks(hooks: Iterable, fields: Identity) -> None:
+    """Name hooks of a list by their type, so that one more or less does not shift the others."""
     seen: dict[str, int] = {}
     for hook in hooks:
         settings = hook if isinstance(hook, Mapping) else {'type': type(hook)}
-        kind = _plain(settings.get('type')).rsplit('.', 1)[-1]
+        kind = type_name(settings)
         seen[kind] = seen.get(kind, 0) + 1
         number = '' if seen[kind] == 1 else f'#{seen[kind]}'
-        _flatten(settings, f'{name}.{kind}{number}', fields)
+        _flatten(settings, f'custom_hooks.{kind}{number}', fields)
 
 
 def _plain(value: Any) -> Any:

@@ -1,7 +1,6 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """What the search stands at: alpha, entropy, genotype, drawing, plot."""
 
-import importlib.metadata
 import os.path as osp
 from typing import Any, ClassVar
 
@@ -11,6 +10,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from nasiam_mm.architecture.genotype import Genotype, save_genotype, shape_rows
+from nasiam_mm.datasets.split import innermost
 from nasiam_mm.engine.hooks.stateful_hook import StatefulHook
 from nasiam_mm.registry import HOOKS
 from nasiam_mm.report.pictures.alpha_curves import (
@@ -20,11 +20,9 @@ from nasiam_mm.report.pictures.alpha_curves import (
     save_alpha_history,
 )
 from nasiam_mm.report.pictures.genotype_drawing import draw_genotype
-from nasiam_mm.runs.identity import fingerprint_digest, run_fingerprint
+from nasiam_mm.runs.identity import identity_digest, run_identity
+from nasiam_mm.runs.record import package_versions
 from nasiam_mm.search.discretize import top_k
-from nasiam_mm.version import __version__
-
-_PACKAGES = ('torch', 'onedl-mmengine', 'onedl-mmpretrain')
 
 
 @HOOKS.register_module()
@@ -139,20 +137,15 @@ class GenotypeHook(StatefulHook):
 
 
 def _provenance(runner: Runner) -> dict:
-    dataset = runner.train_dataloader.dataset
-    while hasattr(dataset, 'dataset'):
-        dataset = dataset.dataset
+    dataset = innermost(runner.train_dataloader.dataset)
     return {
         'config': osp.basename(runner.cfg.filename or 'none'),
         # Of what decides the outcome, so that a resumed run writes what an uninterrupted one does.
-        'config_sha256': fingerprint_digest(run_fingerprint(runner)),
-        'dataset': type(dataset).__name__,
+        'config_sha256': identity_digest(run_identity(runner)),
+        'dataset': dataset.metainfo.get('dataset', type(dataset).__name__),
         'dataset_digest': dataset.metainfo.get('digest'),
         'seed': runner.seed,
         'epoch': runner.epoch + 1,
         'max_epochs': runner.max_epochs,
-        'versions': {
-            'nasiam_mm': __version__,
-            **{name: importlib.metadata.version(name) for name in _PACKAGES},
-        },
+        'versions': package_versions(),
     }

@@ -96,4 +96,4 @@ def test_the_config_is_small_and_saves_often(tmp_path):
     assert cfg.train_dataloader.batch_size == 4
     assert MINI in cfg.pretty_text and "data/cifar10'" not in cfg.pretty_text
     assert cfg.default_hooks.checkpoint.interval == 3
-    assert 'KNNHook' not in cfg.pretty_text
+    assert cfg.probe is None and cfg.default_hooks.genotype.interval == 2

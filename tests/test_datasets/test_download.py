@@ -2,8 +2,8 @@
 import threading
 
 from nasiam_mm.datasets.download import (
-    Progress,
     folder_lock,
+    progress,
     remove_leftovers,
 )
 
@@ -43,11 +43,10 @@ def test_lock_lets_one_writer_in_at_a_time(tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_progress_without_a_terminal_is_a_line_every_ten_percent(capsys):
-    progress = Progress('downloading x', 200_000_000)
+def test_progress_is_a_line_every_ten_percent(capsys):
+    show = progress('downloading x', 200_000_000)
     for done in range(0, 200_000_001, 1_000_000):
-        progress.update(done)
-    progress.close()
+        show(done)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 11
     assert lines[0] == 'downloading x: 0 of 200 MB, 0 s'

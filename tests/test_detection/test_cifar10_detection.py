@@ -16,7 +16,7 @@ import pycocotools.mask
 import pytest
 from PIL import Image
 
-from nasiam_mm.datasets.array_files import array_path, load_array
+from nasiam_mm.datasets.source import array_path, load_array
 from tests.test_detection.toy_detection import MINI
 
 

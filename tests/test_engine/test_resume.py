@@ -23,7 +23,7 @@ from mmengine.runner import Runner
 from nasiam_mm.engine.rng import get_rng_state
 from nasiam_mm.files.backend import AtomicLocalBackend
 from nasiam_mm.registry import HOOKS
-from nasiam_mm.runs.compare import compare_checkpoints
+from benchmarks.compare import compare_checkpoints
 from tests.reduced import ROOT, reduced
 
 FRAMEWORKS = ['simsiam', 'simclr', 'mocov2', 'byol']

@@ -1,8 +1,10 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""ResumeHook: what it says of the checkpoint it takes, and which it refuses."""
+"""ResumeHook: whose folder it is, what it says of the checkpoint it takes, which it refuses."""
 
+import json
 import os
 from pathlib import Path
+from shutil import copyfile
 
 import pytest
 import torch
@@ -10,11 +12,10 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
-from nasiam_mm.architecture.genotype import Genotype, random_cell, save_genotype
+from nasiam_mm.architecture.genotype import Decision, Genotype, save_genotype
 from nasiam_mm.files.checkpoint import read_checkpoint
-from nasiam_mm.ops.candidates import LayerShape
 from tests.reduced import reduced
-from tests.test_engine.toy_siamese import build_runner, model_cfg
+from tests.test_engine.toy_siamese import build_runner
 
 DEFAULT_HOOKS = dict(
     checkpoint=dict(type='AtomicCheckpointHook', interval=1),
@@ -28,10 +29,9 @@ def quick(monkeypatch):
     monkeypatch.setattr(Config, 'pretty_text', '')
 
 
-def train(work_dir, epochs=2, strict=True, **changes):
+def train(work_dir, epochs=2, hooks=DEFAULT_HOOKS, **changes):
     """Train and return the lines of the log."""
     MMLogger._instance_dict.clear()
-    hooks = {**DEFAULT_HOOKS, 'resume': dict(type='ResumeHook', strict=strict)}
     runner = build_runner(work_dir, [], epochs, default_hooks=hooks, **changes)
     lines = []
     runner.logger.handlers[0].emit = lambda record: lines.append(record.getMessage())
@@ -74,40 +74,166 @@ def test_a_folder_of_checkpoints_outside_the_work_directory_is_searched(tmp_path
     assert runner._load_from == str(tmp_path / 'out/run/epoch_1.pth')
 
 
+SGD = dict(optimizer=dict(type='SGD', lr=0.5, momentum=0.9))
+DIFFERENCE = 'optim_wrapper.optimizer.lr is 0.02 there and 0.5 here'
+
+
+def test_a_folder_of_another_run_is_refused_by_what_differs(tmp_path):
+    train(tmp_path, epochs=1)
+    before = {path: path.read_bytes() for path in tmp_path.glob('*.pth')}
+    for resume in (False, True):
+        with pytest.raises(ValueError, match=f"work directory '.*' is another run's: {DIFFERENCE}"):
+            train(tmp_path, epochs=1, resume=resume, optim_wrapper=SGD)
+    with pytest.raises(ValueError, match='holds this run already; go on with it by --resume'):
+        train(tmp_path, epochs=1)
+    assert {path: path.read_bytes() for path in tmp_path.glob('*.pth')} == before
+
+
 def test_a_checkpoint_of_another_run_is_refused_by_what_differs(tmp_path):
     train(tmp_path, epochs=1)
-    sgd = dict(optimizer=dict(type='SGD', lr=0.5, momentum=0.9))
-    path = tmp_path / 'epoch_1.pth'
-    difference = (
-        f"checkpoint '{path}' is of another run: optim_wrapper.optimizer.lr is 0.02 there and 0.5 "
-        'here; resume with the config and arguments it was made with'
-    )
-    with pytest.raises(ValueError) as caught:
-        train(tmp_path, epochs=1, resume=True, optim_wrapper=sgd)
-    assert str(caught.value).startswith(difference)
-    assert str(caught.value).endswith('or set default_hooks.resume.strict=False to go on with it')
-    lines = train(tmp_path, epochs=1, resume=True, optim_wrapper=sgd, strict=False)
-    assert [line for line in lines if line.startswith(difference)]
-    # Named by its path, it is refused as well.
-    with pytest.raises(ValueError, match='is of another run'):
-        train(tmp_path / 'b', epochs=1, resume=True, load_from=str(path), model=model_cfg('HC'))
+    with pytest.raises(ValueError, match=rf"epoch_1.pth' is of another run: {DIFFERENCE}; resume"):
+        train(
+            tmp_path / 'b', epochs=1, resume=True, optim_wrapper=SGD,
+            load_from=str(tmp_path / 'epoch_1.pth'),
+        )  # fmt: skip
+    # Its weights serve to start from.
+    load_from = str(tmp_path / 'epoch_1.pth')
+    train(tmp_path / 'c', epochs=1, optim_wrapper=SGD, load_from=load_from)
 
 
-def test_a_checkpoint_without_a_record_of_its_run_is_refused(tmp_path):
+def change(path, edit):
+    checkpoint = read_checkpoint(path)
+    edit(checkpoint)
+    torch.save(checkpoint, path)
+
+
+def no_record(checkpoint):
+    del checkpoint['identity']
+    return 'holds no record of the run it is of; to start from its'
+
+
+def no_weight(checkpoint):
+    del checkpoint['state_dict']['backbone.stage1.0.weight']
+    return 'does not fit this run: backbone.stage1.0.weight is missing; resume with the code'
+
+
+def renamed(checkpoint):
+    weights = checkpoint['state_dict']
+    weights['backbone.x'] = weights.pop('backbone.stage1.0.weight')
+    return r'backbone.stage1.0.weight is missing, backbone.x is left over;'
+
+
+def other_shape(checkpoint):
+    weight = checkpoint['state_dict']['backbone.stage1.0.weight']
+    checkpoint['state_dict']['backbone.stage1.0.weight'] = weight[:1]
+    return r'backbone.stage1.0.weight is \(1, .*\), not \('
+
+
+def other_type(checkpoint):
+    weight = checkpoint['state_dict']['backbone.stage1.0.weight']
+    checkpoint['state_dict']['backbone.stage1.0.weight'] = weight.long()
+    return 'backbone.stage1.0.weight is of torch.int64, not of torch.float32'
+
+
+def no_tensor(checkpoint):
+    checkpoint['state_dict']['backbone.stage1.0.weight'] = 1.0
+    return 'backbone.stage1.0.weight is a float, not a tensor'
+
+
+def no_optimizer(checkpoint):
+    checkpoint['optimizer'] = None
+    return 'its optimizer is of another type'
+
+
+def fewer_parameters(checkpoint):
+    checkpoint['optimizer']['param_groups'][0]['params'].pop()
+    return r'its optimizer has \[\d+\] parameters in its groups, not \[\d+\]'
+
+
+def other_momentum(checkpoint):
+    state = checkpoint['optimizer']['state'][0]
+    state['momentum_buffer'] = state['momentum_buffer'][:1]
+    return r'momentum_buffer of its optimizer for parameter 0 is \(1, .*\), not \('
+
+
+def no_numbers(checkpoint):
+    del checkpoint['meta']['iter']
+    return 'its meta holds no number of iter'
+
+
+def no_run_state(checkpoint):
+    del checkpoint['hooks']['RunStateHook']
+    return 'holds no state of RunStateHook'
+
+
+@pytest.mark.parametrize(
+    'edit',
+    [
+        no_record, no_weight, renamed, other_shape, other_type, no_tensor, no_optimizer,
+        fewer_parameters, other_momentum, no_numbers, no_run_state,
+    ],
+)  # fmt: skip
+def test_a_state_that_is_not_whole_or_does_not_fit_is_refused(tmp_path, edit):
     train(tmp_path, epochs=1)
     path = tmp_path / 'epoch_1.pth'
-    checkpoint = read_checkpoint(path)
-    del checkpoint['fingerprint']
-    torch.save(checkpoint, path)
-    with pytest.raises(ValueError, match='holds no record of the run it is of; to start from its'):
-        train(tmp_path, epochs=1, resume=True)
-    train(tmp_path, epochs=1, resume=True, strict=False)
-    del checkpoint['hooks']['RunStateHook']
-    torch.save(checkpoint, path)
-    with pytest.raises(ValueError, match='holds no state of RunStateHook'):
-        train(tmp_path, epochs=1, resume=True, strict=False)
-    # Its weights serve to start from.
-    train(tmp_path / 'b', epochs=1, load_from=str(path))
+    message = []
+    change(path, lambda checkpoint: message.append(edit(checkpoint)))
+    with pytest.raises(ValueError, match=message[0]) as caught:
+        train(tmp_path, epochs=1, resume=True, load_from=str(path))
+    assert '\n' not in str(caught.value)
+
+
+def schedule(epochs):
+    return [
+        dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=5),
+        dict(type='CosineAnnealingLR', T_max=epochs, by_epoch=True, end=epochs),
+    ]
+
+
+def rates(work_dir):
+    file = max(work_dir.glob('*/vis_data/scalars.json'))
+    entries = [json.loads(line) for line in file.read_text().splitlines()]
+    return {entry['step']: entry['lr'] for entry in entries if 'lr' in entry}
+
+
+def test_an_extended_run_follows_its_new_schedule_from_where_it_stands(tmp_path):
+    logger = dict(type='LoggerHook', interval=1)
+    hooks = {**DEFAULT_HOOKS, 'logger': logger}
+    extending = {**hooks, 'resume': dict(type='ResumeHook', extend=True)}
+    train(tmp_path / 'a', epochs=2, hooks=hooks, param_scheduler=schedule(2))
+    longer = dict(epochs=4, optim_wrapper=SGD, param_scheduler=schedule(4))
+    with pytest.raises(ValueError, match="is another run's"):
+        train(tmp_path / 'a', hooks=hooks, resume=True, **longer)
+    lines = train(tmp_path / 'a', hooks=extending, resume=True, **longer)
+    (told,) = [line for line in lines if line.startswith('extended: ')]
+    assert 'optim_wrapper.optimizer.lr is 0.02 there and 0.5 here' in told
+    train(tmp_path / 'b', hooks=hooks, **longer)
+    extended, new = rates(tmp_path / 'a'), rates(tmp_path / 'b')
+    assert min(extended) == 15 and max(extended) == 28
+    assert extended == pytest.approx({step: new[step] for step in extended})
+    # It is the longer run from now on, also to be resumed.
+    train(tmp_path / 'a', hooks=hooks, resume=True, **longer)
+    # Nothing else may change.
+    with pytest.raises(ValueError, match="another run's: seed is 5 there and 9 here"):
+        train(tmp_path / 'a', hooks=extending, resume=True, **longer, randomness=dict(seed=9))
+
+
+def test_what_a_kill_left_is_removed_at_the_next_start(tmp_path):
+    checkpoint = dict(type='AtomicCheckpointHook', interval=1, max_keep_ckpts=2)
+    hooks = {**DEFAULT_HOOKS, 'checkpoint': checkpoint}
+    train(tmp_path, epochs=3, hooks=hooks)
+    # Killed between writing the third and removing the first; interrupted before and after.
+    for name in ('epoch_1.pth', 'interrupted.pth'):
+        copyfile(tmp_path / 'epoch_2.pth', tmp_path / name)
+    (tmp_path / 'backbone_1.pth').touch()
+    train(tmp_path, epochs=3, hooks=hooks, resume=True)
+    left = {'backbone_1.pth', 'epoch_2.pth', 'epoch_3.pth'}
+    assert {path.name for path in tmp_path.glob('*.pth')} == left
+    # After the end there is nothing that it would be good for.
+    copyfile(tmp_path / 'epoch_3.pth', tmp_path / 'interrupted.pth')
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'interrupted.pth'))
+    train(tmp_path, epochs=3, hooks=hooks, resume=True)
+    assert {path.name for path in tmp_path.glob('*.pth')} == left
 
 
 def test_a_file_that_could_run_code_stops_the_run(tmp_path):
@@ -124,7 +250,8 @@ def test_a_file_that_could_run_code_stops_the_run(tmp_path):
 
 def pretrain(work_dir, genotype, resume=False):
     cfg = reduced('nasiam/simclr_r18_pretrain_cifar10', work_dir)
-    cfg.model.neck.genotype = str(genotype)
+    cfg.model.genotype = str(genotype)
+    cfg.model.neck.depth = 2
     cfg.train_dataloader.update(batch_size=250)
     cfg.probe = None
     cfg.default_hooks.pop('collapse')
@@ -132,18 +259,14 @@ def pretrain(work_dir, genotype, resume=False):
     Runner.from_cfg(cfg).train()
 
 
-def test_a_checkpoint_of_another_genotype_is_refused_and_of_a_moved_one_not(tmp_path):
-    space = ('linear_bn_relu', 'max_pool_3_bn', 'avg_pool_3_bn', 'identity')
-    shapes = [LayerShape(64, 64, False), LayerShape(64, 16, False)]
-
-    def write(name: str, seed: int) -> Path:
-        cells = {'projector': random_cell(space, shapes, seed=seed)}
-        save_genotype(Genotype('SimCLR', space, cells), tmp_path / name)
+def test_another_genotype_is_another_run_and_a_moved_one_is_not(tmp_path):
+    def write(name: str, chosen: str) -> Path:
+        options = ('linear_bn_relu', 'max_pool_3_bn', 'avg_pool_3_bn', 'identity')
+        decisions = {f'projector.{n}.op': Decision(options, (chosen,)) for n in range(2)}
+        save_genotype(Genotype('SimCLR', decisions), tmp_path / name)
         return tmp_path / name
 
-    pretrain(tmp_path / 'run', write('a.json', 1))
-    with pytest.raises(
-        ValueError, match=r"model.neck.genotype is \['.*'\] there and \['.*'\] here"
-    ):
-        pretrain(tmp_path / 'run', write('b.json', 2), resume=True)
-    pretrain(tmp_path / 'run', write('moved/a.json', 1), resume=True)
+    pretrain(tmp_path / 'run', write('a.json', 'linear_bn_relu'))
+    with pytest.raises(ValueError, match=r"genotype.projector.0.op is 'linear_bn_relu' there and"):
+        pretrain(tmp_path / 'run', write('b.json', 'max_pool_3_bn'), resume=True)
+    pretrain(tmp_path / 'run', write('moved/a.json', 'linear_bn_relu'), resume=True)

@@ -22,7 +22,7 @@ from mmengine.runner import ValLoop
 from nasiam_mm.engine import stop_signals
 from nasiam_mm.engine.stop_signals import StopSignals
 from nasiam_mm.registry import HOOKS, LOOPS
-from nasiam_mm.runs.compare import compare_checkpoints
+from benchmarks.compare import compare_checkpoints
 from tests.test_engine.toy_siamese import (
     ITERATIONS,
     build_runner,

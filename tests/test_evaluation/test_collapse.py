@@ -84,9 +84,9 @@ def test_bfloat16_embeddings():
 
 @pytest.mark.parametrize('measure', [channel_std, effective_rank])
 def test_unusable_embeddings(measure):
-    with pytest.raises(ValueError, match=r'two rows, got \(1, 8\)'):
+    with pytest.raises(ValueError, match=r'2 row\(s\), got \(1, 8\)'):
         measure(torch.randn(1, 8))
-    with pytest.raises(ValueError, match=r'two rows, got \(4, 8, 2\)'):
+    with pytest.raises(ValueError, match=r'2 row\(s\), got \(4, 8, 2\)'):
         measure(torch.randn(4, 8, 2))
     z = torch.randn(4, 8)
     z[1, 2] = math.nan

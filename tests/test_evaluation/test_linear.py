@@ -133,8 +133,8 @@ def test_a_probe_without_knowledge_names_nothing():
     ('change', 'message'),
     [
         ({'features': torch.full((4, 2), math.nan)}, '4 of 4 features are not finite'),
-        ({'features': torch.zeros(4)}, r'must be a non-empty \(N, D\) matrix, got \(4,\)'),
-        ({'labels': torch.tensor([0, 1, 2, 5])}, 'run from 0 to 5, outside 0 to 2'),
+        ({'features': torch.zeros(4)}, r'must be an \(N, D\) matrix of .*, got \(4,\)'),
+        ({'labels': torch.tensor([0, 1, 2, 5])}, 'labels holds 5, outside 0 to 2'),
         ({'labels': torch.zeros(3).long()}, r'must be 4 class indices, got \(3,\)'),
         ({'labels': torch.zeros(4)}, 'class indices, got .* torch.float32'),
         ({'l2': -1.0}, 'l2 >= 0'),

@@ -29,7 +29,7 @@ def test_chunks_change_nothing():
 
 
 @pytest.mark.parametrize(
-    ('width', 'k', 'message'), [(2, 1, 'one width'), (3, 9, 'k = 9'), (3, 0, 'k = 0')]
+    ('width', 'k', 'message'), [(2, 1, 'width 2 and bank 3'), (3, 9, 'k = 9'), (3, 0, 'k = 0')]
 )
 def test_what_does_not_fit_is_refused(width, k, message):
     with pytest.raises(ValueError, match=message):

@@ -23,7 +23,7 @@ from nasiam_mm.files.checkpoint import (
     UnsafeCheckpointError,
     read_checkpoint,
 )
-from nasiam_mm.runs.compare import compare_checkpoints
+from benchmarks.compare import compare_checkpoints
 from tests.checkpoints import Payload, change_a_weight, save, training_state
 from tests.test_engine.toy_siamese import build_runner
 

@@ -152,12 +152,12 @@ def test_the_tool_prints_what_its_features_give(pretrained, tmp_path, capsys):
 
 
 def test_the_tool_reads_no_test_image_unless_asked(pretrained, tmp_path, capsys, monkeypatch):
-    from nasiam_mm.datasets import CIFAR10
+    from nasiam_mm.datasets import Images
 
     splits = []
-    load = CIFAR10.load_data_list
+    load = Images.load_data_list
     monkeypatch.setattr(
-        CIFAR10, 'load_data_list', lambda self: (splits.append(self.split), load(self))[1]
+        Images, 'load_data_list', lambda self: (splits.append(self.split), load(self))[1]
     )
     argv = ('benchmarks/evaluate_features.py', *pretrained[:2], '--work-dir', tmp_path, '--k', 3,
             '--temperature', 0.1, '--l2', 0.1, '--fractions')  # fmt: skip

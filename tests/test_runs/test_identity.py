@@ -8,14 +8,14 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
-from nasiam_mm.architecture.genotype import Genotype, random_cell, save_genotype
-from nasiam_mm.architecture.reading import load_genotype
-from nasiam_mm.ops.candidates import LayerShape
+from nasiam_mm.architecture.genotype import Decision, Genotype, save_genotype
 from nasiam_mm.runs.identity import (
-    _flatten,
-    fingerprint_digest,
+    EVALUATION,
+    TRAINING,
+    identity_digest,
     name_differences,
-    run_fingerprint,
+    run_identity,
+    run_settings,
 )
 from tests.reduced import reduced
 
@@ -27,13 +27,13 @@ def quick(monkeypatch):
     monkeypatch.setattr(Config, 'pretty_text', '')
 
 
-def fingerprint(work_dir, change=lambda cfg: None, change_data=lambda dataset: None):
+def identity(work_dir, change=lambda cfg: None, change_data=lambda dataset: None):
     cfg = reduced(SEARCH, work_dir)
     change(cfg)
     runner = Runner.from_cfg(cfg)
     runner._train_loop = runner.build_train_loop(runner._train_loop)
     change_data(runner.train_dataloader.dataset)
-    return run_fingerprint(runner)
+    return run_identity(runner)
 
 
 def setting(path, value):
@@ -50,15 +50,14 @@ def setting(path, value):
 @pytest.fixture(scope='module')
 def of_search(tmp_path_factory):
     init_default_scope('nasiam_mm')
-    return fingerprint(tmp_path_factory.mktemp('search'))
+    return identity(tmp_path_factory.mktemp('search'))
 
 
 @pytest.mark.parametrize(
     ('path', 'value', 'told'),
     [
-        ('model.neck.widths', [32, 16], 'model.neck.widths is [32, 32, 32, 32, 32, 32] there and '
-         '[32, 16] here'),
-        ('model.neck.space', ['identity'], 'model.neck.space is ['),
+        ('model.neck.depth', 3, 'model.neck.depth is 6 there and 3 here'),
+        ('model.space', ['identity'], "model.space is ['linear_bn_relu', 'max_pool_3_bn', "),
         ('train_dataloader.batch_size', 16, 'train_dataloader.batch_size is 32 there and 16 here'),
         ('train_dataloader.dataset.dataset.seed', 1,
          'train_dataloader.dataset.dataset.seed is 0 there and 1 here'),
@@ -75,9 +74,9 @@ def of_search(tmp_path_factory):
     ],
 )  # fmt: skip
 def test_what_decides_the_end_counts(of_search, tmp_path, path, value, told):
-    changed = fingerprint(tmp_path, setting(path, value))
+    changed = identity(tmp_path, setting(path, value))
     assert told in name_differences(of_search, changed)
-    assert fingerprint_digest(of_search) != fingerprint_digest(changed)
+    assert identity_digest(of_search) != identity_digest(changed)
 
 
 def elsewhere(cfg):
@@ -93,9 +92,9 @@ def elsewhere(cfg):
 
 
 def test_what_does_not_decide_the_end_does_not_count(of_search, tmp_path):
-    here = fingerprint(tmp_path, elsewhere)
+    here = identity(tmp_path, elsewhere)
     assert name_differences(of_search, here) == ''
-    assert fingerprint_digest(of_search) == fingerprint_digest(here)
+    assert identity_digest(of_search) == identity_digest(here)
 
 
 def test_it_is_plain_data_and_names_data_and_processes(of_search):
@@ -109,7 +108,7 @@ def test_which_images_are_trained_on_counts_where_the_settings_do_not_show_it(of
     def other_rows(dataset):
         dataset.dataset._indices = dataset.dataset._indices[::-1]
 
-    told = name_differences(of_search, fingerprint(tmp_path, change_data=other_rows))
+    told = name_differences(of_search, identity(tmp_path, change_data=other_rows))
     assert told.startswith('training images is ') and ';' not in told
 
 
@@ -122,24 +121,62 @@ def test_many_differences_stay_one_line():
     )
 
 
-def test_genotype_counts_by_its_layers(tmp_path):
-    space = ('linear_bn_relu', 'max_pool_3_bn', 'avg_pool_3_bn', 'identity')
-    shapes = [LayerShape(8, 8, False)] * 3
+def test_settings_of_the_config_are_those_of_its_run(of_search, tmp_path):
+    settings = run_settings(reduced(SEARCH, tmp_path))
+    assert settings == {name: of_search[name] for name in settings}
+    assert of_search.keys() - settings.keys() == {
+        'processes', 'iterations per epoch', 'training images', 'data',
+    }  # fmt: skip
 
-    def write(name, seed, **provenance):
-        cells = {'projector': random_cell(space, shapes, seed=seed)}
-        save_genotype(Genotype('SimCLR', space, cells, provenance), tmp_path / name)
-        return str(tmp_path / name)
 
-    def fields(path):
-        cfg = Config(dict(model=dict(neck=dict(cell='projector', genotype=path))))
-        found = {}
-        _flatten(cfg.model, 'model', found)
-        return found
+def test_what_is_measured_counts_where_figures_are_asked_for():
+    cfgs = [Config(dict(test_evaluator=dict(topk=k), probe=dict(k=k))) for k in (1, 2)]
+    assert name_differences(*map(run_settings, cfgs)) == ''
+    figures = [run_settings(cfg, (*TRAINING, *EVALUATION)) for cfg in cfgs]
+    assert name_differences(*figures) == (
+        'test_evaluator.topk is 1 there and 2 here; probe.k is 1 there and 2 here'
+    )
 
-    one = fields(write('a.json', 1, epoch=3))
-    assert fields(write('moved/b.json', 1, epoch=9)) == one
-    layers = load_genotype(tmp_path / 'a.json').cells['projector'].layers
-    assert one['model.neck.genotype'] == [f'{layer.ops[0]} 8->8' for layer in layers]
-    other = fields(write('c.json', 2))
-    assert name_differences(one, other).startswith("model.neck.genotype is ['")
+
+def test_hooks_decide_by_name_but_those_that_log_save_and_measure():
+    def settings(**hooks):
+        return run_settings(Config(dict(default_hooks=hooks)))
+
+    step = dict(type='AlphaStepHook', optimizer=dict(lr=1.0))
+    assert settings(alpha_step=step)['default_hooks.alpha_step.optimizer.lr'] == 1.0
+    assert settings(logger=dict(interval=1), probe=dict(type='ProbeHook'), none=None) == settings()
+
+
+def test_long_values_are_cut_in_a_message():
+    told = name_differences({'a': list(range(999)), 'b': 'x' * 999}, {})
+    assert len(told) < 300
+
+
+def written(tmp_path, name, chosen, **provenance):
+    decisions = {'projector.0.op': Decision(('identity', 'linear_bn_relu'), (chosen,))}
+    path = tmp_path / name
+    save_genotype(Genotype('SimCLR', decisions, provenance), path)
+    return run_settings(Config(dict(model=dict(neck=dict(genotype=str(path))))))
+
+
+def test_a_genotype_counts_by_its_decisions(tmp_path):
+    one = written(tmp_path, 'a.json', 'identity', epoch=3)
+    assert one['model.neck.genotype.projector.0.op'] == 'identity'
+    assert written(tmp_path, 'moved/b.json', 'identity', epoch=9) == one
+    assert name_differences(one, written(tmp_path, 'a.json', 'linear_bn_relu')) == (
+        "model.neck.genotype.projector.0.op is 'identity' there and 'linear_bn_relu' here"
+    )
+
+
+def test_a_pretrained_checkpoint_counts_by_its_content(tmp_path):
+    def settings(name, value):
+        path = tmp_path / name
+        path.write_bytes(value)
+        init_cfg = dict(type='Pretrained', checkpoint=str(path), prefix='backbone.')
+        return run_settings(Config(dict(model=dict(backbone=dict(init_cfg=init_cfg)))))
+
+    one = settings('a.pth', b'one')
+    assert settings('b.pth', b'one') == one
+    assert name_differences(one, settings('a.pth', b'other')).startswith(
+        "model.backbone.init_cfg.checkpoint is 'sha256 "
+    )

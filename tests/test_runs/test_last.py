@@ -49,6 +49,25 @@ def test_a_bit_that_changes_a_name_is_damage_and_no_unsafe_type(tmp_path):
     assert find_last_checkpoint(tmp_path).notes == ['skipped epoch_1.pth: cut short or damaged']
 
 
+def test_what_is_no_file_is_skipped_and_told(tmp_path):
+    whole = save(tmp_path, 'epoch_1.pth', 7)
+    (tmp_path / 'epoch_2.pth').mkdir()
+    (tmp_path / 'epoch_3.pth').symlink_to(tmp_path / 'gone')
+    os.mkfifo(tmp_path / 'epoch_4.pth')
+    last = find_last_checkpoint(tmp_path)
+    assert last.path == whole
+    assert last.notes[:3] == [f'skipped epoch_{n}.pth: no regular file' for n in (2, 3, 4)]
+
+
+def test_one_of_the_schedule_comes_before_one_of_an_interruption(tmp_path):
+    save(tmp_path, 'interrupted.pth', 7)
+    (tmp_path / 'last_checkpoint').write_text('interrupted.pth')
+    assert find_last_checkpoint(tmp_path).path.name == 'interrupted.pth'
+    assert find_last_checkpoint(save(tmp_path, 'epoch_1.pth', 7).parent).path.name == 'epoch_1.pth'
+    save(tmp_path, 'interrupted.pth', 8)
+    assert find_last_checkpoint(tmp_path).path.name == 'interrupted.pth'
+
+
 def test_nothing_there(tmp_path):
     assert find_last_checkpoint(tmp_path).path is None
     assert find_last_checkpoint(tmp_path / 'none').notes == []

@@ -213,4 +213,4 @@ def test_loader_without_a_part(tmp_path):
         dataset = cfg.default_hooks.alpha_step.dataloader.dataset
         dataset.dataset = dataset.dataset.dataset
 
-    assert 'draw from a SplitDataset, got CIFAR10' in refused(tmp_path, change)
+    assert 'come from a SplitDataset, got Images' in refused(tmp_path, change)

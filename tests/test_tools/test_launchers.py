@@ -2,6 +2,8 @@
 """The launchers hand their arguments on unchanged, and two processes on the CPU are one run."""
 
 import os
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -88,3 +90,50 @@ def test_two_processes_on_the_cpu_train_one_network(tmp_path):
     # 100 images, 16 a process and step, the rest dropped.
     assert 'Epoch(train) [1][3/3]' in done.stdout
     assert (tmp_path / 'work/epoch_1.pth').exists()
+
+
+@pytest.mark.slow
+def test_sigterm_to_the_launcher_ends_the_run_with_a_checkpoint_and_no_orphan(tmp_path):
+    cfg = reduced('nasiam/simclr_r18_search_cifar10_demo', tmp_path / 'work', 500, batch_size=16)
+    cfg.default_hooks.checkpoint.interval = 500
+    config = tmp_path / 'long.py'
+    cfg.dump(config)
+    environment = {
+        **os.environ,
+        'OMP_NUM_THREADS': '1',
+        'PORT': str(28000 + os.getpid() % 900),
+        'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}',
+    }
+    launched = subprocess.Popen(
+        [f'{TOOLS}/dist_train.sh', str(config), '2'], cwd=ROOT, env=environment,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    try:
+        for line in launched.stdout:
+            if re.search(r'Epoch\(train\) +\[2\]', line):
+                break
+        ranks = children_of(launched.pid)
+        launched.send_signal(signal.SIGTERM)
+        told = launched.stdout.read()
+        launched.wait(60)
+        assert len(ranks) == 2
+        assert (tmp_path / 'work/interrupted.pth').is_file(), told
+        assert [pid for pid in ranks if is_running(pid)] == []
+    finally:
+        for pid in (launched.pid, *children_of(launched.pid)):
+            if is_running(pid):
+                os.kill(pid, signal.SIGKILL)
+
+
+def children_of(pid: int) -> list[int]:
+    listed = subprocess.run(['ps', '-eo', 'pid=,ppid='], capture_output=True, text=True, check=True)
+    pairs = [tuple(map(int, line.split())) for line in listed.stdout.splitlines()]
+    return [child for child, parent in pairs if parent == pid]
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

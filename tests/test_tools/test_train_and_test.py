@@ -133,8 +133,9 @@ def assert_refused(done: subprocess.CompletedProcess, message: str) -> None:
     [
         (['none.py'], "config 'none.py' does not exist"),
         (['{config}', '--resume', 'none.pth'], "checkpoint 'none.pth' does not exist"),
+        (['{config}', '--extend'], '--extend goes on with a run: give --resume as well'),
         (['{config}', '--resume', '{config}'], 'is cut short or damaged'),
-        (['{config}', '--genotype', 'g.json'], 'has no GenotypeMLP'),
+        (['{config}', '--genotype', 'g.json'], 'takes no genotype'),
         (['{bare}', '--auto-scale-lr'], 'add auto_scale_lr=dict(base_batch_size=...)'),
         (['{config}', '--seed', '-1'], '--seed must be a whole number from 0 to 2^32 - 1, got -1'),
         (['{config}', '--seed', '4294967296'], 'from 0 to 2^32 - 1, got 4294967296'),
@@ -177,7 +178,7 @@ def test_print_config_shows_what_the_arguments_change():
     assert done.returncode == 0, done.stderr
     printed = Config.fromstring(done.stdout, '.py')
     assert printed.optim_wrapper.optimizer.lr == 0.25
-    assert printed.model.neck.type == 'SearchableMLP'
+    assert printed.model.neck.type == 'HeadMLP' and printed.model.space
     assert printed.default_scope == 'nasiam_mm'
 
 

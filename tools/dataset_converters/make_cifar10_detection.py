@@ -26,7 +26,7 @@ import pycocotools.mask
 from PIL import Image
 
 from nasiam_mm.cli.ending import add_traceback_flag, run_tool
-from nasiam_mm.datasets.array_files import array_path, load_array, sha256_array
+from nasiam_mm.datasets.source import array_path, load_array, sha256_array
 
 CLASSES = (
     'airplane',

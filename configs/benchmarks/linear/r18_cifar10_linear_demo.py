@@ -1,4 +1,4 @@
-_base_ = ['../../_base_/datasets/cifar10_linear_demo.py', '../../_base_/default_runtime.py']
+_base_ = ['../../_base_/data/cifar10_linear_demo.py', '../../_base_/runtime.py']
 
 # The pretrained weights come by tools/train.py --checkpoint FILE.
 model = dict(
@@ -17,7 +17,7 @@ model = dict(
     neck=dict(type='GlobalAveragePooling'),
     head=dict(
         type='LinearClsHead',
-        num_classes=10,
+        num_classes='data.num_classes',
         in_channels=128,
         loss=dict(type='CrossEntropyLoss'),
         topk=(1, 5),

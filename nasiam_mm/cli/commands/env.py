@@ -5,10 +5,9 @@ nasiam env
 """
 
 from argparse import ArgumentParser, Namespace
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
-PACKAGES = ('nasiam_mm', 'onedl-mmcv', 'onedl-mmpretrain', 'onedl-mmdetection', 'numpy')
+from nasiam_mm.runs.record import package_versions
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -23,15 +22,8 @@ def run(args: Namespace) -> None:
     facts = collect_env()
     # The compiler flags of torch fill a screen.
     facts.pop('PyTorch compiling details', None)
-    facts.update({name: _installed(name) for name in PACKAGES})
+    facts.update(package_versions('onedl-mmdetection'))
     facts['mmcv compiled ops'] = find_spec('mmcv._ext') is not None
     facts['threads'] = torch.get_num_threads()
     for name, value in facts.items():
         print(f'{name}: {value}')
-
-
-def _installed(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return 'not installed'

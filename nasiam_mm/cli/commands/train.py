@@ -36,6 +36,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         help='go on from this checkpoint; without one, from the latest in the work directory',
     )
     parser.add_argument(
+        '--extend',
+        action='store_true',
+        help='with --resume: let the run have more epochs, another rate or schedule than it was '
+        'begun with; the changes are listed',
+    )
+    parser.add_argument(
         '--checkpoint',
         metavar='PRETRAINED',
         help='pretraining checkpoint whose backbone is loaded before training, for the frozen '
@@ -88,6 +94,10 @@ def configure(args: Namespace) -> Config:
             check_checkpoint(args.resume)
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
+    if args.extend:
+        if args.resume is None:
+            raise ValueError('--extend goes on with a run: give --resume as well')
+        cfg.merge_from_dict({'default_hooks.resume.extend': True})
     if args.auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             raise ValueError(

@@ -2,6 +2,7 @@
 """Checkpoints of which one is always whole (contract C6)."""
 
 import os.path as osp
+import re
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
@@ -9,8 +10,7 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 
 import nasiam_mm.files.backend  # noqa: F401
 from nasiam_mm.registry import HOOKS
-
-_INTERRUPTED = 'interrupted.pth'
+from nasiam_mm.runs.last import INTERRUPTED
 
 
 @HOOKS.register_module()
@@ -37,13 +37,27 @@ class AtomicCheckpointHook(CheckpointHook):
         super().__init__(**kwargs, backend_args=dict(backend='atomic'))
 
     def before_train(self, runner: Runner) -> None:
-        """Check the loop, find the folder."""
+        """Check the loop, find the folder, remove what a run that was killed had no time to."""
         if not self.by_epoch and type(runner.train_loop) is EpochBasedTrainLoop:
             raise ValueError(
                 'EpochBasedTrainLoop cannot resume within an epoch, so that checkpoints by '
                 "iteration would not be exact; set train_cfg.type='ResumableTrainLoop'"
             )
         super().before_train(runner)
+        if runner._resume and is_main_process():
+            self._remove(self._outdated(runner))
+
+    def _outdated(self, runner: Runner) -> list[str]:
+        """Name the checkpoints that are older than the one resumed from and not to be kept."""
+        outdated = {INTERRUPTED}
+        if self.max_keep_ckpts > 0:
+            before, _, after = map(re.escape, self.filename_tmpl.partition('{}'))
+            done = runner.epoch if self.by_epoch else runner.iter
+            names = self.file_backend.list_dir_or_file(self.out_dir, list_dir=False)
+            steps = {name: re.fullmatch(rf'{before}(\d+){after}', name) for name in names}
+            outdated |= {name for name, step in steps.items() if step and int(step[1]) < done}
+            outdated -= {self.filename_tmpl.format(step) for step in self.keep_ckpt_ids}
+        return sorted(outdated - {osp.basename(runner._load_from)})
 
     def save_interrupted(self, runner: Runner) -> str:
         """Save the run between two iterations, outside the schedule of checkpoints.
@@ -55,13 +69,13 @@ class AtomicCheckpointHook(CheckpointHook):
             Path of the checkpoint.
         """
         meta = dict(epoch=runner.epoch, iter=runner.iter)
-        self._write(runner, _INTERRUPTED, meta, save_optimizer=True, save_param_scheduler=True)
-        return osp.join(self.out_dir, _INTERRUPTED)
+        self._write(runner, INTERRUPTED, meta, save_optimizer=True, save_param_scheduler=True)
+        return osp.join(self.out_dir, INTERRUPTED)
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         filename = self.filename_tmpl.format(step)
         self.last_ckpt = osp.join(self.out_dir, filename)
-        outdated = [_INTERRUPTED]
+        outdated = [INTERRUPTED]
         if self.max_keep_ckpts > 0 and step not in self.keep_ckpt_ids:
             if len(self.keep_ckpt_ids) == self.max_keep_ckpts:
                 outdated.append(self.filename_tmpl.format(self.keep_ckpt_ids.popleft()))
@@ -75,10 +89,11 @@ class AtomicCheckpointHook(CheckpointHook):
             save_optimizer=self.save_optimizer,
             save_param_scheduler=self.save_param_scheduler,
         )
-        if not is_main_process():
-            return
-        for name in outdated:
-            path = osp.join(self.out_dir, name)
+        if is_main_process():
+            self._remove(outdated)
+
+    def _remove(self, names: list[str]) -> None:
+        for path in (osp.join(self.out_dir, name) for name in names):
             if self.file_backend.isfile(path):
                 self.file_backend.remove(path)
 

@@ -1,21 +1,19 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Watch the projector's output for collapse, and the loss for values that are not finite."""
 
-from pathlib import Path
 from types import NoneType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
-from mmengine.dist import all_gather, all_reduce, is_main_process
-from mmengine.fileio import copyfile_to_local, exists
+from mmengine.dist import all_gather, all_reduce
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from nasiam_mm.engine.hooks.last_healthy import LastHealthy
 from nasiam_mm.engine.hooks.stateful_hook import StatefulHook
 from nasiam_mm.engine.log_times import is_logged
 from nasiam_mm.evaluation.collapse import channel_std, effective_rank
-from nasiam_mm.files.atomic import atomic_path
 from nasiam_mm.registry import HOOKS
 
 _ACTIONS = ('warn', 'stop', 'rollback')
@@ -91,8 +89,7 @@ class CollapseHook(StatefulHook):
         self.action = action
         self.patience = patience
         self.streak = 0  # unhealthy samples in a row
-        self.last_seen: str | None = None  # newest checkpoint judged
-        self.last_healthy: str | None = None  # newest checkpoint judged healthy
+        self.kept = LastHealthy()
         self._armed = False
         self._z: Tensor | None = None
 
@@ -148,6 +145,19 @@ class CollapseHook(StatefulHook):
             runner.message_hub.update_scalar(f'train/collapse/{name}', sample[name])
         self._judge(runner, sample)
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the next judgement depends on."""
+        return {
+            'streak': self.streak,
+            'last_seen': self.kept.seen,
+            'last_healthy': self.kept.path,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue the streak of the run that saved the checkpoint."""
+        self.streak = state['streak']
+        self.kept.seen, self.kept.path = state['last_seen'], state['last_healthy']
+
     def _capture(self, module: nn.Module, inputs: tuple, output: Tensor | tuple) -> None:
         if self._armed:
             z = output[0] if isinstance(output, (tuple, list)) else output
@@ -161,7 +171,7 @@ class CollapseHook(StatefulHook):
         what = 'output of the neck is not finite' if loss.isfinite() else f'loss is {loss.item()}'
         raise RuntimeError(
             f'the {what} in {_where(runner)}; lower the learning rate or train without mixed '
-            f'precision{self._kept(runner)}'
+            f'precision{self._way_back(runner)}'
         )
 
     def _judge(self, runner: Runner, sample: dict[str, float]) -> None:
@@ -170,8 +180,9 @@ class CollapseHook(StatefulHook):
             for name, threshold in self.thresholds.items()
             if threshold is not None and sample[name] < threshold
         }
-        # Judged before the streak changes: a healthy checkpoint has healthy samples on both sides.
-        self._judge_checkpoint(runner, healthy=not low and self.streak == 0)
+        if self.action == 'rollback':
+            # Before the streak changes: a healthy checkpoint has healthy samples on both sides.
+            self.kept.judge(runner, healthy=not low and self.streak == 0)
         self.streak = self.streak + 1 if low else 0
         if self.streak < self.patience:
             return
@@ -181,37 +192,11 @@ class CollapseHook(StatefulHook):
             if self.streak == self.patience:
                 runner.logger.warning(f'{message}; lower the learning rate or check the head')
         elif not runner.train_loop.stop_training:
-            runner.logger.warning(f'{message}; training stops{self._kept(runner)}')
+            runner.logger.warning(f'{message}; training stops{self._way_back(runner)}')
             runner.train_loop.stop_training = True
 
-    def _judge_checkpoint(self, runner: Runner, healthy: bool) -> None:
-        """Keep a copy of the checkpoint saved since the last sample if it is healthy."""
-        newest = runner.message_hub.get_info('last_ckpt')
-        if self.action != 'rollback' or newest in (None, self.last_seen):
-            return
-        self.last_seen = newest
-        # A run resumed elsewhere still names the file it was resumed from.
-        if not healthy or not exists(newest):
-            return
-        self.last_healthy = newest
-        if is_main_process():
-            # Not a link: CheckpointHook deletes old files and may write to one again.
-            with atomic_path(self._target(runner)) as part:
-                copyfile_to_local(newest, part)
-
-    def _kept(self, runner: Runner) -> str:
-        """Say what a rollback can go back to."""
-        if self.action != 'rollback':
-            return ''
-        target = self._target(runner)
-        # A run resumed elsewhere has left the file in its old folder.
-        if self.last_healthy is None or not target.exists():
-            return f'; no checkpoint in {runner.work_dir} was saved while healthy'
-        return f'; {target} is the last healthy checkpoint, {self.last_healthy}'
-
-    @staticmethod
-    def _target(runner: Runner) -> Path:
-        return Path(runner.work_dir) / 'last_healthy.pth'
+    def _way_back(self, runner: Runner) -> str:
+        return self.kept.told(runner) if self.action == 'rollback' else ''
 
 
 def _where(runner: Runner) -> str:

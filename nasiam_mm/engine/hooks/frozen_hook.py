@@ -11,7 +11,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from nasiam_mm.files.checkpoint import read_checkpoint
+from nasiam_mm.files.checkpoint import misfits, read_checkpoint
 from nasiam_mm.registry import HOOKS
 
 
@@ -97,14 +97,13 @@ class FrozenHook(Hook):
         path = init_cfg['checkpoint']
         found = read_prefixed(path, init_cfg.get('prefix'))
         expected = module.state_dict()
-        problems = [f'{name} is missing' for name in expected if name not in found]
-        problems += [f'{name} is left over' for name in found if name not in expected]
-        for name in expected.keys() & found.keys():
-            if expected[name].shape != found[name].shape:
-                shapes = f'{tuple(found[name].shape)}, not {tuple(expected[name].shape)}'
-                problems.append(f'{name} is {shapes}')
-            elif values and not torch.equal(expected[name].cpu(), found[name].cpu()):
-                problems.append(f'{name} was not loaded')
+        problems = misfits(expected, found)
+        if values and not problems:
+            problems = [
+                f'{name} was not loaded'
+                for name, tensor in expected.items()
+                if not torch.equal(tensor.cpu(), found[name].cpu())
+            ]
         if problems:
             fitting = len(expected) - len({p.split()[0] for p in problems} & expected.keys())
             raise ValueError(

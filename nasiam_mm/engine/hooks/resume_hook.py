@@ -1,99 +1,125 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""From which checkpoint a run goes on, and from which it must not (contracts C6, C8)."""
+"""Whose work directory it is, and from which checkpoint a run goes on (contracts C6, C8, C13)."""
 
 import os.path as osp
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import CheckpointHook, Hook
+from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, Runner
+from torch import Tensor
 
-from nasiam_mm.files.checkpoint import UnsafeCheckpointError
+from nasiam_mm.engine.extension import follow_new_schedule, take_rates
+from nasiam_mm.files.checkpoint import misfits
 from nasiam_mm.registry import HOOKS
-from nasiam_mm.runs.identity import Fingerprint, name_differences, run_fingerprint
+from nasiam_mm.runs.identity import Identity, less_extension, name_differences, run_identity
 from nasiam_mm.runs.last import LastCheckpoint, find_last_checkpoint, remove_leftovers
+from nasiam_mm.runs.owner import claim, release
+
+_TOLD = 3  # what does not fit that a message names
 
 
 @HOOKS.register_module()
 class ResumeHook(Hook):
-    """Find the last whole checkpoint; refuse one of another run.
+    """Own the work directory; find the last whole checkpoint; refuse one that does not fit.
 
-    With ``resume=True`` and no ``load_from`` (``--resume``), the checkpoint
-    that is furthest and whole is taken and named, with what was skipped and
-    why; without one the run starts from its beginning and says so. Temporary
-    files of a process that died while it wrote are removed.
+    A run that is not resumed refuses a folder in which a run has left something, and every run
+    one in which another is going on (:func:`nasiam_mm.runs.owner.claim`).
 
-    Each checkpoint gets the settings that decide how the run ends
-    (:func:`run_fingerprint`), and a resumed run must have the same.
+    With ``resume=True`` and no ``load_from`` (``--resume``), the checkpoint that is furthest and
+    whole is taken and named, with what was skipped and why; without one the run starts from its
+    beginning and says so. Temporary files of a process that died while it wrote are removed.
+
+    ``extend=True`` (``--extend``) lets a resumed run have more epochs, another rate or schedule
+    than it was begun with; the changes are listed, and hold from there on.
+
+    Each checkpoint gets what decides how the run ends (:func:`run_identity`), and a resumed run
+    must have the same. Every part of the state must be there and fit: mmengine loads what matches
+    and only warns of the rest, which would go on from random numbers.
 
     Args:
-        strict: Whether a checkpoint of other settings is refused; otherwise
-            the differences are a warning.
+        extend: Whether a resumed run may be longer, or have another rate.
 
     Raises:
-        ValueError: If the checkpoint is of another run, or holds no record of
-            the run it is of.
+        ValueError: If the folder is another run's, or the checkpoint is, or does not fit.
     """
 
     # Before a hook takes anything from the checkpoint.
     priority = 'HIGHEST'
 
-    def __init__(self, strict: bool = True) -> None:
-        self.strict = strict
-        self.fingerprint: Fingerprint | None = None
+    def __init__(self, extend: bool = False) -> None:
+        self.extend = extend
+        self.identity: Identity | None = None
+        self._rates: list[dict[str, Any]] | None = None
 
     def before_run(self, runner: Runner) -> None:
-        """Choose the checkpoint, before the runner loads it."""
+        """Claim the work directory and choose the checkpoint, before the runner loads it."""
         # Testing runs through here too, and has no training loop.
         if not isinstance(runner._train_loop, BaseLoop):
             return
-        self.fingerprint = run_fingerprint(runner)
+        self.identity = run_identity(runner)
+        _on_main(lambda: claim(runner.work_dir, self.identity, runner._resume, self.extend))
         if not runner._resume:
             return
         folder = _checkpoint_folder(runner)
-        self._clean(runner, {folder, runner.work_dir})
+        if is_main_process():
+            for place in {folder, runner.work_dir}:
+                for name in remove_leftovers(place):
+                    runner.logger.info(f'removed {name}, which was being written when the run died')
         if runner._load_from is None:
-            self._choose(runner, folder)
+            self._choose(runner, _on_main(lambda: find_last_checkpoint(folder)), folder)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Compare the run of the checkpoint with this one."""
+        """Compare the checkpoint with this run."""
         if not runner._resume:
             return
-        path = runner._load_from
-        theirs = checkpoint.get('fingerprint') if isinstance(checkpoint, dict) else None
-        if theirs is None:
-            found = (
-                f"checkpoint '{path}' holds no record of the run it is of; to start from its "
-                'weights alone, give it as load_from without --resume'
+        path = f"checkpoint '{runner._load_from}'"
+        theirs = checkpoint.get('identity') if isinstance(checkpoint, dict) else None
+        if not isinstance(theirs, dict):
+            raise ValueError(
+                f'{path} holds no record of the run it is of; to start from its weights alone, '
+                'give it as load_from without --resume'
             )
-        else:
-            differences = name_differences(theirs, self.fingerprint)
-            if not differences:
-                return
-            found = (
-                f"checkpoint '{path}' is of another run: {differences}; resume with the config "
-                'and arguments it was made with, or start anew in another --work-dir'
+        differences = name_differences(theirs, self.identity)
+        extended = self.extend and less_extension(theirs) == less_extension(self.identity)
+        if differences and not extended:
+            raise ValueError(
+                f'{path} is of another run: {differences}; resume with the config and arguments '
+                'it was made with, extend it (epochs, rate, schedule) by --extend, or start anew '
+                'in another --work-dir'
             )
-        if self.strict:
-            raise ValueError(f'{found}, or set default_hooks.resume.strict=False to go on with it')
-        runner.logger.warning(found)
+        problems = list(_misfits(runner, checkpoint))
+        if problems:
+            more = f' and {len(problems) - _TOLD} more' if len(problems) > _TOLD else ''
+            raise ValueError(
+                f'{path} does not fit this run: {", ".join(problems[:_TOLD])}{more}; resume with '
+                'the code it was made with, or start anew in another --work-dir'
+            )
+        if differences:
+            runner.logger.warning(f'extended: {differences}')
+            checkpoint.pop('param_schedulers', None)
+            self._rates = take_rates(runner)
+
+    def before_train(self, runner: Runner) -> None:
+        """Let an extended run follow its own schedule."""
+        if self._rates is not None:
+            follow_new_schedule(runner, self._rates)
+            self._rates = None
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Put the settings of this run into the checkpoint."""
-        checkpoint['fingerprint'] = self.fingerprint
+        """Put what decides this run into the checkpoint."""
+        checkpoint['identity'] = self.identity
 
-    def _choose(self, runner: Runner, folder: str) -> None:
-        """Let the runner resume from the last whole checkpoint, or not at all."""
-        # One process decides: over a network they may see different files for a while.
-        found: list[LastCheckpoint | UnsafeCheckpointError | None] = [None]
+    def after_run(self, runner: Runner) -> None:
+        """Let another run have the work directory."""
         if is_main_process():
-            try:
-                found = [find_last_checkpoint(folder)]
-            except UnsafeCheckpointError as error:
-                found = [error]
-        broadcast_object_list(found)
-        (last,) = found
-        if isinstance(last, UnsafeCheckpointError):
-            raise last
+            release(runner.work_dir)
+
+    @staticmethod
+    def _choose(runner: Runner, last: LastCheckpoint, folder: str) -> None:
+        """Let the runner resume from the last whole checkpoint, or not at all."""
         for note in last.notes:
             runner.logger.warning(note)
         if last.path is None:
@@ -107,11 +133,22 @@ class ResumeHook(Hook):
             f'({last.epoch} whole epochs)'
         )
 
-    @staticmethod
-    def _clean(runner: Runner, folders: set[str]) -> None:
-        if is_main_process():
-            for name in (name for folder in folders for name in remove_leftovers(folder)):
-                runner.logger.info(f'removed {name}, which was being written when the run died')
+
+def _on_main(ask: Callable[[], Any]) -> Any:
+    """Return, or raise, in every process what the main one found.
+
+    Over a network they may see different files for a while.
+    """
+    found: list[Any] = [None]
+    if is_main_process():
+        try:
+            found = [ask()]
+        except (ValueError, OSError) as error:
+            found = [error]
+    broadcast_object_list(found)
+    if isinstance(found[0], Exception):
+        raise found[0]
+    return found[0]
 
 
 def _checkpoint_folder(runner: Runner) -> str:
@@ -120,3 +157,42 @@ def _checkpoint_folder(runner: Runner) -> str:
         if isinstance(hook, CheckpointHook) and hook.out_dir is not None:
             return osp.join(hook.out_dir, osp.basename(runner.work_dir.rstrip(osp.sep)))
     return runner.work_dir
+
+
+def _misfits(runner: Runner, checkpoint: Mapping[str, Any]) -> Iterator[str]:
+    """Name what a checkpoint lacks of the run's state, or has of another type or shape."""
+    parts = dict(state_dict=Mapping, meta=Mapping, optimizer=Mapping, message_hub=Mapping)
+    if runner.param_schedulers:
+        parts['param_schedulers'] = (list, Mapping)
+    wrong = [name for name, kind in parts.items() if not isinstance(checkpoint.get(name), kind)]
+    if wrong:
+        for name in wrong:
+            state = 'of another type' if name in checkpoint else 'missing'
+            yield f'its {name} is {state}'
+        return
+    for name in ('epoch', 'iter'):
+        if not isinstance(checkpoint['meta'].get(name), int):
+            yield f'its meta holds no number of {name}'
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    yield from misfits(model.state_dict(), checkpoint['state_dict'])
+    if hasattr(runner.optim_wrapper, 'optimizer'):
+        yield from _optimizer_misfits(runner.optim_wrapper.optimizer, checkpoint['optimizer'])
+
+
+def _optimizer_misfits(optimizer: Any, state: Mapping[str, Any]) -> Iterator[str]:
+    """Name what does not fit of an optimizer's state, which torch takes by position."""
+    groups, values = state.get('param_groups'), state.get('state')
+    if not isinstance(groups, list) or not isinstance(values, Mapping):
+        yield 'its optimizer holds no groups or no state'
+        return
+    counts = [[len(g['params']) for g in there] for there in (groups, optimizer.param_groups)]
+    if counts[0] != counts[1]:
+        yield f'its optimizer has {counts[0]} parameters in its groups, not {counts[1]}'
+        return
+    parameters = [p for group in optimizer.param_groups for p in group['params']]
+    for number, parameter in enumerate(parameters):
+        for name, value in (values.get(number) or {}).items():
+            # A count of steps has no dimension.
+            if isinstance(value, Tensor) and value.dim() and value.shape != parameter.shape:
+                shapes = f'{tuple(value.shape)}, not {tuple(parameter.shape)}'
+                yield f'{name} of its optimizer for parameter {number} is {shapes}'

@@ -103,6 +103,11 @@ class RunStateHook(StatefulHook):
             return
         own = ranks[get_rank()]
         parameters = dict(_model(runner).named_parameters())
+        if unknown := own['gradients'].keys() - parameters.keys():
+            raise ValueError(
+                f'the state of RunStateHook in the checkpoint holds a gradient of {min(unknown)}, '
+                'which the model does not have'
+            )
         for name, gradient in own['gradients'].items():
             parameters[name].grad = gradient.to(parameters[name].device)
         set_rng_state(own['rng'])

@@ -8,6 +8,7 @@ import torch
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
+from nasiam_mm.datasets.resolve import refuse_unresolved
 from nasiam_mm.models.preprocessors.batched_views import make_view, make_view_of_crops
 from nasiam_mm.registry import MODELS
 from nasiam_mm.views import sample_view_params, view_recipes
@@ -55,6 +56,7 @@ class TwoViewPreprocessor(BaseDataPreprocessor):
         non_blocking: bool = False,
     ) -> None:
         super().__init__(non_blocking)
+        refuse_unresolved(mean)
         if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
             raise ValueError(f'mean and std need 3 values, std > 0; got {mean} and {std}')
         self.recipes = view_recipes(views, num_views)

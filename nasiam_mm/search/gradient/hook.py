@@ -2,7 +2,6 @@
 """One alpha step on the held-out part before each weight step (NASiam, section 3.1)."""
 
 import math
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -12,6 +11,7 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from nasiam_mm.datasets.replay import ReplaySampler, endless_batches
+from nasiam_mm.datasets.split import shared_images
 from nasiam_mm.engine.hooks.stateful_hook import StatefulHook
 from nasiam_mm.engine.log_times import is_logged
 from nasiam_mm.registry import HOOKS, OPTIMIZERS
@@ -116,6 +116,10 @@ class AlphaStepHook(StatefulHook):
         """Take both up again."""
         self.optimizer.load_state_dict(state['optimizer'])
         self.steps = state['steps']
+        for number, alpha in enumerate(self.alphas if self.steps else ()):
+            kept = [v for v in self.optimizer.state[alpha].values() if getattr(v, 'ndim', 0)]
+            if any(moment.shape != alpha.shape for moment in kept):
+                raise ValueError(f'the moments of alpha {number} are not of its shape')
 
     def dataloaders(self) -> list[DataLoader]:
         """Return the loader that is walked while training."""
@@ -175,22 +179,9 @@ class AlphaStepHook(StatefulHook):
                 f'the held-out part has {len(self.loader.sampler)} images per process, fewer than '
                 f'a batch of {self.loader.batch_size}; lower the batch size or enlarge the part'
             )
-        shared = set(_images(self.loader)) & set(_images(train_loader))
-        if shared:
+        shared = shared_images(self.loader.dataset, train_loader.dataset)
+        if len(shared):
             raise ValueError(
                 f'{len(shared)} images are in both the weight part and the held-out part; give '
                 "both loaders a SplitDataset with equal 'parts' and 'seed' and another 'part'"
             )
-
-
-def _images(loader: DataLoader) -> Sequence[int]:
-    """Positions, in the whole dataset, of the images a loader draws from."""
-    dataset = loader.dataset
-    while not hasattr(dataset, 'indices') and hasattr(dataset, 'dataset'):
-        dataset = dataset.dataset
-    if not hasattr(dataset, 'indices'):
-        raise ValueError(
-            'a search needs both its loaders to draw from a SplitDataset, got '
-            f'{type(dataset).__name__}'
-        )
-    return [int(index) for index in dataset.indices]

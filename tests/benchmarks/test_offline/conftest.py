@@ -11,8 +11,8 @@ import torch
 from benchmarks.offline.plans import Item
 from benchmarks.papers import execution
 from benchmarks.papers.execution import Workshop
-from benchmarks.papers.genotypes import draw_genotype
-from nasiam_mm.architecture.genotype import save_genotype
+from benchmarks.papers.planning import searched_choices
+from nasiam_mm.architecture.genotype import random_genotype, save_genotype
 from tests.reduced import ROOT
 
 
@@ -51,7 +51,9 @@ class Tools:
         if 'search' in config.parent.name.split('-')[1:2]:
             from mmengine.config import Config
 
-            save_genotype(draw_genotype(Config.fromfile(config), 1), work / 'genotype.json')
+            cfg = Config.fromfile(config)
+            drawn = random_genotype(cfg.model.type, searched_choices(cfg), 1)
+            save_genotype(drawn, work / 'genotype.json')
         return 0
 
     def evaluate_features(self, config, command, seconds):

@@ -57,17 +57,19 @@ def test_learning_rates_follow_the_batch_size():
     assert len([name for name in found if name.endswith('batch_size')]) <= 3
 
 
-def test_space_reaches_both_heads():
+def test_the_space_is_exchanged():
     found = changes(SEARCH, space(['linear_bn_relu', 'identity']))
-    assert found['model.neck.space.1'] == 'identity'
-    assert found['model.head.predictor.space.1'] == 'identity'
-    assert found['model.neck.space.3'] is None
+    assert found == {
+        'model.space.1': 'identity',
+        'model.space.2': None,
+        'model.space.3': None,
+    }
 
 
 def test_resnet50_widens_what_is_as_wide_as_the_features():
     found = changes(SEARCH, resnet50())
-    widths = {f'model.neck.widths.{n}': 2048 for n in range(6)}
-    assert found == {'model.backbone.depth': 50, 'model.neck.in_channels': 2048, **widths}
+    widths = {f'model.neck.{name}_channels': 2048 for name in ('in', 'hidden')}
+    assert found == {'model.backbone.depth': 50, **widths}
 
 
 def test_the_predictor_learns_at_a_multiple():

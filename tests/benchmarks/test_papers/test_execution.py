@@ -169,7 +169,7 @@ def test_a_table_of_searches_shares_them_and_draws_what_they_found(made, root, t
     row = read_row(tmp_path / 'docs/runs' / jobs[0].name)
     assert row['genotype_sha256'] == digest_of(tmp_path / 'docs' / link)
     assert (row['head'], row['measures'], row['measure_logs']) == ('search', {}, {})
-    ops = [op for layer in found['cells']['projector']['layers'] for op in layer['ops']]
+    ops = [op for decision in found['decisions'].values() for op in decision['chosen']]
     assert all(f'{op} (' in text for op in ops)
     assert f'of {len(ops)} |' in text
     assert '1 searches' in text

@@ -4,8 +4,8 @@
 import pytest
 
 from benchmarks.papers.markdown import metric_of, render_table
+from benchmarks.papers.significance import compare
 from benchmarks.papers.spec import Recipe, Row, Table
-from nasiam_mm.evaluation import compare
 
 RECIPE = Recipe('any')
 TABLE = Table(

@@ -2,14 +2,19 @@
 """Every table resolves to runs, named by what decides them and by nothing else."""
 
 import pytest
+from mmengine.config import Config
 
 from benchmarks.papers import planning
 from benchmarks.papers.catalogue import find_table, select_rows, table_names
 from benchmarks.papers.edits import put
-from benchmarks.papers.planning import all_jobs, plan_run, plan_table
+from benchmarks.papers.planning import all_jobs, plan_run, plan_table, searched_choices
 from benchmarks.papers.spec import Head, Recipe, Row, Table
+from nasiam_mm.architecture.reading import load_genotype
+from nasiam_mm.cli.config import set_genotype
+from nasiam_mm.registry import MODELS
 from tests.reduced import ROOT
 
+PUBLISHED = 'genotypes/published/simsiam_r18_cifar10.json'
 PAPER_ONLY = {'t3', 't4'}
 KINDS = [(name, 'paper') for name in table_names()]
 KINDS += [(name, 'demo') for name in table_names() if name not in PAPER_ONLY]
@@ -66,7 +71,7 @@ def test_what_decides_a_run_changes_its_digest():
         digest(head=head, seed=1),
         digest(PRETRAIN, put('optim_wrapper.optimizer.lr', 0.5), head=head),
         digest(head=Head('searched', other)),
-        digest(head=Head('searched', Recipe(SEARCH), widths=Recipe(SEARCH))),
+        digest(head=Head('published', file=PUBLISHED)),
         digest(head=Head('random', Recipe(SEARCH), draw=1)),
         digest(head=Head('random', Recipe(SEARCH), draw=2)),
     ]
@@ -86,6 +91,28 @@ def test_what_decides_a_run_changes_its_digest():
 )
 def test_what_decides_nothing_does_not(name, value):
     assert digest(PRETRAIN, put(name, value)) == digest(PRETRAIN)
+
+
+def test_choices_are_those_that_the_search_builds():
+    for name in ('simsiam_r18_search_cifar10', 'simclr_r18_search_cifar10_demo'):
+        cfg = Config.fromfile(ROOT / f'configs/nasiam/{name}.py')
+        assert searched_choices(cfg) == MODELS.build(cfg.model).architecture.choices
+    baseline = Config.fromfile(ROOT / 'configs/nasiam/simsiam_r18_baseline_cifar10.py')
+    with pytest.raises(ValueError, match=r'no model.space, so it searches nothing'):
+        searched_choices(baseline)
+
+
+@pytest.mark.parametrize('scale', ['demo', 'paper'])
+def test_a_published_genotype_goes_into_any_recipe_as_it_is(scale):
+    for name in ('heads', 'fig5'):
+        for runs in plan_table(find_table(name, scale), [0], ROOT).values():
+            head, cfg = runs[0].recipe.head, runs[0].cfg
+            if head is not None and head.kind == 'published':
+                set_genotype(cfg, str(ROOT / head.file))
+                genotype = load_genotype(ROOT / head.file)
+                model = MODELS.build(cfg.model)
+                assert genotype.framework == cfg.model.type
+                assert len(model.neck.cell.layers) == len(genotype.of('projector'))
 
 
 def test_the_search_learning_rate_matters_to_no_random_head():

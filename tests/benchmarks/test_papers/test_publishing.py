@@ -1,25 +1,20 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Figure 4 as a page: layers, mixing weights, ties, and how often each operation is chosen."""
 
-import torch
-
 from benchmarks.papers.publishing import render_choices, render_layers
-from nasiam_mm.architecture.genotype import Genotype, derive_cell
-from nasiam_mm.ops.candidates import LayerShape
+from nasiam_mm.architecture.genotype import Decision, Genotype
 
 SPACE = ('linear_bn_relu', 'avg_pool_3_bn', 'identity')
-HIDDEN, OUTPUT = LayerShape(8, 8, False), LayerShape(8, 4, True)
 
 
 def genotype(projector, predictor):
     """Choose, per layer, the operation whose alpha is 1."""
-    cells = {
-        'projector': derive_cell(torch.tensor(projector), SPACE, [HIDDEN] * len(projector)),
-        'predictor': derive_cell(
-            torch.tensor(predictor), SPACE, [HIDDEN] * (len(predictor) - 1) + [OUTPUT]
-        ),
+    decisions = {
+        f'{head}.{n}.op': Decision(SPACE, (SPACE[scores.index(max(scores))],), tuple(scores))
+        for head, layers in (('projector', projector), ('predictor', predictor))
+        for n, scores in enumerate(layers)
     }
-    return Genotype('SimSiam', SPACE, cells)
+    return Genotype('SimSiam', decisions)
 
 
 RELU, POOL, TIE = [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]
@@ -36,7 +31,7 @@ def cells(text, start):
 
 def test_each_layer_is_told_with_its_mixing_weight():
     text = render_layers(FOUND)
-    assert cells(text, '| seed') == ['seed', 'cell', 'layer 0', 'layer 1', 'layer 2']
+    assert cells(text, '| seed') == ['seed', 'head', 'layer 0', 'layer 1', 'layer 2']
     # exp(1) / (exp(1) + 2) = 0.58.
     assert cells(text, '| 0 | projector') == [
         '0', 'projector', 'linear_bn_relu (0.58)', 'avg_pool_3_bn (0.58)', 'avg_pool_3_bn (0.58)',

@@ -121,6 +121,7 @@ def test_a_side_that_fails_is_reported_and_the_others_go_on():
 def test_settings_read_the_config_for_the_run_and_survive_json(tmp_path):
     setup = Setup(str(ROOT), str(tmp_path), batch_size=8, divisor=16, images=1000)
     assert Setup.from_json(setup.to_json()) == setup
+    write_images(tmp_path, 1000)
     cfg = setup.config('mocov2_r18_baseline_cifar10')
     assert cfg.model.backbone.base_channels == 4
     assert (cfg.model.neck.in_channels, cfg.model.neck.out_channels) == (32, 8)

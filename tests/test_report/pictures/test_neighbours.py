@@ -1,5 +1,5 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""Pictures of neighbours, embeddings and losses: the right image, colour and line at its place."""
+"""Pictures of neighbours and embeddings: the right image and colour at its place."""
 
 from unittest import mock
 
@@ -9,7 +9,6 @@ from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 
 from nasiam_mm.report.pictures.embedding_map import draw_embedding, embed_in_plane
-from nasiam_mm.report.pictures.loss_curves import plot_losses
 from nasiam_mm.report.pictures.neighbours import draw_neighbours
 
 
@@ -91,22 +90,3 @@ def test_a_map_needs_scikit_learn_and_enough_images(monkeypatch):
     np.testing.assert_allclose(calls['norms'], 1)
     with pytest.raises(ValueError, match='perplexity 50 needs more than 50 images, got 40'):
         embed_in_plane(features, 50)
-
-
-def test_losses_are_means_with_their_range(drawn, tmp_path):
-    curves = {
-        'searched': {0: [(1, -0.5), (2, -0.75)], 1: [(1, -0.25), (2, -0.25)]},
-        'standard': {0: [(1, -0.1)]},
-    }
-    plot_losses(curves, tmp_path / 'l.png', 'title')
-    (axes,) = drawn[0].axes
-    first, second = axes.get_lines()
-    assert first.get_xdata().tolist() == [1, 2]
-    assert first.get_ydata().tolist() == [-0.375, -0.5]
-    assert second.get_ydata().tolist() == [-0.1]
-    labels = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert labels == ['searched (n = 2)', 'standard (n = 1)']
-    band = axes.collections[0].get_paths()[0].vertices
-    assert (band[:, 1].min(), band[:, 1].max()) == (-0.75, -0.25)
-    with pytest.raises(ValueError, match='no loss to draw'):
-        plot_losses({}, tmp_path / 'l.png')

@@ -1,0 +1,60 @@
+# CIFAR-10 for linear evaluation: nine tenths of the training images, the others to watch
+# it by. The test images are read by tools/test.py alone (contract C10).
+data = dict(root='data/cifar10')
+# 'data.root', 'data.mean' and the like are what source.json of that folder says; another folder
+# comes by --data FOLDER, or by such a line in a config built on this one.
+images = dict(type='Images', data_root='data.root', size='data.size')
+parts = dict(train=0.9, val=0.1)
+train_pipeline = [
+    dict(type='RandomCrop', crop_size='data.size', padding=4),
+    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    dict(type='PackInputs'),
+]
+test_pipeline = [dict(type='PackInputs')]
+
+train_dataloader = dict(
+    batch_size=256,
+    num_workers=4,
+    persistent_workers=True,
+    pin_memory=True,
+    collate_fn=dict(type='default_collate'),
+    sampler=dict(type='ReplaySampler'),
+    dataset=dict(
+        type='ReplayDataset',
+        dataset=dict(
+            type='SplitDataset',
+            dataset=dict(**images, split='train', pipeline=train_pipeline),
+            parts=parts,
+            part='train',
+            seed=0,
+        ),
+    ),
+)
+val_dataloader = dict(
+    batch_size=512,
+    num_workers=2,
+    collate_fn=dict(type='default_collate'),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='SplitDataset',
+        dataset=dict(**images, split='train', pipeline=test_pipeline),
+        parts=parts,
+        part='val',
+        seed=0,
+    ),
+)
+test_dataloader = dict(
+    batch_size=512,
+    num_workers=2,
+    collate_fn=dict(type='default_collate'),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(**images, split='test', pipeline=test_pipeline),
+)
+val_evaluator = test_evaluator = dict(type='Accuracy', topk=(1, 5))
+val_cfg = test_cfg = dict()
+data_preprocessor = dict(
+    type='ClsDataPreprocessor',
+    num_classes='data.num_classes',
+    mean='data.mean',
+    std='data.std',
+)

@@ -1,0 +1,57 @@
+# The 10,000 CIFAR-10 images of the demo for linear evaluation, 2,000 others to watch it by.
+data = dict(root='data/cifar10')
+# 'data.root', 'data.mean' and the like are what source.json of that folder says; another folder
+# comes by --data FOLDER, or by such a line in a config built on this one.
+images = dict(type='Images', data_root='data.root', size='data.size')
+parts = dict(train=10000, val=2000)
+train_pipeline = [
+    dict(type='RandomCrop', crop_size='data.size', padding=4),
+    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    dict(type='PackInputs'),
+]
+test_pipeline = [dict(type='PackInputs')]
+
+train_dataloader = dict(
+    batch_size=128,
+    num_workers=0,
+    collate_fn=dict(type='default_collate'),
+    sampler=dict(type='ReplaySampler'),
+    dataset=dict(
+        type='ReplayDataset',
+        dataset=dict(
+            type='SplitDataset',
+            dataset=dict(**images, split='train', pipeline=train_pipeline),
+            parts=parts,
+            part='train',
+            seed=0,
+        ),
+    ),
+)
+val_dataloader = dict(
+    batch_size=500,
+    num_workers=0,
+    collate_fn=dict(type='default_collate'),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='SplitDataset',
+        dataset=dict(**images, split='train', pipeline=test_pipeline),
+        parts=parts,
+        part='val',
+        seed=0,
+    ),
+)
+test_dataloader = dict(
+    batch_size=500,
+    num_workers=0,
+    collate_fn=dict(type='default_collate'),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(**images, split='test', pipeline=test_pipeline),
+)
+val_evaluator = test_evaluator = dict(type='Accuracy', topk=(1, 5))
+val_cfg = test_cfg = dict()
+data_preprocessor = dict(
+    type='ClsDataPreprocessor',
+    num_classes='data.num_classes',
+    mean='data.mean',
+    std='data.std',
+)

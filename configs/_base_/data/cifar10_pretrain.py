@@ -1,0 +1,58 @@
+# CIFAR-10 for pretraining: all training images, without labels. The kNN probe votes
+# with 45,000 of them and asks 5,000 others; the test images stay unseen.
+data = dict(root='data/cifar10')
+# 'data.root', 'data.mean' and the like are what source.json of that folder says; another folder
+# comes by --data FOLDER, or by such a line in a config built on this one.
+images = dict(
+    type='Images',
+    data_root='data.root',
+    split='train',
+    size='data.size',
+    pipeline=[dict(type='PackInputs')],
+)
+parts = dict(bank=45000, val=5000)
+bank_part = dict(type='SplitDataset', dataset=images, parts=parts, part='bank', seed=0)
+val_part = dict(type='SplitDataset', dataset=images, parts=parts, part='val', seed=0)
+
+# The images stay on the device; ReplayDataset(with_view_seed=True) with default_collate and
+# workers draws the same batches one image at a time.
+train_dataloader = dict(
+    batch_size=512,
+    num_workers=0,
+    pin_memory=False,
+    drop_last=True,
+    collate_fn=dict(type='as_drawn'),
+    sampler=dict(type='ReplaySampler'),
+    dataset=dict(type='ResidentDataset', dataset=images),
+)
+probe = dict(
+    bank=dict(
+        batch_size=512,
+        num_workers=2,
+        collate_fn=dict(type='default_collate'),
+        sampler=dict(type='DefaultSampler', shuffle=False),
+        dataset=bank_part,
+    ),
+    query=dict(
+        batch_size=512,
+        num_workers=2,
+        collate_fn=dict(type='default_collate'),
+        sampler=dict(type='DefaultSampler', shuffle=False),
+        dataset=val_part,
+    ),
+    k=200,
+    temperature=0.1,
+)
+data_preprocessor = dict(
+    type='TwoViewPreprocessor',
+    mean='data.mean',
+    std='data.std',
+    channels_last=True,
+    views=dict(
+        size='data.size',
+        scale=(0.2, 1.0),
+        flip_prob=0.5,
+        jitter=dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, prob=0.8),
+        gray_prob=0.2,
+    ),
+)

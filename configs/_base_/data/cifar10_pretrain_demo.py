@@ -1,0 +1,54 @@
+# The 10,000 CIFAR-10 images of the demo's search for pretraining, 2,000 others as queries.
+data = dict(root='data/cifar10')
+# 'data.root', 'data.mean' and the like are what source.json of that folder says; another folder
+# comes by --data FOLDER, or by such a line in a config built on this one.
+parts = dict(train=10000, val=2000)
+images = dict(
+    type='Images',
+    data_root='data.root',
+    split='train',
+    size='data.size',
+    pipeline=[dict(type='PackInputs')],
+)
+bank_part = dict(type='SplitDataset', dataset=images, parts=parts, part='train', seed=0)
+val_part = dict(type='SplitDataset', dataset=images, parts=parts, part='val', seed=0)
+
+train_dataloader = dict(
+    batch_size=128,
+    num_workers=0,
+    drop_last=True,
+    collate_fn=dict(type='default_collate'),
+    sampler=dict(type='ReplaySampler'),
+    dataset=dict(type='ReplayDataset', dataset=bank_part, with_view_seed=True),
+)
+probe = dict(
+    bank=dict(
+        batch_size=500,
+        num_workers=0,
+        collate_fn=dict(type='default_collate'),
+        sampler=dict(type='DefaultSampler', shuffle=False),
+        dataset=bank_part,
+    ),
+    query=dict(
+        batch_size=500,
+        num_workers=0,
+        collate_fn=dict(type='default_collate'),
+        sampler=dict(type='DefaultSampler', shuffle=False),
+        dataset=val_part,
+    ),
+    k=200,
+    temperature=0.1,
+)
+data_preprocessor = dict(
+    type='TwoViewPreprocessor',
+    mean='data.mean',
+    std='data.std',
+    channels_last=True,
+    views=dict(
+        size='data.size',
+        scale=(0.2, 1.0),
+        flip_prob=0.5,
+        jitter=dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, prob=0.8),
+        gray_prob=0.2,
+    ),
+)

@@ -1,0 +1,122 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""Find out what a folder of one's own images holds: parts, classes, mean, deviation, size."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from nasiam_mm.datasets.folder import open_part, part_digests, part_folder, read_image, square
+from nasiam_mm.datasets.source import Source
+
+__all__ = ['describe']
+
+_LARGEST = 224  # what images are brought to unless asked otherwise
+_MEASURED = 20000  # images that mean and deviation are measured on, at most
+_NAMED = 3  # unreadable files that a message names
+
+
+def describe(folder: Path | str, name: str | None = None, size: int | None = None) -> Source:
+    """Describe a folder of arrays or of image files; ``Source.write`` keeps what is found.
+
+    A folder without a test part gives a tenth of its training images for one, as a seeded
+    permutation draws them. Every image file that is measured is read, so that one that cannot be
+    is known before training.
+
+    Args:
+        folder (Path | str): The folder, as :mod:`nasiam_mm.datasets.source` shows it.
+        name (str, optional): Name of the data set. Defaults to that of the folder.
+        size (int, optional): Side of the square that images are brought to. Defaults to the
+            middle one of the short edges, at most 224.
+
+    Returns:
+        Source: What the folder holds.
+
+    Raises:
+        FileNotFoundError: If there are no images.
+        ValueError: If a file is damaged, or the folder holds a published data set.
+    """
+    root = Path(folder)
+    try:
+        before = Source.read(root)
+    except ValueError:
+        before = None
+    if before is not None and before.source != 'own':
+        raise ValueError(f'{root}: holds {before.name} ({before.source}), which is described')
+    images, labels = open_part(root, 'train')
+    parts, stored, digests = {'train': len(images)}, {}, part_digests(root, 'train', images, labels)
+    for part in ('test', 'val'):
+        try:
+            found = open_part(root, part)
+        except FileNotFoundError:
+            continue
+        if labels is None or found[1] is not None:
+            parts[part] = len(found[0])
+            digests |= part_digests(root, part, *found)
+    if 'test' not in parts and 'val' in parts:
+        parts['test'], stored['test'] = parts.pop('val'), 'val'
+    elif 'test' not in parts and len(images) >= 10:
+        parts['test'], stored['test'] = len(images) // 10, 'train'
+        parts['train'] -= parts['test']
+    classes = _classes(root, labels, before)
+    size, mean, std = _measure(root, images, size)
+    name = name or (before.name if before else root.resolve().name)
+    return Source(name, 'own', classes, mean, std, size, parts, stored, digests)
+
+
+def _classes(root: Path, labels: np.ndarray | None, before: Source | None) -> list[str]:
+    """Return the names of the classes: of their folders, as written before, or their numbers."""
+    if labels is None:
+        return []
+    if labels.min() < 0:
+        raise ValueError(f'{root}: label {labels.min()} is below 0')
+    number = int(labels.max()) + 1
+    folder = part_folder(root, 'train')
+    names = [path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != '.']
+    if not any(folder.glob('*.npy')) and len(names) == number:
+        return sorted(names)
+    if before is not None and len(before.classes) >= number:
+        return list(before.classes)
+    return [str(label) for label in range(number)]
+
+
+def _measure(
+    root: Path, images: np.ndarray, size: int | None
+) -> tuple[int, list[float], list[float]]:
+    """Return the size, and mean and deviation per channel of the squares of that size."""
+    step = -(-len(images) // _MEASURED)
+    if images.dtype == np.uint8:
+        size = size or min(*images.shape[1:3], _LARGEST)
+        pixels = (square(image, size) for image in images[::step])
+    else:
+        paths = [part_folder(root, 'train') / os.fsdecode(name) for name in images[::step]]
+        if size is None:
+            some = _read_all(paths[:: -(-len(paths) // 100)])
+            edges = sorted(min(image.shape[:2]) for image in some)
+            size = min(edges[len(edges) // 2], _LARGEST)
+        pixels = (square(image, size) for image in _read_all(paths))
+    count, total, squares = 0, np.zeros(3), np.zeros(3)
+    for image in pixels:
+        values = image.reshape(-1, 3).astype(np.float64)
+        count += len(values)
+        total += values.sum(0)
+        squares += np.square(values).sum(0)
+    mean = total / count
+    # Images of one colour would divide by nothing.
+    std = np.sqrt(np.maximum(squares / count - mean**2, 1.0))
+    return size, mean.round(3).tolist(), std.round(3).tolist()
+
+
+def _read_all(paths: list[Path]) -> Iterator[np.ndarray]:
+    """Read image files one by one; those that cannot be read are told together at the end."""
+    broken = []
+    for path in paths:
+        try:
+            yield read_image(path)
+        except ValueError:
+            broken.append(path)
+    if broken:
+        names = ', '.join(map(str, broken[:_NAMED]))
+        more = f' and {len(broken) - _NAMED} more' if len(broken) > _NAMED else ''
+        raise ValueError(f'no images that OpenCV reads: {names}{more}; replace or remove them')

@@ -1,0 +1,30 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""mmengine's runner for configs with a ``data`` section."""
+
+import copy
+
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from nasiam_mm.datasets.resolve import resolve_data
+from nasiam_mm.registry import RUNNERS
+
+
+@RUNNERS.register_module()
+class NasiamRunner(Runner):
+    """Reads what the folder of the config's ``data`` section says before anything is built.
+
+    ``runner_type`` of the base runtime names it, so that ``RUNNERS.build(cfg)`` of any script of
+    the ecosystem takes it. What it runs, dumps and compares on a resume is the config with the
+    folder's facts written in; see :func:`nasiam_mm.datasets.resolve_data`.
+    """
+
+    @classmethod
+    def from_cfg(cls, cfg: Config | dict) -> 'NasiamRunner':
+        """Build a runner from a config, which stays as it is."""
+        cfg = copy.deepcopy(cfg)
+        notes = resolve_data(cfg)
+        runner = super().from_cfg(cfg)
+        for note in notes:
+            runner.logger.info(note)
+        return runner

@@ -1,0 +1,48 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""Whoever measures for the log does so when the run logs; the log of each search holds alpha."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+from mmengine.config import Config
+from mmengine.hooks import LoggerHook
+from mmengine.logging import MessageHub
+from mmengine.registry import RUNNERS
+
+from nasiam_mm.engine.log_times import is_logged
+from tests.reduced import ROOT, reduced
+
+# No recipe has an interval of its own for alpha; those of other data and widths say the same.
+NAMES = ('*_r18_search_cifar10.py', '*_r18_search_cifar10_demo.py')
+SEARCHES = sorted(f.stem for name in NAMES for f in (ROOT / 'configs/nasiam').glob(name))
+
+
+@pytest.mark.parametrize(
+    ('intervals', 'length', 'expected'),
+    [([3], 7, [2, 5, 6]), ([], 4, [3]), ([2, 3], 5, [1, 2, 3, 4]), ([50], 3, [2])],
+)
+def test_logs_come_at_the_interval_and_at_the_end_of_an_epoch(intervals, length, expected):
+    hooks = [LoggerHook(interval=number) for number in intervals]
+    runner = SimpleNamespace(hooks=hooks, train_dataloader=range(length))
+    assert [number for number in range(length) if is_logged(runner, number)] == expected
+
+
+@pytest.mark.parametrize('name', SEARCHES)
+def test_the_log_of_a_search_holds_the_loss_of_alpha(name, tmp_path, monkeypatch):
+    for picture in ('draw_genotype', 'plot_alpha'):
+        monkeypatch.setattr(f'nasiam_mm.search.recorder.{picture}', lambda *a, **k: None)
+    monkeypatch.setattr(Config, 'pretty_text', '')
+    MessageHub._instance_dict.clear()
+    cfg = reduced(f'nasiam/{name}', tmp_path, batch_size=64)
+    cfg.probe = None
+    cfg.setdefault('runner_type', 'Runner')
+    runner = RUNNERS.build(cfg)
+    runner.train()
+    (scalars,) = tmp_path.glob('*/vis_data/scalars.json')
+    rows = [json.loads(line) for line in scalars.read_text().splitlines()]
+    # The recipe's own interval, which a short epoch does not reach.
+    assert [row['iter'] for row in rows if 'alpha_loss' in row] == [runner.iter]
+    assert runner.iter < cfg.default_hooks.logger.interval
+    (log,) = tmp_path.glob('*/*.log')
+    assert 'alpha_loss: ' in log.read_text()
