@@ -8,6 +8,7 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.hooks import Hook
 from mmengine.logging import MessageHub
+from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
@@ -76,9 +77,10 @@ def search(
 def train(cfg: Config, *hooks: Hook) -> Runner:
     """Run a config, with hooks beside its own."""
     MessageHub._instance_dict.clear()
+    cfg.setdefault('runner_type', 'Runner')
     # Laying out the config takes longer than the run.
     with mock.patch.object(Config, 'pretty_text', ''):
-        runner = Runner.from_cfg(cfg)
+        runner = RUNNERS.build(cfg)
         for hook in hooks:
             runner.register_hook(hook)
         runner.train()

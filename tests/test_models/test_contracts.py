@@ -49,7 +49,7 @@ def first_order(model, data):
 
 
 def unrolled(model, data):
-    rates = {weight: 0.05 for weight in model.parameters()}
+    rates = dict.fromkeys(model.parameters(), 0.05)
     train_data = dict(data, inputs=[view.flip(0) for view in data['inputs']])
     return unrolled_alpha_gradients(model, data, train_data, model.architecture.alphas(), rates)
 

@@ -83,7 +83,9 @@ def test_fused_equals_plain(space, shape):
 
 
 def test_fused_maps_what_shares_its_input_in_one_product():
-    shared = {name: ChoiceLayer(SPACES[name], LayerShape(6, 4), fused=True).sharing for name in SPACES}
+    shared = {
+        name: ChoiceLayer(SPACES[name], LayerShape(6, 4), fused=True).sharing for name in SPACES
+    }
     # Where the width changes every candidate begins with a linear map, identity being one.
     assert {name: len(s) for name, s in shared.items()} == {'S': 4, "S'": 2, 'S+': 7}
     assert ChoiceLayer(SPACES['S+'], LayerShape(6, 6), fused=True).sharing == list(SPACES['S+'][:4])
