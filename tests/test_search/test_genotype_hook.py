@@ -24,7 +24,8 @@ def test_files_scalars_and_log_of_a_search(tmp_path):
     for head, choices in architecture.choices.items():
         for n, (choice, alpha) in enumerate(zip(choices, architecture.alpha(head), strict=True)):
             decision = final.decisions[f'{head}.{n}.op']
-            scores = {o: a for o, a, here in zip(choice.options, alpha, choice.present) if here}
+            rows = zip(choice.options, alpha, choice.present, strict=True)
+            scores = {option: a for option, a, here in rows if here}
             assert decision.options == choice.options and decision.scored == scores
             assert decision.chosen == tuple(sorted(scores, key=scores.get, reverse=True)[:1])
     told = final.provenance['decided_at']

@@ -1,5 +1,5 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""Cells of choices, which read their weights from an owner of alpha, and what discretising gives."""
+"""Cells of choices, which read their weights from an owner of alpha, and their discrete form."""
 
 import copy
 
