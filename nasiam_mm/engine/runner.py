@@ -7,6 +7,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from nasiam_mm.datasets.resolve import resolve_data
+from nasiam_mm.engine.hooks.resume_hook import ResumeHook
 from nasiam_mm.registry import RUNNERS
 
 
@@ -28,3 +29,12 @@ class NasiamRunner(Runner):
         for note in notes:
             runner.logger.info(note)
         return runner
+
+    def dump_config(self) -> None:
+        """Write the config into the work directory, but not into one that is another run's.
+
+        mmengine calls this when it builds a runner, also one that only tests; ``ResumeHook`` does
+        once the run owns the folder.
+        """
+        if not any(isinstance(hook, ResumeHook) and not hook.identity for hook in self.hooks):
+            super().dump_config()

@@ -199,8 +199,7 @@ def test_missing_data(tmp_path, no_network):
     with pytest.raises(FileNotFoundError) as info:
         CIFAR100(data_root=str(tmp_path / 'x'))
     assert str(info.value) == (
-        f'{tmp_path}/x: no CIFAR100 here; run '
-        f"'nasiam data cifar100 --root {tmp_path}/x'"
+        f"{tmp_path}/x: no CIFAR100 here; run 'nasiam data cifar100 --root {tmp_path}/x'"
     )
 
 

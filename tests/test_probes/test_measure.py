@@ -41,9 +41,7 @@ def test_a_large_bank_is_compared_with_fewer_queries_at_a_time(monkeypatch):
     query = FeatureSet(torch.randn(30, 4, generator=generator), torch.arange(30) % 7)
     expected = vote(bank, query, 7, k=5, temperature=0.1)
     sizes, cosine = [], knn._cosine
-    monkeypatch.setattr(
-        knn, '_cosine', lambda q, b: (sizes.append(len(q)), cosine(q, b))[1]
-    )
+    monkeypatch.setattr(knn, '_cosine', lambda q, b: (sizes.append(len(q)), cosine(q, b))[1])
     monkeypatch.setattr(knn, '_PAIRS', 400)
     assert vote(bank, query, 7, k=5, temperature=0.1) == expected
     assert max(sizes) == 8

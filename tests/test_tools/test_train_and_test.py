@@ -87,6 +87,17 @@ def test_the_checkpoint_names_the_seed_of_the_command(search):
     assert checkpoint['meta']['seed'] == 5
 
 
+def test_another_run_is_refused_and_what_is_there_stays(search):
+    folder, config = search
+    files = {path: path.read_bytes() for path in (folder / 'work').glob('*.*[!k]')}
+    assert 'small.py' in {path.name for path in files}
+    done = run(TRAIN, config, '--work-dir', folder / 'work', '--seed', 7)
+    assert_refused(done, "work' is another run's: seed is 5 there and 7 here; take another")
+    done = run(TRAIN, config, '--work-dir', folder / 'work', '--seed', 5)
+    assert_refused(done, 'holds this run already; go on with it by --resume')
+    assert files == {path: path.read_bytes() for path in files}
+
+
 def test_resume_goes_on_to_the_same_end(search):
     folder, config = search
     resumed = folder / 'resumed'
