@@ -14,10 +14,11 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.logging import MessageHub
 from mmengine.runner import Runner
-from nasiam_mm.models.heads.searchable_mlp import SearchableMLP
-from nasiam_mm.models.searched_cells import searched_cells
 
+from nasiam_mm.architecture.alpha import Architecture
+from nasiam_mm.architecture.choice import op_choices
 from nasiam_mm.engine.hooks.compile_hook import CompileHook
+from nasiam_mm.models.heads import HeadMLP
 from nasiam_mm.ops.candidates import SPACES
 from tests.reduced import in_float64, reduced
 
@@ -45,8 +46,8 @@ class Trace(Hook):
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         self.losses.append(outputs['loss'].item())
-        cells = searched_cells(runner.model).values()
-        self.alphas.append(torch.cat([c.alpha.detach().flatten() for c in cells]).clone())
+        alphas = runner.model.architecture.alphas()
+        self.alphas.append(torch.cat([alpha.detach().flatten() for alpha in alphas]))
 
 
 def search(framework, work_dir, hook=None):
@@ -83,8 +84,12 @@ def test_a_traced_search_walks_the_path_of_the_plain_one(framework, tmp_path):
 @pytest.mark.parametrize('learns', ['alpha', 'weights'])
 def test_a_compiled_head_agrees_with_the_plain_one(learns):
     torch.manual_seed(0)
-    plain = SearchableMLP('projector', SPACES["S'"], 8, [8, 4]).train()
+    plain = HeadMLP('projector', 8, 8, 4, depth=2, space=SPACES["S'"]).train()
     compiled = copy.deepcopy(plain)
+    for head in (plain, compiled):
+        choices = op_choices('projector', head.cell.space, head.cell.shapes)
+        head.owner = Architecture({'projector': choices})
+        head.cell.bind(head.owner)
 
     class Run:
         hooks = []
@@ -95,9 +100,9 @@ def test_a_compiled_head_agrees_with_the_plain_one(learns):
     features = torch.randn(16, 8, 2, 2)
     results = []
     for head in (plain, compiled):
-        alpha = head.cell.alpha
+        alpha = head.owner.alpha('projector')
         alpha.requires_grad_(learns == 'alpha')
-        weights = [p for p in head.parameters() if p is not alpha]
+        weights = list(head.parameters())
         for weight in weights:
             weight.requires_grad_(learns == 'weights')
         (output,) = head([features])

@@ -7,7 +7,6 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from nasiam_mm.models.searched_cells import searched_cells
 from torch import nn
 
 from nasiam_mm.engine.optim import AutocastOptimWrapper, WeightOptimWrapperConstructor
@@ -28,12 +27,13 @@ def test_groups_hold_every_weight_once_and_no_alpha(paramwise, tmp_path):
     model = MODELS.build(reduced('nasiam/simsiam_r18_search_cifar10', tmp_path).model)
     groups = groups_of(model, **paramwise)
     held = [id(p) for group in groups for p in group['params']]
-    alphas = {id(cell.alpha) for cell in searched_cells(model).values()}
-    assert sorted(held) == sorted(id(p) for p in model.parameters() if id(p) not in alphas)
+    alphas = {id(alpha) for alpha in model.architecture.alphas()}
+    assert len(alphas) == 2 and not alphas & set(held)
+    assert sorted(held) == sorted(id(p) for p in model.parameters())
     assert len(groups) == 1 + bool(paramwise)
     if paramwise:
         assert sorted(group['lr'] for group in groups) == [0.05, 0.1]
-        predictor = {id(p) for p in model.head.predictor.parameters()} - alphas
+        predictor = {id(p) for p in model.head.predictor.parameters()}
         (slow,) = (group for group in groups if group['lr'] == 0.05)
         assert {id(p) for p in slow['params']} == predictor
 
@@ -90,5 +90,5 @@ def test_alpha_rests_where_its_float16_gradient_overflows(scale, moves, tmp_path
     runner.train()
     hook = next(hook for hook in runner.hooks if isinstance(hook, AlphaStepHook))
     assert hook.steps == len(runner.train_dataloader)
-    alpha = searched_cells(runner.model)['projector'].alpha
+    alpha = runner.model.architecture.alpha('projector')
     assert alpha.isfinite().all() and bool(alpha.any()) == moves

@@ -20,10 +20,10 @@ from mmengine.hooks import Hook
 from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 
+from benchmarks.compare import compare_checkpoints
 from nasiam_mm.engine.rng import get_rng_state
 from nasiam_mm.files.backend import AtomicLocalBackend
 from nasiam_mm.registry import HOOKS
-from benchmarks.compare import compare_checkpoints
 from tests.reduced import ROOT, reduced
 
 FRAMEWORKS = ['simsiam', 'simclr', 'mocov2', 'byol']

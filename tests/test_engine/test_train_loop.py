@@ -19,10 +19,10 @@ from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.runner import ValLoop
 
+from benchmarks.compare import compare_checkpoints
 from nasiam_mm.engine import stop_signals
 from nasiam_mm.engine.stop_signals import StopSignals
 from nasiam_mm.registry import HOOKS, LOOPS
-from benchmarks.compare import compare_checkpoints
 from tests.test_engine.toy_siamese import (
     ITERATIONS,
     build_runner,

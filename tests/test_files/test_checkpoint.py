@@ -18,12 +18,12 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
+from benchmarks.compare import compare_checkpoints
 from nasiam_mm.files.checkpoint import (
     DamagedCheckpointError,
     UnsafeCheckpointError,
     read_checkpoint,
 )
-from benchmarks.compare import compare_checkpoints
 from tests.checkpoints import Payload, change_a_weight, save, training_state
 from tests.test_engine.toy_siamese import build_runner
 
