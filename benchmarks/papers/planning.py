@@ -3,7 +3,6 @@
 
 import copy
 import hashlib
-import importlib.util
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from nasiam_mm.architecture.choice import Choice, op_choices
 from nasiam_mm.config_walk import deciding_hooks, find_hook, type_name, walk
 from nasiam_mm.files.digest import file_digest
 from nasiam_mm.models.heads import head_shapes
+from nasiam_mm.versions import require
 
 # What decides no result: what is written where and how often, how data is loaded.
 _IGNORED = {
@@ -172,10 +172,8 @@ def read_recipe(recipe: Recipe, root: Path) -> Config:
     path = recipe.path(root)
     if not path.is_file():
         raise FileNotFoundError(f"config '{path}' does not exist")
-    if recipe.config.startswith('detection/') and importlib.util.find_spec('mmdet') is None:
-        raise ModuleNotFoundError(
-            "mmdet is not installed and detection needs it; pip install 'nasiam_mm[detection]'"
-        )
+    if recipe.config.startswith('detection/'):
+        require('mmdet', 'detection')
     cfg = copy.deepcopy(_read_config(path, path.stat().st_mtime_ns))
     for edit in recipe.edits:
         edit(cfg)

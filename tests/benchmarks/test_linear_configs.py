@@ -96,7 +96,10 @@ def test_recipe_builds_and_makes_a_step(name, tmp_path):
 
 @pytest.mark.parametrize(
     ('checkpoint', 'message'),
-    [('none.pth', "'none.pth' does not exist"), (__file__, 'cut short or damaged, or no checkpoint')],
+    [
+        ('none.pth', "'none.pth' does not exist"),
+        (__file__, 'cut short or damaged, or no checkpoint'),
+    ],
 )
 def test_a_checkpoint_that_is_none_is_refused_before_anything_is_built(checkpoint, message):
     main = runpy.run_path(str(ROOT / 'tools/train.py'), run_name='tool')['main']

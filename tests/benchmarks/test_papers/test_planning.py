@@ -1,10 +1,11 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Every table resolves to runs, named by what decides them and by nothing else."""
 
+import sys
+
 import pytest
 from mmengine.config import Config
 
-from benchmarks.papers import planning
 from benchmarks.papers.catalogue import find_table, select_rows, table_names
 from benchmarks.papers.edits import put
 from benchmarks.papers.planning import all_jobs, plan_run, plan_table, searched_choices
@@ -179,7 +180,7 @@ def test_what_decides_the_detector_changes_its_digest():
 
 
 def test_detection_without_mmdet_names_the_extra(monkeypatch):
-    monkeypatch.setattr(planning.importlib.util, 'find_spec', lambda name: None)
+    monkeypatch.setitem(sys.modules, 'mmdet', None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'nasiam_mm\[detection\]'"):
         plan_table(find_table('detection', 'demo'), [0], ROOT)
 
