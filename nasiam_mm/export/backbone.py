@@ -60,7 +60,7 @@ def export_backbone(source: PretrainedBackbone, out: Path | str, layout: str = '
         else:
             exported = build_resnet(ResNetSpec.from_cfg(source.cfg), layout)
             weights = dict(source.state_dict)
-            if is_safe:
+            if safetensors is not None:
                 safetensors.save_file(weights, tmp, metadata={'format': 'pt'})
                 weights = safetensors.load_file(tmp)
             else:
