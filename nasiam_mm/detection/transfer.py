@@ -131,7 +131,7 @@ def check_detector(cfg: Config, source: PretrainedBackbone) -> int:
         third, fourth = stage_outputs(original, images)[2:4]
         with torch.no_grad():
             if not torch.equal(shared_head.layer4(third), fourth):
-                raise ValueError(f'{where} of stage 4, the shared head, differs from the original')
+                raise ValueError(f'{cfg.filename}: the shared head differs from stage 4')
     return len(source.state_dict)
 
 
