@@ -131,7 +131,10 @@ def test_config_without_the_section_is_left_alone():
 
 def test_missing_folder_is_told_with_a_mend(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(FileNotFoundError, match='^data/cifar10: no such folder; .*data cifar10'):
+    with pytest.raises(
+        FileNotFoundError,
+        match='^data/cifar10: no such folder; run .nasiam data cifar10 --root data/cifar10',
+    ):
         resolve_data(read('nasiam/simclr_r18_baseline_cifar10'))
 
 
@@ -156,11 +159,11 @@ def test_plain_runner_refuses_in_one_line(name, tmp_path):
 def test_registry_builds_our_runner_which_resolves_and_dumps(tmp_path):
     cfg = read('nasiam/simclr_r18_baseline_cifar10_demo')
     cfg.data.root, cfg.work_dir = MINI, str(tmp_path)
-    cfg.default_hooks.resume = None  # which lets the config be dumped when the run begins
     before = text(cfg)
     runner = RUNNERS.build(cfg)
     assert type(runner).__name__ == 'NasiamRunner' and text(cfg) == before
     assert runner.cfg.train_dataloader.dataset.dataset.parts == {'train': 416, 'val': 83}
+    Runner.dump_config(runner)  # as when the run owns its folder
     dumped = Config.fromfile(tmp_path / 'simclr_r18_baseline_cifar10_demo.py')
     assert text(dumped) == text(runner.cfg) and dumped.data.resolved.size == 32
     log = ''.join(path.read_text() for path in tmp_path.rglob('*.log'))
