@@ -1,8 +1,10 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Check of the installed versions, before a mismatch shows as something else."""
 
+import importlib
 import re
 from importlib.metadata import PackageNotFoundError, version
+from types import ModuleType
 
 # Lowest supported and first unsupported release; requirements/runtime.txt says the same.
 SUPPORTED = {
@@ -43,6 +45,16 @@ def check_versions(supported: dict[str, tuple[str, str]] = SUPPORTED) -> None:
             raise ImportError(f'{wanted}, but {found} is installed; {_INSTALL}')
 
 
+def require(module: str, extra: str) -> ModuleType:
+    """Import a module that an extra brings, or raise ModuleNotFoundError with the mend."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"{error.name} is not installed and is needed here; pip install 'nasiam_mm[{extra}]'"
+        ) from error
+
+
 def _installed(name: str) -> str | None:
     try:
         return version(name)
@@ -52,4 +64,4 @@ def _installed(name: str) -> str | None:
 
 def _release(text: str) -> tuple[int, ...]:
     """Return the release numbers of a version: ``'2.12.1+cpu'`` gives ``(2, 12, 1)``."""
-    return tuple(int(number) for number in re.match(r'\d+(\.\d+)*', text)[0].split('.'))
+    return tuple(int(number) for number in re.split(r'[^\d.]', text)[0].strip('.').split('.'))

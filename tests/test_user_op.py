@@ -29,18 +29,18 @@ def test_operation_of_a_users_file(user_file, tmp_path):
     import_modules_from_strings([user_file])
     space = ['linear_bn_gelu', 'identity']
     search = reduced('nasiam/simclr_r18_search_cifar10', tmp_path / 'search')
-    search.model.neck.space = space
+    search.model.space = space
     Runner.from_cfg(search).train()
     path = tmp_path / 'search/genotype.json'
     genotype = load_genotype(path)
-    assert genotype.space == tuple(space)
-    assert genotype.cells['projector'].layers[0].candidates == tuple(space)
-    assert genotype.cells['projector'].layers[-1].candidates == ('linear_bn_gelu', 'linear')
+    decisions = genotype.of('projector')
+    assert len(decisions) == 6
+    assert all(list(decision.options) == list(decision.scored) == space for decision in decisions)
 
     pretrain = reduced('nasiam/simclr_r18_pretrain_cifar10', tmp_path / 'pretrain')
-    pretrain.model.neck.genotype = str(path)
+    pretrain.model.genotype = str(path)
     runner = Runner.from_cfg(pretrain)
-    chosen = [layer.ops for layer in genotype.cells['projector'].layers]
+    chosen = [decision.chosen for decision in decisions]
     gelus = [m for m in runner.model.neck.modules() if isinstance(m, nn.GELU)]
     assert len(gelus) == chosen.count(('linear_bn_gelu',))
     runner.train()

@@ -35,8 +35,13 @@ def op_choices(head: str, space: Sequence[str], shapes: Sequence[LayerShape]) ->
         shapes: Widths of the layers.
 
     Raises:
-        ValueError: If an operation is unknown or does not take these widths.
+        ValueError: If the head's name cannot begin a name, or an operation is
+            unknown or does not take these widths.
     """
+    if not isinstance(head, str) or not head.isidentifier():
+        raise ValueError(
+            f'a head is named by letters, digits and _, such as "projector"; got {head!r:.60}'
+        )
     choices = []
     for layer, shape in enumerate(shapes):
         present = distinct_candidates(space, shape)

@@ -31,7 +31,9 @@ class Fields:
         """
         place = f', {where:.120}' if where else ''
         text = what if len(what) <= 300 else f'{what[:297]}...'
-        raise GenotypeError(f"genotype '{self.source}'{place}: {text}")
+        # Names of the file, and errors of operations, may hold line breaks.
+        line = ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in f'{place}: {text}')
+        raise GenotypeError(f"genotype '{self.source}'{line}")
 
     def take(self, data: Any, where: str, key: str, kind: type, default: Any = ...) -> Any:
         """Return the value of a key, which must be of a kind."""

@@ -4,6 +4,8 @@
 import os
 import re
 import stat
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from nasiam_mm.architecture.genotype import SCHEMA_VERSION, Decision, Genotype, 
 from nasiam_mm.architecture.schema1 import upgrade
 from nasiam_mm.ops.candidates import MAX_WIDTH, LayerShape, check_space, distinct_candidates
 
-_NAME = re.compile(r'([a-z][a-z0-9_]*)\.(\d+)\.([a-z]+)')
+_NAME = re.compile(r'(\w+)\.(0|[1-9][0-9]*)\.([a-z]+)')
 _MAX_BYTES, _MAX_DECISIONS = 2**20, 1000
 _KEYS = {'schema_version', 'framework', 'decisions', 'provenance'}
 
@@ -38,7 +40,10 @@ def load_genotype(path: str | os.PathLike) -> Genotype:
         raise GenotypeError(
             f"genotype '{path}' does not exist; run a search first, or pass --genotype FILE"
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except GenotypeError:
+        raise
+    except (OSError, ValueError) as error:
+        # ValueError: not UTF-8, or a path with a null character.
         raise GenotypeError(f"genotype '{path}' cannot be read: {error}") from None
     return read_genotype(text, source=str(path))
 
@@ -70,30 +75,31 @@ def read_genotype(text: str, source: str = 'text') -> Genotype:
 def _genotype(data: dict, fields: Fields) -> Genotype:
     fields.known_keys(data, '', _KEYS)
     framework = fields.take(data, '', 'framework', str)
-    if not framework:
+    if not framework.isprintable() or not 1 <= len(framework) <= 100:
         fields.fail('framework', 'must name the algorithm, such as "SimSiam"')
     found = fields.take(data, '', 'decisions', dict)
     if not 1 <= len(found) <= _MAX_DECISIONS:
         fields.fail('decisions', f'holds {len(found)}; there are 1 to {_MAX_DECISIONS}')
-    depths: dict[str, int] = {}
-    for name in found:
+    decisions: dict[str, Decision] = {}
+    heads: dict[str, list[Decision]] = {}
+    for name, value in found.items():
         match = _NAME.fullmatch(name)
-        if match is None or match[3] not in KINDS:
+        if match is None or not match[1].isidentifier() or match[3] not in KINDS:
             fields.fail(
                 'decisions', f'{name!r:.60} is no name of a choice, such as "projector.0.op"'
             )
-        if int(match[2]) != depths.setdefault(match[1], 0):
+        layers = heads.setdefault(match[1], [])
+        # As text: a number may have thousands of digits.
+        if match[2] != str(len(layers)):
             fields.fail(
-                'decisions', f'{name!r:.60} stands where "{match[1]}.{depths[match[1]]}.op" belongs'
+                'decisions', f'{name!r:.60} stands where "{match[1]:.60}.{len(layers)}.op" belongs'
             )
-        depths[match[1]] += 1
-    decisions = {name: _decision(found[name], f'decisions.{name}', fields) for name in found}
-    provenance = fields.take(data, '', 'provenance', dict, {})
-    genotype = Genotype(framework, decisions, provenance)
-    _check_spaces(genotype, fields)
-    _check_widths(genotype, depths, fields)
-    if provenance.get('selection') == 'top_k':
-        _check_top(genotype, fields)
+        decisions[name] = _decision(value, f'decisions.{name}', fields)
+        layers.append(decisions[name])
+    genotype = Genotype(framework, decisions, fields.take(data, '', 'provenance', dict, {}))
+    _check_spaces(heads, fields)
+    _check_widths(genotype, heads, fields)
+    _check_top(genotype, fields)
     return genotype
 
 
@@ -105,25 +111,27 @@ def _decision(data: Any, where: str, fields: Fields) -> Decision:
     chosen = fields.strings(data, where, 'chosen')
     if not chosen:
         fields.fail(f'{where}.chosen', 'is empty; name at least one option')
+    known = set(options)
     for n, option in enumerate(chosen):
-        if option not in options:
+        if option not in known:
             fields.fail(
                 f'{where}.chosen[{n}]', f'{option!r:.60} is not among the options {options!r:.200}'
             )
-        if option in chosen[:n]:
-            fields.fail(f'{where}.chosen', f'names {option!r:.60} twice')
+    twice = [option for option, count in Counter(chosen).items() if count > 1]
+    if twice:
+        fields.fail(f'{where}.chosen', f'names {twice[0]!r:.60} twice')
     scores = fields.numbers(data, where, 'scores', len(options), 'options', or_null=True)
     decision = Decision(options, chosen, scores)
-    unscored = [option for option in chosen if scores and option not in decision.scored]
+    unscored = known.intersection(chosen).difference(decision.scored) if scores else ()
     if unscored:
-        fields.fail(f'{where}.scores', f'has null for {unscored[0]!r}, which was chosen')
+        fields.fail(f'{where}.scores', f'has null for {min(unscored)!r:.60}, which was chosen')
     return decision
 
 
-def _check_spaces(genotype: Genotype, fields: Fields) -> None:
+def _check_spaces(heads: Mapping[str, Sequence[Decision]], fields: Fields) -> None:
     """Refuse unknown operations; the layers of a head have one space."""
-    for head in genotype.heads:
-        spaces = {decision.options for decision in genotype.of(head)}
+    for head, decisions in heads.items():
+        spaces = {decision.options for decision in decisions}
         if len(spaces) > 1:
             fields.fail(f'decisions.{head}', 'has layers of different options')
         try:
@@ -132,13 +140,17 @@ def _check_spaces(genotype: Genotype, fields: Fields) -> None:
             fields.fail(f'decisions.{head}.0.op.options', str(error))
 
 
-def _check_widths(genotype: Genotype, depths: dict[str, int], fields: Fields) -> None:
+def _check_widths(
+    genotype: Genotype, heads: Mapping[str, Sequence[Decision]], fields: Fields
+) -> None:
     """Check the widths that were told, and that scores fit the candidates there."""
     told = fields.take(genotype.provenance, 'provenance', 'decided_at', dict, {})
     for head, rows in told.items():
         where = f'provenance.decided_at.{head:.60}'
-        if not isinstance(rows, list) or len(rows) != depths.get(head):
-            fields.fail(where, f'must be a list of {depths.get(head, 0)} layers')
+        if head not in heads:
+            fields.fail(where, f'is no head of the decisions; they are {list(heads)}')
+        if not isinstance(rows, list) or len(rows) != len(heads[head]):
+            fields.fail(where, f'must be a list of {len(heads[head])} layers, got {rows!r:.60}')
         for n, row in enumerate(rows):
             if not (isinstance(row, list) and len(row) == 3 and isinstance(row[2], bool)):
                 fields.fail(f'{where}[{n}]', f'must be [in, out, is output], got {row!r:.60}')
@@ -151,7 +163,9 @@ def _check_widths(genotype: Genotype, depths: dict[str, int], fields: Fields) ->
                 fields.fail(
                     f'{where}[{n}]', f'takes {row[0]}, but layer {n - 1} gives {rows[n - 1][1]}'
                 )
-            decision = genotype.of(head)[n]
+            if row[2] and n < len(rows) - 1:
+                fields.fail(f'{where}[{n}]', 'is an output before the last layer')
+            decision = heads[head][n]
             try:
                 present = distinct_candidates(decision.options, LayerShape(*row))
             except (ValueError, RuntimeError) as error:
@@ -166,22 +180,25 @@ def _check_widths(genotype: Genotype, depths: dict[str, int], fields: Fields) ->
 
 
 def _check_top(genotype: Genotype, fields: Fields) -> None:
-    """Check that the chosen options are those of the highest scores."""
+    """Check how many options were chosen, and that a search's are those of the highest scores."""
+    told = genotype.provenance
+    top_k = fields.take(told, 'provenance', 'top_k', int, genotype.top_k)
+    if top_k < 1:
+        fields.fail('provenance.top_k', f'must be at least 1, got {top_k!r:.20}')
     for name, decision in genotype.decisions.items():
-        scored = decision.scored
-        if not scored:
+        where, scored = f'decisions.{name}.chosen', decision.scored
+        if len(decision.chosen) > top_k:
+            fields.fail(where, f'has {len(decision.chosen)} options, but provenance.top_k: {top_k}')
+        if told.get('selection') != 'top_k' or not scored:
             continue
         lowest = min(scored[option] for option in decision.chosen)
         better = [o for o, score in scored.items() if score > lowest and o not in decision.chosen]
         if better:
             fields.fail(
-                f'decisions.{name}.chosen',
+                where,
                 f'{list(decision.chosen)} is not the top of the scores, {better[0]!r} is higher; '
                 'correct it, or remove the scores',
             )
-        wanted = min(fields.take(genotype.provenance, 'provenance', 'top_k', int, 1), len(scored))
+        wanted = min(top_k, len(scored))
         if len(decision.chosen) != wanted:
-            fields.fail(
-                f'decisions.{name}.chosen',
-                f'has {len(decision.chosen)} options; top_k takes {wanted} here',
-            )
+            fields.fail(where, f'has {len(decision.chosen)} options; top_k takes {wanted} here')

@@ -38,6 +38,8 @@ def upgrade(data: dict, fields: Fields) -> dict:
     searched = False
     for name, cell in cells.items():
         where = f'cells.{name:.60}'
+        if not name.isidentifier():
+            fields.fail('cells', f'{name!r:.60} cannot name a cell; use "projector", "predictor"')
         if not isinstance(cell, dict):
             fields.fail(where, f'must be an object, got {cell!r:.60}')
         fields.known_keys(cell, where, {'layers'})
@@ -49,8 +51,6 @@ def upgrade(data: dict, fields: Fields) -> dict:
             for n, layer in enumerate(layers)
         ]
         widths[name] = [list(shape) for shape, _ in rows]
-        if any(shape.is_output for shape, _ in rows[:-1]):
-            fields.fail(where, 'is_output is true before the last layer')
         searched |= any('scores' in decision for _, decision in rows)
         decisions |= {f'{name}.{n}.op': decision for n, (_, decision) in enumerate(rows)}
     provenance = fields.take(data, '', 'provenance', dict, {})
@@ -142,6 +142,9 @@ def _check_derived(
         if abs(told - true) > 1e-4:
             fields.fail(f'{where}.softmax[{n}]', f'is {told:.6g}, but alpha gives {true:.6g}')
     lowest = min(value[op] for op in chosen)
-    ties = tuple(op for op, a in value.items() if a == lowest and op not in chosen)
+    left = {op: a for op, a in value.items() if op not in chosen}
+    if max(left.values(), default=lowest) > lowest:
+        return  # Not the top of alpha, which schema 2 says better.
+    ties = tuple(op for op, a in left.items() if a == lowest)
     if tied != ties:
         fields.fail(f'{where}.tied', f'is {list(tied)}, but alpha ties {list(ties)}')

@@ -171,8 +171,8 @@ def resized_box(image: np.ndarray, box: Box, factor: int, size: int) -> Tensor:
     # or it would look further outside.
     row, column = top // factor, left // factor
     cut = image[row : -(-(top + height) // factor), column : -(-(left + width) // factor)]
-    edges = (left / factor - column, top / factor - row)
-    edges += (edges[0] + width / factor, edges[1] + height / factor)
+    x, y = left / factor - column, top / factor - row
+    edges = (x, y, x + width / factor, y + height / factor)
     resized = Image.fromarray(cut).resize((size, size), Image.Resampling.BILINEAR, box=edges)
     return torch.from_numpy(np.array(resized)).permute(2, 0, 1)
 

@@ -113,7 +113,7 @@ def _read_all(paths: list[Path]) -> Iterator[np.ndarray]:
     broken = []
     for path in paths:
         try:
-            yield read_image(path)
+            yield read_image(str(path))
         except ValueError:
             broken.append(path)
     if broken:

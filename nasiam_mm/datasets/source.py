@@ -13,6 +13,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import mmpretrain.datasets as mmpretrain_datasets
 import numpy as np
@@ -45,7 +46,7 @@ def array_path(root: Path | str, name: str) -> Path:
 
 def sha256_array(array: np.ndarray) -> str:
     """Return the sha256 over the bytes of an array in C order, in hex (no header, no shape)."""
-    return hashlib.sha256(np.ascontiguousarray(array).reshape(-1).view(np.uint8)).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data).hexdigest()
 
 
 def split_digest(*digests: str) -> str:
@@ -113,8 +114,8 @@ class Source:
     digests: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        lists, kinds = (list, tuple), {'name': str, 'source': str, 'size': int}
-        kinds |= dict.fromkeys(('classes', 'mean', 'std'), lists)
+        kinds: dict[str, Any] = {'name': str, 'source': str, 'size': int}
+        kinds |= dict.fromkeys(('classes', 'mean', 'std'), (list, tuple))
         kinds |= dict.fromkeys(('parts', 'stored', 'digests'), Mapping)
         for key, kind in kinds.items():
             if not isinstance(getattr(self, key), kind):

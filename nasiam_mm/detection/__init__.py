@@ -6,19 +6,14 @@ mmdet usable on plain wheels and registers what the configs take from
 mmpretrain: ``mmpretrain.ResNet_CIFAR`` and mmdet's ``ResLayerExtraNorm``.
 """
 
-import importlib.util
+from nasiam_mm.versions import require
 
-from nasiam_mm.detection.mmcv_ops import install
+require('mmdet', 'detection')
 
-if importlib.util.find_spec('mmdet') is None:
-    raise ModuleNotFoundError(
-        "mmdet is not installed and detection needs it; pip install 'nasiam_mm[detection]'"
-    )
+from nasiam_mm.detection.mmcv_ops import install  # noqa: E402
 
 install()
 
 # After install(): both look for the ops while they are imported.
 import mmdet.models  # noqa: E402, F401
 import mmpretrain.models  # noqa: E402, F401
-
-__all__ = ['install']

@@ -12,10 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nasiam_mm.detection.run_length import run_lengths
-
-__all__ = ['check_coco', 'check_dataset', 'check_voc']
-
 
 def check_dataset(dataset: Mapping[str, Any], classes: Sequence[str], masks: bool) -> str:
     """Check the set that a dataset config describes.
@@ -89,9 +85,7 @@ def check_coco(ann_file: Path, images: Path, classes: Sequence[str], masks: bool
         )
     ids: set[Any] = set()
     for item in coco['annotations']:
-        problem = _annotation_problem(item, sizes, categories, masks)
-        if not problem and item['id'] in ids:
-            problem = 'its id is used twice'
+        problem = _annotation_problem(item, ids, sizes, categories, masks)
         if problem:
             index = item.get('id') if isinstance(item, dict) else item
             raise ValueError(f'{ann_file}: annotation {index}: {problem}; make or fetch it again')
@@ -136,7 +130,7 @@ def _image_problem(image: Mapping[str, Any], sizes: Mapping[Any, tuple]) -> str 
 
 
 def _annotation_problem(
-    item: Any, sizes: Mapping[Any, tuple], categories: Mapping[Any, str], masks: bool
+    item: Any, ids: set, sizes: Mapping[Any, tuple], categories: Mapping[Any, str], masks: bool
 ) -> str | None:
     """Say what is wrong with an annotation; None where nothing is."""
     if not isinstance(item, dict):
@@ -147,6 +141,8 @@ def _annotation_problem(
     for key in ('id', 'image_id', 'category_id'):
         if not isinstance(item[key], int | str):
             return f'{key} {item[key]} is not an id'
+    if item['id'] in ids:
+        return 'its id is used twice'
     if not _is_finite(item['area']):
         return f'area {item["area"]!r} is not a finite number'
     if item['image_id'] not in sizes:
@@ -202,3 +198,41 @@ def _require_files(folder: Path, names: Iterable[str], ann_file: Path) -> None:
         raise ValueError(
             f'{folder / empty[0]}: empty, as are {len(empty) - 1} more; make or fetch them again'
         )
+
+
+def run_lengths(counts: Any) -> list[int] | None:
+    """Return the run lengths of a mask in COCO's run-length code.
+
+    Without pycocotools, which trusts them and writes past its buffer.
+
+    Args:
+        counts: A list of them, or COCO's text (``rleToString`` of its ``maskApi.c``): six bits a
+            character from '0' on, of which five are digits and one says that more follow; from
+            the third run on, the difference to the run before the last.
+
+    Returns:
+        The run lengths, or None where ``counts`` is neither.
+    """
+    if isinstance(counts, list):
+        whole = all(isinstance(run, int) and run >= 0 for run in counts)
+        return counts if whole else None
+    if not isinstance(counts, str):
+        return None
+    runs: list[int] = []
+    value = shift = 0
+    for character in counts:
+        bits = ord(character) - 48
+        if not 0 <= bits < 64:
+            return None
+        value |= (bits & 31) << shift
+        shift += 5
+        if bits & 32:
+            continue
+        if bits & 16:
+            value -= 1 << shift
+        value += runs[-2] if len(runs) > 2 else 0
+        if value < 0:
+            return None
+        runs.append(value)
+        value = shift = 0
+    return None if shift else runs

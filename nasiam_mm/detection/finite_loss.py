@@ -8,8 +8,6 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor
 
-__all__ = ['FiniteLossHook']
-
 
 class FiniteLossHook(Hook):
     """End training with one line when a loss is not finite.

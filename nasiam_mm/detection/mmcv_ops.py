@@ -64,14 +64,12 @@ def roi_align_forward(
 ) -> None:
     """RoIAlign into ``output``, as ``mmcv._ext.roi_align_forward``.
 
+    Only max pooling, which is not provided, fills ``argmax_y`` and ``argmax_x``.
+
     Args:
         input: (N, C, H, W) feature map.
         rois: (R, 5) rows of batch index, x1, y1, x2, y2 in image pixels.
         output: (R, C, aligned_height, aligned_width), written in place.
-        argmax_y: Unused: only max pooling fills it.
-        argmax_x: Unused: only max pooling fills it.
-        aligned_height: Rows of a pooled region.
-        aligned_width: Columns of a pooled region.
         spatial_scale: Feature pixels in one image pixel.
         sampling_ratio: Samples per bin and axis; 0 adapts to the region.
         pool_mode: 1 for the average; 0, the maximum, is not provided.
@@ -82,15 +80,12 @@ def roi_align_forward(
         ValueError: If a region has a negative size (CPU and ``aligned``, as mmcv).
     """
     _check_average(pool_mode)
-    _check_sizes(rois, aligned)
-    pooled = torchvision.ops.roi_align(
-        input,
-        rois.to(input.dtype),
-        (aligned_height, aligned_width),
-        spatial_scale,
-        sampling_ratio,
-        aligned,
-    )
+    # The compiled CPU op checks this too; on a GPU neither does, it would synchronise.
+    if aligned and rois.device.type == 'cpu' and (rois[:, 3:] < rois[:, 1:3]).any():
+        raise ValueError('roi_align: a region has x2 < x1 or y2 < y1; sort its corners')
+    size = aligned_height, aligned_width
+    rois = rois.to(input.dtype)
+    pooled = torchvision.ops.roi_align(input, rois, size, spatial_scale, sampling_ratio, aligned)
     output.copy_(pooled)
 
 
@@ -111,16 +106,7 @@ def roi_align_backward(
 
     Args:
         grad_output: (R, C, aligned_height, aligned_width).
-        rois: (R, 5), as in :func:`roi_align_forward`.
-        argmax_y: Unused: only max pooling fills it.
-        argmax_x: Unused: only max pooling fills it.
-        grad_input: (N, C, H, W), added to in place.
-        aligned_height: As in :func:`roi_align_forward`.
-        aligned_width: As in :func:`roi_align_forward`.
-        spatial_scale: As in :func:`roi_align_forward`.
-        sampling_ratio: As in :func:`roi_align_forward`.
-        pool_mode: As in :func:`roi_align_forward`.
-        aligned: As in :func:`roi_align_forward`.
+        grad_input: (N, C, H, W), added to in place. All else as in :func:`roi_align_forward`.
 
     Raises:
         NotImplementedError: If ``pool_mode`` asks for the maximum.
@@ -149,21 +135,21 @@ def install() -> bool:
     Returns:
         Whether the adapter is in use; False where compiled ops exist.
     """
-    if not _is_adapter(sys.modules.get(EXT_NAME)):
+    if not is_installed():
         if importlib.util.find_spec(EXT_NAME) is not None:
             return False
         adapter = _AdapterModule(EXT_NAME, __doc__)
         # find_spec reads __spec__ of a loaded module, as mmengine does to look for the ops.
         adapter.__spec__ = ModuleSpec(EXT_NAME, loader=None, origin=__file__)
         sys.modules[EXT_NAME] = adapter
-        sys.modules['mmcv']._ext = adapter
+        vars(sys.modules['mmcv'])['_ext'] = adapter
     _mend_stubs()
     return True
 
 
 def is_installed() -> bool:
     """Whether ``mmcv._ext`` is this adapter."""
-    return _is_adapter(sys.modules.get(EXT_NAME))
+    return isinstance(sys.modules.get(EXT_NAME), _AdapterModule)
 
 
 class _AdapterModule(ModuleType):
@@ -173,15 +159,9 @@ class _AdapterModule(ModuleType):
     roi_align_forward = staticmethod(roi_align_forward)
     roi_align_backward = staticmethod(roi_align_backward)
 
-    @staticmethod
-    def get_compiler_version() -> str:
-        """Answer mmcv's environment report."""
-        return f'none (nasiam_mm adapter on torchvision {torchvision.__version__})'
-
-    @staticmethod
-    def get_compiling_cuda_version() -> str:
-        """Answer mmcv's environment report."""
-        return 'none'
+    # What mmcv's environment report asks for.
+    get_compiler_version = staticmethod(lambda: 'none (nasiam_mm adapter on torchvision)')
+    get_compiling_cuda_version = staticmethod(lambda: 'none')
 
     def __getattr__(self, name: str) -> Callable[..., NoReturn]:
         """Let ``mmcv.ops`` import: it asks for every op's name at import time."""
@@ -198,10 +178,6 @@ class _AdapterModule(ModuleType):
         return missing
 
 
-def _is_adapter(module: ModuleType | None) -> bool:
-    return isinstance(module, _AdapterModule)
-
-
 def _check_average(pool_mode: int) -> None:
     if pool_mode != _AVG_POOL:
         raise NotImplementedError(
@@ -210,22 +186,14 @@ def _check_average(pool_mode: int) -> None:
         )
 
 
-def _check_sizes(rois: Tensor, aligned: bool) -> None:
-    # The compiled CPU op checks this too; on a GPU neither does, it would synchronise.
-    if aligned and rois.device.type == 'cpu' and (rois[:, 3:] < rois[:, 1:3]).any():
-        raise ValueError('roi_align: a region has x2 < x1 or y2 < y1; sort its corners')
-
-
 def _mend_stubs() -> None:
     """Replace what mmdet and mmpretrain defined when their import of ``mmcv.ops`` failed."""
-    loaded = [name for name in sys.modules if name.startswith('mmdet.')]
-    for module_name in loaded:
-        module = sys.modules[module_name]
-        for op in ('nms', 'batched_nms', 'roi_align'):
-            stub = vars(module).get(op)
-            if getattr(stub, '__module__', None) == module_name:
+    for name, module in list(sys.modules.items()):
+        for op in ('nms', 'batched_nms', 'roi_align') if name.startswith('mmdet.') else ():
+            if getattr(vars(module).get(op), '__module__', None) == name:
                 setattr(module, op, getattr(importlib.import_module('mmcv.ops'), op))
     extra_norm = sys.modules.get('mmpretrain.models.utils.res_layer_extra_norm')
     if extra_norm is not None and extra_norm.ResLayerExtraNorm is None:
         importlib.reload(extra_norm)
-        sys.modules['mmpretrain.models.utils'].ResLayerExtraNorm = extra_norm.ResLayerExtraNorm
+        utils = vars(sys.modules['mmpretrain.models.utils'])
+        utils['ResLayerExtraNorm'] = extra_norm.ResLayerExtraNorm

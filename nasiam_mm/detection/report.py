@@ -9,9 +9,6 @@ from nasiam_mm.detection.mmcv_ops import is_installed
 from nasiam_mm.files.digest import file_digest
 from nasiam_mm.runs.record import environment
 
-__all__ = ['describe_run', 'render_table']
-
-COCO = 'COCO'  # info.description of COCO's files begins with it
 COLUMNS = {
     'box AP': ('coco/bbox_mAP', 'pascal_voc/mAP'),
     'box AP50': ('coco/bbox_mAP_50', 'pascal_voc/AP50'),
@@ -22,39 +19,24 @@ COLUMNS = {
 }
 
 
-def describe_run(
-    data: str,
-    config: Path,
-    pretraining: str,
-    checkpoint_sha256: str | None,
-    seed: int,
-    metrics: Mapping[str, float],
-    wall_seconds: float,
-    process_seconds: float,
-) -> dict[str, Any]:
-    """Return all that identifies a run and what it measured.
+def describe_run(data: str, config: Path, **measured: Any) -> dict[str, Any]:
+    """Return all that identifies a run, and what it measured.
 
     Args:
         data: What the validation set calls itself.
         config: The final config, as run.
-        pretraining: Name of the checkpoint, or 'random init'.
-        checkpoint_sha256: Digest of the checkpoint that fixed the architecture; None for none.
-        seed: Seed of the run.
-        metrics: mmdet's metrics, from 0 to 1.
-        wall_seconds: Time on the clock.
-        process_seconds: CPU time of this process.
     """
+    note = (
+        f'"{data}" is not COCO: its figures compare only with other rows of the same set and '
+        'schedule, never with published ones.'
+    )
     return {
         'set': data,
-        'note': _note(data),
+        # info.description of COCO's files begins with it
+        'note': '' if data.startswith(('COCO', 'VOC')) else note,
         'config': config.name,
         'config_sha256': file_digest(config),
-        'pretraining': pretraining,
-        'checkpoint_sha256': checkpoint_sha256,
-        'seed': seed,
-        'metrics': dict(metrics),
-        'wall_seconds': round(wall_seconds, 1),
-        'process_seconds': round(process_seconds, 1),
+        **measured,
         'mmcv_ops': 'torchvision adapter' if is_installed() else 'compiled',
         **environment('onedl-mmdetection'),
     }
@@ -73,12 +55,3 @@ def render_table(rows: Sequence[Mapping[str, Any]]) -> str:
         lines.append('| ' + ' | '.join(cells) + ' |')
     notes = dict.fromkeys(row['note'] for row in rows if row['note'])
     return '\n'.join(lines) + ''.join(f'\n\n{note}' for note in notes)
-
-
-def _note(data: str) -> str:
-    if data.startswith((COCO, 'VOC')):
-        return ''
-    return (
-        f'"{data}" is not COCO: its figures compare only with other rows of the same set and '
-        'schedule, never with published ones.'
-    )

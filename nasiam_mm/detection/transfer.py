@@ -21,21 +21,8 @@ from torch import Tensor, nn
 from nasiam_mm.detection.dataset_check import check_dataset
 from nasiam_mm.detection.finite_loss import FiniteLossHook
 from nasiam_mm.export import PretrainedBackbone, export_backbone
-from nasiam_mm.export.backbone import require_equal_outputs, stage_outputs
+from nasiam_mm.export.backbone import require_equal_outputs, require_equal_weights, stage_outputs
 from nasiam_mm.export.checkpoint import PREFIX, check_fit
-from nasiam_mm.files.atomic import write_text
-
-__all__ = [
-    'build_random',
-    'check_data',
-    'check_detector',
-    'fit_config',
-    'load_config',
-    'set_data_root',
-    'set_pretrained',
-    'train_and_evaluate',
-    'write_config',
-]
 
 CIFAR_TYPE = 'ResNet_CIFAR'
 CIFAR_CONFIG = 'configs/detection/mask-rcnn_r18-fpn_cifar10det_demo.py'
@@ -64,7 +51,7 @@ def set_data_root(cfg: Config, root: Path | str) -> None:
         _set_root(cfg[f'{split}_dataloader'].dataset, root)
         evaluator = cfg.get(f'{split}_evaluator') or {}
         if 'ann_file' in evaluator:
-            evaluator.ann_file = root + cfg[f'{split}_dataloader'].dataset.ann_file
+            evaluator['ann_file'] = root + cfg[f'{split}_dataloader'].dataset.ann_file
 
 
 def fit_config(cfg: Config, source: PretrainedBackbone) -> None:
@@ -95,14 +82,11 @@ def fit_config(cfg: Config, source: PretrainedBackbone) -> None:
 
 def set_pretrained(cfg: Config, weights: Path | str | None) -> None:
     """Let backbone and shared head begin from ``weights``, or at random for None, in place."""
-    owners = [cfg.model.backbone]
-    if cfg.model.get('roi_head', {}).get('shared_head'):
-        owners.append(cfg.model.roi_head.shared_head)
-    for owner in owners:
+    shared_head = cfg.model.get('roi_head', {}).get('shared_head')
+    for owner in filter(None, (cfg.model.backbone, shared_head)):
         owner.pop('init_cfg', None)
         if weights is not None:
-            init_cfg = {'type': 'Pretrained', 'checkpoint': str(weights), 'prefix': PREFIX}
-            owner.init_cfg = init_cfg
+            owner.init_cfg = dict(type='Pretrained', checkpoint=str(weights), prefix=PREFIX)
 
 
 def build_random(cfg: Config) -> nn.Module:
@@ -134,20 +118,22 @@ def check_detector(cfg: Config, source: PretrainedBackbone) -> int:
         set_pretrained(cfg, weights)
         detector = MMDET_MODELS.build({**cfg.model, '_scope_': 'mmdet'})
         shared_head = getattr(detector.roi_head, 'shared_head', None)
-        owners = [detector.backbone] + ([shared_head] if shared_head is not None else [])
+        owners = [detector.backbone, *([] if shared_head is None else [shared_head])]
         check_fit(source.path, _entries(owners), source.state_dict, f'detector of {cfg.filename}')
         original = source.build()
         export_backbone(source, weights)
         for owner in owners:
             initialize(owner, owner.init_cfg)
-    for name, value in _entries(owners).items():
-        if not torch.equal(value, source.state_dict[name]):
-            raise ValueError(f'{cfg.filename}: the detector did not load {name}')
+    require_equal_weights(f'{cfg.filename}: the detector', source.state_dict, _entries(owners))
     images = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     where = f"{cfg.filename}: the detector's backbone"
     require_equal_outputs(where, original, detector.backbone, images)
     if shared_head is not None:
-        _require_equal_last_stage(cfg.filename, original, shared_head, images)
+        shared_head.eval()
+        third, fourth = stage_outputs(original, images)[2:4]
+        with torch.no_grad():
+            if not torch.equal(shared_head.layer4(third), fourth):
+                raise ValueError(f'{where} of stage 4, the shared head, differs from the original')
     return len(source.state_dict)
 
 
@@ -166,13 +152,6 @@ def check_data(cfg: Config) -> str:
         dataset = loader.dataset
         name = check_dataset(dataset.to_dict(), _classes(dataset), masks)
     return name
-
-
-def write_config(cfg: Config, work_dir: Path) -> Path:
-    """Write the final config into the work directory, whole or not at all; return its path."""
-    path = work_dir / Path(cfg.filename).name
-    write_text(cfg.pretty_text, path)
-    return path
 
 
 def train_and_evaluate(config: Path) -> dict[str, float]:
@@ -226,16 +205,6 @@ def _entries(owners: list[nn.Module]) -> dict[str, Tensor]:
         for name, value in owner.state_dict().items()
         if not name.startswith('norm.')
     }
-
-
-def _require_equal_last_stage(
-    filename: str, original: nn.Module, shared_head: nn.Module, images: Tensor
-) -> None:
-    shared_head.eval()
-    third, fourth = stage_outputs(original, images)[2:4]
-    with torch.no_grad():
-        if not torch.equal(shared_head.layer4(third), fourth):
-            raise ValueError(f"{filename}: the shared head differs from the original's stage 4")
 
 
 def _classes(dataset: Mapping[str, Any]) -> tuple[str, ...]:

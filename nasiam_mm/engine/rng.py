@@ -18,7 +18,8 @@ def get_rng_state() -> dict[str, Any]:
         needs no pickled type for them.
     """
     version, python, gauss = random.getstate()
-    name, numpy, position, has_gauss, cached_gauss = np.random.get_state()
+    state: Any = np.random.get_state()
+    name, numpy, position, has_gauss, cached_gauss = state
     return dict(
         python=[version, list(python), gauss],
         numpy=[name, numpy.tolist(), int(position), int(has_gauss), float(cached_gauss)],

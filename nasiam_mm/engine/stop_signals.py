@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from types import FrameType, TracebackType
+from typing import Any
 
 import torch
 import torch.distributed as torch_dist
@@ -27,7 +28,7 @@ class StopSignals:
     def __init__(self) -> None:
         self.received: int | None = None
         self._received_at = 0.0
-        self._previous: dict[int, signal.Handlers] = {}
+        self._previous: dict[int, Any] = {}
         self._group: torch_dist.ProcessGroup | None = None
 
     def __enter__(self) -> 'StopSignals':

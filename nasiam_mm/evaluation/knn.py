@@ -6,6 +6,7 @@ Shapes: Q queries, M bank rows, D feature width, C classes, k neighbours.
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -115,7 +116,7 @@ def knn_sweep(
         ValueError: As :func:`knn_accuracy`.
     """
     query_labels = check_labels('query_labels', query_labels, query, num_classes)
-    ranks = {(k, temperature): [] for k in ks for temperature in temperatures}
+    ranks: dict[Any, list] = {(k, temperature): [] for k in ks for temperature in temperatures}
     for rows, scores in _score_chunks(
         query, bank, bank_labels, num_classes, ks, temperatures, chunk_size
     ):

@@ -10,6 +10,7 @@ Shapes: N images, D feature width, C classes.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -151,7 +152,7 @@ def linear_accuracy(
 
 
 def linear_sweep(
-    features: Tensor, labels: Tensor, num_classes: int, l2s: Sequence[float], **options: float
+    features: Tensor, labels: Tensor, num_classes: int, l2s: Sequence[float], **options: Any
 ) -> dict[float, LinearProbe]:
     """Fit one classifier per penalty, the largest first, each begun at the one before.
 

@@ -5,9 +5,8 @@ The file is written beside its place, read back by the code of the library it is
 compared with the original: every name, every weight, every output. Only then it gets its name.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 
 import torch
 from mmengine.config import Config
@@ -15,15 +14,12 @@ from mmengine.model.weight_init import PretrainedInit
 from torch import Tensor, nn
 
 from nasiam_mm.export.checkpoint import PREFIX, PretrainedBackbone, build_backbone, check_fit
-from nasiam_mm.export.layouts import ResNetSpec, build_timm, build_torchvision
+from nasiam_mm.export.layouts import ResNetSpec, build_resnet
 from nasiam_mm.files.atomic import atomic_path
 from nasiam_mm.files.checkpoint import read_checkpoint
-
-__all__ = ['LAYOUTS', 'export_backbone', 'require_equal_outputs', 'stage_outputs']
+from nasiam_mm.versions import require
 
 LAYOUTS = ('mmengine', 'torchvision', 'timm')
-SUFFIXES = ('.pth', '.safetensors')
-CHECK_INPUT = (2, 3, 64, 64)
 
 
 def export_backbone(source: PretrainedBackbone, out: Path | str, layout: str = 'mmengine') -> int:
@@ -44,21 +40,35 @@ def export_backbone(source: PretrainedBackbone, out: Path | str, layout: str = '
         ModuleNotFoundError: If timm or safetensors is asked for and absent.
     """
     out = Path(out)
-    _check_target(out, layout)
-    original, exported = source.build(), _empty(source, layout)
+    is_safe = out.suffix == '.safetensors'
+    if layout not in LAYOUTS:
+        raise ValueError(f"layout '{layout}' is none of {', '.join(LAYOUTS)}")
+    if out.suffix != '.pth' and not is_safe:
+        raise ValueError(f'{out}: give a name that ends in .pth or .safetensors')
+    if is_safe and layout == 'mmengine':
+        raise ValueError(f'{out}: mmengine reads .pth only; use .pth, or another layout')
+    safetensors = require('safetensors.torch', 'export') if is_safe else None
+    original = source.build()
     with atomic_path(out) as tmp:
         if layout == 'mmengine':
+            exported = build_backbone(source.cfg)
             cfg = Config({'model': {'backbone': source.cfg}}).pretty_text
             meta = {'cfg': cfg, 'source': source.path.name, 'source_sha256': source.sha256}
             weights = {PREFIX + name: value for name, value in source.state_dict.items()}
             torch.save({'meta': meta, 'state_dict': weights}, tmp)
             PretrainedInit(str(tmp), prefix=PREFIX)(exported)  # as a detector's init_cfg does
         else:
-            _save(dict(source.state_dict), tmp, out.suffix)
-            weights = _load(tmp, out.suffix)
+            exported = build_resnet(ResNetSpec.from_cfg(source.cfg), layout)
+            weights = dict(source.state_dict)
+            if is_safe:
+                safetensors.save_file(weights, tmp, metadata={'format': 'pt'})
+                weights = safetensors.load_file(tmp)
+            else:
+                torch.save(weights, tmp)
+                weights = read_checkpoint(tmp, 'cpu')
             check_fit(source.path, exported.state_dict(), weights, f'ResNet of {layout}')
             exported.load_state_dict(weights, strict=True)
-        _require_equal_weights(out, original, exported)
+        require_equal_weights(f'{out}: read back', source.state_dict, exported.state_dict())
         require_equal_outputs(f'{out}: {layout} backbone', original, exported)
     return len(source.state_dict)
 
@@ -73,11 +83,10 @@ def stage_outputs(module: nn.Module, images: Tensor) -> list[Tensor]:
         images: (N, 3, H, W).
     """
     outputs: list[Tensor] = []
-    layers = [getattr(module, f'layer{i}', None) for i in range(1, 5)]
+    layers = [getattr(module, f'layer{i}') for i in range(1, 5) if hasattr(module, f'layer{i}')]
     hooks = [
         layer.register_forward_hook(lambda _module, _input, output: outputs.append(output))
         for layer in layers
-        if layer is not None
     ]
     try:
         with torch.no_grad():
@@ -103,7 +112,7 @@ def require_equal_outputs(
         ValueError: If a single value differs.
     """
     if images is None:
-        images = torch.randn(CHECK_INPUT, generator=torch.Generator().manual_seed(0))
+        images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     original.eval()
     exported.eval()
     reference, outputs = stage_outputs(original, images), stage_outputs(exported, images)
@@ -121,52 +130,13 @@ def require_equal_outputs(
             )
 
 
-def _check_target(out: Path, layout: str) -> None:
-    if layout not in LAYOUTS:
-        raise ValueError(f"layout '{layout}' is none of {', '.join(LAYOUTS)}")
-    if out.suffix not in SUFFIXES:
-        raise ValueError(f'{out}: give a name that ends in {" or ".join(SUFFIXES)}')
-    if out.suffix == '.safetensors':
-        if layout == 'mmengine':
-            raise ValueError(f'{out}: mmengine reads .pth only; use .pth, or another layout')
-        _safetensors()
-
-
-def _empty(source: PretrainedBackbone, layout: str) -> nn.Module:
-    if layout == 'mmengine':
-        return build_backbone(source.cfg)
-    build = build_torchvision if layout == 'torchvision' else build_timm
-    return build(ResNetSpec.from_cfg(source.cfg))
-
-
-def _safetensors() -> ModuleType:
-    try:
-        import safetensors.torch
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "safetensors is not installed; pip install 'nasiam_mm[export]', or write .pth"
-        ) from error
-    return safetensors.torch
-
-
-def _save(weights: dict[str, Tensor], path: Path, suffix: str) -> None:
-    if suffix == '.safetensors':
-        _safetensors().save_file(weights, path, metadata={'format': 'pt'})
-    else:
-        torch.save(weights, path)
-
-
-def _load(path: Path, suffix: str) -> dict[str, Tensor]:
-    if suffix == '.safetensors':
-        return _safetensors().load_file(path)
-    return read_checkpoint(path, 'cpu')
-
-
-def _require_equal_weights(out: Path, original: nn.Module, exported: nn.Module) -> None:
-    written = exported.state_dict()
-    for name, value in original.state_dict().items():
+def require_equal_weights(
+    where: str, original: Mapping[str, Tensor], written: Mapping[str, Tensor]
+) -> None:
+    """Require bit-equal entries of ``original`` in ``written``, or raise ValueError."""
+    for name, value in original.items():
         if not torch.equal(value, written[name]):
-            raise ValueError(f'{out}: {name} read back differs from the original')
+            raise ValueError(f'{where}: {name} differs from the original')
 
 
 def _flatten(result: Tensor | Sequence) -> list[Tensor]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.config import Config
 from torch import Tensor, nn
 
@@ -17,10 +16,7 @@ from nasiam_mm.files.config_text import read_config_text
 from nasiam_mm.files.digest import file_digest
 from nasiam_mm.registry import MODELS, WEIGHT_INITIALIZERS
 
-__all__ = ['PREFIX', 'PretrainedBackbone', 'read_pretrained']
-
 PREFIX = 'backbone.'
-WRAPPER_PREFIX = 'module.'
 
 
 @dataclass(frozen=True)
@@ -106,7 +102,11 @@ def read_pretrained(path: Path | str, config: Path | str | None = None) -> Pretr
     checkpoint = read_checkpoint(path, 'cpu')
     path = find_file(path)
     weights = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else {}
-    state_dict = extract(weights)
+    state_dict = {
+        name.removeprefix(PREFIX): value.detach().contiguous()
+        for name, value in ((key.removeprefix('module.'), item) for key, item in weights.items())
+        if name.startswith(PREFIX) and isinstance(value, Tensor)
+    }
     if not state_dict:
         tops = ', '.join(sorted({str(key).split('.')[0] for key in weights})[:8]) or 'nothing'
         raise ValueError(
@@ -116,46 +116,33 @@ def read_pretrained(path: Path | str, config: Path | str | None = None) -> Pretr
     broken = [k for k, v in state_dict.items() if v.is_floating_point() and not v.isfinite().all()]
     if broken:
         raise ValueError(f'{path}: {broken[0]} is not finite; use an earlier checkpoint')
-    meta = checkpoint.get('meta')
-    cfg = _backbone_cfg(path, config, meta if isinstance(meta, dict) else {})
+    cfg = _backbone_cfg(path, config, checkpoint.get('meta'))
     return PretrainedBackbone(path, file_digest(path), cfg, state_dict)
 
 
-def extract(weights: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Return the entries of the backbone under bare names, without wrapper and prefix."""
-    found = {}
-    for key, value in weights.items():
-        name = key.removeprefix(WRAPPER_PREFIX)
-        if name.startswith(PREFIX) and isinstance(value, torch.Tensor):
-            found[name.removeprefix(PREFIX)] = value.detach().contiguous()
-    return found
-
-
-def _backbone_cfg(path: Path, config: Path | str | None, meta: Mapping[str, Any]) -> dict[str, Any]:
+def _backbone_cfg(path: Path, config: Path | str | None, meta: Any) -> dict[str, Any]:
+    """Return ``model.backbone`` of a config or, as data that may name no code, of a checkpoint."""
     if config is not None:
         if not Path(config).is_file():
             raise FileNotFoundError(f'{config}: no such config')
-        cfg, origin = Config.fromfile(str(config)), config
-        backbone = cfg.get('model', {}).get('backbone')
-    elif isinstance(meta.get('cfg'), str):
-        origin = f'{path} (meta.cfg)'
-        backbone = _as_data(meta['cfg'], path)
+        model = Config.fromfile(str(config)).get('model')
     else:
-        raise ValueError(f'{path}: carries no config; give the one that trained it by --config')
+        text = meta.get('cfg') if isinstance(meta, dict) else None
+        if not isinstance(text, str):
+            raise ValueError(f'{path}: carries no config; give the one that trained it by --config')
+        try:
+            model = read_config_text(text).get('model')
+            _check_parts(model.get('backbone') if isinstance(model, dict) else None)
+        except ValueError as error:
+            raise ValueError(
+                f'{path}: {error}; give the config that trained it by --config'
+            ) from error
+    backbone = model.get('backbone') if isinstance(model, dict) else None
     if not isinstance(backbone, dict):
-        raise ValueError(f'{origin}: has no model.backbone; give the config of the pretraining')
+        raise ValueError(
+            f'{config or path}: has no model.backbone; give the config of the pretraining'
+        )
     return copy.deepcopy(dict(backbone))
-
-
-def _as_data(text: str, path: Path) -> Any:
-    """Take ``model.backbone`` out of the config text of a checkpoint, which may name no code."""
-    try:
-        model = read_config_text(text).get('model')
-        backbone = model.get('backbone') if isinstance(model, dict) else None
-        _check_parts(backbone)
-    except ValueError as error:
-        raise ValueError(f'{path}: {error}; give the config that trained it by --config') from error
-    return backbone
 
 
 def _check_parts(node: Any) -> None:

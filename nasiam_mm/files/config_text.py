@@ -24,9 +24,10 @@ def read_config_text(text: str) -> dict[str, Any]:
         module = ast.parse(text)
         settings = {}
         for statement in module.body:
-            is_assignment = isinstance(statement, ast.Assign) and len(statement.targets) == 1
-            target = statement.targets[0] if is_assignment else None
-            if not isinstance(target, ast.Name):
+            if not isinstance(statement, ast.Assign):
+                raise _not_data(statement)
+            target = statement.targets[0]
+            if not isinstance(target, ast.Name) or len(statement.targets) > 1:
                 raise _not_data(statement)
             settings[target.id] = _value(statement.value)
     except SyntaxError as error:
@@ -41,28 +42,28 @@ def _value(node: ast.expr) -> Any:
         items = [_value(item) for item in node.elts]
         return {ast.List: list, ast.Tuple: tuple, ast.Set: set}[type(node)](items)
     if isinstance(node, ast.Dict) and None not in node.keys:
-        keys = [_value(key) for key in node.keys]
+        keys = [_value(key) for key in node.keys if key is not None]
         return dict(zip(keys, (_value(value) for value in node.values), strict=True))
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-        return _built(node)
+        return _built(node.func.id, node)
     try:
         return ast.literal_eval(node)  # of numbers and text alone; containers are above
     except ValueError:
         raise _not_data(node) from None
 
 
-def _built(node: ast.Call) -> Any:
-    build = _BUILDERS.get(node.func.id)
+def _built(name: str, node: ast.Call) -> Any:
+    build = _BUILDERS.get(name)
     names = [keyword.arg for keyword in node.keywords]
     if build is None or None in names or (names and build is not dict) or len(node.args) > 1:
         raise _not_data(node)
-    keywords = {keyword.arg: _value(keyword.value) for keyword in node.keywords}
+    keywords = {str(keyword.arg): _value(keyword.value) for keyword in node.keywords}
     try:
         return build(*(_value(arg) for arg in node.args), **keywords)
     except TypeError:
         raise _not_data(node) from None
 
 
-def _not_data(node: ast.AST) -> ValueError:
+def _not_data(node: ast.stmt | ast.expr) -> ValueError:
     line = f' in line {node.lineno}'
     return ValueError(f'the config text holds {type(node).__name__}{line}, which is no plain data')

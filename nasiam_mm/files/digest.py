@@ -7,5 +7,8 @@ import os
 
 def file_digest(path: str | os.PathLike) -> str:
     """Return the sha256 of a file's content, in hex."""
+    digest = hashlib.sha256()
     with open(path, 'rb') as file:
-        return hashlib.file_digest(file, 'sha256').hexdigest()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -17,7 +17,7 @@ import zipfile
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Any, BinaryIO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 HISTORY = 'mmengine.logging.history_buffer.HistoryBuffer'
 STATISTICS = ('min', 'max', 'current', 'mean')
@@ -76,8 +76,8 @@ def scan_checkpoint(path: str | os.PathLike, allowed: Collection[str] = ()) -> N
                 for record in records
                 if record.filename.startswith(folder)
             }
-            content = io.BytesIO(archive.read(f'{root}/data.pkl'))
-    _Walk(size, sizes, allowed).run(content)
+            pickled = io.BytesIO(archive.read(f'{root}/data.pkl'))
+    _Walk(size, sizes, allowed).run(pickled)
 
 
 class _Name(NamedTuple):
@@ -122,7 +122,7 @@ class _Walk:
         self.storages: dict[Any, int] = {}
         self.expanded = 0
 
-    def run(self, file: BinaryIO | mmap.mmap) -> None:
+    def run(self, file: IO[bytes] | Any) -> None:
         """Walk to the end of the pickle at which the file stands."""
         for op, arg, _ in pickletools.genops(file):
             self._step(op.name, arg)

@@ -1,6 +1,7 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Which candidates a layer has: those of its space that are different functions at its widths."""
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -71,6 +72,8 @@ SPACES = {
 
 # A wider layer is a typing error: its weight alone would not fit in memory.
 MAX_WIDTH = 2**20
+# Where the operations of the papers are; what they map to what is tested, not looked at again.
+_OWN = 'nasiam_mm.ops.head'
 
 
 def _check_registered(name: str) -> None:
@@ -86,18 +89,24 @@ def check_space(space: Sequence[str]) -> None:
     """Check that a space is a list of different registered operations.
 
     Raises:
-        ValueError: If it is empty, repeats a name or names an unknown operation.
+        ValueError: If it is empty, repeats a name, names an unknown operation,
+            or one by a name that no part of a module can have.
     """
     if isinstance(space, str) or not space:
         raise ValueError(
             f'a space is a list of registered operation names, got {space!r}; '
             f'for example {list(SPACES["S"])}'
         )
-    repeated = sorted({name for name in space if list(space).count(name) > 1})
+    repeated = sorted(name for name, count in Counter(space).items() if count > 1)
     if repeated:
         raise ValueError(f'a space names each operation once; repeated: {repeated}')
     for name in space:
         _check_registered(name)
+        if not name or '.' in name or hasattr(nn.ModuleDict(), name):
+            raise ValueError(
+                f'an operation cannot be called {name!r}, which torch forbids or uses itself '
+                'in a module; register it by another name'
+            )
 
 
 def build_op(name: str, in_channels: int, out_channels: int, is_output: bool = False) -> nn.Module:
@@ -114,12 +123,16 @@ def build_op(name: str, in_channels: int, out_channels: int, is_output: bool = F
             from 1 to ``MAX_WIDTH``.
     """
     _check_registered(name)
+    _check_widths(in_channels, out_channels)
+    return CANDIDATE_OPS.get(name)(in_channels, out_channels, is_output=is_output)
+
+
+def _check_widths(in_channels: int, out_channels: int) -> None:
     for what, width in (('in_channels', in_channels), ('out_channels', out_channels)):
         if not isinstance(width, int) or isinstance(width, bool) or not 1 <= width <= MAX_WIDTH:
             raise ValueError(
                 f'{what} of a head layer must be an integer from 1 to {MAX_WIDTH}, got {width!r}'
             )
-    return CANDIDATE_OPS.get(name)(in_channels, out_channels, is_output=is_output)
 
 
 def _structure(name: str, op: nn.Module) -> tuple[str, ...]:
@@ -154,7 +167,16 @@ def candidate_labels(space: Sequence[str], shape: LayerShape) -> dict[str, str]:
     check_space(space)
     # By the builders too: a name may be registered anew.
     builders = tuple(CANDIDATE_OPS.get(name) for name in space)
+    in_channels, out_channels, is_output = shape
+    _check_widths(in_channels, out_channels)
+    if all(map(_is_own, builders)):
+        # They differ by whether the width changes alone; a head of many widths is soon read.
+        shape = LayerShape(2, 2 + (in_channels != out_channels), is_output)
     return dict(zip(space, _labels(tuple(space), builders, *shape), strict=True))
+
+
+def _is_own(builder: object) -> bool:
+    return getattr(builder, '__module__', None) == _OWN
 
 
 @lru_cache(maxsize=4096)
@@ -166,14 +188,15 @@ def _labels(
     # On the meta device nothing is allocated and no random number is drawn.
     with torch.device('meta'):
         linear_map = _structure('linear', build_op('linear', in_channels, out_channels))
-        for name in space:
+        for name, builder in zip(space, builders, strict=True):
             op = build_op(name, in_channels, out_channels, is_output)
-            shape = tuple(op(torch.empty(2, in_channels)).shape)
-            if shape != (2, out_channels):
-                raise ValueError(
-                    f'operation {name!r} maps (2, {in_channels}) to {shape}; '
-                    f'it must give (2, {out_channels})'
-                )
+            if not _is_own(builder):
+                shape = tuple(op(torch.empty(2, in_channels)).shape)
+                if shape != (2, out_channels):
+                    raise ValueError(
+                        f'operation {name!r} maps (2, {in_channels}) to {shape}; '
+                        f'it must give (2, {out_channels})'
+                    )
             structure = _structure(name, op)
             labels.setdefault(structure, 'linear' if structure == linear_map else name)
             found.append(labels[structure])

@@ -140,7 +140,8 @@ def _labels(data_samples: Sequence[DataSample] | None) -> Tensor:
                 'feature extraction needs data samples with one gt_label each, got '
                 f'{type(sample).__name__} with gt_label {label}; pack the labels with PackInputs'
             )
-    return torch.cat([sample.gt_label.reshape(1) for sample in samples]).long().cpu()
+    labels = [sample.gt_label.reshape(1) for sample in samples]  # type: ignore[union-attr]
+    return torch.cat(labels).long().cpu()
 
 
 def _gather(own: Tensor, size: int) -> Tensor:

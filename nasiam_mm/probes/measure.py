@@ -33,7 +33,8 @@ def measure(
     built = probe.build(split, seed)
     loaders = [built.loader('train'), built.loader(split)]
     bank, query = (extract_features(model, loader) for loader in loaders)
-    num_classes = count_classes([loader.dataset for loader in loaders], [bank, query])
+    datasets = [loader.dataset for loader in loaders]  # type: ignore[union-attr]
+    num_classes = count_classes(datasets, [bank, query])
     accuracy = vote(bank, query, num_classes, probe.k, probe.temperature, probe.chunk_size)
     return {f'knn/{split}_{name}': value for name, value in accuracy.items()}
 

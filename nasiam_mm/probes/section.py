@@ -5,6 +5,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import TypeAlias
 
 from mmengine.config import Config
 from mmengine.runner import Runner
@@ -16,7 +17,7 @@ from nasiam_mm.datasets.split import innermost, shared_images
 # Of data sets whose published test split has no labels.
 _TESTED_ON = {'ImageNet': 'val'}
 
-Loader = Mapping | DataLoader
+Loader: TypeAlias = Mapping | DataLoader
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ def on_test_split(loader: Mapping) -> dict:
             f'{type_name(dataset)} of probe.query names no split to put test for; give the test '
             'images as probe.test=dict(...), a loader like probe.query'
         )
-    return {**dataset, 'split': _TESTED_ON.get(type_name(dataset), 'test')}
+    return {**dataset, 'split': _TESTED_ON.get(str(type_name(dataset)), 'test')}
 
 
 def check_disjoint(bank: Dataset, query: Dataset) -> None:

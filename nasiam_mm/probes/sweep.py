@@ -76,7 +76,7 @@ def measure_knn(sets: FeatureSets, labelled: FeatureSet, grid: Grid) -> dict[str
     bank = (labelled.features, labelled.labels, sets.num_classes)
     sweep = knn_sweep(sets.val.features, sets.val.labels, *bank, ks, grid.temperatures)
     # The first of equals, by the order of the grid.
-    k, temperature = max(sweep, key=sweep.get)
+    k, temperature = max(sweep, key=sweep.__getitem__)
     found: dict[str, Any] = {
         'k': k,
         'temperature': temperature,
@@ -94,7 +94,7 @@ def measure_linear(sets: FeatureSets, labelled: FeatureSet, grid: Grid) -> dict[
     probes = linear_sweep(labelled.features, labelled.labels, sets.num_classes, grid.l2s)
     top1 = {l2: _accuracy(probe, sets.val)['top1'] for l2, probe in probes.items()}
     # The first of equals: the strongest penalty.
-    l2 = max(top1, key=top1.get)
+    l2 = max(top1, key=top1.__getitem__)
     found: dict[str, Any] = {
         'l2': l2,
         'val_top1': top1[l2],
@@ -131,7 +131,7 @@ def _few_labels(sets: FeatureSets, grid: Grid, fraction: float) -> dict[str, Any
         chosen = balanced_subset(sets.train.labels, sets.num_classes, fraction, seed)
         chosen = chosen.to(sets.train.labels.device)
         labelled = FeatureSet(sets.train.features[chosen], sets.train.labels[chosen])
-        row = {}
+        row: dict[str, Any] = {}
         for name, measure in (('knn', measure_knn), ('linear', measure_linear)):
             figures = measure(sets, labelled, grid)
             row |= {

@@ -93,7 +93,7 @@ def run_identity(runner: Runner) -> Identity:
     while hasattr(dataset, 'dataset'):
         if hasattr(dataset, 'indices'):
             rows = np.ascontiguousarray(dataset.indices, dtype=np.int64)
-            fields['training images'] = hashlib.sha256(rows).hexdigest()[:12]
+            fields['training images'] = hashlib.sha256(rows.data).hexdigest()[:12]
         dataset = dataset.dataset
     fields['data'] = getattr(dataset, 'metainfo', {}).get('digest')
     return fields
@@ -170,7 +170,7 @@ def _flatten_listed_hooks(hooks: Iterable, fields: Identity) -> None:
     seen: dict[str, int] = {}
     for hook in hooks:
         settings = hook if isinstance(hook, Mapping) else {'type': type(hook)}
-        kind = type_name(settings)
+        kind = str(type_name(settings))
         seen[kind] = seen.get(kind, 0) + 1
         number = '' if seen[kind] == 1 else f'#{seen[kind]}'
         _flatten(settings, f'custom_hooks.{kind}{number}', fields)

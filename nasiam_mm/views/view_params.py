@@ -32,9 +32,8 @@ class JitterRecipe:
     """Strengths of the colour jitter, as in torchvision's ``ColorJitter``.
 
     Args:
-        brightness (float): The factor is uniform in [max(0, 1 - b), 1 + b].
-        contrast (float): Likewise.
-        saturation (float): Likewise.
+        brightness (float): The factor is uniform in [max(0, 1 - b), 1 + b]; likewise for the
+            contrast and the saturation.
         hue (float): The shift is uniform in [-hue, hue] turns, at most 0.5.
         prob (float): Probability that a sample is jittered at all.
     """
@@ -51,7 +50,7 @@ class JitterRecipe:
                 raise ValueError(f'jitter {name} must be >= 0, got {getattr(self, name)}')
         if not 0 <= self.hue <= 0.5:
             raise ValueError(f'jitter hue must lie in [0, 0.5] turns, got {self.hue}')
-        _check_prob('jitter prob', self.prob)
+        _check_share('jitter prob', self.prob)
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ class ViewRecipe:
     gray_prob: float = 0.2
     blur_prob: float = 0.0
     blur_sigma: tuple[float, float] = (0.1, 2.0)
-    blur_kernel: int | None = None
+    blur_kernel: int = None  # type: ignore[assignment]
     solarize_prob: float = 0.0
     solarize_threshold: float = 0.5
 
@@ -92,8 +91,8 @@ class ViewRecipe:
             pair = getattr(self, name)
             if len(pair) != 2 or not 0 < pair[0] <= pair[1]:
                 raise ValueError(f'view {name} must be (low, high), 0 < low <= high, got {pair}')
-        for name in ('flip_prob', 'gray_prob', 'blur_prob', 'solarize_prob'):
-            _check_prob(f'view {name}', getattr(self, name))
+        for name in ('flip_prob', 'gray_prob', 'blur_prob', 'solarize_prob', 'solarize_threshold'):
+            _check_share(f'view {name}', getattr(self, name))
         if self.size < 2:
             raise ValueError(f'view size must be at least 2 pixels, got {self.size}')
         if self.blur_kernel is None:
@@ -182,13 +181,9 @@ def sample_resized_crop(
 
     Args:
         u (Tensor): (N, 22) uniform numbers: ten areas, ten ratios, two offsets.
-        height (int | Tensor): Height of the images, or (N,) heights.
-        width (int | Tensor): Width of the images, or (N,) widths.
+        height (int | Tensor): Height of the images, or (N,) heights; likewise the width.
         scale (tuple[float, float]): Range of the box's share of the area.
         ratio (tuple[float, float]): Range of its width / height.
-
-    Returns:
-        CropBox: N boxes inside their images.
     """
     # float64: the last bit of exp() or sqrt() then practically never turns a rounding.
     u = u.double()
@@ -216,45 +211,22 @@ def sample_resized_crop(
 def sample_crop_boxes(
     seed: int, recipes: Sequence[ViewRecipe], height: int, width: int
 ) -> list[tuple[int, int, int, int]]:
-    """Sample the boxes that :func:`sample_view_params` gives the views of one sample.
+    """Return top, left, height and width per view, as :func:`sample_view_params` samples them.
 
     Args:
         seed (int): Seed of the sample.
         recipes (Sequence[ViewRecipe]): Recipe of each view.
-        height (int): Height of the image.
-        width (int): Width of the image.
-
-    Returns:
-        list[tuple[int, int, int, int]]: Top, left, height and width per view.
+        height (int): Height of the image, whose other side is ``width``.
     """
     # All views in one call: on one sample the cost of the calls is all there is.
     views = torch.arange(len(recipes))
     u = counter_uniform(torch.full_like(views, seed), _DRAWS, stream=views)[:, _CROP]
     boxes = torch.empty(len(recipes), 4, dtype=torch.int64)
-    kinds = [(tuple(recipe.scale), tuple(recipe.ratio)) for recipe in recipes]
+    kinds: list[Any] = [(tuple(recipe.scale), tuple(recipe.ratio)) for recipe in recipes]
     for kind in dict.fromkeys(kinds):
         rows = [view for view, other in enumerate(kinds) if other == kind]
         boxes[rows] = torch.stack(sample_resized_crop(u[rows], height, width, *kind), dim=1)
     return [tuple(box) for box in boxes.tolist()]
-
-
-def sample_jitter(
-    u_factors: Tensor, u_order: Tensor, jitter: JitterRecipe
-) -> tuple[Tensor, Tensor]:
-    """Sample colour factors and a random order of the four operations.
-
-    Args:
-        u_factors (Tensor): (N, 4) uniform numbers.
-        u_order (Tensor): (N, 4) uniform numbers; their ranks are the order.
-        jitter (JitterRecipe): Strengths.
-
-    Returns:
-        tuple[Tensor, Tensor]: ``factors`` and ``order`` of :class:`ViewParams`.
-    """
-    spread = torch.tensor((jitter.brightness, jitter.contrast, jitter.saturation))
-    low = torch.cat(((1 - spread).clamp_(min=0), torch.tensor([-jitter.hue])))
-    high = torch.cat((1 + spread, torch.tensor([jitter.hue])))
-    return _between(u_factors, low, high), u_order.argsort(dim=1, stable=True)
 
 
 def sample_view_params(
@@ -262,26 +234,25 @@ def sample_view_params(
 ) -> ViewParams:
     """Sample the parameters of one view of N samples.
 
+    Row i is a pure function of ``seeds[i]``, ``view``, the recipe and the size of image i.
+
     Args:
         seeds (Tensor): (N,) int64 on the host, one per sample.
         view (int): Number of the view; views of a sample are independent.
         recipe (ViewRecipe): Distribution of the parameters.
-        height (int | Tensor): Height of the images, or (N,) heights.
-        width (int | Tensor): Width of the images, or (N,) widths.
-
-    Returns:
-        ViewParams: Row i is a pure function of ``seeds[i]``, ``view``, the
-        recipe and the size of image i.
+        height (int | Tensor): Height of the images, or (N,) heights; likewise the width.
     """
     u = counter_uniform(seeds, _DRAWS, stream=view)
     jitter = recipe.jitter or JitterRecipe(prob=0.0)
-    factors, order = sample_jitter(u[:, _FACTORS], u[:, _ORDER], jitter)
+    spread = torch.tensor((jitter.brightness, jitter.contrast, jitter.saturation))
+    low = torch.cat(((1 - spread).clamp_(min=0), torch.tensor([-jitter.hue])))
+    high = torch.cat((1 + spread, torch.tensor([jitter.hue])))
     return ViewParams(
         box=sample_resized_crop(u[:, _CROP], height, width, recipe.scale, recipe.ratio),
         flip=u[:, _FLIP] < recipe.flip_prob,
         jitter=u[:, _JITTER] < jitter.prob,
-        factors=factors,
-        order=order,
+        factors=_between(u[:, _FACTORS], low, high),
+        order=u[:, _ORDER].argsort(dim=1, stable=True),
         gray=u[:, _GRAY] < recipe.gray_prob,
         blur=u[:, _BLUR] < recipe.blur_prob,
         sigma=_between(u[:, _SIGMA], *recipe.blur_sigma),
@@ -294,6 +265,6 @@ def _between(u: Tensor, low: float | Tensor, high: float | Tensor) -> Tensor:
     return low + u * (high - low)
 
 
-def _check_prob(name: str, value: float) -> None:
+def _check_share(name: str, value: float) -> None:
     if not 0 <= value <= 1:
         raise ValueError(f'{name} must lie in [0, 1], got {value}')

@@ -84,6 +84,19 @@ def test_options_have_the_last_word_and_import_what_they_name(cfg, tmp_path, mon
     assert sys.modules.pop('my_operation_of_test').LOADED
 
 
+def test_options_reach_the_named_hooks_and_the_probe_of_a_recipe():
+    options = ('default_hooks.genotype.top_k=2', 'default_hooks.collapse.action=stop', 'probe.k=7')
+    args = parse('configs/nasiam/simsiam_r18_search_cifar10.py', '--cfg-options', *options)
+    cfg = config_tools.read_config(args)
+    config_tools.merge_options(cfg, args.cfg_options)
+    hooks = cfg.default_hooks
+    assert hooks.genotype == dict(type='GenotypeHook', top_k=2)
+    assert hooks.collapse == dict(type='CollapseHook', interval=50, action='stop')
+    assert hooks.probe == dict(type='ProbeHook')
+    assert (cfg.probe.k, cfg.probe.interval) == (7, 5)
+    assert cfg.get('custom_hooks') is None
+
+
 @pytest.mark.parametrize('option', ['lr', '=0.1', '='])
 def test_an_option_without_key_or_value_is_refused(option, capsys):
     with pytest.raises(SystemExit):

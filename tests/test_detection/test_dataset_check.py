@@ -8,8 +8,7 @@ import numpy as np
 import pycocotools.mask
 import pytest
 
-from nasiam_mm.detection.dataset_check import check_coco, check_dataset
-from nasiam_mm.detection.run_length import run_lengths
+from nasiam_mm.detection.dataset_check import check_coco, check_dataset, run_lengths
 
 CLASSES = ('cat', 'dog')
 

@@ -141,7 +141,7 @@ def test_no_checkpoint_is_one_line(tool, tmp_path, no_change):
     unchanged = no_change(tmp_path)
     with pytest.raises(ValueError, match='no checkpoint; give one, or --random-init'):
         tool.main([str(DEMO), '--work-dir', str(tmp_path / 'work')])
-    with pytest.raises(ValueError, match='--seed -1: give a whole number'):
+    with pytest.raises(ValueError, match='--seed must be a whole number'):
         tool.main([str(DEMO), '--random-init', '--seed', '-1'])
     unchanged()
 
@@ -275,7 +275,7 @@ def test_command_line_ends_with_one_line(tmp_path):
 
 
 def test_missing_mmdet_names_the_extra(tool, monkeypatch):
-    monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
+    monkeypatch.setitem(sys.modules, 'mmdet', None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'nasiam_mm\[detection\]'"):
         tool.main(['config.py', 'checkpoint.pth'])
 

@@ -33,7 +33,7 @@ def test_recipe_searches_and_leaves_a_genotype(name, tmp_path, monkeypatch):
     # As a user who stands in the checkout.
     monkeypatch.syspath_prepend(ROOT)
     cfg = reduced(f'../examples/{name}', tmp_path)
-    for module in cfg.custom_imports['imports']:
+    for module in cfg.get('custom_imports', {}).get('imports', []):
         # Imported by another test, it would not register anew.
         assert module.startswith('examples.') and (ROOT / f'{module.replace(".", "/")}.py').exists()
         sys.modules.setdefault(module, __import__(module, fromlist=['_']))

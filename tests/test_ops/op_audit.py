@@ -29,7 +29,7 @@ def audit(space: Sequence[str], shape: LayerShape, batch: int = 64) -> None:
         shape: Widths of the layer.
         batch: Number of random inputs.
     """
-    candidates = distinct_candidates(space, *shape)
+    candidates = distinct_candidates(space, shape)
     ops = {name: build_op(name, *shape) for name in candidates.values()}
     gaussian = torch.randn(batch, shape.in_channels)
     inputs = {'gaussian': gaussian, 'non-negative': gaussian.relu()}

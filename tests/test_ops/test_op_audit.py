@@ -96,7 +96,7 @@ def test_audit_sees_an_output_that_ignores_the_input(register):
 def test_audit_sees_a_wrong_merge(monkeypatch):
     monkeypatch.setattr(
         'tests.test_ops.op_audit.distinct_candidates',
-        lambda space, *shape: {0: 'linear_bn_relu', 1: 'max_pool_3_bn'},
+        lambda space, shape: {0: 'linear_bn_relu', 1: 'max_pool_3_bn'},
     )
     with pytest.raises(AssertionError, match=r'was merged but equals \[\]'):
         audit(SPACES['S'], LayerShape(8, 8))

@@ -5,12 +5,16 @@ import pytest
 import torch
 from torch import nn
 
-from nasiam_mm.models.choice.cell import SearchCell
+from nasiam_mm.architecture.alpha import Architecture
+from nasiam_mm.architecture.choice import op_choices
+from nasiam_mm.models.choice.cell import ChoiceCell
 from nasiam_mm.ops.candidates import (
     CANDIDATE_OPS,
     MAX_WIDTH,
     SPACES,
+    LayerShape,
     build_op,
+    candidate_labels,
     check_space,
     distinct_candidates,
     layer_shapes,
@@ -153,13 +157,17 @@ def test_build_op_refuses(arguments, message):
         ),
         (['identity', 'conv'], "unknown candidate operation 'conv'"),
         ([3], 'unknown candidate operation 3'),
+        (['half'], "an operation cannot be called 'half', which torch forbids or uses itself"),
+        (['a.b'], r"an operation cannot be called 'a\.b'"),
     ],
 )
-def test_spaces_are_checked(space, message):
+def test_spaces_are_checked(register, space, message):
+    for name in ('half', 'a.b'):
+        register(name=name, module=CANDIDATE_OPS.get('linear'))
     with pytest.raises(ValueError, match=message):
         check_space(space)
     with pytest.raises(ValueError, match=message):
-        distinct_candidates(space, 4, 4)
+        distinct_candidates(space, LayerShape(4, 4))
 
 
 S, PLAIN, PLUS = SPACES['S'], SPACES["S'"], SPACES['S+']
@@ -185,12 +193,44 @@ S, PLAIN, PLUS = SPACES['S'], SPACES["S'"], SPACES['S+']
     ],
 )
 def test_duplicates_are_merged(space, shape, candidates):
-    assert distinct_candidates(space, *shape) == candidates
+    assert distinct_candidates(space, LayerShape(*shape)) == candidates
+
+
+@pytest.mark.parametrize('is_output', [False, True])
+@pytest.mark.parametrize('widths', [(1, 1), (512, 512), (1, 2), (2048, 512), (3, 2**20)], ids=str)
+@pytest.mark.parametrize('space', SPACES)
+def test_own_operations_are_told_apart_as_any_others_are(register, space, widths, is_output):
+    # The same builders under a module of their own are compared at these very widths.
+    names = {name: f'my_{name}' for name in SPACES[space]}
+    for name, mine in names.items():
+        register(name=mine, module=lambda *args, _op=name, **kw: build_op(_op, *args, **kw))
+    shape = LayerShape(*widths, is_output)
+    labels = candidate_labels(list(names.values()), shape)
+    expected = candidate_labels(SPACES[space], shape)
+    assert {name: labels[mine].removeprefix('my_') for name, mine in names.items()} == expected
+
+
+@pytest.mark.parametrize('widths', [(0, 4), (4, MAX_WIDTH + 1), (4.0, 4)])
+def test_impossible_widths_have_no_candidates(widths):
+    with pytest.raises(ValueError, match='of a head layer must be an integer from 1 to 1048576'):
+        candidate_labels(PLUS, LayerShape(*widths))
+
+
+def test_an_own_name_registered_anew_is_another_operation(register, monkeypatch):
+    monkeypatch.setitem(CANDIDATE_OPS.module_dict, 'identity', CANDIDATE_OPS.get('identity'))
+    shape = LayerShape(512, 512)
+    assert distinct_candidates(('linear', 'identity'), shape) == {0: 'linear', 1: 'identity'}
+
+    @register(name='identity', force=True)
+    def identity(in_channels, out_channels, is_output=False):
+        return nn.Sequential(nn.Linear(in_channels, out_channels))
+
+    assert distinct_candidates(('linear', 'identity'), shape) == {0: 'linear'}
 
 
 def test_looking_for_duplicates_draws_no_random_number():
     before = torch.get_rng_state()
-    distinct_candidates(PLUS, 64, 32, True)
+    distinct_candidates(PLUS, LayerShape(64, 32, True))
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -208,17 +248,20 @@ def test_registering_is_all_a_new_op_needs(register):
     def linear_bn_gelu(in_channels, out_channels, is_output=False):
         return linear_block(nn.GELU, in_channels, out_channels, is_output)
 
-    cell = SearchCell((*S, 'linear_bn_gelu'), layer_shapes(6, [6, 4, 6], plain_output=True))
-    assert cell.alpha.shape == (3, 5)
+    space, shapes = (*S, 'linear_bn_gelu'), layer_shapes(6, [6, 4, 6], plain_output=True)
+    cell = ChoiceCell('projector', space, shapes)
+    architecture = Architecture({'projector': op_choices('projector', space, shapes)})
+    cell.bind(architecture)
+    alpha = architecture.alpha('projector').requires_grad_()
+    assert alpha.shape == (3, 5)
     assert [set(layer.candidates) for layer in cell.layers] == [
         {0, 1, 2, 3, 4},
         {0, 1, 2, 3, 4},
         # A third linear map at the output is merged as well.
         {0, 1, 2},
     ]
-    cell.alpha.requires_grad_()
     cell(torch.randn(8, 6)).square().sum().backward()
-    assert (cell.alpha.grad[:2, 4] != 0).all() and cell.alpha.grad[2, 4] == 0
+    assert (alpha.grad[:2, 4] != 0).all() and alpha.grad[2, 4] == 0
 
 
 def test_new_op_with_a_wrong_width_is_refused(register):
@@ -227,7 +270,7 @@ def test_new_op_with_a_wrong_width_is_refused(register):
         return nn.Linear(in_channels, out_channels // 2)
 
     with pytest.raises(ValueError, match=r"'halves' maps \(2, 6\) to \(2, 2\); it must give"):
-        distinct_candidates(['identity', 'halves'], 6, 4)
+        distinct_candidates(['identity', 'halves'], LayerShape(6, 4))
 
 
 def test_modules_that_hide_their_state_are_not_merged(register):
@@ -236,4 +279,7 @@ def test_modules_that_hide_their_state_are_not_merged(register):
             return 3 * super().forward(x)
 
     register(name='scaled', module=lambda i, o, is_output=False: Scaled(i, o))
-    assert distinct_candidates(['identity', 'scaled'], 6, 4) == {0: 'linear', 1: 'scaled'}
+    assert distinct_candidates(['identity', 'scaled'], LayerShape(6, 4)) == {
+        0: 'linear',
+        1: 'scaled',
+    }

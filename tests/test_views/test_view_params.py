@@ -198,6 +198,7 @@ def test_blur_kernel_is_about_a_tenth_of_the_size(size, kernel):
         (dict(ratio=(1.0,)), 'view ratio must be'),
         (dict(blur_sigma=(0.0, 1.0)), 'view blur_sigma must be'),
         (dict(gray_prob=-0.1), 'view gray_prob must lie in'),
+        (dict(solarize_threshold=128), 'view solarize_threshold must lie in'),
         (dict(size=0), 'view size must be at least 2'),
         (dict(blur_kernel=4), 'blur_kernel must be odd'),
         (dict(size=8, blur_kernel=17), 'blur_kernel must be odd'),

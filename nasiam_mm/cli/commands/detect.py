@@ -13,10 +13,8 @@ A bad checkpoint, annotation file or image gives one line, and nothing is writte
     work_dir/transfer.json   the run: metrics, digests, seed, versions, times
 """
 
-import importlib.util
 import time
 from argparse import ArgumentParser, Namespace
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,19 +23,11 @@ from mmengine.config import Config, DictAction
 from nasiam_mm.cli.config import check_seed
 from nasiam_mm.cli.outputs import check_outputs, check_own_config
 from nasiam_mm.cli.reading import find_config
-from nasiam_mm.files.atomic import write_json
+from nasiam_mm.files.atomic import write_json, write_text
+from nasiam_mm.versions import require
 
 if TYPE_CHECKING:
     from nasiam_mm.export import PretrainedBackbone
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A run whose every part has been checked."""
-
-    cfg: Config
-    source: 'PretrainedBackbone | None'
-    data: str
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -67,17 +57,17 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> None:
     """Check everything, then train, unless --dry-run."""
-    if importlib.util.find_spec('mmdet') is None:
-        raise ModuleNotFoundError(
-            "mmdet is not installed and detection needs it; pip install 'nasiam_mm[detection]'"
-        )
-    prepared = prepare(args)
+    require('mmdet', 'detection')
+    cfg, source, data = prepare(args)
     if not args.dry_run:
-        train(prepared, args)
+        train(cfg, source, data, args)
 
 
-def prepare(args: Namespace) -> Prepared:
+def prepare(args: Namespace) -> tuple[Config, 'PretrainedBackbone | None', str]:
     """Fit the config to the checkpoint and check both and the data; write nothing.
+
+    Returns:
+        The config, the backbone, and what the data calls itself.
 
     Raises:
         FileNotFoundError: If a config, checkpoint, annotation file or image is missing.
@@ -104,39 +94,39 @@ def prepare(args: Namespace) -> Prepared:
         transfer.set_data_root(cfg, args.data_root)
     if source is None:
         transfer.build_random(cfg)
-        data = transfer.check_data(cfg)
-        return Prepared(cfg, source, data)
+        return cfg, None, transfer.check_data(cfg)
     transfer.fit_config(cfg, source)
     count = transfer.check_detector(cfg, source)
     data = transfer.check_data(cfg)
     print(f'{source.path}: {count} of {count} backbone keys in the detector, outputs equal')
-    return Prepared(cfg, source, data)
+    return cfg, source, data
 
 
-def train(prepared: Prepared, args: Namespace) -> None:
+def train(cfg: Config, source: 'PretrainedBackbone | None', data: str, args: Namespace) -> None:
     """Write backbone and config, train, evaluate, write and print the row."""
     from nasiam_mm.detection import report, transfer
     from nasiam_mm.export import export_backbone
 
-    cfg, source, work_dir = prepared.cfg, prepared.source, args.work_dir
+    work_dir = args.work_dir
     work_dir.mkdir(parents=True, exist_ok=True)
-    if args.backbone is not None:
+    if source is not None and args.backbone is not None:
         export_backbone(source, args.backbone)
     transfer.set_pretrained(cfg, args.backbone)
     cfg.merge_from_dict({'randomness': {'seed': args.seed}, 'resume': args.resume})
-    final = transfer.write_config(cfg, work_dir)
+    final = work_dir / Path(cfg.filename).name
+    write_text(cfg.pretty_text, final)
 
     wall, process = time.perf_counter(), time.process_time()
     metrics = transfer.train_and_evaluate(final)
     row = report.describe_run(
-        prepared.data,
+        data,
         final,
-        'random init' if args.random_init else Path(args.checkpoint).name,
-        None if source is None else source.sha256,
-        args.seed,
-        metrics,
-        time.perf_counter() - wall,
-        time.process_time() - process,
+        pretraining='random init' if args.random_init else Path(args.checkpoint).name,
+        checkpoint_sha256=None if source is None else source.sha256,
+        seed=args.seed,
+        metrics=metrics,
+        wall_seconds=round(time.perf_counter() - wall, 1),
+        process_seconds=round(time.process_time() - process, 1),
     )
     write_json(row, work_dir / 'transfer.json')
     print(f'\n{report.render_table([row])}\n\nwritten: {work_dir / "transfer.json"}')

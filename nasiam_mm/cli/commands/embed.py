@@ -30,7 +30,7 @@ def run(args: Namespace) -> None:
     from nasiam_mm.evaluation import balanced_subset
     from nasiam_mm.probes.feature_sets import read_feature_sets
     from nasiam_mm.probes.images import class_names
-    from nasiam_mm.report.pictures.embedding_map import draw_embedding, embed_in_plane
+    from nasiam_mm.report.pictures.features import draw_embedding, embed_in_plane
     from nasiam_mm.report.pictures.figure import check_picture_path
 
     out = args.out or Path(cfg.work_dir, 'map.png')

@@ -35,8 +35,8 @@ def run(args: Namespace) -> None:
     from nasiam_mm.evaluation import balanced_subset, nearest_neighbours
     from nasiam_mm.probes.feature_sets import read_feature_sets
     from nasiam_mm.probes.images import class_names, image_of
+    from nasiam_mm.report.pictures.features import draw_neighbours
     from nasiam_mm.report.pictures.figure import check_picture_path
-    from nasiam_mm.report.pictures.neighbours import draw_neighbours
 
     out = args.out or Path(cfg.work_dir, 'neighbours.png')
     check_picture_path(out)

@@ -77,5 +77,5 @@ def _in_training(module: nn.Module, compiled: Callable) -> Callable:
     def forward(*args: Any, **kwargs: Any) -> Any:
         return (compiled if module.training else plain)(*args, **kwargs)
 
-    forward.is_compiled = True
+    forward.is_compiled = True  # type: ignore[attr-defined]
     return forward

@@ -3,6 +3,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from mmengine.hooks import Hook
@@ -117,7 +118,7 @@ class FrozenHook(Hook):
         return getattr(model, self.module_name)
 
     def _init_cfg(self, module: nn.Module) -> dict:
-        init_cfg = getattr(module, 'init_cfg', None)
+        init_cfg: Any = getattr(module, 'init_cfg', None)
         pretrained = isinstance(init_cfg, dict) and init_cfg.get('type') == 'Pretrained'
         if not pretrained or not init_cfg.get('checkpoint'):
             raise ValueError(

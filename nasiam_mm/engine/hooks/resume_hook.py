@@ -162,7 +162,9 @@ def _checkpoint_folder(runner: Runner) -> str:
 
 def _misfits(runner: Runner, checkpoint: Mapping[str, Any]) -> Iterator[str]:
     """Name what a checkpoint lacks of the run's state, or has of another type or shape."""
-    parts = dict(state_dict=Mapping, meta=Mapping, optimizer=Mapping, message_hub=Mapping)
+    parts: dict[str, Any] = dict(
+        state_dict=Mapping, meta=Mapping, optimizer=Mapping, message_hub=Mapping
+    )
     if runner.param_schedulers:
         parts['param_schedulers'] = (list, Mapping)
     wrong = [name for name, kind in parts.items() if not isinstance(checkpoint.get(name), kind)]

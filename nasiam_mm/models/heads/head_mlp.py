@@ -91,7 +91,7 @@ class HeadMLP(BaseModule):
         with own_stream(name):
             self.pool = nn.AdaptiveAvgPool2d(1) if with_avg_pool else None
             if decisions is None:
-                self.cell = ChoiceCell(name, space, shapes, fused)
+                self.cell: Any = ChoiceCell(name, space, shapes, fused)  # type: ignore
             else:
                 self.cell = FixedCell(shapes, decisions)
             self.output = nn.Sequential()

@@ -8,12 +8,7 @@ ending in an underscore change their argument. Images are (N, 3, H, W) float32 i
 
 import torch
 from torch import Tensor
-
-
-def to_gray(images: Tensor) -> Tensor:
-    """Luma of the images, (N, 1, H, W): 0.2989 R + 0.587 G + 0.114 B."""
-    red, green, blue = images.split(1, dim=1)
-    return red.mul(0.2989).add_(green, alpha=0.587).add_(blue, alpha=0.114)
+from torchvision.transforms.v2.functional import rgb_to_grayscale
 
 
 def adjust_brightness_(images: Tensor, factor: Tensor) -> Tensor:
@@ -24,13 +19,13 @@ def adjust_brightness_(images: Tensor, factor: Tensor) -> Tensor:
 def adjust_contrast_(images: Tensor, factor: Tensor) -> Tensor:
     """Blend each image with its own mean luma; within 3e-7 of torchvision."""
     factor = _per_image(factor)
-    mean = to_gray(images).mean(dim=(1, 2, 3), keepdim=True)
+    mean = rgb_to_grayscale(images).mean(dim=(1, 2, 3), keepdim=True)
     return images.mul_(factor).add_(mean * (1 - factor)).clamp_(0, 1)
 
 
 def adjust_saturation_(images: Tensor, factor: Tensor) -> Tensor:
     """Blend each image with its luma; within 3e-7 of torchvision."""
-    torch.lerp(to_gray(images), images, _per_image(factor), out=images)
+    torch.lerp(rgb_to_grayscale(images), images, _per_image(factor), out=images)
     return images.clamp_(0, 1)
 
 
@@ -63,7 +58,7 @@ _OPERATIONS = (adjust_brightness_, adjust_contrast_, adjust_saturation_, adjust_
 
 
 def color_jitter_(images: Tensor, factors: Tensor, order: Tensor, apply: Tensor) -> Tensor:
-    """Jitter each image with its own factors in its own order of operations.
+    """Jitter each image in place with its own factors in its own order of operations.
 
     Slot by slot the images are sorted by operation, so that each operation
     works in place on one slice.
@@ -74,9 +69,6 @@ def color_jitter_(images: Tensor, factors: Tensor, order: Tensor, apply: Tensor)
             On the host, as the next two.
         order (Tensor): (N, 4) int64, a permutation of 0..3 per image.
         apply (Tensor): (N,) bool, which images to jitter.
-
-    Returns:
-        Tensor: ``images``, changed in place.
     """
     rows = apply.nonzero().squeeze(1)
     if not len(rows):

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torchvision.transforms.v2.functional import rgb_to_grayscale, solarize
 
-from nasiam_mm.models.preprocessors.batched_color import color_jitter_, to_gray
+from nasiam_mm.models.preprocessors.batched_color import color_jitter_
 from nasiam_mm.views import CropBox, ViewParams, ViewRecipe
 
 
@@ -82,11 +83,6 @@ def gaussian_blur(images: Tensor, sigma: Tensor, kernel_size: int) -> Tensor:
     return planes.view(n, channels, height, width)
 
 
-def solarize(images: Tensor, threshold: float) -> Tensor:
-    """Invert the values from ``threshold`` on, as torchvision's ``solarize``."""
-    return torch.where(images >= threshold, 1 - images, images)
-
-
 def make_view(images: Tensor | Sequence[Tensor], params: ViewParams, recipe: ViewRecipe) -> Tensor:
     """Make one view of every image.
 
@@ -107,15 +103,10 @@ def make_view(images: Tensor | Sequence[Tensor], params: ViewParams, recipe: Vie
 
 
 def make_view_of_crops(crops: Tensor, params: ViewParams, recipe: ViewRecipe) -> Tensor:
-    """Make one view of every image of which only the crop is there.
+    """Make one view, as :func:`make_view`, of every image of which only the crop is there.
 
     Args:
         crops (Tensor): (N, 3, S, S) uint8, cropped and resized, not yet flipped.
-        params (ViewParams): As in :func:`make_view`; the boxes are not used.
-        recipe (ViewRecipe): The recipe they were sampled from.
-
-    Returns:
-        Tensor: (N, 3, S, S) float32 in [0, 1].
     """
     view = crops.float().div_(255)
     if len(rows := _rows(params.flip, view)):
@@ -127,7 +118,7 @@ def _recolored_(view: Tensor, params: ViewParams, recipe: ViewRecipe) -> Tensor:
     """All that follows the crop and the flip, in place."""
     color_jitter_(view, params.factors, params.order, params.jitter)
     if len(rows := _rows(params.gray, view)):
-        view[rows] = to_gray(view[rows]).expand(-1, 3, -1, -1)
+        view[rows] = rgb_to_grayscale(view[rows], num_output_channels=3)
     if len(rows := _rows(params.blur, view)):
         sigma = _to(params.sigma[params.blur], view)
         view[rows] = gaussian_blur(view[rows], sigma, recipe.blur_kernel)

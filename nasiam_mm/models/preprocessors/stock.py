@@ -10,7 +10,7 @@ from nasiam_mm.registry import MODELS
 class _Told:
     def __init__(self, mean: object = None, **kwargs) -> None:
         refuse_unresolved(mean)
-        super().__init__(mean=mean, **kwargs)
+        super().__init__(mean=mean, **kwargs)  # type: ignore[call-arg]
 
 
 @MODELS.register_module()

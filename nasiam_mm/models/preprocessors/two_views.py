@@ -113,7 +113,7 @@ class TwoViewPreprocessor(BaseDataPreprocessor):
                 chunk = slice(start, start + chunk_size)
                 rows = params.rows(chunk)
                 if is_cropped:
-                    pixels = make_view_of_crops(images[chunk, view], rows, recipe)
+                    pixels = make_view_of_crops(images[chunk, view], rows, recipe)  # type: ignore
                 else:
                     pixels = make_view(images[chunk], rows, recipe)
                 torch.div(pixels.sub_(mean), std, out=output[chunk])

@@ -87,7 +87,7 @@ def rows_of(genotype: Genotype) -> list[Row]:
     rows: list[Row] = []
     if 'projector' in cells:
         first, last = (_width(cells, 'projector', first=end) for end in (True, False))
-        row = [Plain('image'), Plain('backbone', f'{first or ""}'), cells['projector']]
+        row: list = [Plain('image'), Plain('backbone', f'{first or ""}'), cells['projector']]
         if genotype.framework.lower() == 'simclr':  # Its cell ends in z itself.
             z = last
         else:

@@ -1,10 +1,11 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Every table resolves to runs, named by what decides them and by nothing else."""
 
+import sys
+
 import pytest
 from mmengine.config import Config
 
-from benchmarks.papers import planning
 from benchmarks.papers.catalogue import find_table, select_rows, table_names
 from benchmarks.papers.edits import put
 from benchmarks.papers.planning import all_jobs, plan_run, plan_table, searched_choices
@@ -96,6 +97,7 @@ def test_what_decides_nothing_does_not(name, value):
 def test_choices_are_those_that_the_search_builds():
     for name in ('simsiam_r18_search_cifar10', 'simclr_r18_search_cifar10_demo'):
         cfg = Config.fromfile(ROOT / f'configs/nasiam/{name}.py')
+        cfg.model.pop('data_preprocessor')
         assert searched_choices(cfg) == MODELS.build(cfg.model).architecture.choices
     baseline = Config.fromfile(ROOT / 'configs/nasiam/simsiam_r18_baseline_cifar10.py')
     with pytest.raises(ValueError, match=r'no model.space, so it searches nothing'):
@@ -110,6 +112,7 @@ def test_a_published_genotype_goes_into_any_recipe_as_it_is(scale):
             if head is not None and head.kind == 'published':
                 set_genotype(cfg, str(ROOT / head.file))
                 genotype = load_genotype(ROOT / head.file)
+                cfg.model.pop('data_preprocessor')
                 model = MODELS.build(cfg.model)
                 assert genotype.framework == cfg.model.type
                 assert len(model.neck.cell.layers) == len(genotype.of('projector'))
@@ -179,7 +182,7 @@ def test_what_decides_the_detector_changes_its_digest():
 
 
 def test_detection_without_mmdet_names_the_extra(monkeypatch):
-    monkeypatch.setattr(planning.importlib.util, 'find_spec', lambda name: None)
+    monkeypatch.setitem(sys.modules, 'mmdet', None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'nasiam_mm\[detection\]'"):
         plan_table(find_table('detection', 'demo'), [0], ROOT)
 

@@ -31,12 +31,6 @@ def each(function, images, factors):
 
 
 @pytest.mark.parametrize('shape', SHAPES)
-def test_gray(shape):
-    images = images_of(shape)
-    assert torch.equal(color.to_gray(images), TF.rgb_to_grayscale(images))
-
-
-@pytest.mark.parametrize('shape', SHAPES)
 def test_brightness_is_bit_equal(shape):
     images, factors = images_of(shape), torch.rand(48) * 2
     expected = each(TF.adjust_brightness, images, factors)

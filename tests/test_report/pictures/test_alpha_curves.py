@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from nasiam_mm.models.choice.cell import SearchCell
+from nasiam_mm.architecture.alpha import Architecture
+from nasiam_mm.architecture.choice import op_choices
 from nasiam_mm.ops.candidates import SPACES, layer_shapes
 from nasiam_mm.report.pictures.alpha_curves import (
     alpha_entropy,
@@ -32,20 +33,24 @@ NAN = math.nan
 def search(space='S', epochs=5, scale=2.0):
     """History of a made-up search of SimSiam's heads, as the genotype hook records it."""
     torch.manual_seed(0)
-    cells = {
-        'projector': SearchCell(SPACES[space], layer_shapes(8, [8] * 6)),
-        'predictor': SearchCell(SPACES[space], layer_shapes(16, [8] * 3 + [16], True)),
+    shapes = {
+        'projector': layer_shapes(8, [8] * 6),
+        'predictor': layer_shapes(16, [8] * 3 + [16], True),
     }
+    choices = {name: op_choices(name, SPACES[space], rows) for name, rows in shapes.items()}
+    architecture = Architecture(choices)
     history, candidates = {}, {}
-    for name, cell in cells.items():
-        drift = scale * torch.randn_like(cell.alpha)
+    for name, layers in choices.items():
+        alpha, absent = architecture.alpha(name), ~architecture.present(name)
+        drift = scale * torch.randn_like(alpha)
         rows = []
         for t in range(epochs):
-            cell.alpha.data = drift * t / max(epochs - 1, 1)
-            rows.append(cell.mixing_weights().masked_fill(cell.absent, NAN).detach())
+            alpha.copy_(drift * t / max(epochs - 1, 1))
+            rows.append(architecture.weights(name).masked_fill(absent, NAN))
         history[name] = torch.stack(rows)
         candidates[name] = [
-            [layer.candidates.get(k) for k in range(len(cell.space))] for layer in cell.layers
+            [option if here else None for option, here in zip(c.options, c.present, strict=True)]
+            for c in layers
         ]
     return history, candidates, list(range(epochs))
 
@@ -249,8 +254,10 @@ def test_all_weights_lie_in_their_panels_and_spans_are_equal():
 
 def test_legend_names_every_operation_once():
     texts = [text for text, _ in visible_texts(alpha_figure(*search('S')))]
-    for name in (*SPACES['S'], 'linear', 'entropy / ln K (right axis)'):
+    for name in (*SPACES['S'], 'entropy / ln K (right axis)'):
         assert texts.count(name) == 1
+    # By its option, whatever it is at these widths.
+    assert texts.count('linear') == 0
 
 
 def test_figures_leave_pyplot_alone(tmp_path):

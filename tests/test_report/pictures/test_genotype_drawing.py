@@ -3,20 +3,32 @@
 
 import runpy
 import sys
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 import torch
 from matplotlib.patches import Rectangle
 from torch import nn
 
-from nasiam_mm.architecture.genotype import Genotype, derive_cell, random_cell, save_genotype
+from nasiam_mm.architecture.alpha import Architecture
+from nasiam_mm.architecture.choice import op_choices
+from nasiam_mm.architecture.genotype import (
+    Decision,
+    Genotype,
+    random_genotype,
+    save_genotype,
+    shape_rows,
+)
+from nasiam_mm.architecture.reading import load_genotype
 from nasiam_mm.ops.candidates import CANDIDATE_OPS, SPACES, layer_shapes
 from nasiam_mm.report.pictures.figure import op_colors
 from nasiam_mm.report.pictures.genotype_drawing import draw_genotype, genotype_figure
+from nasiam_mm.report.pictures.genotype_parts import layers_of
+from nasiam_mm.search.discretize import top_k
+from tests.reduced import ROOT
 from tests.test_report.pictures.pictures import collisions, visible_texts
 
-TOOL = Path(__file__).parents[3] / 'tools/analysis_tools/draw_genotype.py'
+TOOL = ROOT / 'tools/analysis_tools/draw_genotype.py'
 PROJECTOR = layer_shapes(512, [512] * 6)
 PREDICTOR = layer_shapes(2048, [512] * 3 + [2048], plain_output=True)
 PROVENANCE = {
@@ -28,27 +40,38 @@ PROVENANCE = {
 }
 
 
-def genotype(framework='SimSiam', space='S', chains=None, edge=False, ties=False, searched=True):
+def genotype(framework='SimSiam', space='S', chains=None, k=1, ties=False, searched=True):
     torch.manual_seed(1)
     chains = {'projector': PROJECTOR, 'predictor': PREDICTOR} if chains is None else chains
-    cells = {}
-    for name, shapes in chains.items():
-        alpha = torch.randn(len(shapes), len(SPACES[space]))
-        cells[name] = (
-            derive_cell(alpha.round() if ties else alpha, SPACES[space], shapes, edge)
-            if searched
-            else random_cell(SPACES[space], shapes, 0, edge)
-        )
-    return Genotype(framework, SPACES[space], cells, PROVENANCE if searched else {}, edge)
+    choices = {name: op_choices(name, SPACES[space], shapes) for name, shapes in chains.items()}
+    told = {'decided_at': shape_rows(chains)}
+    if not searched:
+        drawn = random_genotype(framework, choices, 0, k, told)
+        return replace(drawn, provenance=told)
+    architecture = Architecture(choices)
+    for alpha in architecture.alphas():
+        alpha.copy_(torch.randn(alpha.shape))
+        alpha.copy_(alpha.round() if ties else alpha)
+    return top_k(architecture, framework, k, {**told, **PROVENANCE})
+
+
+def all_layers(genotype):
+    return [layer for head in genotype.heads for layer in layers_of(genotype, head)]
+
+
+def options_of(genotype):
+    return next(iter(genotype.decisions.values())).options
 
 
 CASES = {
     'SimSiam': genotype(),
-    'two operations a layer': genotype(space='S+', edge=True),
-    'two operations, one candidate': genotype(space="S'", edge=True),
+    'two operations a layer': genotype(space='S+', k=2),
+    'two operations, one candidate': genotype(space="S'", k=2),
     'ties': genotype(space='S+', ties=True),
-    'ties of two': genotype(space='S+', edge=True, ties=True),
+    'ties of two': genotype(space='S+', k=2, ties=True),
     'random': genotype(searched=False),
+    'no widths': Genotype('MoCo', genotype('MoCo').decisions, PROVENANCE),
+    'published': load_genotype(ROOT / 'genotypes/published/simsiam_r18_cifar10.json'),
     'SimCLR': genotype('SimCLR', chains={'projector': layer_shapes(512, [512] * 5 + [128])}),
     'MoCo, one layer': genotype('MoCo', chains={'projector': PROJECTOR[:1]}),
     'predictor alone': genotype(chains={'predictor': PREDICTOR}),
@@ -85,23 +108,19 @@ def test_collisions_are_seen():
 
 def test_every_layer_tells_operations_widths_and_weights(case):
     texts = [text for text, _ in visible_texts(genotype_figure(case))]
-    layers = [layer for cell in case.cells.values() for layer in cell.layers]
-    legend = {*case.space, *(op for layer in layers for op in layer.candidates)}
+    layers = all_layers(case)
+    legend = {*options_of(case), *(op for layer in layers for op in (*layer.weights, *layer.ops))}
     for op in legend:
         chosen = sum(layer.ops.count(op) for layer in layers)
         names_of_ties = sum(layer.tied == (op,) for layer in layers)
         assert texts.count(op) == 1 + chosen + names_of_ties
-    widths = [f'{layer.in_channels} → {layer.out_channels}' for layer in layers]
+    shapes = [layer.shape for layer in layers if layer.shape]
+    widths = [f'{shape.in_channels} → {shape.out_channels}' for shape in shapes]
     assert all(texts.count(width) >= widths.count(width) for width in widths)
-    numbers = [
-        f'{layer.softmax[layer.candidates.index(op)]:.2f}'
-        for layer in layers
-        if layer.softmax
-        for op in layer.ops
-    ]
+    numbers = [f'{layer.weights[op]:.2f}' for layer in layers if layer.weights for op in layer.ops]
     assert sorted(text for text in texts if text[:2] in ('0.', '1.')) == sorted(numbers)
     assert texts.count('+') == sum(len(layer.ops) == 2 for layer in layers)
-    assert texts.count('output, no BN') == sum(layer.is_output for layer in layers)
+    assert texts.count('output, no BN') == sum(s.is_output for s in shapes)
     assert sum(text.startswith('tied with') for text in texts) == sum(
         bool(layer.tied) for layer in layers
     )
@@ -114,10 +133,10 @@ def test_length_of_the_bars_is_the_weight():
         for patch in genotype_figure(case).axes[0].patches
         if type(patch) is Rectangle and patch.get_height() == 0.07
     ]
-    layers = [layer for cell in case.cells.values() for layer in cell.layers]
+    layers = all_layers(case)
     told = [bars[n + 1].get_width() / bars[n].get_width() for n in range(0, len(bars), 2)]
-    assert told == pytest.approx([max(layer.softmax) for layer in layers])
-    colors = op_colors(case.space)
+    assert told == pytest.approx([max(layer.weights.values()) for layer in layers])
+    colors = op_colors(options_of(case))
     assert bars[1].get_facecolor()[:3] == pytest.approx(
         [int(colors[layers[0].ops[0]][i : i + 2], 16) / 255 for i in (1, 3, 5)]
     )
@@ -135,9 +154,22 @@ def test_flow_runs_from_left_to_right(name, flow):
     place = dict(visible_texts(genotype_figure(CASES[name])))
     centres = [place[step].x0 for step in flow]
     assert centres == sorted(centres)
-    assert ('predictor cell' in place) == ('p' in place) == ('predictor' in CASES[name].cells)
+    assert ('predictor cell' in place) == ('p' in place) == ('predictor' in CASES[name].heads)
     if 'p' in place:
         assert place['p'].y1 < place['z'].y0 and place['predictor cell'].x0 < place['p'].x0
+
+
+def test_parts_of_a_layer():
+    scores = (1.0, 1.0, 0.0, None)
+    decisions = {'predictor.0.op': Decision(SPACES['S'], ('linear_bn_relu',), scores)}
+    bare = layers_of(Genotype('BYOL', decisions), 'predictor')[0]
+    assert (bare.shape, bare.ops, bare.tied) == (None, ('linear_bn_relu',), ('max_pool_3_bn',))
+    told = {'decided_at': {'predictor': [[8, 4, True]]}}
+    layer = layers_of(Genotype('BYOL', decisions, told), 'predictor')[0]
+    # At its widths it is the linear map, and is called so.
+    assert (layer.shape, layer.ops, layer.tied) == ((8, 4, True), ('linear',), ('max_pool_3_bn',))
+    assert list(layer.weights) == ['linear', 'max_pool_3_bn', 'avg_pool_3_bn']
+    assert list(layer.weights.values()) == pytest.approx([0.4223188, 0.4223188, 0.1553624])
 
 
 def test_titles():
@@ -159,10 +191,16 @@ def test_own_operation_with_a_long_name_and_dollars():
         module=lambda i, o, is_output=False: nn.Sequential(nn.Linear(i, o), nn.Tanh()),
     )
     try:
-        cell = derive_cell(torch.eye(5)[[4, 4, 0]], (*SPACES['S'], name), PROJECTOR[:3])
+        options = (*SPACES['S'], name)
+        rows = zip((name, name, options[0]), torch.eye(5)[[4, 4, 0]].tolist(), strict=True)
+        decisions = {
+            f'projector.{n}.op': Decision(options, (op,), tuple(scores))
+            for n, (op, scores) in enumerate(rows)
+        }
+        told = {'decided_at': shape_rows({'projector': PROJECTOR[:3]})}
+        figure = genotype_figure(Genotype('$', decisions, told))
     finally:
         CANDIDATE_OPS.module_dict.pop(name)
-    figure = genotype_figure(Genotype('$', (*SPACES['S'], name), {'projector': cell}))
     assert collisions(figure) == []
     assert [text for text, _ in visible_texts(figure)].count(name) == 3
     boxes = [p for p in figure.axes[0].patches if type(p) is Rectangle and p.get_height() > 0.4]

@@ -8,8 +8,7 @@ import pytest
 from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 
-from nasiam_mm.report.pictures.embedding_map import draw_embedding, embed_in_plane
-from nasiam_mm.report.pictures.neighbours import draw_neighbours
+from nasiam_mm.report.pictures.features import draw_embedding, draw_neighbours, embed_in_plane
 
 
 @pytest.fixture
