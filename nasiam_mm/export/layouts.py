@@ -66,7 +66,7 @@ class ResNetSpec(NamedTuple):
         depth = cfg['depth']
         if depth not in ResNet.arch_settings:
             raise ValueError(f'backbone.depth={depth} is none of {sorted(ResNet.arch_settings)}')
-        stem, base = (cfg.get(key, 64) for key in ('stem_channels', 'base_channels'))
+        stem, base = cfg.get('stem_channels', 64), cfg.get('base_channels', 64)
         return cls(depth, stem, base, name == 'ResNet_CIFAR')
 
 
