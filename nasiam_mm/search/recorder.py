@@ -86,7 +86,7 @@ class GenotypeHook(StatefulHook):
     def _record(self, epoch: int) -> None:
         self.epochs.append(epoch)
         for name in self.history:
-            weights = self.architecture.weights(name).detach().cpu()
+            weights = self.architecture.weights(name, drawn=False).detach().cpu()
             absent = ~self.architecture.present(name).cpu()
             self.history[name].append(weights.masked_fill(absent, float('nan')))
 
@@ -96,7 +96,7 @@ class GenotypeHook(StatefulHook):
         epoch = runner.epoch + 1
         scalars = {}
         for name in self.history:
-            weights = self.architecture.weights(name).detach().cpu()
+            weights = self.architecture.weights(name, drawn=False).detach().cpu()
             entropy, lead = alpha_entropy(weights), margin(weights)
             decisions = genotype.of(name)
             for n, decision in enumerate(decisions):

@@ -1,6 +1,7 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Optimizer of the weights, which holds no alpha (contract C4)."""
 
+from mmengine.model import is_model_wrapper
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from torch import nn
 
@@ -28,8 +29,21 @@ class WeightOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         super().__init__(optim_wrapper_cfg, paramwise_cfg)
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
-        """Build the optimizer wrapper over the trainable weights of the model."""
+        """Build the optimizer wrapper over the trainable weights of the model.
+
+        Raises:
+            ValueError: If gradients add up over iterations, in each of which an
+                average of the model would move.
+        """
         optim_wrapper = super().__call__(model)
+        algorithm = model.module if is_model_wrapper(model) else model
+        pairs = getattr(algorithm, 'momentum_pairs', list)
+        if optim_wrapper._accumulative_counts > 1 and pairs():
+            raise ValueError(
+                f'optim_wrapper.accumulative_counts is {optim_wrapper._accumulative_counts}, but '
+                f'the average of {type(algorithm).__name__} moves in every iteration, not in every '
+                'weight step; leave it out and enlarge the batch or add processes'
+            )
         groups = optim_wrapper.optimizer.param_groups
         merged: dict[str, dict] = {}
         for group in groups:
