@@ -84,6 +84,9 @@ class AlphaStepHook(StatefulHook):
     def before_train(self, runner: Runner) -> None:
         """Start drawing from where the run stands."""
         self.batches = endless_batches(self.loader, self.steps)
+        if self.steps:
+            # A run resumed within a weight step mixes as that step began.
+            self.architecture.sample(runner.seed, self.steps - 1, 'weights')
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
