@@ -27,18 +27,16 @@ class FeatureSet(NamedTuple):
 def extract_features(model: nn.Module, dataloader: DataLoader) -> FeatureSet:
     """Extract the pooled features of the backbone's last stage for every image.
 
-    The model runs in evaluation mode without gradients and in full precision.
-    Its mode (module by module), its buffers and the random number generators
-    are afterwards as they were. Several processes share the work as the
-    loader's ``DefaultSampler`` divides it, use the buffers of rank 0, which
-    are those a checkpoint holds, and all return the whole set.
+    The model runs in evaluation mode without gradients and in full precision. Its mode (module by
+    module), its buffers and the random number generators are afterwards as they were. Several
+    processes share the work as the loader's ``DefaultSampler`` divides it, use the buffers of rank
+    0, which are those a checkpoint holds, and all return the whole set.
 
     Args:
         model: An algorithm of mmpretrain with ``data_preprocessor`` and
             ``extract_feat``; a distributed wrapper is taken off.
-        dataloader: Loader whose batches are ``dict(inputs=(N, C, H, W),
-            data_samples=[...])`` with one ``gt_label`` per sample, as
-            ``PackInputs`` and ``default_collate`` make them.
+        dataloader: Loader whose batches are ``dict(inputs=(N, C, H, W), data_samples=[...])`` with
+            one ``gt_label`` per sample, as ``PackInputs`` and ``default_collate`` make them.
 
     Returns:
         Both on the device of the model, in the order of the sampler.

@@ -17,15 +17,13 @@ def measure(
     random number. With several processes all of them have to call this.
 
     Args:
-        model: The algorithm, whose pooled backbone features are taken
-            (:func:`extract_features`).
+        model: The algorithm, whose pooled backbone features are taken (:func:`extract_features`).
         probe: Bank, queries and vote (:func:`knn_accuracy`).
         split: ``'val'``, the section's query images, or ``'test'``.
         seed: Seed of loaders that are still to be built.
 
     Returns:
-        ``knn/{split}_top1`` and, for more than five classes,
-        ``knn/{split}_top5``, in percent.
+        ``knn/{split}_top1`` and, for more than five classes, ``knn/{split}_top5``, in percent.
 
     Raises:
         ValueError: If the section or its data do not allow it.

@@ -34,8 +34,7 @@ class Probe:
         k: Number of neighbours, at most M.
         temperature: Temperature of the vote.
         chunk_size: Queries compared with the bank at a time, at most.
-        interval: Epochs between two measurements in training; the last epoch
-            is always measured.
+        interval: Epochs between two measurements in training; the last epoch is always measured.
         at_start: Whether to measure before the first iteration too. A resumed
             run does not repeat it.
         split: ``'val'`` or ``'test'``: what is classified in training.

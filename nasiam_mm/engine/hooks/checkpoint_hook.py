@@ -20,17 +20,15 @@ class AtomicCheckpointHook(CheckpointHook):
     The stock hook removes the oldest checkpoint first; with
     ``max_keep_ckpts=1`` a run killed in between keeps none.
 
-    ``by_epoch=False`` counts ``interval`` in iterations, which needs a loop
-    that resumes within an epoch: ``ResumableTrainLoop``. Before each
-    checkpoint every process calls the hooks' ``gather_rank_states``, for what
-    the main process alone could not save.
+    ``by_epoch=False`` counts ``interval`` in iterations, which needs a loop that resumes within an
+    epoch: ``ResumableTrainLoop``. Before each checkpoint every process calls the hooks'
+    ``gather_rank_states``, for what the main process alone could not save.
 
     Args:
         **kwargs: See ``mmengine.hooks.CheckpointHook``.
 
     Raises:
-        ValueError: Before training, if the loop cannot resume from a
-            checkpoint by iteration.
+        ValueError: Before training, if the loop cannot resume from a checkpoint by iteration.
     """
 
     def __init__(self, **kwargs) -> None:

@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
+from nasiam_mm.engine.running import model_of
 from nasiam_mm.registry import HOOKS
 
 
@@ -17,18 +17,16 @@ from nasiam_mm.registry import HOOKS
 class CompileHook(Hook):
     """Compile the forward passes of a model's parts, each on its own.
 
-    mmengine's ``compile=`` option wraps the whole training step, which
-    ``torch.compile`` breaks at the backward pass and cannot share with the alpha
-    step. Here only the modules are compiled: alpha step and weight step both
-    run through them, hooks of the modules and the state dict stay as they are,
-    and evaluation, whose batches have many sizes, runs the plain code. Results
-    agree with the plain ones to rounding.
+    mmengine's ``compile=`` option wraps the whole training step, which ``torch.compile`` breaks at
+    the backward pass and cannot share with the alpha step. Here only the modules are compiled:
+    alpha step and weight step both run through them, hooks of the modules and the state dict stay
+    as they are, and evaluation, whose batches have many sizes, runs the plain code. Results agree
+    with the plain ones to rounding.
 
     Args:
         parts: Names of modules to compile; by default what the algorithm names
             as ``compilable``, otherwise backbone, neck and predictor.
-        **options: Options of ``torch.compile``: ``mode='reduce-overhead'``
-            captures CUDA graphs.
+        **options: Options of ``torch.compile``: ``mode='reduce-overhead'`` captures CUDA graphs.
 
     Raises:
         ValueError: At the start of the run, if the model lacks a part that was
@@ -41,7 +39,7 @@ class CompileHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Put the compiled forward passes in place; compilation itself waits for the first step."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = model_of(runner)
         for hook in runner.hooks:
             if getattr(hook, 'differentiates_twice', False):
                 raise ValueError(

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from nasiam_mm.engine.running import model_of
 from nasiam_mm.files.checkpoint import misfits, read_checkpoint
 from nasiam_mm.registry import HOOKS
 
@@ -20,20 +20,18 @@ from nasiam_mm.registry import HOOKS
 class FrozenHook(Hook):
     """Prove that the backbone is the pretrained one and stays it.
 
-    Before training it compares the backbone with the checkpoint that its
-    ``init_cfg`` names: mmengine loads what matches and only warns of the rest,
-    so that a checkpoint of another network trains a classifier on random
-    features. Then it hashes every weight and every buffer, BatchNorm's
-    statistics among them, and compares after each epoch and at the end.
+    Before training it compares the backbone with the checkpoint that its ``init_cfg`` names:
+    mmengine loads what matches and only warns of the rest, so that a checkpoint of another network
+    trains a classifier on random features. Then it hashes every weight and every buffer,
+    BatchNorm's statistics among them, and compares after each epoch and at the end.
 
     Args:
         module: Name of the frozen part of the model.
         interval: Epochs between two comparisons.
 
     Raises:
-        ValueError: If the part has no pretrained weights, a weight of it asks
-            for a gradient, or the checkpoint does not hold all its entries and
-            no others.
+        ValueError: If the part has no pretrained weights, a weight of it asks for a gradient, or
+            the checkpoint does not hold all its entries and no others.
         RuntimeError: If an entry moved.
     """
 
@@ -114,8 +112,7 @@ class FrozenHook(Hook):
             )
 
     def _module(self, runner: Runner) -> nn.Module:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        return getattr(model, self.module_name)
+        return getattr(model_of(runner), self.module_name)
 
     def _init_cfg(self, module: nn.Module) -> dict:
         init_cfg: Any = getattr(module, 'init_cfg', None)

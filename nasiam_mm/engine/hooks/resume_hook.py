@@ -2,16 +2,16 @@
 """Whose work directory it is, and from which checkpoint a run goes on (contracts C6, C8, C13)."""
 
 import os.path as osp
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import CheckpointHook, Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, Runner
 from torch import Tensor
 
-from nasiam_mm.engine.extension import follow_new_schedule, take_rates
+from nasiam_mm.engine.running import model_of, read_rates, set_rates
 from nasiam_mm.files.checkpoint import misfits
 from nasiam_mm.registry import HOOKS
 from nasiam_mm.runs.identity import Identity, less_extension, name_differences, run_identity
@@ -101,12 +101,14 @@ class ResumeHook(Hook):
         if differences:
             runner.logger.warning(f'extended: {differences}')
             checkpoint.pop('param_schedulers', None)
-            self._rates = take_rates(runner)
+            if not hasattr(runner.optim_wrapper, 'optimizer'):
+                raise ValueError('--extend: a run of several optimizers cannot be extended')
+            self._rates = read_rates(runner)
 
     def before_train(self, runner: Runner) -> None:
         """Let an extended run follow its own schedule."""
         if self._rates is not None:
-            follow_new_schedule(runner, self._rates)
+            _follow_new_schedule(runner, self._rates)
             self._rates = None
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -133,6 +135,18 @@ class ResumeHook(Hook):
             f'resuming from {last.path}, after {last.iteration} iterations '
             f'({last.epoch} whole epochs)'
         )
+
+
+def _follow_new_schedule(runner: Runner, rates: list[dict[str, Any]]) -> None:
+    """Put the rates to where the config's schedule, not the checkpoint's, stands by now."""
+    set_rates(runner, rates)
+    length = len(runner.train_dataloader)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # that no step of the optimizer came before
+        for iteration in range(1, runner.iter + 1):
+            for scheduler in runner.param_schedulers or []:
+                if not scheduler.by_epoch or iteration % length == 0:
+                    scheduler.step()
 
 
 def _on_main(ask: Callable[[], Any]) -> Any:
@@ -176,8 +190,7 @@ def _misfits(runner: Runner, checkpoint: Mapping[str, Any]) -> Iterator[str]:
     for name in ('epoch', 'iter'):
         if not isinstance(checkpoint['meta'].get(name), int):
             yield f'its meta holds no number of {name}'
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    yield from misfits(model.state_dict(), checkpoint['state_dict'])
+    yield from misfits(model_of(runner).state_dict(), checkpoint['state_dict'])
     if hasattr(runner.optim_wrapper, 'optimizer'):
         yield from _optimizer_misfits(runner.optim_wrapper.optimizer, checkpoint['optimizer'])
 
