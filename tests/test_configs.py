@@ -16,7 +16,7 @@ from mmengine.runner import Runner
 from nasiam_mm.architecture.genotype import Genotype, random_cell, save_genotype
 from nasiam_mm.config_walk import walk
 from nasiam_mm.ops.candidates import layer_shapes
-from nasiam_mm.probes.images import image_of
+from nasiam_mm.probes.feature_sets import image_of
 from nasiam_mm.registry import DATASETS, MODELS
 from tests.reduced import ROOT, reduced
 from tests.test_ops.op_audit import audit
