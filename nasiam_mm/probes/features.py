@@ -33,8 +33,7 @@ def extract_features(model: nn.Module, dataloader: DataLoader) -> FeatureSet:
     0, which are those a checkpoint holds, and all return the whole set.
 
     Args:
-        model: An algorithm of mmpretrain with ``data_preprocessor`` and
-            ``extract_feat``; a distributed wrapper is taken off.
+        model: An algorithm of mmpretrain; a wrapper of several processes is taken off.
         dataloader: Loader whose batches are ``dict(inputs=(N, C, H, W), data_samples=[...])`` with
             one ``gt_label`` per sample, as ``PackInputs`` and ``default_collate`` make them.
 
@@ -42,8 +41,7 @@ def extract_features(model: nn.Module, dataloader: DataLoader) -> FeatureSet:
         Both on the device of the model, in the order of the sampler.
 
     Raises:
-        ValueError: If the loader does not visit each image once, or its
-            batches are not of the form above.
+        ValueError: If the loader does not visit each image once, or its batches are otherwise.
     """
     if is_model_wrapper(model):
         model = model.module
@@ -52,8 +50,14 @@ def extract_features(model: nn.Module, dataloader: DataLoader) -> FeatureSet:
     with preserve_rng(), _evaluation_mode(model), _buffers_of_rank0(model), torch.no_grad():
         for batch in dataloader:
             data = model.data_preprocessor(batch, False)
+            if not isinstance(data['inputs'], Tensor):
+                raise ValueError(
+                    f'feature extraction needs one tensor of images, got a list of '
+                    f'{len(data["inputs"])}; give the loader a pipeline without MultiView and '
+                    "collate_fn=dict(type='default_collate')"
+                )
             labels.append(_labels(data.get('data_samples')))
-            features.append(_pooled(model.extract_feat(_images(data['inputs']))).cpu())
+            features.append(_pooled(model.extract_feat(data['inputs'])).cpu())
     size = len(dataloader.dataset)
     _check_complete(sum(map(len, labels)), size)
     device = next(model.parameters()).device
@@ -104,16 +108,6 @@ def _check_complete(visited: int, size: int) -> None:
             f'feature extraction saw {visited} images on rank {rank} of {world_size} in a set of '
             f"{size}; set drop_last=False and sampler=dict(type='DefaultSampler', shuffle=False)"
         )
-
-
-def _images(inputs: Tensor | Sequence[Tensor]) -> Tensor:
-    """Return the batch of images, (N, C, H, W), or say what else it is."""
-    if not isinstance(inputs, Tensor):
-        raise ValueError(
-            f'feature extraction needs one tensor of images, got a list of {len(inputs)}; give the '
-            "loader a pipeline without MultiView and collate_fn=dict(type='default_collate')"
-        )
-    return inputs
 
 
 def _pooled(maps: Tensor | Sequence[Tensor]) -> Tensor:

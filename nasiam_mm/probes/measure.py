@@ -17,8 +17,8 @@ def measure(
     random number. With several processes all of them have to call this.
 
     Args:
-        model: The algorithm, whose pooled backbone features are taken (:func:`extract_features`).
-        probe: Bank, queries and vote (:func:`knn_accuracy`).
+        model: The algorithm, whose backbone's features are taken by :func:`extract_features`.
+        probe: Bank, queries and vote.
         split: ``'val'``, the section's query images, or ``'test'``.
         seed: Seed of loaders that are still to be built.
 
@@ -38,16 +38,10 @@ def measure(
 
 
 def vote(
-    bank: FeatureSet,
-    query: FeatureSet,
-    num_classes: int,
-    k: int,
-    temperature: float,
-    chunk_size: int = 1024,
+    bank: FeatureSet, query: FeatureSet, num_classes: int, k: int, temperature: float, *chunk: int
 ) -> dict[str, float]:
-    """Measure the vote of the bank on the queries: ``top1`` and ``top5`` of ``knn_accuracy``."""
-    labelled = (bank.features, bank.labels, num_classes, k, temperature, chunk_size)
-    return knn_accuracy(query.features, query.labels, *labelled)
+    """Measure the vote of the bank on the queries, by ``knn_accuracy``."""
+    return knn_accuracy(*query, *bank, num_classes, k, temperature, *chunk)
 
 
 def count_classes(datasets: list, sets: list[FeatureSet]) -> int:

@@ -18,18 +18,9 @@ from nasiam_mm.probes.measure import vote
 
 @dataclass(frozen=True)
 class Grid:
-    """What is tried.
+    """What is tried: kNN, penalties of the linear probe, few labels; and what papers report."""
 
-    Attributes:
-        ks: Numbers of neighbours; those above the number of labelled images are left out.
-        temperatures: Temperatures of the vote.
-        l2s: Penalties of the linear probe.
-        fractions: Fractions of the training labels to keep.
-        label_seeds: Seeds of the choice of labels.
-        fixed_k: Number of neighbours that papers report.
-        fixed_temperature: Temperature that papers report.
-    """
-
+    # Those above the number of labelled images are left out.
     ks: Sequence[int] = (1, 5, 10, 20, 50, 100, 200, 500)
     temperatures: Sequence[float] = (0.05, 0.07, 0.1, 0.2, 0.5)
     l2s: Sequence[float] = (1e-4, 1e-3, 1e-2, 1e-1)

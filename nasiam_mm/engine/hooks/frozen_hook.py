@@ -22,7 +22,7 @@ class FrozenHook(Hook):
 
     Before training it compares the backbone with the checkpoint that its ``init_cfg`` names:
     mmengine loads what matches and only warns of the rest, so that a checkpoint of another network
-    trains a classifier on random features. Then it hashes every weight and every buffer,
+    trains a classifier on random features. Then it notes every weight and every buffer,
     BatchNorm's statistics among them, and compares after each epoch and at the end.
 
     Args:
@@ -43,7 +43,7 @@ class FrozenHook(Hook):
             raise ValueError(f'FrozenHook.interval must be at least 1, got {interval}')
         self.module_name = module
         self.interval = interval
-        self.digests: dict[str, str] = {}
+        self.held: dict[str, Tensor] = {}
 
     def before_run(self, runner: Runner) -> None:
         """Refuse a checkpoint that does not fit, before mmengine loads the part that does."""
@@ -52,7 +52,7 @@ class FrozenHook(Hook):
             self._compare(runner, values=False)
 
     def before_train(self, runner: Runner) -> None:
-        """Check the loaded weights entry by entry and hash them."""
+        """Check the loaded weights entry by entry and note them."""
         self._compare(runner, values=True)
         module = self._module(runner)
         for name, parameter in module.named_parameters():
@@ -61,10 +61,10 @@ class FrozenHook(Hook):
                     f"FrozenHook: '{self.module_name}.{name}' asks for a gradient; set "
                     f'model.{self.module_name}.frozen_stages to all stages'
                 )
-        self.digests = tensor_digests(module.state_dict())
+        self.held = {name: tensor.clone() for name, tensor in module.state_dict().items()}
         runner.logger.info(
-            f'{self.module_name} frozen: {len(self.digests)} of {len(self.digests)} entries are '
-            f'those of {self._init_cfg(module)["checkpoint"]}, sha256 {_joined(self.digests)}'
+            f'{self.module_name} frozen: {len(self.held)} of {len(self.held)} entries are those of '
+            f'{self._init_cfg(module)["checkpoint"]}, sha256 {_digest(self.held)}'
         )
 
     def after_train_epoch(self, runner: Runner) -> None:
@@ -76,12 +76,12 @@ class FrozenHook(Hook):
         """Compare a last time, and say so in the log."""
         self._check_still(runner, 'by the end of the training')
         runner.logger.info(
-            f'{self.module_name} frozen: unchanged at the end, sha256 {_joined(self.digests)}'
+            f'{self.module_name} frozen: unchanged at the end, sha256 {_digest(self.held)}'
         )
 
     def _check_still(self, runner: Runner, when: str) -> None:
-        now = tensor_digests(self._module(runner).state_dict())
-        moved = [name for name, digest in self.digests.items() if now[name] != digest]
+        now = self._module(runner).state_dict()
+        moved = [name for name, tensor in self.held.items() if not torch.equal(now[name], tensor)]
         if moved:
             raise RuntimeError(
                 f"'{self.module_name}.{moved[0]}' and {len(moved) - 1} other entries of the frozen "
@@ -94,7 +94,7 @@ class FrozenHook(Hook):
         module = self._module(runner)
         init_cfg = self._init_cfg(module)
         path = init_cfg['checkpoint']
-        found = read_prefixed(path, init_cfg.get('prefix'))
+        found = _read_prefixed(path, init_cfg.get('prefix'))
         expected = module.state_dict()
         problems = misfits(expected, found)
         if values and not problems:
@@ -116,8 +116,7 @@ class FrozenHook(Hook):
 
     def _init_cfg(self, module: nn.Module) -> dict:
         init_cfg: Any = getattr(module, 'init_cfg', None)
-        pretrained = isinstance(init_cfg, dict) and init_cfg.get('type') == 'Pretrained'
-        if not pretrained or not init_cfg.get('checkpoint'):
+        if not isinstance(init_cfg, dict) or not init_cfg.get('checkpoint'):
             raise ValueError(
                 f'the {self.module_name} to be frozen has no pretrained weights; pass '
                 '--checkpoint FILE to tools/train.py'
@@ -125,29 +124,16 @@ class FrozenHook(Hook):
         return init_cfg
 
 
-def tensor_digests(state_dict: Mapping[str, Tensor]) -> dict[str, str]:
-    """Hash the bytes of each tensor: name -> sha256 in hex."""
-    return {
-        name: hashlib.sha256(tensor.detach().cpu().contiguous().numpy().tobytes()).hexdigest()
-        for name, tensor in state_dict.items()
-    }
-
-
-def read_prefixed(path: str, prefix: str | None) -> dict[str, Tensor]:
+def _read_prefixed(path: str, prefix: str | None) -> dict[str, Tensor]:
     """Read the entries of a checkpoint under a prefix, as mmengine's Pretrained init does."""
     checkpoint = read_checkpoint(path, 'cpu')
     weights = checkpoint.get('state_dict', checkpoint)
-    if prefix is None:
-        return dict(weights)
-    prefix = prefix.removesuffix('.') + '.'
-    return {
-        name.removeprefix(prefix): tensor
-        for name, tensor in weights.items()
-        if name.startswith(prefix)
-    }
+    prefix = prefix.removesuffix('.') + '.' if prefix else ''
+    return {name.removeprefix(prefix): w for name, w in weights.items() if name.startswith(prefix)}
 
 
-def _joined(digests: Mapping[str, str]) -> str:
-    """One digest of all tensors, by name."""
-    lines = ''.join(f'{name} {digest}\n' for name, digest in sorted(digests.items()))
-    return hashlib.sha256(lines.encode()).hexdigest()[:16]
+def _digest(state: Mapping[str, Tensor]) -> str:
+    whole = hashlib.sha256()
+    for name, tensor in sorted(state.items()):
+        whole.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+    return whole.hexdigest()[:16]
