@@ -16,7 +16,7 @@ from nasiam_mm.datasets.split import innermost
 from nasiam_mm.files.atomic import atomic_path
 from nasiam_mm.probes.features import FeatureSet, extract_features
 from nasiam_mm.probes.measure import count_classes
-from nasiam_mm.probes.section import check_disjoint, need_probe
+from nasiam_mm.probes.section import Probe, check_disjoint, need_probe
 
 
 @dataclass(frozen=True)
@@ -79,12 +79,7 @@ def read_feature_sets(
         ValueError: If the checkpoint is of another network, the config has no probe section, or
             its parts share an image.
     """
-    need_probe(cfg)
-    without_hooks(cfg)
-    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-    load_strictly(runner, checkpoint)
-    # The runner's config, in which the data section is written out.
-    probe = need_probe(runner.cfg)
+    runner, probe = load_probed(cfg, checkpoint)
     if val_fraction is not None:
         probe = probe.recut(val_fraction)
     parts = ['train', 'val', 'test'][: 3 if with_test else 2]
@@ -96,10 +91,17 @@ def read_feature_sets(
     return FeatureSets(sets['train'], sets['val'], sets.get('test'), num_classes, datasets)
 
 
-def without_hooks(cfg: Config) -> Config:
-    """Take the hooks out of a config: they act on training, which there is none of."""
+def load_probed(cfg: Config, checkpoint: str) -> tuple[Runner, Probe]:
+    """Load a checkpoint into the network of a config that has a probe; see :func:`load_strictly`.
+
+    Hooks are taken out of the config: they act on training, which there is none of.
+    """
+    need_probe(cfg)
     cfg.default_hooks, cfg.custom_hooks = {}, []
-    return cfg
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    load_strictly(runner, checkpoint)
+    # The runner's config, in which the data section is written out.
+    return runner, need_probe(runner.cfg)
 
 
 def load_strictly(runner: Runner, checkpoint: str) -> None:

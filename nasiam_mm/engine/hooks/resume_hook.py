@@ -15,7 +15,7 @@ from nasiam_mm.engine.running import model_of, read_rates, set_rates
 from nasiam_mm.files.checkpoint import misfits
 from nasiam_mm.registry import HOOKS
 from nasiam_mm.runs.identity import Identity, less_extension, name_differences, run_identity
-from nasiam_mm.runs.last import LastCheckpoint, find_last_checkpoint, remove_leftovers
+from nasiam_mm.runs.last import find_last_checkpoint, remove_leftovers
 from nasiam_mm.runs.owner import claim, release
 
 _TOLD = 3  # what does not fit that a message names
@@ -25,8 +25,7 @@ _TOLD = 3  # what does not fit that a message names
 class ResumeHook(Hook):
     """Own the work directory; find the last whole checkpoint; refuse one that does not fit.
 
-    A run that is not resumed refuses a folder in which a run has left something, and every run
-    one in which another is going on (:func:`nasiam_mm.runs.owner.claim`).
+    Which folder a run may have, :func:`nasiam_mm.runs.owner.claim` says.
 
     With ``resume=True`` and no ``load_from`` (``--resume``), the checkpoint that is furthest and
     whole is taken and named, with what was skipped and why; without one the run starts from its
@@ -69,8 +68,21 @@ class ResumeHook(Hook):
             for place in {folder, runner.work_dir}:
                 for name in remove_leftovers(place):
                     runner.logger.info(f'removed {name}, which was being written when the run died')
-        if runner._load_from is None:
-            self._choose(runner, _on_main(lambda: find_last_checkpoint(folder)), folder)
+        if runner._load_from is not None:
+            return
+        last = _on_main(lambda: find_last_checkpoint(folder))
+        for note in last.notes:
+            runner.logger.warning(note)
+        if last.path is None:
+            runner._resume = False
+            whole = 'whole checkpoint' if last.notes else 'checkpoint'
+            runner.logger.warning(f'no {whole} in {folder}: starting from the beginning')
+            return
+        runner._load_from = str(last.path)
+        runner.logger.info(
+            f'resuming from {last.path}, after {last.iteration} iterations '
+            f'({last.epoch} whole epochs)'
+        )
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Compare the checkpoint with this run."""
@@ -120,22 +132,6 @@ class ResumeHook(Hook):
         if is_main_process():
             release(runner.work_dir)
 
-    @staticmethod
-    def _choose(runner: Runner, last: LastCheckpoint, folder: str) -> None:
-        """Let the runner resume from the last whole checkpoint, or not at all."""
-        for note in last.notes:
-            runner.logger.warning(note)
-        if last.path is None:
-            runner._resume = False
-            whole = 'whole checkpoint' if last.notes else 'checkpoint'
-            runner.logger.warning(f'no {whole} in {folder}: starting from the beginning')
-            return
-        runner._load_from = str(last.path)
-        runner.logger.info(
-            f'resuming from {last.path}, after {last.iteration} iterations '
-            f'({last.epoch} whole epochs)'
-        )
-
 
 def _follow_new_schedule(runner: Runner, rates: list[dict[str, Any]]) -> None:
     """Put the rates to where the config's schedule, not the checkpoint's, stands by now."""
@@ -150,10 +146,7 @@ def _follow_new_schedule(runner: Runner, rates: list[dict[str, Any]]) -> None:
 
 
 def _on_main(ask: Callable[[], Any]) -> Any:
-    """Return, or raise, in every process what the main one found.
-
-    Over a network they may see different files for a while.
-    """
+    """Return, or raise, in every process what the main one found: files may differ for a while."""
     found: list[Any] = [None]
     if is_main_process():
         try:

@@ -48,11 +48,7 @@ class RunStateHook(StatefulHook):
         self._gathered = all_gather_object(state)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Put the state into the checkpoint.
-
-        Raises:
-            RuntimeError: If the processes' states were not gathered before.
-        """
+        """Put the state into the checkpoint; RuntimeError if that of several is not gathered."""
         if self._gathered is None and get_world_size() == 1:
             self.gather_rank_states(runner)
         # A checkpoint without the optimizer, such as the best one, is not for resuming.

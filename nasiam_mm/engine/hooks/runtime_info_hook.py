@@ -16,11 +16,9 @@ from nasiam_mm.registry import HOOKS
 class BufferedRuntimeInfoHook(RuntimeInfoHook):
     """mmengine's hook, without a wait for the device and without growing cost.
 
-    The stock hook reads every loss in every iteration, which makes the host wait for a GPU, and
-    appends it to a history that is copied whole each time. This one keeps the losses on the device
-    and reads them just before a ``LoggerHook`` logs, at the end of an epoch and before a
-    checkpoint. The values in the message hub are the same; between two logs the newest are missing
-    there. Histories of training scalars keep what the log processor looks back on, at least
+    The stock hook reads every loss at once, which makes the host wait for a GPU, and appends it to
+    a history that is copied whole. This one reads them, the same values, when a ``LoggerHook`` logs
+    (:func:`is_logged`) and before a checkpoint; between two logs the newest are missing. Histories of training scalars keep what the log processor looks back on, at least
     ``max_history`` values.
 
     Args:
