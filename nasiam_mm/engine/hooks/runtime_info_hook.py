@@ -18,8 +18,8 @@ class BufferedRuntimeInfoHook(RuntimeInfoHook):
 
     The stock hook reads every loss at once, which makes the host wait for a GPU, and appends it to
     a history that is copied whole. This one reads them, the same values, when a ``LoggerHook`` logs
-    (:func:`is_logged`) and before a checkpoint; between two logs the newest are missing. Histories of training scalars keep what the log processor looks back on, at least
-    ``max_history`` values.
+    (:func:`is_logged`) and before a checkpoint; between two logs the newest are missing. Histories
+    of training scalars keep what the log processor looks back on.
 
     Args:
         max_history: Values of each training scalar that are kept at least.
