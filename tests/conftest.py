@@ -1,11 +1,17 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""Shared test set-up: one thread, our scope, fresh global state per test."""
+"""Shared test set-up: one thread, our scope, fresh global state per test; one finished search."""
+
+import fcntl
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
 from mmengine.registry import DefaultScope, init_default_scope
 
 import nasiam_mm  # noqa: F401
+from tests.reduced import ROOT, reduced
 
 
 @pytest.fixture(autouse=True)
@@ -17,3 +23,27 @@ def isolated_scope():
     init_default_scope('nasiam_mm')
     yield
     DefaultScope._instance_dict.clear()
+
+
+@pytest.fixture(scope='session')
+def finished_search(tmp_path_factory):
+    """Folder of a finished search of two epochs, seed 5, and its config: made once, only read.
+
+    The folder holds ``small.py``, the config, and ``work``; the workers of pytest-xdist share it.
+    """
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if 'PYTEST_XDIST_WORKER' in os.environ else root
+    folder = root / 'finished_search'
+    config = folder / 'small.py'
+    with open(root / 'finished_search.lock', 'w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / 'work/epoch_2.pth').exists():
+            folder.mkdir(exist_ok=True)
+            cfg = reduced('nasiam/simclr_r18_search_cifar10_demo', folder / 'work', epochs=2)
+            cfg.default_hooks.logger.interval = 1
+            cfg.default_hooks.checkpoint.max_keep_ckpts = 2
+            cfg.dump(config)
+            command = [sys.executable, ROOT / 'tools/train.py', config, '--seed', '5']
+            environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT)}
+            subprocess.run(command, cwd=ROOT, env=environment, check=True)
+    return folder, config

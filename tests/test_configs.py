@@ -13,9 +13,9 @@ from mmengine.dataset import default_collate
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from nasiam_mm.architecture.genotype import Genotype, random_cell, save_genotype
-from nasiam_mm.config_walk import walk
-from nasiam_mm.ops.candidates import layer_shapes
+from nasiam_mm.architecture.choice import op_choices
+from nasiam_mm.architecture.genotype import random_genotype, save_genotype
+from nasiam_mm.models.algorithms.searched import searched_shapes
 from nasiam_mm.probes.feature_sets import image_of
 from nasiam_mm.registry import DATASETS, MODELS
 from tests.reduced import ROOT, reduced
@@ -48,28 +48,17 @@ class StopAfterOneStep(Hook):
         raise self.Done
 
 
-def searched_heads(cfg):
-    """Name, space and layer widths of the searched heads of a config."""
-    for node in walk(cfg.model):
-        if node.get('type') == 'SearchableMLP':
-            shapes = layer_shapes(
-                node['in_channels'], list(node['widths']), node.get('plain_output', False)
-            )
-            yield node['cell'], tuple(node['space']), shapes
-
-
 def use_genotype_of_the_search(cfg, name, tmp_path):
-    """Put a random genotype of the search's own cells into a pretraining recipe."""
+    """Put a random genotype of the search's own heads into a pretraining recipe."""
     search = reduced(
         name.replace('_pretrain_', '_search_').replace('imagenet', 'cifar100'), tmp_path
     )
-    heads = list(searched_heads(search))
-    cells = {cell: random_cell(space, shapes, seed=1) for cell, space, shapes in heads}
-    path = tmp_path / 'genotype.json'
-    save_genotype(Genotype(search.model.type, heads[0][1], cells), path)
-    for node in walk(cfg.model):
-        if node.get('type') == 'GenotypeMLP':
-            node['genotype'] = str(path)
+    choices = {
+        head: op_choices(head, search.model.space, shapes)
+        for head, shapes in searched_shapes(search.model).items()
+    }
+    cfg.model.genotype = str(tmp_path / 'genotype.json')
+    save_genotype(random_genotype(search.model.type, choices, seed=1), cfg.model.genotype)
 
 
 def make_a_step(cfg):
@@ -82,7 +71,7 @@ def make_a_step(cfg):
 
 @pytest.mark.parametrize('name', RECIPES)
 def test_recipe_builds_and_makes_a_step(name, tmp_path):
-    cfg = reduced(name, tmp_path)
+    cfg = reduced(name, tmp_path / 'run')
     if '_pretrain_' in name:
         use_genotype_of_the_search(cfg, name, tmp_path)
     make_a_step(cfg)
@@ -143,10 +132,11 @@ def test_recipe_is_flat_and_short(name):
 
 
 def test_candidates_of_every_shipped_layer_pass_the_audit():
+    models = [Config.fromfile(ROOT / 'configs' / f'{name}.py').model for name in SEARCHES]
     layers = {
-        (space, shape)
-        for name in SEARCHES
-        for _, space, shapes in searched_heads(Config.fromfile(ROOT / 'configs' / f'{name}.py'))
+        (tuple(model.space), shape)
+        for model in models
+        for shapes in searched_shapes(model).values()
         for shape in shapes
     }
     assert len(layers) >= 5

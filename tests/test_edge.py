@@ -5,10 +5,10 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
-from nasiam_mm.models.searched_cells import searched_cells
 
 from nasiam_mm.architecture.reading import load_genotype
 from nasiam_mm.cli.config import set_genotype
+from nasiam_mm.ops.candidates import candidate_labels
 from tests.reduced import reduced
 
 
@@ -30,17 +30,18 @@ def run(name, work_dir, change):
 
 def test_search_genotype_drawing_and_pretraining(tmp_path):
     def keep_two(cfg):
-        cfg.default_hooks.genotype.edge = True
+        cfg.default_hooks.genotype.top_k = 2
 
     searched = run('search', tmp_path / 'search', keep_two)
     genotype = load_genotype(tmp_path / 'search/genotype.json')
-    assert genotype.edge and genotype.framework == 'BYOL'
-    for name, cell in searched_cells(searched.model).items():
-        for number, layer in enumerate(genotype.cells[name].layers):
-            weights = cell.mixing_weights()[number].tolist()
-            mixing = {op: weights[k] for k, op in cell.layers[number].candidates.items()}
-            assert len(layer.ops) == 2
-            assert sorted(mixing, key=mixing.get, reverse=True)[:2] == list(layer.ops)
+    assert genotype.top_k == 2 and genotype.framework == 'BYOL'
+    architecture = searched.model.architecture
+    assert set(genotype.heads) == set(architecture.choices) == {'projector', 'predictor'}
+    for head, choices in architecture.choices.items():
+        for choice, weights in zip(choices, architecture.weights(head).tolist(), strict=True):
+            mixing = dict(zip(choice.options, weights, strict=True))
+            best = sorted(mixing, key=mixing.get, reverse=True)[:2]
+            assert genotype.decisions[choice.name].chosen == tuple(best)
     drawing = (tmp_path / 'search/genotype.png').read_bytes()
     assert drawing.startswith(b'\x89PNG') and len(drawing) > 1000
 
@@ -51,13 +52,15 @@ def test_search_genotype_drawing_and_pretraining(tmp_path):
     )
     model = trained.model
     assert trained.iter == len(trained.train_dataloader) > 0
-    for head, name in ((model.neck, 'projector'), (model.head.predictor, 'predictor')):
-        chosen = genotype.cells[name].ops
-        assert [tuple(layer) for layer in head.cell.layers] == list(chosen)
-    target = model.target_net.module[1].cell
-    assert [tuple(layer) for layer in target.layers] == list(genotype.cells['projector'].ops)
+    target = model.target_net.module[1]
+    heads = (('projector', model.neck), ('predictor', model.head.predictor), ('projector', target))
+    for name, head in heads:
+        rows = zip(genotype.of(name), genotype.decided_at(name), head.cell.layers, strict=True)
+        for decision, shape, layer in rows:
+            labels = candidate_labels(decision.options, shape)
+            assert tuple(layer) == tuple(labels[option] for option in decision.chosen)
     # The outputs of the two add.
-    x = torch.randn(8, genotype.cells['projector'].layers[0].in_channels)
+    x = torch.randn(8, genotype.decided_at('projector')[0].in_channels)
     cell = model.neck.cell.eval()
     y = x
     for layer in cell.layers:

@@ -1,5 +1,5 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""Claim: the README's user operation is searched over, found and trained, package untouched."""
+"""Claim: the operation of docs/extend is searched over, found and trained, package untouched."""
 
 import re
 import sys
@@ -16,9 +16,10 @@ from tests.reduced import ROOT, reduced
 
 @pytest.fixture
 def user_file(tmp_path, monkeypatch):
-    text = re.search(r'```python\n# my_ops.py\n(.*?)```', (ROOT / 'README.md').read_text(), re.S)[1]
-    assert len(text.strip().splitlines()) <= 10
-    (tmp_path / 'my_ops.py').write_text(text)
+    page = (ROOT / 'docs/extend/operation.md').read_text(encoding='utf-8')
+    text = re.search(r'```python title="examples/own_operation.py"\n(.*?)```', page, re.S)[1]
+    assert len([line for line in text.splitlines() if line]) <= 10
+    (tmp_path / 'my_ops.py').write_text(text, encoding='utf-8')
     monkeypatch.syspath_prepend(tmp_path)
     yield 'my_ops'
     sys.modules.pop('my_ops', None)

@@ -1,7 +1,6 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """What is measured of a run: cached features, linear evaluation by the protocol, detection."""
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -11,10 +10,11 @@ from typing import Any
 
 from mmengine.config import Config
 
-from benchmarks.papers.planning import Job, deciding_part, read_recipe
-from benchmarks.papers.rows import digest_of, merge_logs, write_log
+from benchmarks.papers.planning import Job, config_digest, read_recipe
+from benchmarks.papers.rows import digest_of, write_log
 from benchmarks.papers.spec import Recipe, Table
 from nasiam_mm.files.atomic import write_json
+from nasiam_mm.runs.record import merge_logs
 
 # Runs a tool: step, script, arguments.
 Call = Callable[..., None]
@@ -75,13 +75,15 @@ def missing_measures(table: Table, root: Path, job: Job, measures: Mapping[str, 
     if job.is_search:
         return []
     missing = []
-    if table.detection and measures.get(DETECTION) != _digest(detection_config(table, root, job)):
+    if table.detection and measures.get(DETECTION) != config_digest(
+        detection_config(table, root, job)
+    ):
         missing.append(DETECTION)
     if job.is_detector:
         return missing
     if table.features and not set(table.fractions) <= set(measures.get(FEATURES, [])):
         missing.append(FEATURES)
-    if table.linear and measures.get(LINEAR) != _digest(linear_config(table, root, job)):
+    if table.linear and measures.get(LINEAR) != config_digest(linear_config(table, root, job)):
         missing.append(LINEAR)
     return missing
 
@@ -137,13 +139,13 @@ def measure_linear(run: Trained, table: Table, root: Path, call: Call) -> None:
         )  # fmt: skip
     out = run.folder / 'linear.new.json'
     call(LINEAR, 'tools/test.py', config, last, '--work-dir', work, '--out', out)
-    _finish(out, run, LINEAR, config_sha256=_digest(cfg))
+    _finish(out, run, LINEAR, config_sha256=config_digest(cfg))
 
 
 def measure_detection(run: Trained, table: Table, root: Path, call: Call) -> None:
     """Train a detector on the backbone, or on random weights, and evaluate its last epoch."""
     job, cfg = run.job, detection_config(table, root, run.job)
-    config, digest = run.folder / 'detection.py', _digest(cfg)
+    config, digest = run.folder / 'detection.py', config_digest(cfg)
     cfg.dump(config)
     # Named by backbone and config, so that no other training is gone on with.
     work = run.folder / 'detection' / f'{digest[:10]}-{(run.sha256 or "random")[:10]}'
@@ -187,11 +189,6 @@ def linear_config(table: Table, root: Path, job: Job) -> Config:
     cfg.model.head.in_channels = job.cfg.model.neck.in_channels
     cfg.randomness = {**cfg.get('randomness', {}), 'seed': job.seed}
     return cfg
-
-
-def _digest(cfg: Config) -> str:
-    text = json.dumps(deciding_part(cfg.to_dict()), sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _finish(out: Path, run: Trained, measure: str, **more: str) -> None:

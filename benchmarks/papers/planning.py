@@ -2,10 +2,8 @@
 """From a table and seeds to the runs it takes, each named by a digest of what decides it."""
 
 import copy
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,16 +12,11 @@ from mmengine.config import Config
 
 from benchmarks.papers.spec import Recipe, Table
 from nasiam_mm.architecture.choice import Choice, op_choices
-from nasiam_mm.config_walk import deciding_hooks, find_hook, type_name, walk
+from nasiam_mm.config_walk import find_hook, type_name, walk
 from nasiam_mm.files.digest import file_digest
 from nasiam_mm.models.heads import head_shapes
+from nasiam_mm.runs.identity import EVALUATION, TRAINING, identity_digest, run_settings
 from nasiam_mm.versions import require
-
-# What decides no result: what is written where and how often, how data is loaded.
-_IGNORED = {
-    'work_dir', 'log_level', 'visualizer', 'launcher', 'resume', 'load_from', 'genotype',
-    'env_cfg', 'data_root', 'num_workers', 'persistent_workers', 'pin_memory',
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -34,8 +27,8 @@ class Job:
         recipe: What it trains.
         seed: Seed of the run.
         cfg: Its config, resolved.
-        digest: sha256 of all that decides the run: the resolved config, the
-            seed and where the genotype comes from.
+        digest: sha256 of all that decides the run's figures: what of its config
+            does, the seed and where the genotype comes from.
         search: The search that its head comes from, or in whose space it is drawn.
     """
 
@@ -113,21 +106,21 @@ def plan_run(recipe: Recipe, seed: int, root: Path) -> Job:
     cfg.randomness = {**cfg.get('randomness', {}), 'seed': seed}
     head = recipe.head
     if head is None:
-        return Job(recipe, seed, cfg, _digest({'config': deciding_part(cfg.to_dict())}))
+        return Job(recipe, seed, cfg, config_digest(cfg))
     search = head.search and plan_run(head.search, seed, root)
     source: dict[str, Any] = {'kind': head.kind}
     if head.kind == 'searched':
         source['search'] = search.digest
     elif head.kind == 'random':
-        source |= {'choices': searched_choices(search.cfg), 'top_k': top_k(search.cfg)}
-        source['draw'] = head.draw
+        choices = searched_choices(search.cfg).values()
+        source['choices'] = [asdict(choice) for layers in choices for choice in layers]
+        source |= {'top_k': top_k(search.cfg), 'draw': head.draw}
     else:
         path = root / head.file
         if not path.is_file():
             raise FileNotFoundError(f"published genotype '{path}' does not exist")
         source['file'] = file_digest(path)
-    digest = _digest({'config': deciding_part(cfg.to_dict()), 'head': source})
-    return Job(recipe, seed, cfg, digest, search)
+    return Job(recipe, seed, cfg, config_digest(cfg, head=source), search)
 
 
 def searched_choices(cfg: Config) -> dict[str, tuple[Choice, ...]]:
@@ -152,19 +145,14 @@ def top_k(cfg: Config) -> int:
     return (find_hook(cfg, 'GenotypeHook') or {}).get('top_k', 1)
 
 
-def _digest(deciding: dict[str, Any]) -> str:
-    text = json.dumps(deciding, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def deciding_part(node: Any) -> Any:
-    """Return a config less what decides no result, at any depth."""
-    if isinstance(node, dict):
-        kept = {key: value for key, value in node.items() if key not in _IGNORED}
-        if 'default_hooks' in kept:
-            kept['default_hooks'] = deciding_hooks(kept['default_hooks'])
-        return {key: deciding_part(value) for key, value in kept.items()}
-    return [deciding_part(item) for item in node] if isinstance(node, (list, tuple)) else node
+def config_digest(cfg: Config, **more: Any) -> str:
+    """Return the sha256 of all that decides the figures of a config, and of what else does."""
+    plain = cfg.to_dict()
+    if plain.get('default_scope') == 'mmdet':
+        # Here stand the weights of the run's own checkpoint, whose digest its measure holds.
+        plain['model']['backbone'].pop('init_cfg', None)
+    settings = run_settings(plain, (*TRAINING, *EVALUATION))
+    return identity_digest({**settings, 'data': (plain.get('data') or {}).get('root'), **more})
 
 
 def read_recipe(recipe: Recipe, root: Path) -> Config:

@@ -26,7 +26,6 @@ import shlex
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -151,15 +150,14 @@ def _measures() -> dict[str, Callable[['Setup'], Iterable['Measurement']]]:
 
 def about(setup: 'Setup') -> dict[str, Any]:
     """Describe machine, versions and setup."""
-    from benchmarks.papers.rows import environment
+    from nasiam_mm.runs.record import environment
 
-    found = environment()
-    peers = {name: _version(name) for name in _PEERS}
+    found = environment(_PEERS)
     return {
         'device': found['device'],
         'processor': _processor(),
         'load average': ' '.join(f'{load:.1f}' for load in os.getloadavg()),
-        'versions': ' '.join(f'{n} {v}' for n, v in {**found['versions'], **peers}.items()),
+        'versions': ' '.join(f'{n} {v}' for n, v in found['versions'].items()),
         'python': platform.python_version(),
         'batch size': setup.batch_size,
         'repetitions': setup.repeats,
@@ -172,13 +170,6 @@ def _processor() -> str:
     text = info.read_text(encoding='utf-8', errors='replace') if info.exists() else ''
     name = re.search(r'model name\s*: (.*)', text)
     return name[1] if name else platform.processor() or platform.machine()
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return 'absent'
 
 
 if __name__ == '__main__':

@@ -57,13 +57,19 @@ class Architecture(nn.Module):
         """Which options of a head are candidates, (L, K), bool."""
         return self.get_buffer(f'present_{head}')
 
-    def weights(self, head: str) -> Tensor:
+    def weights(self, head: str, drawn: bool = True) -> Tensor:
         """Mixing weights of a head at this step, (L, K).
 
         Relaxed anew at every read: gradients of two views then add after the
         relaxation's backward pass, as those of two networks would.
+
+        Args:
+            head: Name of the head.
+            drawn: Whether with the noise of the step, or with none, for a record.
         """
         noise = self.get_buffer(f'noise_{head}') if self.relaxation.is_stochastic else None
+        if noise is not None and not drawn:
+            noise = torch.zeros_like(noise)
         return self.relaxation.weights(self.alpha(head), self.present(head), noise)
 
     @torch.no_grad()

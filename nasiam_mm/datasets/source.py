@@ -241,7 +241,6 @@ def read_source(root: Path | str) -> Source:
     if Path(root, 'train', 'n01440764').is_dir():
         return KNOWN['ImageNet']
     state = 'has no source.json' if Path(root).is_dir() else 'no such folder'
-    raise FileNotFoundError(
-        f"{root}: {state}; 'nasiam data cifar10' brings CIFAR-10, 'nasiam data describe {root}' "
-        'describes images of your own'
-    )
+    name = Path(root).name
+    mend = f'{name} --root' if name.upper() in OFFICIAL else 'describe'
+    raise FileNotFoundError(f"{root}: {state}; run 'nasiam data {mend} {root}'")

@@ -43,20 +43,10 @@ def check_dataset(dataset: Mapping[str, Any], classes: Sequence[str], masks: boo
 
 
 def check_coco(ann_file: Path, images: Path, classes: Sequence[str], masks: bool = True) -> str:
-    """Check a set in COCO format.
-
-    Args:
-        ann_file: The annotations.
-        images: Folder of the images.
-        classes: Names that must be among the categories.
-        masks: Whether every instance needs a segmentation.
+    """Check a set in COCO format, as :func:`check_dataset`.
 
     Returns:
         The set's ``info.description``, or the file's name where it has none.
-
-    Raises:
-        FileNotFoundError: If the annotations or an image is missing.
-        ValueError: If anything in the annotations is broken.
     """
     if not ann_file.is_file():
         raise FileNotFoundError(f'{ann_file}: no such annotation file; see docs/detection.md')
@@ -95,7 +85,7 @@ def check_coco(ann_file: Path, images: Path, classes: Sequence[str], masks: bool
 
 
 def check_voc(ann_file: Path, root: Path) -> str:
-    """Check a set in the layout of Pascal VOC.
+    """Check a set in the layout of Pascal VOC, as :func:`check_dataset`.
 
     Args:
         ann_file: One image name a line.
@@ -103,10 +93,6 @@ def check_voc(ann_file: Path, root: Path) -> str:
 
     Returns:
         The name of the folder, such as ``VOC2007``.
-
-    Raises:
-        FileNotFoundError: If the list, an image or an annotation is missing.
-        ValueError: If the list, an image or an annotation is empty.
     """
     if not ann_file.is_file():
         raise FileNotFoundError(f'{ann_file}: no such image list; see docs/detection.md')

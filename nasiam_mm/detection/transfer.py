@@ -89,10 +89,10 @@ def set_pretrained(cfg: Config, weights: Path | str | None) -> None:
             owner.init_cfg = dict(type='Pretrained', checkpoint=str(weights), prefix=PREFIX)
 
 
-def build_random(cfg: Config) -> nn.Module:
-    """Build the detector of a config without pretrained weights."""
+def build_detector(cfg: Config, weights: Path | None = None) -> nn.Module:
+    """Build the detector of a config, left as it is, to begin from ``weights`` or at random."""
     cfg = Config(cfg.to_dict(), filename=cfg.filename)
-    set_pretrained(cfg, None)
+    set_pretrained(cfg, weights)
     return MMDET_MODELS.build({**cfg.model, '_scope_': 'mmdet'})
 
 
@@ -112,11 +112,9 @@ def check_detector(cfg: Config, source: PretrainedBackbone) -> int:
     Raises:
         ValueError: If an entry is left over, missing, of another shape, or an output differs.
     """
-    cfg = Config(cfg.to_dict(), filename=cfg.filename)
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder, 'backbone.pth')
-        set_pretrained(cfg, weights)
-        detector = MMDET_MODELS.build({**cfg.model, '_scope_': 'mmdet'})
+        detector = build_detector(cfg, weights)
         shared_head = getattr(detector.roi_head, 'shared_head', None)
         owners = [detector.backbone, *([] if shared_head is None else [shared_head])]
         check_fit(source.path, _entries(owners), source.state_dict, f'detector of {cfg.filename}')
@@ -133,7 +131,7 @@ def check_detector(cfg: Config, source: PretrainedBackbone) -> int:
         third, fourth = stage_outputs(original, images)[2:4]
         with torch.no_grad():
             if not torch.equal(shared_head.layer4(third), fourth):
-                raise ValueError(f'{where} of stage 4, the shared head, differs from the original')
+                raise ValueError(f'{cfg.filename}: the shared head differs from stage 4')
     return len(source.state_dict)
 
 

@@ -10,6 +10,7 @@ from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from mmengine.runner.amp import autocast
 from torch import nn
 
+from nasiam_mm.engine.running import unwrap
 from nasiam_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 
 
@@ -63,8 +64,21 @@ class WeightOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         super().__init__(optim_wrapper_cfg, paramwise_cfg)
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
-        """Build the optimizer wrapper over the trainable weights of the model."""
+        """Build the optimizer wrapper over the trainable weights of the model.
+
+        Raises:
+            ValueError: If gradients add up over iterations, in each of which an
+                average of the model would move.
+        """
         optim_wrapper = super().__call__(model)
+        algorithm = unwrap(model)
+        pairs = getattr(algorithm, 'momentum_pairs', list)
+        if optim_wrapper._accumulative_counts > 1 and pairs():
+            raise ValueError(
+                f'optim_wrapper.accumulative_counts is {optim_wrapper._accumulative_counts}, but '
+                f'the average of {type(algorithm).__name__} moves in every iteration, not in every '
+                'weight step; leave it out and enlarge the batch or add processes'
+            )
         groups = optim_wrapper.optimizer.param_groups
         merged: dict[str, dict] = {}
         for group in groups:

@@ -10,9 +10,9 @@ from mmengine.runner import Runner
 from torch import nn
 
 
-def model_of(runner: Runner) -> nn.Module:
-    """Return the model without the wrapper of several processes."""
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+def unwrap(model: nn.Module) -> nn.Module:
+    """Return a model without the wrapper of several processes."""
+    return model.module if is_model_wrapper(model) else model
 
 
 def is_logged(runner: Runner, batch_idx: int) -> bool:

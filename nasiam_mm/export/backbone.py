@@ -7,6 +7,7 @@ compared with the original: every name, every weight, every output. Only then it
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -47,7 +48,7 @@ def export_backbone(source: PretrainedBackbone, out: Path | str, layout: str = '
         raise ValueError(f'{out}: give a name that ends in .pth or .safetensors')
     if is_safe and layout == 'mmengine':
         raise ValueError(f'{out}: mmengine reads .pth only; use .pth, or another layout')
-    safetensors = require('safetensors.torch', 'export') if is_safe else None
+    safetensors: Any = require('safetensors.torch', 'export') if is_safe else None
     original = source.build()
     with atomic_path(out) as tmp:
         if layout == 'mmengine':
@@ -60,7 +61,7 @@ def export_backbone(source: PretrainedBackbone, out: Path | str, layout: str = '
         else:
             exported = build_resnet(ResNetSpec.from_cfg(source.cfg), layout)
             weights = dict(source.state_dict)
-            if is_safe:
+            if safetensors is not None:
                 safetensors.save_file(weights, tmp, metadata={'format': 'pt'})
                 weights = safetensors.load_file(tmp)
             else:
@@ -74,13 +75,9 @@ def export_backbone(source: PretrainedBackbone, out: Path | str, layout: str = '
 
 
 def stage_outputs(module: nn.Module, images: Tensor) -> list[Tensor]:
-    """Return what the stages ``layer1`` to ``layer4`` of a ResNet give, by its own forward.
+    """Return what the stages ``layer1`` to ``layer4`` of a ResNet give for (N, 3, H, W) images.
 
     Other backbones give what they return.
-
-    Args:
-        module: A backbone, in the mode it shall have.
-        images: (N, 3, H, W).
     """
     outputs: list[Tensor] = []
     layers = [getattr(module, f'layer{i}') for i in range(1, 5) if hasattr(module, f'layer{i}')]

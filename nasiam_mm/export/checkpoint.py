@@ -65,13 +65,7 @@ def build_backbone(cfg: Mapping[str, Any], **overrides: Any) -> nn.Module:
 def check_fit(
     path: Path, expected: Mapping[str, Tensor], found: Mapping[str, Tensor], owner: str = 'backbone'
 ) -> None:
-    """Require the same names and shapes.
-
-    Args:
-        path: Where ``found`` comes from, for the message.
-        expected: Entries of the module to fill.
-        found: Entries at hand.
-        owner: What ``expected`` belongs to, for the message.
+    """Require that ``found``, of ``path``, has the names and shapes that ``owner`` expects.
 
     Raises:
         ValueError: If a single entry is missing, left over or of another shape.

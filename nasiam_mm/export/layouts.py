@@ -66,8 +66,8 @@ class ResNetSpec(NamedTuple):
         depth = cfg['depth']
         if depth not in ResNet.arch_settings:
             raise ValueError(f'backbone.depth={depth} is none of {sorted(ResNet.arch_settings)}')
-        widths = [cfg.get(key, 64) for key in ('stem_channels', 'base_channels')]
-        return cls(depth, *widths, name == 'ResNet_CIFAR')
+        stem, base = cfg.get('stem_channels', 64), cfg.get('base_channels', 64)
+        return cls(depth, stem, base, name == 'ResNet_CIFAR')
 
 
 def build_resnet(spec: ResNetSpec, layout: str) -> nn.Module:

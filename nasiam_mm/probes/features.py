@@ -9,12 +9,12 @@ from typing import NamedTuple
 import torch
 from mmengine.dataset import DefaultSampler
 from mmengine.dist import all_gather, broadcast, get_dist_info, get_world_size
-from mmengine.model import is_model_wrapper
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from nasiam_mm.engine.rng import preserve_rng
+from nasiam_mm.engine.running import unwrap
 
 
 class FeatureSet(NamedTuple):
@@ -43,8 +43,7 @@ def extract_features(model: nn.Module, dataloader: DataLoader) -> FeatureSet:
     Raises:
         ValueError: If the loader does not visit each image once, or its batches are otherwise.
     """
-    if is_model_wrapper(model):
-        model = model.module
+    model = unwrap(model)
     _check_loader(dataloader)
     features, labels = [], []
     with preserve_rng(), _evaluation_mode(model), _buffers_of_rank0(model), torch.no_grad():

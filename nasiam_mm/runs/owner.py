@@ -44,8 +44,12 @@ def claim(
                 f"work directory '{folder}' holds a run that left no {OWNER}; go on with it by "
                 f'--resume, or {elsewhere}'
             )
-        pair = [less_extension(i) if extend else i for i in (owner or identity, identity)]
-        differences = name_differences(*pair)
+        theirs, ours = less_extension(owner or identity), less_extension(identity)
+        differences = name_differences(
+            *((theirs, ours) if extend else (owner or identity, identity))
+        )
+        if differences and theirs == ours:
+            elsewhere = f'go on with it by --resume --extend, or {elsewhere}'
         if differences:
             raise ValueError(
                 f"work directory '{folder}' is another run's: {differences}; {elsewhere}"

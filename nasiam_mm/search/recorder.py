@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 from nasiam_mm.architecture.genotype import Genotype, save_genotype, shape_rows
 from nasiam_mm.datasets.split import innermost
 from nasiam_mm.engine.hooks.stateful_hook import StatefulHook
-from nasiam_mm.engine.running import model_of
+from nasiam_mm.engine.running import unwrap
 from nasiam_mm.registry import HOOKS
 from nasiam_mm.report.pictures.alpha_curves import (
     alpha_entropy,
@@ -51,7 +51,7 @@ class GenotypeHook(StatefulHook):
 
     def before_run(self, runner: Runner) -> None:
         """Find the searched cells."""
-        model = model_of(runner)
+        model = unwrap(runner.model)
         self.framework = type(model).__name__
         self.architecture = model.architecture
         self.shapes = {name: head.cell.shapes for name, head in model.searched_heads().items()}
@@ -86,7 +86,7 @@ class GenotypeHook(StatefulHook):
     def _record(self, epoch: int) -> None:
         self.epochs.append(epoch)
         for name in self.history:
-            weights = self.architecture.weights(name).detach().cpu()
+            weights = self.architecture.weights(name, drawn=False).detach().cpu()
             absent = ~self.architecture.present(name).cpu()
             self.history[name].append(weights.masked_fill(absent, float('nan')))
 
@@ -96,7 +96,7 @@ class GenotypeHook(StatefulHook):
         epoch = runner.epoch + 1
         scalars = {}
         for name in self.history:
-            weights = self.architecture.weights(name).detach().cpu()
+            weights = self.architecture.weights(name, drawn=False).detach().cpu()
             entropy, lead = alpha_entropy(weights), margin(weights)
             decisions = genotype.of(name)
             for n, decision in enumerate(decisions):

@@ -14,7 +14,6 @@ from mmengine.config import Config, ConfigDict
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmpretrain.models import SimCLR as StockSimCLR
-from nasiam_mm.models.searched_cells import searched_cells
 from torch import Tensor, nn
 
 from nasiam_mm.cli.config import start_processes_on_cpu
@@ -55,12 +54,11 @@ class Recorder(Hook):
         self.model = hook.model
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
-        alphas = [cell.alpha.detach().clone() for cell in searched_cells(self.model).values()]
-        self.record['alpha'].append(alphas)
+        alphas = self.model.architecture.alphas()
+        self.record['alpha'].append([alpha.clone() for alpha in alphas])
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        cells = searched_cells(self.model).values()
-        self.record['alpha_hash'].append(digest(*(cell.alpha for cell in cells)))
+        self.record['alpha_hash'].append(digest(*self.model.architecture.alphas()))
         trained = [p for p in self.model.parameters() if p.requires_grad]
         self.record['weight_hash'].append(digest(*trained))
 

@@ -37,6 +37,17 @@ def test_another_run_is_refused_with_or_without_resume(owned):
     assert (owned / OWNER).read_bytes() == before
 
 
+def test_more_epochs_or_another_rate_need_extend(owned):
+    longer = {**RUN, 'train_cfg.max_epochs': 9, 'optim_wrapper.optimizer.lr': 0.2}
+    for resume in (False, True):
+        with pytest.raises(ValueError, match='go on with it by --resume --extend, or take another'):
+            claim(owned, longer, resume)
+    with pytest.raises(ValueError, match="is another run's: seed is 0 there and 7 here; take"):
+        claim(owned, {**longer, 'seed': 7}, resume=True, extend=True)
+    claim(owned, longer, resume=True, extend=True)
+    assert read_owner(owned) == longer
+
+
 def test_the_same_run_goes_on_by_resume_only(owned):
     claim(owned, RUN, resume=True)
     with pytest.raises(ValueError, match='holds this run already; go on with it by --resume, or'):

@@ -6,20 +6,14 @@ import copy
 import pytest
 import torch
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
-from nasiam_mm.models.searched_cells import searched_cells
 
+from nasiam_mm.models.frameworks import FRAMEWORKS
 from nasiam_mm.search.gradient.hook import AlphaStepHook
+from tests import small
 from tests.reduced import reduced
+from tests.small import search
 
-SEARCHES = [
-    'nasiam/simsiam_r18_search_cifar10',
-    'nasiam/simclr_r18_search_cifar10',
-    'nasiam/simsiam_r18_search_cifar10_demo',
-    'nasiam/simclr_r18_search_cifar10_demo',
-    'nasiam/mocov2_r18_search_cifar10',
-    'nasiam/byol_r18_search_cifar10',
-]
+RECIPE = 'nasiam/simsiam_r18_search_cifar10'
 
 
 def snapshot(runner):
@@ -50,7 +44,8 @@ class Probe(Hook):
         (model, optimizer), (model_after, optimizer_after) = self.before, snapshot(runner)
         self.before = None
         for key in model:
-            assert torch.equal(model[key], model_after[key]) != key.endswith('cell.alpha'), key
+            is_alpha = key.startswith('architecture.alpha_')
+            assert torch.equal(model[key], model_after[key]) != is_alpha, key
         assert same(optimizer, optimizer_after)
         assert all(p.grad is None for p in runner.model.parameters())
         self.steps += 1
@@ -60,34 +55,89 @@ def alpha_hook(runner):
     return next(hook for hook in runner.hooks if isinstance(hook, AlphaStepHook))
 
 
-@pytest.mark.parametrize('name', SEARCHES)
-def test_two_epochs_count_exactly_and_move_alpha_alone(name, tmp_path):
-    runner = Runner.from_cfg(reduced(name, tmp_path, epochs=2))
+def train(cfg):
+    """Train with a look before and after each alpha step; return runner, alpha step and looks."""
+    cfg.default_hooks.pop('genotype', None)
     probe = Probe()
-    hook = alpha_hook(runner)
-    position = runner.hooks.index(hook)
-    runner._hooks[position : position + 1] = [probe, hook, probe]
-    runner.train()
+
+    class Place(Hook):
+        def before_run(self, runner):
+            position = runner.hooks.index(alpha_hook(runner))
+            runner._hooks[position : position + 1] = [probe, alpha_hook(runner), probe]
+
+    runner = small.train(cfg, Place())
+    return runner, alpha_hook(runner), probe
+
+
+@pytest.mark.parametrize('framework', FRAMEWORKS.values(), ids=FRAMEWORKS)
+def test_two_epochs_count_exactly_and_move_alpha_alone(framework, tmp_path):
+    runner, hook, probe = train(search(framework, tmp_path, epochs=2, batch_size=64))
     per_epoch = len(runner.train_dataloader)
     assert per_epoch >= 2
     assert runner.iter == hook.steps == probe.steps == 2 * per_epoch
-    for cell in searched_cells(runner.model).values():
-        assert cell.alpha.grad is None
-        assert (cell.alpha[cell.absent] == 0).all()
-        assert (cell.alpha[~cell.absent] != 0).all()
-        assert hook.optimizer.state[cell.alpha]['step'] == 2 * per_epoch
+    architecture = runner.model.architecture
+    for head in architecture.choices:
+        alpha, present = architecture.alpha(head), architecture.present(head)
+        assert alpha.grad is None and not alpha.requires_grad
+        assert (alpha[~present] == 0).all() and (alpha[present] != 0).all()
+        assert hook.optimizer.state[alpha]['step'] == 2 * per_epoch
+
+
+class Counts(Hook):
+    """Counts changes of alpha, and of the weights, over the iterations."""
+
+    priority = 'LOWEST'
+
+    def before_train(self, runner):
+        self.alpha, self.weights = [], []
+        self.seen = None
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        alpha = runner.model.architecture.alpha('projector').clone()
+        weight = runner.model.backbone.conv1.weight.detach().clone()
+        if self.seen is not None:
+            self.alpha.append(not torch.equal(alpha, self.seen[0]))
+            self.weights.append(not torch.equal(weight, self.seen[1]))
+        self.seen = alpha, weight
+
+
+def accumulating(framework, folder, count=2):
+    cfg = search(framework, folder)
+    cfg.optim_wrapper.accumulative_counts = count
+    cfg.default_hooks.logger.interval = 1
+    return cfg
+
+
+def test_one_alpha_step_a_weight_step_where_gradients_add_up(tmp_path):
+    counts = Counts()
+    runner = small.train(accumulating('simsiam', tmp_path), counts)
+    # Seven iterations; the weights step after the second, fourth, sixth and, as the run ends, the
+    # seventh, alpha before the first, third, fifth and seventh.
+    assert runner.iter == 7 and alpha_hook(runner).steps == 4
+    assert counts.alpha == [False, True, False, True, False, True]
+    assert counts.weights == [True, False, True, False, True, True]
+    history, _ = runner.message_hub.get_scalar('train/alpha_loss').data
+    assert len(history) == 7
+
+
+@pytest.mark.parametrize(('framework', 'name'), [('byol', 'BYOL'), ('mocov2', 'MoCo')])
+def test_an_average_with_gradients_that_add_up_is_refused(framework, name, tmp_path):
+    with pytest.raises(ValueError, match=f'accumulative_counts is 2, but the average of {name} '):
+        small.train(accumulating(framework, tmp_path))
 
 
 def test_owners_are_disjoint_and_complete(tmp_path):
-    runner = Runner.from_cfg(reduced(SEARCHES[0], tmp_path))
-    runner.train()
+    cfg = reduced(RECIPE, tmp_path)
+    cfg.default_hooks.pop('genotype')
+    cfg.default_hooks.pop('probe')
+    runner = small.train(cfg)
     groups = runner.optim_wrapper.optimizer.param_groups
     weights = [id(p) for group in groups for p in group['params']]
     alphas = [id(p) for group in alpha_hook(runner).optimizer.param_groups for p in group['params']]
     assert len(set(weights)) == len(weights)
-    assert set(alphas) == {id(c.alpha) for c in searched_cells(runner.model).values()}
+    assert alphas == [id(alpha) for alpha in runner.model.architecture.alphas()]
     assert not set(weights) & set(alphas)
-    assert set(weights) | set(alphas) == {id(p) for p in runner.model.parameters()}
+    assert set(weights) == {id(p) for p in runner.model.parameters()}
     # SimSiam: the predictor's rate is fixed, so two settings and no more.
     assert sorted(group.get('fix_lr', False) for group in groups) == [False, True]
 
@@ -99,10 +149,10 @@ def test_learning_rate_that_is_none(lr):
 
 
 def refused(tmp_path, change):
-    cfg = reduced(SEARCHES[1], tmp_path)
+    cfg = search('simclr', tmp_path)
     change(cfg)
     with pytest.raises(ValueError) as caught:
-        Runner.from_cfg(cfg).train()
+        small.train(cfg)
     assert '\n' not in str(caught.value)
     return str(caught.value)
 
@@ -125,12 +175,28 @@ def test_batch_larger_than_the_held_out_part(tmp_path):
 
 
 def test_weight_optimizer_that_holds_alpha(tmp_path):
-    def change(cfg):
-        del cfg.optim_wrapper['constructor']
+    class Taker(Hook):
+        """Puts alpha where the stock constructor would put a parameter."""
 
-    assert "set optim_wrapper.constructor='WeightOptimWrapperConstructor'" in refused(
-        tmp_path, change
-    )
+        priority = 'HIGHEST'
+
+        def before_run(self, runner):
+            wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+            wrapper.optimizer.add_param_group(dict(params=runner.model.architecture.alphas()))
+            runner.optim_wrapper = wrapper
+
+    message = "set optim_wrapper.constructor='WeightOptimWrapperConstructor'"
+    with pytest.raises(ValueError, match=message):
+        small.train(search('simclr', tmp_path), Taker())
+
+
+def test_a_model_with_nothing_to_search(tmp_path):
+    def change(cfg):
+        cfg.model = dict(type='SimCLR', backbone=cfg.model.backbone, head=cfg.model.head)
+        cfg.model.neck = dict(type='MoCoV2Neck', in_channels=64, hid_channels=8, out_channels=8)
+        cfg.default_hooks.pop('genotype')
+
+    assert 'SimCLR has nothing to search; set model.space' in refused(tmp_path, change)
 
 
 def test_stock_sampler(tmp_path):

@@ -1,5 +1,5 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""A search on the fast path walks the path of the plain one, in all four frameworks.
+"""A search on the fast path walks the path of the plain one, in every framework.
 
 Plain: images loaded one by one, contiguous layout, a matrix product per candidate. Fast: images
 that stay on the device, channels_last, candidates of one input mapped together. Both in float64:
@@ -8,13 +8,11 @@ training amplifies rounding, and would hide an error behind it in float32.
 
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.logging import MessageHub
-from mmengine.runner import Runner
-from nasiam_mm.models.searched_cells import searched_cells
 
-from tests.reduced import in_float64, reduced
+from nasiam_mm.models.frameworks import FRAMEWORKS
+from tests.reduced import in_float64
+from tests.small import search, train
 
 STEPS = 15
 
@@ -29,8 +27,16 @@ class Trajectory(Hook):
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         self.losses.append(outputs['loss'].item())
-        cells = searched_cells(runner.model).values()
-        self.alphas.append(torch.cat([cell.alpha.detach().flatten() for cell in cells]).clone())
+        self.alphas.append(torch.cat([a.flatten() for a in runner.model.architecture.alphas()]))
+
+
+class InFloat64(Hook):
+    """Turns the run to float64 before anything is built on it."""
+
+    priority = 'HIGHEST'
+
+    def before_run(self, runner):
+        in_float64(runner)
 
 
 def make_plain(cfg):
@@ -47,29 +53,23 @@ def make_fast(cfg):
     assert cfg.train_dataloader.dataset.type == 'ResidentDataset'
     heads = [cfg.model.neck, cfg.model.head.get('predictor', {})]
     for head in heads:
-        if head.get('type') == 'SearchableMLP':
+        if head.get('type') == 'HeadMLP':
             head.fused = True
 
 
-def trajectory(framework, work_dir, change, monkeypatch):
-    for name in ('draw_genotype', 'plot_alpha'):
-        monkeypatch.setattr(f'nasiam_mm.search.recorder.{name}', lambda *a, **k: None)
-    monkeypatch.setattr(Config, 'pretty_text', '')
-    MessageHub._instance_dict.clear()
-    cfg = reduced(f'nasiam/{framework}_r18_search_cifar10', work_dir, batch_size=16)
-    cfg.probe = None
+def trajectory(framework, work_dir, change):
+    cfg = search(framework, work_dir, batch_size=16)
     change(cfg)
-    runner = in_float64(Runner.from_cfg(cfg))
+    cfg.default_hooks.pop('genotype')
     notes = Trajectory()
-    runner.register_hook(notes)
-    runner.train()
+    train(cfg, InFloat64(), notes)
     return notes
 
 
-@pytest.mark.parametrize('framework', ['simsiam', 'simclr', 'mocov2', 'byol'])
-def test_trajectories_agree(framework, tmp_path, monkeypatch):
-    plain = trajectory(framework, tmp_path / 'plain', make_plain, monkeypatch)
-    fast = trajectory(framework, tmp_path / 'fast', make_fast, monkeypatch)
+@pytest.mark.parametrize('framework', FRAMEWORKS.values(), ids=FRAMEWORKS)
+def test_trajectories_agree(framework, tmp_path):
+    plain = trajectory(framework, tmp_path / 'plain', make_plain)
+    fast = trajectory(framework, tmp_path / 'fast', make_fast)
     assert len(plain.losses) == len(fast.losses) >= STEPS
     assert plain.losses == pytest.approx(fast.losses, rel=1e-8, abs=1e-8)
     for a, b in zip(plain.alphas, fast.alphas, strict=True):

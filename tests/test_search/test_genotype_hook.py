@@ -4,37 +4,33 @@
 import json
 
 import pytest
-import torch
-from mmengine.runner import Runner
-from nasiam_mm.models.searched_cells import searched_cells
 
 from nasiam_mm.architecture.reading import load_genotype
 from nasiam_mm.search.recorder import GenotypeHook
-from tests.reduced import reduced
+from tests.small import SPACE, search, train
 
 
-@pytest.mark.parametrize('edge', [False, True])
-def test_files_scalars_and_log_of_a_search(edge, tmp_path):
-    cfg = reduced('nasiam/simsiam_r18_search_cifar10', tmp_path, epochs=2)
-    cfg.default_hooks.genotype.edge = edge
-    runner = Runner.from_cfg(cfg)
-    runner.train()
+def test_files_scalars_and_log_of_a_search(tmp_path):
+    runner = train(search('simsiam', tmp_path, epochs=2))
     names = sorted(path.name for path in (tmp_path / 'genotypes').iterdir())
     assert names == ['epoch_1.json', 'epoch_2.json']
     final = load_genotype(tmp_path / 'genotype.json')
     assert final == load_genotype(tmp_path / 'genotypes/epoch_2.json')
-    assert final.framework == 'SimSiam' and final.edge is edge
+    assert final.framework == 'SimSiam' and final.top_k == 1
     assert final.provenance['epoch'] == 2 and final.provenance['seed'] == 0
     assert final.provenance['dataset'] == 'CIFAR10'
     assert len(final.provenance['dataset_digest']) == 64
-    for name, cell in searched_cells(runner.model).items():
-        for layer, alpha, absent in zip(
-            final.cells[name].layers, cell.alpha, cell.absent, strict=True
-        ):
-            present = alpha[~absent]
-            assert torch.equal(torch.tensor(layer.alpha), present)
-            best = present.argsort(descending=True)[: 1 + edge]
-            assert layer.ops == tuple(layer.candidates[k] for k in best)
+    architecture = runner.model.architecture
+    for head, choices in architecture.choices.items():
+        for n, (choice, alpha) in enumerate(zip(choices, architecture.alpha(head), strict=True)):
+            decision = final.decisions[f'{head}.{n}.op']
+            rows = zip(choice.options, alpha, choice.present, strict=True)
+            scores = {option: a for option, a, here in rows if here}
+            assert decision.options == choice.options and decision.scored == scores
+            assert decision.chosen == tuple(sorted(scores, key=scores.get, reverse=True)[:1])
+    told = final.provenance['decided_at']
+    assert told['projector'] == [[64, 64, False]] * 3
+    assert told['predictor'] == [[32, 16, False], [16, 32, True]]
     for picture in ('genotype.png', 'alpha.png'):
         assert (tmp_path / picture).read_bytes().startswith(b'\x89PNG')
     history = json.loads((tmp_path / 'alpha.json').read_text())
@@ -42,32 +38,40 @@ def test_files_scalars_and_log_of_a_search(edge, tmp_path):
     (scalars,) = tmp_path.glob('*/vis_data/scalars.json')
     entries = [json.loads(line) for line in scalars.read_text().splitlines()]
     entropies = [
-        e['alpha/predictor/3/entropy'] for e in entries if 'alpha/predictor/3/entropy' in e
+        e['alpha/predictor/1/entropy'] for e in entries if 'alpha/predictor/1/entropy' in e
     ]
     assert len(entropies) == 2 and all(0 < entropy <= 1.0987 for entropy in entropies)
     (log,) = tmp_path.glob('*/*.log')
-    ops = ' '.join('+'.join(layer.ops) for layer in final.cells['projector'].layers)
+    ops = ' '.join('+'.join(decision.chosen) for decision in final.of('projector'))
     assert f'Epoch 2 projector: {ops} (entropy' in log.read_text()
 
 
 def test_ties_are_reported(tmp_path):
-    cfg = reduced('nasiam/simclr_r18_search_cifar10', tmp_path)
+    cfg = search('simclr', tmp_path)
     cfg.default_hooks.pop('alpha_step')  # all alphas stay equal
-    Runner.from_cfg(cfg).train()
-    layer = load_genotype(tmp_path / 'genotype.json').cells['projector'].layers[0]
-    assert layer.ops == ('linear_bn_relu',)
-    assert layer.tied == ('max_pool_3_bn', 'avg_pool_3_bn', 'identity')
+    train(cfg)
+    decision = load_genotype(tmp_path / 'genotype.json').decisions['projector.0.op']
+    assert decision.chosen == ('linear_bn_relu',)
+    assert decision.tied == ('max_pool_3_bn', 'avg_pool_3_bn', 'identity')
     (log,) = tmp_path.glob('*/*.log')
     assert 'layer 0: linear_bn_relu ties with max_pool_3_bn, avg_pool_3_bn, identity' in (
         log.read_text()
     )
 
 
-def test_spaces_that_differ_are_refused(tmp_path):
-    cfg = reduced('nasiam/simsiam_r18_search_cifar10', tmp_path)
+def test_heads_may_have_spaces_of_their_own(tmp_path):
+    cfg = search('simsiam', tmp_path)
     cfg.model.head.predictor.space = ['linear_bn_relu', 'identity']
-    with pytest.raises(ValueError, match='a genotype has one space, but the searched heads have 2'):
-        Runner.from_cfg(cfg).train()
+    train(cfg)
+    final = load_genotype(tmp_path / 'genotype.json')
+    assert final.of('projector')[0].options == tuple(SPACE)
+    assert {d.options for d in final.of('predictor')} == {('linear_bn_relu', 'identity')}
+
+
+@pytest.mark.parametrize('k', [0, 3, None])
+def test_a_number_of_operations_that_cannot_be(k):
+    with pytest.raises(ValueError, match=f'GenotypeHook.top_k must be 1 or 2, got {k!r}'):
+        GenotypeHook(top_k=k)
 
 
 def test_hook_is_registered():

@@ -2,7 +2,6 @@
 """Claims: a stranger's 300 images, as arrays or as files, are searched on by ``--data`` alone."""
 
 import json
-import re
 from pathlib import Path
 
 import numpy as np
@@ -51,9 +50,7 @@ def test_arrays(tmp_path):
     cfg = search(tmp_path / 'mine', tmp_path / 'run')
     log = check(cfg, tmp_path / 'mine', tmp_path / 'run', classes=3)
     assert 'the bank of the probe has 112 images: probe.k 200 becomes 11' in log
-    top1 = [
-        float(line.split('top1: ')[1].split()[0]) for line in log.splitlines() if 'top1:' in line
-    ]
+    top1 = [float(found) for found in re.findall(r'top1: ([\d.]+)', log)]
     assert len(top1) == 2 and top1[-1] > 90  # colours are told apart by any features
 
 

@@ -11,12 +11,14 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from mmengine.config import Config
 
+from nasiam_mm.cli.main import run_tool, tool
 from tests.reduced import ROOT, reduced
 
 TRAIN, TEST = ROOT / 'tools/train.py', ROOT / 'tools/test.py'
@@ -42,26 +44,18 @@ def small_config(name: str, folder: Path) -> Path:
     return path
 
 
-@pytest.fixture(scope='module')
-def search(tmp_path_factory):
-    """The folder of a finished two-epoch search and its config."""
-    folder = tmp_path_factory.mktemp('search')
-    config = small_config(SEARCH, folder)
-    done = run(TRAIN, config, '--work-dir', folder / 'work', '--seed', 5)
-    assert done.returncode == 0, done.stderr
-    return folder, config
-
-
 def logged(folder: Path, key: str) -> list[float]:
     (file,) = folder.glob('work/*/vis_data/scalars.json')
     entries = [json.loads(line) for line in file.read_text().splitlines()]
     return [entry[key] for entry in entries if key in entry]
 
 
-def test_test_repeats_the_last_measure_of_the_training(search):
-    folder, config = search
-    out = folder / 'results/val.json'
-    done = run(TEST, config, folder / 'work/epoch_2.pth', '--work-dir', folder / 't', '--out', out)
+def test_test_repeats_the_last_measure_of_the_training(finished_search, tmp_path):
+    folder, config = finished_search
+    out = tmp_path / 'results/val.json'
+    done = run(
+        TEST, config, folder / 'work/epoch_2.pth', '--work-dir', tmp_path / 't', '--out', out
+    )
     assert done.returncode == 0, done.stderr
     metrics = json.loads(out.read_text())
     assert set(metrics) == {'knn/val_top1', 'knn/val_top5'}
@@ -70,27 +64,27 @@ def test_test_repeats_the_last_measure_of_the_training(search):
     assert list(out.parent.iterdir()) == [out]
 
 
-def test_split_test_measures_on_the_test_images(search):
-    folder, config = search
-    out = folder / 'test.json'
+def test_split_test_measures_on_the_test_images(finished_search, tmp_path):
+    folder, config = finished_search
+    out = tmp_path / 'test.json'
     done = run(
-        TEST, config, folder / 'work/epoch_2.pth', '--work-dir', folder / 't',
+        TEST, config, folder / 'work/epoch_2.pth', '--work-dir', tmp_path / 't',
         '--split', 'test', '--out', out,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert set(json.loads(out.read_text())) == {'knn/test_top1', 'knn/test_top5'}
 
 
-def test_the_checkpoint_names_the_seed_of_the_command(search):
-    folder, _ = search
+def test_the_checkpoint_names_the_seed_of_the_command(finished_search):
+    folder, _ = finished_search
     checkpoint = torch.load(folder / 'work/epoch_2.pth', weights_only=False)
     assert checkpoint['meta']['seed'] == 5
 
 
-def test_another_run_is_refused_and_what_is_there_stays(search):
-    folder, config = search
-    files = {path: path.read_bytes() for path in (folder / 'work').glob('*.*[!k]')}
-    assert 'small.py' in {path.name for path in files}
+def test_another_run_is_refused_and_what_is_there_stays(finished_search):
+    folder, config = finished_search
+    kept = ('small.py', 'epoch_2.pth', 'genotype.json', 'owner.json', 'last_checkpoint')
+    files = {folder / 'work' / name: (folder / 'work' / name).read_bytes() for name in kept}
     done = run(TRAIN, config, '--work-dir', folder / 'work', '--seed', 7)
     assert_refused(done, "work' is another run's: seed is 5 there and 7 here; take another")
     done = run(TRAIN, config, '--work-dir', folder / 'work', '--seed', 5)
@@ -98,9 +92,9 @@ def test_another_run_is_refused_and_what_is_there_stays(search):
     assert files == {path: path.read_bytes() for path in files}
 
 
-def test_resume_goes_on_to_the_same_end(search):
-    folder, config = search
-    resumed = folder / 'resumed'
+def test_resume_goes_on_to_the_same_end(finished_search, tmp_path):
+    folder, config = finished_search
+    resumed = tmp_path / 'resumed'
     done = run(
         TRAIN, config, '--work-dir', resumed, '--seed', 5,
         '--resume', folder / 'work/epoch_1.pth',
@@ -125,8 +119,8 @@ def test_amp_trains_in_bfloat16_and_no_validate_measures_nothing(tmp_path):
     assert used.optim_wrapper.type == 'AutocastOptimWrapper'
 
 
-def test_a_checkpoint_of_another_config_is_refused(search, tmp_path):
-    folder, _ = search
+def test_a_checkpoint_of_another_config_is_refused(finished_search, tmp_path):
+    folder, _ = finished_search
     baseline = small_config(BASELINE, tmp_path)
     done = run(TEST, baseline, folder / 'work/epoch_2.pth')
     assert_refused(done, f"checkpoint '{folder}/work/epoch_2.pth' is not of config")
@@ -157,14 +151,18 @@ def assert_refused(done: subprocess.CompletedProcess, message: str) -> None:
         ),
     ],
 )  # fmt: skip
-def test_train_refuses_in_one_line(search, argv, message):
-    folder, config = search
-    bare = folder / 'bare.py'
+def test_train_refuses_in_one_line(finished_search, tmp_path, monkeypatch, capsys, argv, message):
+    _, config = finished_search
+    bare = tmp_path / 'bare.py'
     bare.write_text("work_dir = 'refused'\n")
-    argv = [text.format(config=config, folder=folder, bare=bare) for text in argv]
-    assert_refused(run(TRAIN, *argv), message)
+    argv = [text.format(config=config, folder=tmp_path, bare=bare) for text in argv]
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        run_tool(partial(tool('train'), argv))
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.strip()]
+    assert end.value.code == 2 and line.startswith('error: ') and message in line
     # Nothing is left of a refused run but its log.
-    assert not list(folder.glob('refused/*.pth'))
+    assert not list(tmp_path.glob('refused/*.pth'))
 
 
 @pytest.mark.parametrize('name', ['train.py', 'test.py', 'analysis_tools/print_config.py'])

@@ -1,5 +1,5 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""Print a config with all that it inherits and what the arguments change.
+"""Print a config with all that it inherits, what the arguments change and what the data say.
 
 nasiam config nasiam/simsiam_r18_search_cifar10.py
 """
@@ -18,4 +18,10 @@ def run(args: Namespace) -> None:
     """Print the config."""
     cfg = read_config(args)
     merge_options(cfg, args.cfg_options)
+    from nasiam_mm.datasets import resolve_data
+
+    try:
+        resolve_data(cfg)
+    except FileNotFoundError as error:
+        print(f'# as written, without what the data say: {error}')
     print(cfg.pretty_text)

@@ -93,7 +93,7 @@ def prepare(args: Namespace) -> tuple[Config, 'PretrainedBackbone | None', str]:
     if args.data_root is not None:
         transfer.set_data_root(cfg, args.data_root)
     if source is None:
-        transfer.build_random(cfg)
+        transfer.build_detector(cfg)
         return cfg, None, transfer.check_data(cfg)
     transfer.fit_config(cfg, source)
     count = transfer.check_detector(cfg, source)

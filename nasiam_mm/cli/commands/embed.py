@@ -24,8 +24,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> None:
     """Extract, map, draw."""
-    cfg = read_evaluated(args)
     check_outputs(args)
+    cfg = read_evaluated(args)
 
     from nasiam_mm.evaluation import balanced_subset
     from nasiam_mm.probes.feature_sets import read_feature_sets

@@ -27,8 +27,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> None:
     """Extract, look up, draw."""
-    cfg = read_evaluated(args)
     check_outputs(args)
+    cfg = read_evaluated(args)
 
     import numpy as np
 

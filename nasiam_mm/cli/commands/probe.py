@@ -47,8 +47,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> None:
     """Extract, measure, print, write."""
-    cfg = read_evaluated(args)
     check_outputs(args, ('out', 'save_features'))
+    cfg = read_evaluated(args)
 
     from nasiam_mm.files.atomic import write_json
     from nasiam_mm.probes.feature_sets import read_feature_sets

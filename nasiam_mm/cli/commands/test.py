@@ -38,8 +38,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> None:
     """Evaluate, and write what came out."""
-    cfg = read_evaluated(args, pin_memory=not args.no_pin_memory)
     check_outputs(args)
+    cfg = read_evaluated(args, pin_memory=not args.no_pin_memory)
     metrics = evaluate(cfg, args.checkpoint, args.split)
     if args.out is not None and int(os.environ.get('RANK', 0)) == 0:
         from nasiam_mm.files.atomic import write_json

@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from nasiam_mm.engine.hooks.stateful_hook import StatefulHook
-from nasiam_mm.engine.running import is_logged, model_of
+from nasiam_mm.engine.running import is_logged, unwrap
 from nasiam_mm.evaluation.collapse import channel_std, effective_rank
 from nasiam_mm.files.atomic import atomic_path
 from nasiam_mm.registry import HOOKS
@@ -94,7 +94,7 @@ class CollapseHook(StatefulHook):
 
     def before_train(self, runner: Runner) -> None:
         """Listen to the neck's output."""
-        model = model_of(runner)
+        model = unwrap(runner.model)
         neck = getattr(model, 'neck', None)
         if neck is None:
             raise ValueError(

@@ -11,7 +11,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from nasiam_mm.engine.running import model_of
+from nasiam_mm.engine.running import unwrap
 from nasiam_mm.files.checkpoint import misfits, read_checkpoint
 from nasiam_mm.registry import HOOKS
 
@@ -112,7 +112,7 @@ class FrozenHook(Hook):
             )
 
     def _module(self, runner: Runner) -> nn.Module:
-        return getattr(model_of(runner), self.module_name)
+        return getattr(unwrap(runner.model), self.module_name)
 
     def _init_cfg(self, module: nn.Module) -> dict:
         init_cfg: Any = getattr(module, 'init_cfg', None)

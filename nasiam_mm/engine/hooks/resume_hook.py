@@ -11,7 +11,7 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import BaseLoop, Runner
 from torch import Tensor
 
-from nasiam_mm.engine.running import model_of, read_rates, set_rates
+from nasiam_mm.engine.running import read_rates, set_rates, unwrap
 from nasiam_mm.files.checkpoint import misfits
 from nasiam_mm.registry import HOOKS
 from nasiam_mm.runs.identity import Identity, less_extension, name_differences, run_identity
@@ -183,7 +183,7 @@ def _misfits(runner: Runner, checkpoint: Mapping[str, Any]) -> Iterator[str]:
     for name in ('epoch', 'iter'):
         if not isinstance(checkpoint['meta'].get(name), int):
             yield f'its meta holds no number of {name}'
-    yield from misfits(model_of(runner).state_dict(), checkpoint['state_dict'])
+    yield from misfits(unwrap(runner.model).state_dict(), checkpoint['state_dict'])
     if hasattr(runner.optim_wrapper, 'optimizer'):
         yield from _optimizer_misfits(runner.optim_wrapper.optimizer, checkpoint['optimizer'])
 

@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 
 from nasiam_mm.engine.hooks.stateful_hook import StatefulHook
 from nasiam_mm.engine.rng import get_rng_state, set_rng_state
-from nasiam_mm.engine.running import model_of
+from nasiam_mm.engine.running import unwrap
 from nasiam_mm.engine.stop_signals import leave_process_group
 from nasiam_mm.registry import HOOKS
 
@@ -96,7 +96,7 @@ class RunStateHook(StatefulHook):
             )
             return
         own = ranks[get_rank()]
-        parameters = dict(model_of(runner).named_parameters())
+        parameters = dict(unwrap(runner.model).named_parameters())
         if unknown := own['gradients'].keys() - parameters.keys():
             raise ValueError(
                 f'the state of RunStateHook in the checkpoint holds a gradient of {min(unknown)}, '
@@ -109,7 +109,7 @@ class RunStateHook(StatefulHook):
 
 def _pending_gradients(runner: Runner) -> dict[str, torch.Tensor]:
     """Gradients by name; there are none after a step, only while they accumulate."""
-    parameters = model_of(runner).named_parameters()
+    parameters = unwrap(runner.model).named_parameters()
     return {name: p.grad.cpu() for name, p in parameters if p.grad is not None}
 
 

@@ -10,7 +10,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
-from nasiam_mm.engine.running import model_of
+from nasiam_mm.engine.running import unwrap
 from nasiam_mm.registry import HOOKS
 
 
@@ -61,7 +61,7 @@ class CompileHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Put the compiled forward passes in place; compilation itself waits for the first step."""
-        model = model_of(runner)
+        model = unwrap(runner.model)
         for hook in runner.hooks:
             if getattr(hook, 'differentiates_twice', False):
                 raise ValueError(

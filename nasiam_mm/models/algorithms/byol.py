@@ -25,7 +25,8 @@ class BYOL(Searched, _BYOL):
         **kwargs: See ``Searched`` and ``mmpretrain.models.BYOL``.
     """
 
-    compilable = (*Searched.compilable, 'target_net.module.0', 'target_net.module.1')
+    _target = ('target_net.module.0', 'target_net.module.1')
+    compilable = (*Searched.compilable, 'head.predictor', *_target)
 
     def __init__(self, **kwargs) -> None:
         super().__init__(**kwargs)

@@ -38,7 +38,7 @@ class Searched:
         **kwargs: Those of the algorithm.
     """
 
-    compilable: tuple[str, ...] = ('backbone', 'neck', 'head.predictor')
+    compilable: tuple[str, ...] = ('backbone', 'neck')
     architecture: Architecture | None
 
     def __init__(

@@ -21,6 +21,8 @@ class SimSiam(Searched, _SimSiam):
         **kwargs: See ``Searched`` and ``mmpretrain.models.SimSiam``.
     """
 
+    compilable = (*Searched.compilable, 'head.predictor')
+
     def loss(
         self,
         inputs: list[Tensor],

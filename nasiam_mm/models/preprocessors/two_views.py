@@ -94,20 +94,17 @@ class TwoViewPreprocessor(BaseDataPreprocessor):
         if len(images) != len(seeds):
             raise ValueError(f'got {len(images)} images but {len(seeds)} view seeds')
         is_cropped = isinstance(images, Tensor) and images.dim() == 5
-        images = self._checked_crops(images) if is_cropped else _checked(images)
+        if is_cropped:
+            self._check_crops(images)
+            height = width = 1  # only their boxes would depend on a size
+        else:
+            images, height, width = _checked(images)
         mean, std = self.mean / 255, self.std / 255
         chunk_size = self.chunk_size or (_CPU_CHUNK if self.device.type == 'cpu' else len(images))
-        outputs = [
-            torch.empty(
-                (len(images), 3, recipe.size, recipe.size),
-                device=self.device,
-                memory_format=self.memory_format,
-            )
-            for recipe in self.recipes
-        ]
-        # The parameters of crops do not depend on a size; only their boxes would.
-        height, width = (1, 1) if is_cropped else _sizes(images)
-        for view, (recipe, output) in enumerate(zip(self.recipes, outputs, strict=True)):
+        outputs = []
+        for view, recipe in enumerate(self.recipes):
+            shape = len(images), 3, recipe.size, recipe.size
+            output = torch.empty(shape, device=self.device, memory_format=self.memory_format)
             params = sample_view_params(seeds, view, recipe, height, width)
             for start in range(0, len(images), chunk_size):
                 chunk = slice(start, start + chunk_size)
@@ -117,9 +114,10 @@ class TwoViewPreprocessor(BaseDataPreprocessor):
                 else:
                     pixels = make_view(images[chunk], rows, recipe)
                 torch.div(pixels.sub_(mean), std, out=output[chunk])
+            outputs.append(output)
         return outputs
 
-    def _checked_crops(self, crops: Tensor) -> Tensor:
+    def _check_crops(self, crops: Tensor) -> None:
         """Refuse crops that are not uint8 RGB, one per view and of its size."""
         expected = {(len(self.recipes), 3, recipe.size, recipe.size) for recipe in self.recipes}
         if crops.dtype != torch.uint8 or {tuple(crops.shape[1:])} != expected:
@@ -128,7 +126,6 @@ class TwoViewPreprocessor(BaseDataPreprocessor):
                 f'{sorted(expected)}, got {crops.dtype} {tuple(crops.shape)}; give DecodeCrops '
                 f'the views of the preprocessor'
             )
-        return crops
 
     def _images(self, images: Tensor | Sequence[Tensor]) -> Tensor:
         """The images themselves, normalised, (N, 3, H, W)."""
@@ -150,8 +147,11 @@ def _seeds_of(data: Mapping[str, Any]) -> Tensor:
     return seeds.long()
 
 
-def _checked(images: Tensor | Sequence[Tensor]) -> Tensor | Sequence[Tensor]:
-    """Images of one size as one tensor; refuse what is not uint8 RGB."""
+def _checked(images: Tensor | Sequence[Tensor]) -> tuple[Any, Any, Any]:
+    """Images of one size as one tensor, height and width; tensors (N,) for images of several.
+
+    What is not uint8 RGB is refused.
+    """
     for image in images[:1] if isinstance(images, Tensor) else images:
         if image.dtype != torch.uint8 or image.dim() != 3 or image.shape[0] != 3:
             raise ValueError(
@@ -159,12 +159,6 @@ def _checked(images: Tensor | Sequence[Tensor]) -> Tensor | Sequence[Tensor]:
             )
     if not isinstance(images, Tensor) and len({image.shape for image in images}) == 1:
         images = torch.stack(list(images))
-    return images
-
-
-def _sizes(images: Tensor | Sequence[Tensor]) -> tuple[int | Tensor, int | Tensor]:
-    """Height and width of the images: two numbers, or two tensors (N,)."""
     if isinstance(images, Tensor):
-        return images.shape[2], images.shape[3]
-    height, width = torch.tensor([image.shape[1:] for image in images]).unbind(1)
-    return height, width
+        return images, *images.shape[2:]
+    return images, *torch.tensor([image.shape[1:] for image in images]).unbind(1)

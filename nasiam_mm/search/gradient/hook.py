@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from nasiam_mm.datasets.replay import ReplaySampler, endless_batches
 from nasiam_mm.datasets.split import shared_images
 from nasiam_mm.engine.hooks.stateful_hook import StatefulHook
-from nasiam_mm.engine.running import is_logged, model_of
+from nasiam_mm.engine.running import is_logged, unwrap
 from nasiam_mm.registry import HOOKS, OPTIMIZERS
 from nasiam_mm.search.gradient.gradients import alpha_gradients, unrolled_alpha_gradients
 
@@ -61,10 +61,11 @@ class AlphaStepHook(StatefulHook):
         self.optimizer_cfg = optimizer
         self.second_order = second_order
         self.steps = 0
+        self.loss: torch.Tensor | None = None
 
     def before_run(self, runner: Runner) -> None:
         """Build loader and optimizer, before a checkpoint is loaded."""
-        self.model = model_of(runner)
+        self.model = unwrap(runner.model)
         architecture = getattr(self.model, 'architecture', None)
         if architecture is None:
             raise ValueError(
@@ -86,10 +87,17 @@ class AlphaStepHook(StatefulHook):
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
     ) -> None:
-        """Step alpha once."""
+        """Step alpha once for each weight step, to which several iterations may add up."""
+        wrapper = runner.optim_wrapper
+        if wrapper.inner_count % wrapper._accumulative_counts == 0:
+            self._step(runner, data_batch)
+        if self.loss is not None and is_logged(runner, batch_idx):
+            self._log(runner, self.loss)
+
+    def _step(self, runner: Runner, data_batch: dict | None) -> None:
         self.architecture.sample(runner.seed, self.steps, 'alpha')
         with runner.optim_wrapper.optim_context(self.model):
-            loss, gradients = self._gradients(runner, data_batch)
+            self.loss, gradients = self._gradients(runner, data_batch)
         for alpha, gradient in zip(self.alphas, gradients, strict=True):
             all_reduce(gradient, op='mean')
             alpha.grad = gradient
@@ -98,8 +106,6 @@ class AlphaStepHook(StatefulHook):
         self.optimizer.zero_grad(set_to_none=True)
         self.architecture.sample(runner.seed, self.steps, 'weights')
         self.steps += 1
-        if is_logged(runner, batch_idx):
-            self._log(runner, loss)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the optimizer of alpha and the place in the held-out part."""

@@ -13,8 +13,9 @@ from torch.nn.functional import cosine_similarity, normalize
 from benchmarks.papers.ablation_models import AblationHead, AblationMLP, SoftmaxSimilarityLoss
 from benchmarks.papers.catalogue import find_table
 from benchmarks.papers.planning import plan_table
+from nasiam_mm.datasets import resolve_data
 from nasiam_mm.registry import MODELS
-from tests.reduced import ROOT
+from tests.reduced import MINI, ROOT
 
 COSINE = dict(type='CosineSimilarityLoss')
 PREDICTOR = dict(
@@ -215,6 +216,8 @@ def test_every_row_of_the_table_of_ablations_makes_a_step():
     kinds = set()
     for name, runs in plan.items():
         cfg = runs[0].cfg
+        cfg.data.root = MINI
+        resolve_data(cfg)
         model = MODELS.build(cfg.model).train()
         model.init_weights()
         inputs = [torch.randn(2, 3, 8, 8) for _ in range(len(model.data_preprocessor.recipes))]

@@ -96,7 +96,7 @@ def test_the_split_of_study_003(config, size, train, val):
     assert pretrained == bank
     assert (len(bank), len(query)) == (train, val)
     assert not bank & query
-    assert {cut.dataset.type for cut in cuts} == {'CIFAR10'}
+    assert {cut.dataset.type for cut in cuts} == {'Images'}
 
 
 def test_put_replaces_a_dict_whole():

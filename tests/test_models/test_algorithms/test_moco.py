@@ -80,7 +80,7 @@ def test_key_encoder_starts_equal_and_follows_by_moving_average():
     model = build('MoCo')
     online = dict(model._encoder_q().named_parameters())
     expected = {n: p.clone() for n, p in model.encoder_k.module.named_parameters()}
-    assert set(online) - set(expected) == {'1.cell.alpha'}
+    assert set(online) == set(expected)
     assert all(torch.equal(p, online[n]) for n, p in expected.items())
     for step in range(4):
         model.loss(views(BATCH), None)

@@ -17,7 +17,6 @@ import pytest
 import torch
 from mmengine.logging import MessageHub
 from mmengine.model import convert_sync_batchnorm
-from nasiam_mm.models.searched_cells import searched_cells
 from torch import nn
 
 from nasiam_mm.engine.optim import WeightOptimWrapperConstructor
@@ -44,7 +43,8 @@ def max_iters():
 
 
 def momentum_of(model):
-    return getattr(model, MOMENTUM[type(model).__name__])
+    ((average, _),) = model.momentum_pairs()
+    return average
 
 
 @pytest.fixture(params=MOMENTUM)
@@ -55,9 +55,7 @@ def model(request):
 def test_weights_are_own_copies(model):
     online = {p.data_ptr() for p in model.parameters() if p.requires_grad}
     copies = list(momentum_of(model).parameters())
-    assert len(copies) == len(list(model.backbone.parameters())) + len(
-        [p for p in model.neck.parameters() if p.requires_grad]
-    )
+    assert len(copies) == len([*model.backbone.parameters(), *model.neck.parameters()])
     assert not online & {p.data_ptr() for p in copies}
     assert not any(p.requires_grad for p in copies)
     before = [p.clone() for p in copies]
@@ -70,7 +68,7 @@ def test_mixing_weights_follow_at_once_and_weights_do_not(model):
     data = torch.randn(6, 8)
     with torch.no_grad():
         before = copied(data)
-        online.alpha[0] = torch.tensor([-50.0, -50.0, -50.0, 50.0])
+        model.architecture.alpha('projector')[0] = torch.tensor([-50.0, -50.0, -50.0, 50.0])
         assert torch.equal(copied.mixing_weights(), online.mixing_weights())
         assert not torch.allclose(copied(data), before)
         # All weight on identity: the layer passes its input on.
@@ -78,29 +76,30 @@ def test_mixing_weights_follow_at_once_and_weights_do_not(model):
 
 
 def test_alpha_exists_once(model):
-    cells = searched_cells(model)
-    expected = {'neck.cell.alpha'}
+    expected = {'architecture.alpha_projector'}
     if type(model).__name__ == 'BYOL':
-        expected.add('head.predictor.cell.alpha')
-    assert {name for name, _ in model.named_parameters() if 'alpha' in name} == expected
+        expected.add('architecture.alpha_predictor')
+    assert not any('alpha' in name for name, _ in model.named_parameters())
     assert {name for name in model.state_dict() if 'alpha' in name} == expected
-    assert len(cells) == len(expected)
+    assert len(model.architecture.alphas()) == len(expected)
     assert not any('alpha' in name for name in momentum_of(model).avg_parameters)
 
 
 def test_copies_are_in_neither_optimizer(model):
     groups = WeightOptimWrapperConstructor(SGD)(model).optimizer.param_groups
     held = {id(p) for group in groups for p in group['params']}
-    alphas = {id(cell.alpha) for cell in searched_cells(model).values()}
+    alphas = {id(alpha) for alpha in model.architecture.alphas()}
     copies = {id(p) for p in momentum_of(model).parameters()}
     assert not held & copies and not held & alphas and not copies & alphas
-    assert held | copies | alphas == {id(p) for p in model.parameters()}
+    assert held | copies == {id(p) for p in model.parameters()}
 
 
 def test_a_copy_of_the_model_follows_its_own_alpha(model):
     twin = copy.deepcopy(model)
-    assert momentum_of(twin).module[1].cell.leader is twin.neck.cell
-    twin.neck.cell.alpha.data += torch.randn(2, 4)
+    twin.architecture.alpha('projector').add_(torch.randn(2, 4))
+    assert torch.equal(
+        momentum_of(twin).module[1].cell.mixing_weights(), twin.neck.cell.mixing_weights()
+    )
     assert not torch.equal(
         momentum_of(twin).module[1].cell.mixing_weights(), model.neck.cell.mixing_weights()
     )
@@ -126,7 +125,7 @@ def test_alpha_step_amid_training_moves_nothing(framework, symmetric):
         model.loss(views(), None)
         disturb(model)
     before, generator = tensors(model), torch.get_rng_state()
-    alphas = [cell.alpha for cell in searched_cells(model).values()]
+    alphas = model.architecture.alphas()
     data = dict(inputs=views(), data_samples=None)
     generator = torch.get_rng_state()
     _, gradients = alpha_gradients(model, data, alphas)
@@ -147,7 +146,7 @@ def test_alpha_step_amid_training_moves_nothing(framework, symmetric):
 
 @pytest.mark.parametrize('framework', MOMENTUM)
 def test_in_pretraining_the_online_head_trains_and_the_copy_follows(framework, tmp_path):
-    model = build(framework, neck=fixed(tmp_path))
+    model = build(framework, genotype=fixed(tmp_path))
     wrapper = WeightOptimWrapperConstructor(SGD)(model)
     copied, online = momentum_of(model).module[1], model.neck
     assert not {p.data_ptr() for p in copied.parameters()} & {
@@ -190,8 +189,11 @@ def test_sync_batchnorm_takes_over_the_averaged_weights(model, monkeypatch):
     assert norms
     for name, weight in momentum.module.named_parameters():
         assert not torch.equal(weight, before[name]), name
-    # Alpha still has its one owner, which the copy follows.
-    assert momentum.module[1].cell.leader is model.neck.cell
+    # Alpha still has its one owner, from which both read.
+    model.architecture.alpha('projector').add_(torch.randn(2, 4))
+    assert torch.equal(
+        momentum.module[1].cell.mixing_weights(), model.architecture.weights('projector')
+    )
 
 
 def test_the_average_is_that_of_mmengine(model):

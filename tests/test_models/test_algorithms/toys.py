@@ -10,13 +10,17 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from nasiam_mm.architecture.genotype import Genotype, random_cell, save_genotype
+from nasiam_mm.architecture.choice import op_choices
+from nasiam_mm.architecture.genotype import random_genotype, save_genotype
+from nasiam_mm.models.frameworks import predictor_head
 from nasiam_mm.ops.candidates import SPACES, layer_shapes
 from nasiam_mm.registry import MODELS
+from tests.small import tensors
 
+__all__ = ['ToyBackbone', 'build', 'disturb', 'fixed', 'tensors', 'unit', 'views']
 WIDTH, DIM = 8, 6  # of the features, of the embeddings
 SPACE = SPACES['S']
-MOMENTUM = {'MoCo': 'encoder_k', 'BYOL': 'target_net'}
+MOMENTUM = ('MoCo', 'BYOL')
 
 
 @MODELS.register_module(force=True)
@@ -33,43 +37,23 @@ class ToyBackbone(BaseModule):
         return (self.bn(self.conv(x)).relu(),)
 
 
-def searchable(out_channels: int | None = DIM) -> dict:
-    """Projector of two mixed layers and an output layer."""
+def projector(out_channels: int | None = DIM) -> dict:
+    """Projector of two layers and an output layer."""
     return dict(
-        type='SearchableMLP',
-        cell='projector',
-        space=SPACE,
+        type='HeadMLP',
+        name='projector',
         in_channels=WIDTH,
-        widths=[WIDTH, WIDTH],
+        hidden_channels=WIDTH,
+        depth=2,
         out_channels=out_channels,
     )
 
 
-def fixed(folder: Path) -> dict:
-    """The same from a random genotype."""
-    cells = {'projector': random_cell(SPACE, layer_shapes(WIDTH, [WIDTH, WIDTH]), seed=3)}
-    save_genotype(Genotype('MoCo', SPACE, cells), folder / 'genotype.json')
-    return dict(
-        type='GenotypeMLP',
-        cell='projector',
-        genotype=str(folder / 'genotype.json'),
-        in_channels=WIDTH,
-        out_channels=DIM,
-    )
-
-
-def _predicting() -> dict:
-    predictor = dict(
-        type='SearchableMLP',
-        cell='predictor',
-        space=SPACE,
-        in_channels=DIM,
-        widths=[WIDTH, DIM],
-        plain_output=True,
-        with_avg_pool=False,
-    )
-    loss = dict(type='CosineSimilarityLoss')
-    return dict(type='LatentPredictHead', loss=loss, predictor=predictor)
+def fixed(folder: Path) -> str:
+    """Path of a random genotype of such a projector."""
+    choices = op_choices('projector', SPACE, layer_shapes(WIDTH, [WIDTH, WIDTH]))
+    save_genotype(random_genotype('MoCo', {'projector': choices}, 3), folder / 'genotype.json')
+    return str(folder / 'genotype.json')
 
 
 def _contrasting(temperature: float) -> dict:
@@ -77,22 +61,26 @@ def _contrasting(temperature: float) -> dict:
     return dict(type='ContrastiveHead', loss=loss, temperature=temperature)
 
 
-def build(framework: str, neck: dict | None = None, **kwargs) -> nn.Module:
-    """Build and initialise a framework in training mode, its alpha off zero."""
+def build(framework: str, genotype: str | None = None, **kwargs) -> nn.Module:
+    """Build and initialise a framework in training mode, its alpha off zero.
+
+    Where a genotype is given it makes the projector; a predictor is searched.
+    """
     specific = {
-        'SimSiam': dict(head=_predicting()),
-        'BYOL': dict(head=_predicting(), base_momentum=0.1),
+        'SimSiam': dict(head=predictor_head(DIM, WIDTH)),
+        'BYOL': dict(head=predictor_head(DIM, WIDTH), base_momentum=0.1),
         'SimCLR': dict(head=_contrasting(0.5)),
         'MoCo': dict(head=_contrasting(0.1), queue_len=24, feat_dim=DIM, momentum=0.1),
     }[framework]
+    neck = {**projector(), 'genotype': genotype}
     config = dict(
-        type=framework, backbone=dict(type='ToyBackbone'), neck=neck or searchable(), **specific
+        type=framework, space=SPACE, backbone=dict(type='ToyBackbone'), neck=neck, **specific
     )
     model = MODELS.build({**config, **kwargs})
     model.init_weights()
-    for name, parameter in model.named_parameters():
-        if name.endswith('alpha'):
-            nn.init.normal_(parameter, std=0.5)
+    if model.architecture is not None:
+        for alpha in model.architecture.alphas():
+            nn.init.normal_(alpha, std=0.5)
     return model.train()
 
 
@@ -111,9 +99,3 @@ def disturb(model: nn.Module, scale: float = 0.1) -> None:
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data += scale * torch.randn_like(parameter)
-
-
-def tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Copies of all parameters and buffers, those that no checkpoint holds included."""
-    both = [*model.named_parameters(), *model.named_buffers()]
-    return {name: value.detach().clone() for name, value in both}

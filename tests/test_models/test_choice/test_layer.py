@@ -1,15 +1,15 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""Mixed layer against the explicit sum of NASiam, eq. 4."""
+"""Choice layer against the explicit sum of NASiam, eq. 4."""
 
 import copy
 
 import pytest
 import torch
 
-from nasiam_mm.models.choice.layer import MixedLayer
-from nasiam_mm.ops.candidates import SPACES
+from nasiam_mm.models.choice.layer import ChoiceLayer
+from nasiam_mm.ops.candidates import SPACES, LayerShape
 
-SHAPES = [(6, 6, False), (6, 4, False), (6, 4, True)]
+SHAPES = [LayerShape(6, 6), LayerShape(6, 4), LayerShape(6, 4, True)]
 
 
 @pytest.fixture(params=SHAPES, ids=str)
@@ -29,20 +29,20 @@ def outputs_of(layer, x):
 
 
 def test_equals_the_explicit_sum(space, shape):
-    layer = MixedLayer(space, *shape).double()
-    x = torch.randn(8, shape[0], dtype=torch.double)
+    layer = ChoiceLayer(space, shape).double()
+    x = torch.randn(8, shape.in_channels, dtype=torch.double)
     weights = torch.randn(len(space), dtype=torch.double).softmax(0)
-    expected = torch.zeros(8, shape[1], dtype=torch.double)
+    expected = torch.zeros(8, shape.out_channels, dtype=torch.double)
     for k, output in outputs_of(layer, x).items():
         expected += weights[k] * output
     assert torch.allclose(layer(x, weights), expected, atol=1e-14)
 
 
 def test_gradient_of_a_weight_is_the_inner_product(space, shape):
-    layer = MixedLayer(space, *shape).double()
-    x = torch.randn(8, shape[0], dtype=torch.double)
+    layer = ChoiceLayer(space, shape).double()
+    x = torch.randn(8, shape.in_channels, dtype=torch.double)
     weights = torch.rand(len(space), dtype=torch.double, requires_grad=True)
-    grad_out = torch.randn(8, shape[1], dtype=torch.double)
+    grad_out = torch.randn(8, shape.out_channels, dtype=torch.double)
     outputs = outputs_of(layer, x)
     layer(x, weights).backward(grad_out)
     for k in range(len(space)):
@@ -51,7 +51,7 @@ def test_gradient_of_a_weight_is_the_inner_product(space, shape):
 
 
 def test_weights_of_positions_without_a_candidate_do_nothing():
-    layer = MixedLayer(SPACES['S'], 6, 4, is_output=True)
+    layer = ChoiceLayer(SPACES['S'], LayerShape(6, 4, True))
     x = torch.randn(8, 6)
     assert torch.equal(
         layer(x, torch.tensor([0.2, 0.3, 0.5, 0.0])), layer(x, torch.tensor([0.2, 0.3, 0.5, 9.0]))
@@ -59,7 +59,7 @@ def test_weights_of_positions_without_a_candidate_do_nothing():
 
 
 def test_owns_ops_of_its_candidates_and_no_architecture_parameter():
-    layer = MixedLayer(SPACES['S+'], 6, 4, is_output=True)
+    layer = ChoiceLayer(SPACES['S+'], LayerShape(6, 4, True))
     assert list(layer.ops) == ['linear', 'max_pool_3_bn', 'avg_pool_3_bn']
     # Three linear maps with bias, pools and output without BatchNorm.
     assert sum(p.numel() for p in layer.parameters()) == 3 * (6 * 4 + 4)
@@ -67,10 +67,10 @@ def test_owns_ops_of_its_candidates_and_no_architecture_parameter():
 
 def test_fused_equals_plain(space, shape):
     """Outputs, statistics and every gradient; in float64, so that no kink is crossed."""
-    plain = MixedLayer(space, *shape).double()
-    fused = MixedLayer(space, *shape, fused=True).double()
+    plain = ChoiceLayer(space, shape).double()
+    fused = ChoiceLayer(space, shape, fused=True).double()
     fused.load_state_dict(plain.state_dict())
-    x = torch.randn(8, shape[0], dtype=torch.double, requires_grad=True)
+    x = torch.randn(8, shape.in_channels, dtype=torch.double, requires_grad=True)
     weights = torch.rand(len(space), dtype=torch.double, requires_grad=True)
     results = []
     for layer in (plain, fused):
@@ -83,12 +83,14 @@ def test_fused_equals_plain(space, shape):
 
 
 def test_fused_maps_what_shares_its_input_in_one_product():
-    shared = {name: MixedLayer(SPACES[name], 6, 4, fused=True).sharing for name in SPACES}
+    shared = {
+        name: ChoiceLayer(SPACES[name], LayerShape(6, 4), fused=True).sharing for name in SPACES
+    }
     # Where the width changes every candidate begins with a linear map, identity being one.
     assert {name: len(s) for name, s in shared.items()} == {'S': 4, "S'": 2, 'S+': 7}
-    assert MixedLayer(SPACES['S+'], 6, 6, fused=True).sharing == list(SPACES['S+'][:4])
+    assert ChoiceLayer(SPACES['S+'], LayerShape(6, 6), fused=True).sharing == list(SPACES['S+'][:4])
     # A single one shares with nobody.
-    assert MixedLayer(SPACES['S'], 6, 6, fused=True).sharing == []
+    assert ChoiceLayer(SPACES['S'], LayerShape(6, 6), fused=True).sharing == []
     products = []
 
     class Count(torch.overrides.TorchFunctionMode):
@@ -97,7 +99,7 @@ def test_fused_maps_what_shares_its_input_in_one_product():
                 products.append(func.__name__)
             return func(*args, **(kwargs or {}))
 
-    layer = MixedLayer(SPACES['S+'], 6, 4, fused=True)
+    layer = ChoiceLayer(SPACES['S+'], LayerShape(6, 4), fused=True)
     with Count():
         layer(torch.randn(8, 6), torch.rand(7))
     assert products == ['bmm']

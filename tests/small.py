@@ -1,0 +1,93 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""Frameworks by their descriptors, small: a model alone, or the config of a search of seconds."""
+
+from pathlib import Path
+from unittest import mock
+
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.hooks import Hook
+from mmengine.logging import MessageHub
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+from torch import Tensor, nn
+
+from nasiam_mm.models.frameworks import FRAMEWORKS, Framework
+from nasiam_mm.ops.candidates import SPACES
+from nasiam_mm.registry import MODELS
+from tests.reduced import reduced
+
+SPACE = list(SPACES['S'])
+WIDTH = 64  # of the features
+BACKBONE = dict(
+    type='ResNet_CIFAR',
+    depth=18,
+    base_channels=8,
+    stem_channels=8,
+    out_indices=(3,),
+    norm_cfg=dict(type='BN'),
+)
+
+
+def config(framework: Framework | str, **changes) -> ConfigDict:
+    """Config of a framework's example over a small ResNet, its heads to be searched."""
+    if isinstance(framework, str):
+        framework = FRAMEWORKS[framework]
+    heads = {} if 'genotype' in changes else dict(space=SPACE)
+    return ConfigDict({**framework.example(WIDTH), 'backbone': BACKBONE, **heads, **changes})
+
+
+def build(framework: Framework | str, seed: int = 0, **changes) -> nn.Module:
+    """Build and initialise a framework in training mode; alpha and copies off their start."""
+    torch.manual_seed(seed)
+    model = MODELS.build(config(framework, **changes))
+    model.init_weights()
+    if model.architecture is not None:
+        for alpha in model.architecture.alphas():
+            nn.init.normal_(alpha, std=0.3)
+    for average, _ in model.momentum_pairs():
+        for weight in average.parameters():
+            weight.data += 0.01 * torch.randn_like(weight)
+    return model.train()
+
+
+def batch(count: int = 8, size: int = 16, dtype: torch.dtype = torch.float32) -> dict:
+    """Preprocessed batch of two random views, each (N, 3, H, W)."""
+    inputs = [torch.randn(count, 3, size, size, dtype=dtype) for _ in range(2)]
+    return dict(inputs=inputs, data_samples=None)
+
+
+def tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Copies of all parameters and buffers, those that no checkpoint holds included."""
+    both = [*model.named_parameters(), *model.named_buffers()]
+    return {name: value.detach().clone() for name, value in both}
+
+
+def search(
+    framework: Framework | str, work_dir: Path, epochs: int = 1, batch_size: int = 32, **changes
+) -> Config:
+    """Config of a search of a framework's example, with alpha step and genotype alone."""
+    cfg = reduced('nasiam/simclr_r18_search_cifar10', work_dir, epochs, batch_size)
+    preprocessor = cfg.model.data_preprocessor
+    cfg.model = config(framework, data_preprocessor=preprocessor, **changes)
+    leave_hooks(cfg, 'alpha_step', 'genotype')
+    return cfg
+
+
+def train(cfg: Config, *hooks: Hook) -> Runner:
+    """Run a config, with hooks beside its own."""
+    MessageHub._instance_dict.clear()
+    cfg.setdefault('runner_type', 'Runner')
+    # Laying out the config takes longer than the run.
+    with mock.patch.object(Config, 'pretty_text', ''):
+        runner = RUNNERS.build(cfg)
+        for hook in hooks:
+            runner.register_hook(hook)
+        runner.train()
+    return runner
+
+
+def leave_hooks(cfg: Config, *names: str) -> None:
+    """Leave out the hooks of a recipe but these; the runtime's stay."""
+    for name in {'alpha_step', 'genotype', 'collapse', 'predictor_lr', 'probe'} - set(names):
+        cfg.default_hooks.pop(name, None)

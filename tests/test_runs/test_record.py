@@ -1,0 +1,50 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""Logs join over interruptions; metrics are the last ones; the environment is named."""
+
+import json
+
+import pytest
+
+from nasiam_mm.runs.record import environment, merge_logs, training_metrics
+
+
+def scalars(folder, name, *entries):
+    file = folder / name / 'vis_data/scalars.json'
+    file.parent.mkdir(parents=True)
+    file.write_text(''.join(json.dumps(entry) + '\n' for entry in entries))
+    return file
+
+
+def test_logs_join_over_interruptions(tmp_path):
+    first = [{'loss': 9.0, 'step': 1}, {'loss': 8.0, 'step': 2}, {'knn': 1.0, 'step': 2}]
+    file = scalars(tmp_path, '2026_01', *first)
+    with file.open('a') as half:
+        half.write('{"loss": 7.')
+    scalars(tmp_path, '2026_02', {'loss': 8.5, 'step': 2}, {'loss': 7.0, 'step': 3})
+    assert merge_logs(tmp_path) == [
+        {'loss': 9.0, 'step': 1},
+        {'loss': 8.5, 'step': 2},
+        {'knn': 1.0, 'step': 2},
+        {'loss': 7.0, 'step': 3},
+    ]
+    with pytest.raises(FileNotFoundError, match='holds no log'):
+        merge_logs(tmp_path / 'nowhere')
+
+
+def test_metrics_are_the_last_ones():
+    log = [
+        {'loss': 5.0, 'epoch': 1, 'step': 10, 'collapse/std': 0.1},
+        {'knn/val_top1': 20.0, 'epoch': 1, 'step': 10},
+        {'loss': 2.0, 'epoch': 2, 'step': 20, 'collapse/std': 0.5},
+        {'loss': 1.0, 'epoch': 2, 'step': 30, 'collapse/effective_rank': 7.0},
+        {'knn/val_top1': 30.0, 'epoch': 2, 'step': 30},
+    ]
+    assert training_metrics(log) == {
+        'loss': 1.5, 'std': 0.5, 'effective_rank': 7.0, 'knn_val': 30.0,
+    }  # fmt: skip
+
+
+def test_the_environment_names_device_and_versions():
+    found = environment()
+    assert found['versions']['onedl-mmengine'].startswith('0.10')
+    assert found['device']
