@@ -23,9 +23,9 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
     for every hook; the epoch's end comes once. Validation leaves the random number generators as
     they were; resumed at the end of an epoch, a run validates first.
 
-    On SIGTERM or SIGINT the iteration is finished, a checkpoint is written, and
-    the process leaves with status 143 or 130; a second signal ends it at once.
-    Several processes agree on the iteration, by one integer on the CPU each.
+    On SIGTERM or SIGINT the iteration is finished, a checkpoint is written, and the process leaves
+    with status 143 or 130; a second signal ends it at once. Several processes agree on the
+    iteration, by one integer on the CPU each.
     """
 
     def state_dict(self) -> dict[str, Any]:
@@ -37,11 +37,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         self.stop_training = state['stop_training']
 
     def run(self) -> nn.Module:
-        """Train to the last epoch.
-
-        Raises:
-            SystemExit: After a signal, once the checkpoint is written.
-        """
+        """Train to the last epoch; after a signal, SystemExit."""
         with StopSignals() as self.signals:
             self.runner.call_hook('before_train')
             # A checkpoint at the end of an epoch is written before the epoch's validation.

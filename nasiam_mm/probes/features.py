@@ -46,12 +46,12 @@ def extract_features(model: nn.Module, dataloader: DataLoader) -> FeatureSet:
     model = unwrap(model)
     _check_loader(dataloader)
     features, labels = [], []
-    with preserve_rng(), _evaluation_mode(model), _buffers_of_rank0(model), torch.no_grad():
+    with preserve_rng(), torch.no_grad(), _as_saved(model):
         for batch in dataloader:
             data = model.data_preprocessor(batch, False)
             if not isinstance(data['inputs'], Tensor):
                 raise ValueError(
-                    f'feature extraction needs one tensor of images, got a list of '
+                    'feature extraction needs one tensor of images, got a list of '
                     f'{len(data["inputs"])}; give the loader a pipeline without MultiView and '
                     "collate_fn=dict(type='default_collate')"
                 )
@@ -64,26 +64,19 @@ def extract_features(model: nn.Module, dataloader: DataLoader) -> FeatureSet:
 
 
 @contextmanager
-def _evaluation_mode(model: nn.Module) -> Iterator[None]:
+def _as_saved(model: nn.Module) -> Iterator[None]:
+    """Lend the model evaluation mode and the buffers of rank 0: without SyncBN each has its own."""
     modes = [(module, module.training) for module in model.modules()]
+    own = [] if get_world_size() == 1 else [(b, b.clone()) for b in model.buffers()]
     try:
         model.eval()
+        for buffer, _ in own:
+            broadcast(buffer, src=0)
         yield
     finally:
         # Not model.train(): modules may stand in different modes, such as a frozen BatchNorm.
         for module, training in modes:
             module.training = training
-
-
-@contextmanager
-def _buffers_of_rank0(model: nn.Module) -> Iterator[None]:
-    """Lend every rank the buffers of rank 0: without SyncBN each has its own BN statistics."""
-    own = [] if get_world_size() == 1 else [(b, b.clone()) for b in model.buffers()]
-    try:
-        for buffer, _ in own:
-            broadcast(buffer, src=0)
-        yield
-    finally:
         for buffer, value in own:
             buffer.copy_(value)
 

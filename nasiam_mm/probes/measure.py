@@ -13,11 +13,10 @@ def measure(
 ) -> dict[str, float]:
     """Classify held-out images by their nearest neighbours in the labelled bank.
 
-    Nothing of the model or the run changes: no weight, buffer, module mode or
-    random number. With several processes all of them have to call this.
+    Nothing of the model or the run changes. With several processes all have to call this.
 
     Args:
-        model: The algorithm, whose backbone's features are taken by :func:`extract_features`.
+        model: The algorithm, see :func:`extract_features`.
         probe: Bank, queries and vote.
         split: ``'val'``, the section's query images, or ``'test'``.
         seed: Seed of loaders that are still to be built.

@@ -34,10 +34,9 @@ class CollapseHook(StatefulHook):
     a row are a collapse. Then ``action``
 
     - ``'warn'`` logs a warning, once until a healthy sample follows;
-    - ``'stop'`` ends training: after the epoch under ``EpochBasedTrainLoop``,
-      at once under ``IterBasedTrainLoop``;
-    - ``'rollback'`` ends training too and leaves the last checkpoint saved
-      between two healthy samples as ``work_dir/last_healthy.pth``.
+    - ``'stop'`` ends training, after the epoch where the loop is over epochs;
+    - ``'rollback'`` does too and leaves the last checkpoint saved between two healthy samples as
+      ``work_dir/last_healthy.pth``.
 
     Args:
         interval: Iterations between samples within the epoch; ``None`` takes ``LoggerHook``'s.
@@ -79,11 +78,8 @@ class CollapseHook(StatefulHook):
                 f'got patience={patience}, interval={interval}'
             )
         self.interval = interval
-        self.thresholds = {
-            'std': std_threshold,
-            'effective_rank': rank_threshold,
-            'loss': loss_threshold,
-        }
+        limits = dict(std=std_threshold, effective_rank=rank_threshold, loss=loss_threshold)
+        self.thresholds = {name: limit for name, limit in limits.items() if limit is not None}
         self.action = action
         self.patience = patience
         self.streak = 0  # unhealthy samples in a row
@@ -155,11 +151,7 @@ class CollapseHook(StatefulHook):
         )
 
     def _judge(self, runner: Runner, sample: dict[str, float]) -> None:
-        low = {
-            name: threshold
-            for name, threshold in self.thresholds.items()
-            if threshold is not None and sample[name] < threshold
-        }
+        low = {name: least for name, least in self.thresholds.items() if sample[name] < least}
         if self.action == 'rollback':
             # Before the streak changes: a healthy checkpoint has healthy samples on both sides.
             self._keep_newest(runner, healthy=not low and self.streak == 0)

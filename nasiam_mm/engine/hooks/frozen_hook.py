@@ -20,9 +20,8 @@ from nasiam_mm.registry import HOOKS
 class FrozenHook(Hook):
     """Prove that the backbone is the pretrained one and stays it.
 
-    Before training it compares the backbone with the checkpoint that its ``init_cfg`` names:
-    mmengine loads what matches and only warns of the rest, so that a checkpoint of another network
-    trains a classifier on random features. Then it notes every weight and every buffer,
+    Before training it compares the backbone with the checkpoint that its ``init_cfg`` names, of
+    which mmengine loads what matches and only warns of the rest. Then it notes every weight and every buffer,
     BatchNorm's statistics among them, and compares after each epoch and at the end.
 
     Args:
@@ -30,8 +29,8 @@ class FrozenHook(Hook):
         interval: Epochs between two comparisons.
 
     Raises:
-        ValueError: If the part has no pretrained weights, a weight of it asks for a gradient, or
-            the checkpoint does not hold all its entries and no others.
+        ValueError: If the part has no pretrained weights, asks for a gradient, or the checkpoint
+            does not hold its entries and no others.
         RuntimeError: If an entry moved.
     """
 

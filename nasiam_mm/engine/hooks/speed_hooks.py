@@ -18,9 +18,8 @@ from nasiam_mm.registry import HOOKS
 class MemoryFormatHook(Hook):
     """Lay the weights of convolutions out NHWC where the data preprocessor does so with images.
 
-    Otherwise each convolution would turn its weights around in every step. No
-    result changes by a bit. A model of several processes stays as it is: the
-    buckets in which its gradients are exchanged are laid out already.
+    Otherwise each convolution would turn its weights around in every step. No result changes by a
+    bit. A model of several processes stays as it is: its gradients' buckets are laid out already.
     """
 
     # Before anything compiles or copies the model.
@@ -40,10 +39,9 @@ class CompileHook(Hook):
     """Compile the forward passes of a model's parts, each on its own.
 
     mmengine's ``compile=`` option wraps the whole training step, which ``torch.compile`` breaks at
-    the backward pass and cannot share with the alpha step. Here only the modules are compiled:
-    alpha step and weight step both run through them, hooks of the modules and the state dict stay
-    as they are, and evaluation, whose batches have many sizes, runs the plain code. Results agree
-    with the plain ones to rounding.
+    the backward pass. Here alpha step and weight step share the compiled modules; their hooks and
+    the state dict stay as they are, and evaluation, whose batches have many sizes, runs the plain
+    code. Results agree with the plain ones to rounding.
 
     Args:
         parts: Names of modules to compile; by default what the algorithm names
@@ -51,8 +49,8 @@ class CompileHook(Hook):
         **options: Options of ``torch.compile``: ``mode='reduce-overhead'`` captures CUDA graphs.
 
     Raises:
-        ValueError: At the start of the run, if the model lacks a part that was
-            named, or a hook ``differentiates_twice``.
+        ValueError: Before training, if the model lacks such a part or a hook
+            ``differentiates_twice``.
     """
 
     def __init__(self, parts: Sequence[str] | None = None, **options: Any) -> None:
@@ -69,7 +67,10 @@ class CompileHook(Hook):
                     f'{type(hook).__name__}.second_order=False'
                 )
         modules = dict(model.named_modules())
-        names = compilable_parts(model) if self.parts is None else self.parts
+        names = self.parts
+        if names is None:
+            said = getattr(model, 'compilable', ('backbone', 'neck', 'head.predictor'))
+            names = [name for name in said if name in modules]
         if missing := [name for name in names if name not in modules]:
             raise ValueError(f'CompileHook.parts: {type(model).__name__} has no {missing}')
         for name in names:
@@ -82,13 +83,6 @@ class CompileHook(Hook):
         for module in runner.model.modules():
             if getattr(module.__dict__.get('forward'), 'is_compiled', False):
                 del module.forward
-
-
-def compilable_parts(model: nn.Module) -> list[str]:
-    """Name the parts of an algorithm whose forward passes stand on their own, as it says itself."""
-    names = getattr(model, 'compilable', ('backbone', 'neck', 'head.predictor'))
-    modules = dict(model.named_modules())
-    return [name for name in names if name in modules]
 
 
 def _in_training(module: nn.Module, compiled: Callable) -> Callable:
