@@ -32,15 +32,9 @@ def measure(
     bank, query = (extract_features(model, loader) for loader in loaders)
     datasets = [loader.dataset for loader in loaders]  # type: ignore[union-attr]
     num_classes = count_classes(datasets, [bank, query])
-    accuracy = vote(bank, query, num_classes, probe.k, probe.temperature, probe.chunk_size)
+    how = (num_classes, probe.k, probe.temperature, probe.chunk_size)
+    accuracy = knn_accuracy(*query, *bank, *how)
     return {f'knn/{split}_{name}': value for name, value in accuracy.items()}
-
-
-def vote(
-    bank: FeatureSet, query: FeatureSet, num_classes: int, k: int, temperature: float, *chunk: int
-) -> dict[str, float]:
-    """Measure the vote of the bank on the queries, by ``knn_accuracy``."""
-    return knn_accuracy(*query, *bank, num_classes, k, temperature, *chunk)
 
 
 def count_classes(datasets: list, sets: list[FeatureSet]) -> int:

@@ -10,10 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nasiam_mm.evaluation import balanced_subset, knn_sweep, linear_accuracy, linear_sweep
+from nasiam_mm.evaluation import (
+    balanced_subset,
+    knn_accuracy,
+    knn_sweep,
+    linear_accuracy,
+    linear_sweep,
+)
 from nasiam_mm.probes.feature_sets import FeatureSets
 from nasiam_mm.probes.features import FeatureSet
-from nasiam_mm.probes.measure import vote
 
 
 @dataclass(frozen=True)
@@ -50,11 +55,10 @@ def sweep_features(sets: FeatureSets, grid: Grid) -> dict[str, Any]:
 def measure_knn(sets: FeatureSets, labelled: FeatureSet, grid: Grid) -> dict[str, Any]:
     """Sweep k and T on the validation part; report what it selects."""
     ks = [k for k in grid.ks if k <= len(labelled.labels)] or [len(labelled.labels)]
-    bank = (labelled.features, labelled.labels, sets.num_classes)
-    sweep = knn_sweep(sets.val.features, sets.val.labels, *bank, ks, grid.temperatures)
+    sweep = knn_sweep(*sets.val, *labelled, sets.num_classes, ks, grid.temperatures)
     # The first of equals, by the order of the grid.
     k, temperature = max(sweep, key=sweep.__getitem__)
-    test = sets.test and vote(labelled, sets.test, sets.num_classes, k, temperature)
+    test = sets.test and knn_accuracy(*sets.test, *labelled, sets.num_classes, k, temperature)
     return {
         'k': k,
         'temperature': temperature,
@@ -66,7 +70,7 @@ def measure_knn(sets: FeatureSets, labelled: FeatureSet, grid: Grid) -> dict[str
 
 def measure_linear(sets: FeatureSets, labelled: FeatureSet, grid: Grid) -> dict[str, Any]:
     """Sweep the penalty on the validation part; report what it selects."""
-    probes = linear_sweep(labelled.features, labelled.labels, sets.num_classes, grid.l2s)
+    probes = linear_sweep(*labelled, sets.num_classes, grid.l2s)
     top1 = {l2: linear_accuracy(probe, *sets.val)['top1'] for l2, probe in probes.items()}
     # The first of equals: the strongest penalty.
     l2 = max(top1, key=top1.__getitem__)
@@ -88,8 +92,8 @@ def _fixed_knn(sets: FeatureSets, grid: Grid) -> dict[str, Any]:
     found: dict[str, Any] = {'k': k, 'temperature': grid.fixed_temperature}
     for part, query in sets.parts.items():
         if part != 'train':
-            accuracy = vote(sets.train, query, sets.num_classes, k, grid.fixed_temperature)
-            found |= _named(part, accuracy)
+            setting = (sets.num_classes, k, grid.fixed_temperature)
+            found |= _named(part, knn_accuracy(*query, *sets.train, *setting))
     return found
 
 

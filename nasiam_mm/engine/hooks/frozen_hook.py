@@ -21,8 +21,8 @@ class FrozenHook(Hook):
     """Prove that the backbone is the pretrained one and stays it.
 
     Before training it compares the backbone with the checkpoint that its ``init_cfg`` names, of
-    which mmengine loads what matches and only warns of the rest. Then it notes every weight and every buffer,
-    BatchNorm's statistics among them, and compares after each epoch and at the end.
+    which mmengine loads what matches and only warns of the rest. Then it notes every weight and
+    buffer, BatchNorm's statistics too, and compares after each epoch and at the end.
 
     Args:
         module: Name of the frozen part of the model.
