@@ -32,8 +32,9 @@ def measure(
     bank, query = (extract_features(model, loader) for loader in loaders)
     datasets = [loader.dataset for loader in loaders]  # type: ignore[union-attr]
     num_classes = count_classes(datasets, [bank, query])
-    how = (num_classes, probe.k, probe.temperature, probe.chunk_size)
-    accuracy = knn_accuracy(*query, *bank, *how)
+    accuracy = knn_accuracy(
+        *query, *bank, num_classes, probe.k, probe.temperature, probe.chunk_size
+    )
     return {f'knn/{split}_{name}': value for name, value in accuracy.items()}
 
 

@@ -88,12 +88,12 @@ def _named(part: str, accuracy: dict[str, float] | None) -> dict[str, float]:
 
 
 def _fixed_knn(sets: FeatureSets, grid: Grid) -> dict[str, Any]:
-    k = min(grid.fixed_k, len(sets.train.labels))
-    found: dict[str, Any] = {'k': k, 'temperature': grid.fixed_temperature}
+    k, temperature = min(grid.fixed_k, len(sets.train.labels)), grid.fixed_temperature
+    found: dict[str, Any] = {'k': k, 'temperature': temperature}
     for part, query in sets.parts.items():
         if part != 'train':
-            setting = (sets.num_classes, k, grid.fixed_temperature)
-            found |= _named(part, knn_accuracy(*query, *sets.train, *setting))
+            top = knn_accuracy(*query, *sets.train, sets.num_classes, k, temperature)
+            found |= _named(part, top)
     return found
 
 
