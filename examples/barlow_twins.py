@@ -21,4 +21,5 @@ def example(width: int) -> dict:
     return dict(type='BarlowTwins', neck=projector(width, 32), head=head)
 
 
-register_framework(Framework('barlowtwins', 'BarlowTwins', example))
+STANDARD = {'projector': ('linear_bn_relu', 'linear_bn_relu')}
+register_framework(Framework('barlowtwins', 'BarlowTwins', example, STANDARD))

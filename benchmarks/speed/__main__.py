@@ -152,7 +152,7 @@ def about(setup: 'Setup') -> dict[str, Any]:
     """Describe machine, versions and setup."""
     from nasiam_mm.runs.record import environment
 
-    found = environment(_PEERS)
+    found = environment(*_PEERS)
     return {
         'device': found['device'],
         'processor': _processor(),

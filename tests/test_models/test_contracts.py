@@ -18,6 +18,7 @@ from mmengine.logging import MessageHub
 from mmengine.model import ExponentialMovingAverage
 from torch import nn
 
+from examples import barlow_twins  # noqa: F401  a stranger's framework keeps them too
 from nasiam_mm.models.choice.cell import ChoiceCell
 from nasiam_mm.models.frameworks import FRAMEWORKS, Framework, register_framework
 from nasiam_mm.registry import MODELS
@@ -26,7 +27,6 @@ from nasiam_mm.search.gradient.gradients import (
     statistics_stand_still,
     unrolled_alpha_gradients,
 )
-from tests.examples import barlow_twins  # noqa: F401  a stranger's framework keeps them too
 from tests.small import batch, build, config, tensors
 
 PRECISION = {

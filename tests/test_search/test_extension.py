@@ -12,9 +12,9 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 
+from examples import barlow_twins, gumbel_softmax  # noqa: F401
 from nasiam_mm.architecture.reading import load_genotype
 from nasiam_mm.search.gradient.hook import AlphaStepHook
-from tests.examples import barlow_twins, gumbel  # noqa: F401
 from tests.small import build, search, train
 
 
@@ -52,7 +52,7 @@ class Noise(Hook):
 
 
 def gumbel_search(framework, folder, **changes):
-    relaxation = dict(type='Gumbel', temperature=0.5)
+    relaxation = dict(type='GumbelSoftmax', temperature=0.5)
     cfg = search(framework, folder, epochs=2, batch_size=64, relaxation=relaxation)
     cfg.default_hooks.checkpoint.update(interval=4, by_epoch=False)
     cfg.update(changes)

@@ -2,6 +2,7 @@
 """Claims: a stranger's 300 images, as arrays or as files, are searched on by ``--data`` alone."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np

@@ -4,7 +4,9 @@
 nasiam config nasiam/simsiam_r18_search_cifar10.py
 """
 
+import sys
 from argparse import ArgumentParser, Namespace
+from contextlib import redirect_stdout
 
 from nasiam_mm.cli.config import add_config_arguments, merge_options, read_config
 
@@ -18,7 +20,8 @@ def run(args: Namespace) -> None:
     """Print the config."""
     cfg = read_config(args)
     merge_options(cfg, args.cfg_options)
-    from nasiam_mm.datasets import resolve_data
+    with redirect_stdout(sys.stderr):  # an import of OpenMMLab's prints, which is no config
+        from nasiam_mm.datasets import resolve_data
 
     try:
         resolve_data(cfg)
