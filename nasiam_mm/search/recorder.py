@@ -9,13 +9,12 @@ from mmengine.dist import master_only
 from mmengine.runner import Runner
 
 from nasiam_mm.architecture.genotype import Genotype, save_genotype, shape_rows
+from nasiam_mm.architecture.measures import alpha_entropy, margin
 from nasiam_mm.datasets.split import innermost
 from nasiam_mm.engine.hooks.stateful_hook import StatefulHook
 from nasiam_mm.engine.running import unwrap
 from nasiam_mm.registry import HOOKS
 from nasiam_mm.report.pictures.alpha_curves import (
-    alpha_entropy,
-    margin,
     plot_alpha,
     save_alpha_history,
 )

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from nasiam_mm.architecture.measures import alpha_entropy
 from nasiam_mm.files.atomic import atomic_path
 from nasiam_mm.report.pictures.figure import (
     check_picture_path,
@@ -28,35 +29,6 @@ from nasiam_mm.report.pictures.figure import (
 
 Candidates = Mapping[str, Sequence[Sequence[str | None]]]
 History = Mapping[str, Any]
-
-
-def alpha_entropy(weights: Any) -> np.ndarray:
-    """Entropy of the mixing weights of each layer, in nats; 0 log 0 is 0.
-
-    Args:
-        weights: Tensor or array (..., L, K); NaN counts as weight 0.
-
-    Returns:
-        np.ndarray: (..., L), from 0 (one operation) to ln K (uniform).
-    """
-    weights = np.nan_to_num(np.asarray(weights, dtype=np.float64), nan=0.0)
-    logarithm = np.log(weights, out=np.zeros_like(weights), where=weights > 0)
-    return np.abs((weights * logarithm).sum(axis=-1))
-
-
-def margin(weights: Any) -> np.ndarray:
-    """Lead of the top operation of each layer over the second.
-
-    Args:
-        weights: Tensor or array (..., L, K); NaN counts as weight 0.
-
-    Returns:
-        np.ndarray: (..., L); the whole weight where K is 1.
-    """
-    weights = np.nan_to_num(np.asarray(weights, dtype=np.float64), nan=0.0)
-    ordered = np.sort(weights, axis=-1)
-    second = ordered[..., -2] if weights.shape[-1] > 1 else 0.0
-    return ordered[..., -1] - second
 
 
 def _checked(

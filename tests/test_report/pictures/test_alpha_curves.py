@@ -14,12 +14,11 @@ import torch
 
 from nasiam_mm.architecture.alpha import Architecture
 from nasiam_mm.architecture.choice import op_choices
+from nasiam_mm.architecture.measures import alpha_entropy, margin
 from nasiam_mm.ops.candidates import SPACES, layer_shapes
 from nasiam_mm.report.pictures.alpha_curves import (
-    alpha_entropy,
     alpha_figure,
     load_alpha_history,
-    margin,
     plot_alpha,
     save_alpha_history,
 )
