@@ -11,7 +11,7 @@ from benchmarks.papers.planning import Job
 from benchmarks.papers.rows import read_row
 from benchmarks.papers.significance import Comparison, compare, mean_and_deviation
 from benchmarks.papers.spec import Row, Table
-from nasiam_mm.probes.sweep_table import format_figure
+from nasiam_mm.probes.sweep import format_figure
 
 # Row name -> seed -> the row of its run.
 Rows = dict[str, dict[int, dict[str, Any]]]

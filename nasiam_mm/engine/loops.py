@@ -3,15 +3,14 @@
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 
 from nasiam_mm.datasets.replay import ReplaySampler
 from nasiam_mm.engine.rng import preserve_rng
+from nasiam_mm.engine.running import read_rates, set_rates
 from nasiam_mm.engine.stop_signals import StopSignals
 from nasiam_mm.registry import LOOPS
 
@@ -20,18 +19,13 @@ from nasiam_mm.registry import LOOPS
 class ResumableTrainLoop(EpochBasedTrainLoop):
     """mmengine's loop over epochs, which goes on in the middle of one.
 
-    A run resumed at iteration t of an epoch draws batch t next, whose number
-    in the epoch is right for every hook; the epoch's end comes once. Validation
-    leaves the random number generators as they were; resumed at the end of an
-    epoch, a run validates first.
+    A run resumed at iteration t of an epoch draws batch t next, whose number in the epoch is right
+    for every hook; the epoch's end comes once. Validation leaves the random number generators as
+    they were; resumed at the end of an epoch, a run validates first.
 
-    On SIGTERM or SIGINT the iteration is finished, a checkpoint is written, and
-    the process leaves with status 143 or 130; a second signal ends it at once.
-    Several processes agree on the iteration, by one integer on the CPU each.
-
-    Args:
-        *args: See ``mmengine.runner.EpochBasedTrainLoop``.
-        **kwargs: Likewise.
+    On SIGTERM or SIGINT the iteration is finished, a checkpoint is written, and the process leaves
+    with status 143 or 130; a second signal ends it at once. Several processes agree on the
+    iteration, by one integer on the CPU each.
     """
 
     def state_dict(self) -> dict[str, Any]:
@@ -43,11 +37,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         self.stop_training = state['stop_training']
 
     def run(self) -> nn.Module:
-        """Train to the last epoch.
-
-        Raises:
-            SystemExit: After a signal, once the checkpoint is written.
-        """
+        """Train to the last epoch; after a signal, SystemExit."""
         with StopSignals() as self.signals:
             self.runner.call_hook('before_train')
             # A checkpoint at the end of an epoch is written before the epoch's validation.
@@ -65,8 +55,10 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
             self.runner.call_hook('before_train_epoch')
         else:
             # Hooks prepare what they do not save; what was restored is past its beginning.
-            with preserve_rng(), _settings_preserved(self.runner.optim_wrapper):
+            rates = read_rates(self.runner)
+            with preserve_rng():
                 self.runner.call_hook('before_train_epoch')
+            set_rates(self.runner, rates)
         self.runner.model.train()
         for batch_idx, data_batch in enumerate(self._batches(done), start=done):
             self.run_iter(batch_idx, data_batch)
@@ -100,13 +92,12 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
 
     def _validate_if_due(self) -> None:
         self._decide_current_val_interval()
-        is_due = (
+        if (
             self.runner.val_loop is not None
             and self._done() == 0
             and self._epoch >= max(1, self.val_begin)
             and (self._epoch % self.val_interval == 0 or self._epoch == self._max_epochs)
-        )
-        if is_due:
+        ):
             with preserve_rng():
                 self.runner.val_loop.run()
 
@@ -114,25 +105,12 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         number = self.signals.agreed()
         if number is None:
             return
-        savers = [hook for hook in self.runner.hooks if hasattr(hook, 'save_interrupted')]
         kept = 'no checkpoint, as there is no AtomicCheckpointHook'
-        for hook in savers:
-            kept = f'{hook.save_interrupted(self.runner)} written; go on with --resume'
+        for hook in self.runner.hooks:
+            if hasattr(hook, 'save_interrupted'):
+                kept = f'{hook.save_interrupted(self.runner)} written; go on with --resume'
         self.runner.logger.warning(
             f'{signal.Signals(number).name}: stopped after iteration {self._iter} of '
             f'{self._max_iters}; {kept}'
         )
         raise SystemExit(128 + number)
-
-
-@contextmanager
-def _settings_preserved(optim_wrapper: OptimWrapper | OptimWrapperDict) -> Iterator[None]:
-    """Give every parameter group its learning rate and the like back on leaving."""
-    wrappers = (
-        optim_wrapper.values() if isinstance(optim_wrapper, OptimWrapperDict) else [optim_wrapper]
-    )
-    groups = [group for wrapper in wrappers for group in wrapper.optimizer.param_groups]
-    settings = [{k: v for k, v in group.items() if k != 'params'} for group in groups]
-    yield
-    for group, setting in zip(groups, settings, strict=True):
-        group.update(setting)

@@ -31,8 +31,7 @@ def get_rng_state() -> dict[str, Any]:
 def set_rng_state(state: dict[str, Any]) -> None:
     """Put the generators back to a state of :func:`get_rng_state`.
 
-    CUDA devices that the state does not know, or that are not here, are left
-    alone.
+    CUDA devices that the state does not know, or that are not here, are left alone.
     """
     version, python, gauss = state['python']
     random.setstate((version, tuple(python), gauss))
@@ -47,12 +46,9 @@ def set_rng_state(state: dict[str, Any]) -> None:
 
 @contextmanager
 def preserve_rng() -> Iterator[None]:
-    """Give Python's, NumPy's and torch's generators their state back on leaving."""
-    states = random.getstate(), np.random.get_state()
-    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    """Give the generators their state back on leaving."""
+    state = get_rng_state()
     try:
-        with torch.random.fork_rng(devices=devices):
-            yield
+        yield
     finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
+        set_rng_state(state)

@@ -15,9 +15,8 @@ from nasiam_mm.registry import RUNNERS
 class NasiamRunner(Runner):
     """Reads what the folder of the config's ``data`` section says before anything is built.
 
-    ``runner_type`` of the base runtime names it, so that ``RUNNERS.build(cfg)`` of any script of
-    the ecosystem takes it. What it runs, dumps and compares on a resume is the config with the
-    folder's facts written in; see :func:`nasiam_mm.datasets.resolve_data`.
+    What it runs, dumps and compares on a resume is the config with the folder's facts written in;
+    see :func:`nasiam_mm.datasets.resolve_data`.
     """
 
     @classmethod
@@ -31,10 +30,6 @@ class NasiamRunner(Runner):
         return runner
 
     def dump_config(self) -> None:
-        """Write the config into the work directory, but not into one that is another run's.
-
-        mmengine calls this when it builds a runner, also one that only tests; ``ResumeHook`` does
-        once the run owns the folder.
-        """
+        """Write the config once the run owns the work directory, which ``ResumeHook`` sees to."""
         if not any(isinstance(hook, ResumeHook) and not hook.identity for hook in self.hooks):
             super().dump_config()

@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
 import torch
@@ -20,9 +20,8 @@ _SAME_WISH_SECONDS = 2.0
 class StopSignals:
     """While entered, note the first SIGTERM or SIGINT instead of dying of it.
 
-    A second one, later than what a launcher passes on, acts as it would have
-    outside. Only a process's main thread can note signals; in another thread
-    this notes none.
+    A second one, later than what a launcher passes on, acts as it would have outside. Only a
+    process's main thread can note signals; in another thread this notes none.
     """
 
     def __init__(self) -> None:
@@ -40,20 +39,11 @@ class StopSignals:
             self._group = torch_dist.new_group(backend='gloo')
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._put_back()
 
     def agreed(self) -> int | None:
-        """Return the signal that any process has received, the same in all of them, or None.
-
-        With several processes a collective call of one integer, which costs
-        well under a millisecond; all have to make it.
-        """
+        """Return the signal that any process has received, or None; all have to call this."""
         if get_world_size() == 1:
             return self.received
         number = torch.tensor(self.received or 0)
@@ -81,10 +71,8 @@ class StopSignals:
 
 
 def leave_process_group() -> None:
-    """Keep a loader's worker out of what signals a whole process group.
+    """Keep a loader's worker out of what signals a whole process group, as a terminal does.
 
-    A terminal does, and so do some schedulers: the workers would be taken away
-    from under the iteration that is to be finished. The parent, which goes by
-    the process's number, still ends its workers.
+    The iteration that is to be finished needs its workers; the parent still ends them.
     """
     os.setpgid(0, 0)

@@ -6,15 +6,17 @@ from pathlib import Path
 from textwrap import shorten
 
 import numpy as np
+from mmcv.transforms import LoadImageFromFile
 from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
+from nasiam_mm.datasets.split import innermost
 from nasiam_mm.files.atomic import atomic_path
 from nasiam_mm.probes.features import FeatureSet, extract_features
 from nasiam_mm.probes.measure import count_classes
-from nasiam_mm.probes.section import check_disjoint, need_probe
+from nasiam_mm.probes.section import Probe, check_disjoint, need_probe
 
 
 @dataclass(frozen=True)
@@ -35,15 +37,26 @@ class FeatureSets:
     num_classes: int
     datasets: dict[str, Dataset]
 
+    @property
+    def parts(self) -> dict[str, FeatureSet]:
+        """The parts that are there, by name."""
+        test = {} if self.test is None else {'test': self.test}
+        return {'train': self.train, 'val': self.val, **test}
+
+    @property
+    def class_names(self) -> list[str]:
+        """The name of each class, or its number where the data set names none."""
+        names = self.datasets['train'].metainfo.get('classes') or range(self.num_classes)
+        return [str(name) for name in names]
+
     def save(self, path: str | Path) -> None:
         """Write the features as ``{part}_features`` and ``{part}_labels`` of an .npz file."""
-        arrays = {}
-        for part in ('train', 'val', 'test'):
-            found = getattr(self, part)
-            if found is not None:
-                arrays[f'{part}_features'] = found.features.cpu().numpy()
-                arrays[f'{part}_labels'] = found.labels.cpu().numpy()
-        with atomic_path(Path(path)) as temporary, temporary.open('wb') as file:
+        arrays = {
+            f'{part}_{name}': value.cpu().numpy()
+            for part, found in self.parts.items()
+            for name, value in found._asdict().items()
+        }
+        with atomic_path(path) as temporary, temporary.open('wb') as file:
             np.savez(file, **arrays)
 
 
@@ -52,26 +65,21 @@ def read_feature_sets(
 ) -> FeatureSets:
     """Load a checkpoint into its config's network and extract the backbone's features.
 
-    The parts are those of the config's probe: its bank is labelled, its query
-    images are for validation.
+    The parts are those of the config's probe: its bank is labelled, its query images are for
+    validation.
 
     Args:
         cfg: Config of a search or a pretraining.
         checkpoint: Checkpoint of that config.
         with_test: Whether to extract the test split too.
-        val_fraction: Cut the whole training split into labelled and validation
-            images by this fraction instead, such as 0.2 for the 80/20 split.
+        val_fraction: Cut the whole training split into labelled and validation images by this
+            fraction instead, such as 0.2 for the 80/20 split.
 
     Raises:
-        ValueError: If the checkpoint is of another network, the config has no
-            probe section, or its parts share an image.
+        ValueError: If the checkpoint is of another network, the config has no probe section, or
+            its parts share an image.
     """
-    need_probe(cfg)
-    without_hooks(cfg)
-    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-    load_strictly(runner, checkpoint)
-    # The runner's config, in which the data section is written out.
-    probe = need_probe(runner.cfg)
+    runner, probe = load_probed(cfg, checkpoint)
     if val_fraction is not None:
         probe = probe.recut(val_fraction)
     parts = ['train', 'val', 'test'][: 3 if with_test else 2]
@@ -83,10 +91,17 @@ def read_feature_sets(
     return FeatureSets(sets['train'], sets['val'], sets.get('test'), num_classes, datasets)
 
 
-def without_hooks(cfg: Config) -> Config:
-    """Take the hooks out of a config: they act on training, which there is none of."""
+def load_probed(cfg: Config, checkpoint: str) -> tuple[Runner, Probe]:
+    """Load a checkpoint into the network of a config that has a probe; see :func:`load_strictly`.
+
+    Hooks are taken out of the config: they act on training, which there is none of.
+    """
+    need_probe(cfg)
     cfg.default_hooks, cfg.custom_hooks = {}, []
-    return cfg
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    load_strictly(runner, checkpoint)
+    # The runner's config, in which the data section is written out.
+    return runner, need_probe(runner.cfg)
 
 
 def load_strictly(runner: Runner, checkpoint: str) -> None:
@@ -102,3 +117,13 @@ def load_strictly(runner: Runner, checkpoint: str) -> None:
             f"checkpoint '{checkpoint}' is not of config '{runner.cfg.filename}', take the config "
             f'in its folder: {shorten(" ".join(str(error).split()), 300)}'
         ) from error
+
+
+def image_of(dataset: Dataset, index: int) -> np.ndarray:
+    """Return an image of a part as the network's pipeline leaves it, uint8 RGB (H, W, 3)."""
+    image = dataset[index]['inputs'].permute(1, 2, 0).numpy()
+    steps = innermost(dataset).pipeline.transforms
+    # mmcv reads files in the order of OpenCV; NumpyToPIL(to_rgb=True) may have turned it.
+    turned = any(getattr(step, 'to_rgb', False) for step in steps)
+    is_file = any(isinstance(step, LoadImageFromFile) for step in steps)
+    return image[..., ::-1] if is_file and not turned else image

@@ -9,12 +9,12 @@ from typing import NamedTuple
 import torch
 from mmengine.dataset import DefaultSampler
 from mmengine.dist import all_gather, broadcast, get_dist_info, get_world_size
-from mmengine.model import is_model_wrapper
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from nasiam_mm.engine.rng import preserve_rng
+from nasiam_mm.engine.running import unwrap
 
 
 class FeatureSet(NamedTuple):
@@ -27,35 +27,36 @@ class FeatureSet(NamedTuple):
 def extract_features(model: nn.Module, dataloader: DataLoader) -> FeatureSet:
     """Extract the pooled features of the backbone's last stage for every image.
 
-    The model runs in evaluation mode without gradients and in full precision.
-    Its mode (module by module), its buffers and the random number generators
-    are afterwards as they were. Several processes share the work as the
-    loader's ``DefaultSampler`` divides it, use the buffers of rank 0, which
-    are those a checkpoint holds, and all return the whole set.
+    The model runs in evaluation mode without gradients and in full precision. Its mode (module by
+    module), its buffers and the random number generators are afterwards as they were. Several
+    processes share the work as the loader's ``DefaultSampler`` divides it, use the buffers of rank
+    0, which are those a checkpoint holds, and all return the whole set.
 
     Args:
-        model: An algorithm of mmpretrain with ``data_preprocessor`` and
-            ``extract_feat``; a distributed wrapper is taken off.
-        dataloader: Loader whose batches are ``dict(inputs=(N, C, H, W),
-            data_samples=[...])`` with one ``gt_label`` per sample, as
-            ``PackInputs`` and ``default_collate`` make them.
+        model: An algorithm of mmpretrain; a wrapper of several processes is taken off.
+        dataloader: Loader whose batches are ``dict(inputs=(N, C, H, W), data_samples=[...])`` with
+            one ``gt_label`` per sample, as ``PackInputs`` and ``default_collate`` make them.
 
     Returns:
         Both on the device of the model, in the order of the sampler.
 
     Raises:
-        ValueError: If the loader does not visit each image once, or its
-            batches are not of the form above.
+        ValueError: If the loader does not visit each image once, or its batches are otherwise.
     """
-    if is_model_wrapper(model):
-        model = model.module
+    model = unwrap(model)
     _check_loader(dataloader)
     features, labels = [], []
-    with preserve_rng(), _evaluation_mode(model), _buffers_of_rank0(model), torch.no_grad():
+    with preserve_rng(), torch.no_grad(), _as_saved(model):
         for batch in dataloader:
             data = model.data_preprocessor(batch, False)
+            if not isinstance(data['inputs'], Tensor):
+                raise ValueError(
+                    'feature extraction needs one tensor of images, got a list of '
+                    f'{len(data["inputs"])}; give the loader a pipeline without MultiView and '
+                    "collate_fn=dict(type='default_collate')"
+                )
             labels.append(_labels(data.get('data_samples')))
-            features.append(_pooled(model.extract_feat(_images(data['inputs']))).cpu())
+            features.append(_pooled(model.extract_feat(data['inputs'])).cpu())
     size = len(dataloader.dataset)
     _check_complete(sum(map(len, labels)), size)
     device = next(model.parameters()).device
@@ -63,26 +64,19 @@ def extract_features(model: nn.Module, dataloader: DataLoader) -> FeatureSet:
 
 
 @contextmanager
-def _evaluation_mode(model: nn.Module) -> Iterator[None]:
+def _as_saved(model: nn.Module) -> Iterator[None]:
+    """Lend the model evaluation mode and the buffers of rank 0: without SyncBN each has its own."""
     modes = [(module, module.training) for module in model.modules()]
+    own = [] if get_world_size() == 1 else [(b, b.clone()) for b in model.buffers()]
     try:
         model.eval()
+        for buffer, _ in own:
+            broadcast(buffer, src=0)
         yield
     finally:
         # Not model.train(): modules may stand in different modes, such as a frozen BatchNorm.
         for module, training in modes:
             module.training = training
-
-
-@contextmanager
-def _buffers_of_rank0(model: nn.Module) -> Iterator[None]:
-    """Lend every rank the buffers of rank 0: without SyncBN each has its own BN statistics."""
-    own = [] if get_world_size() == 1 else [(b, b.clone()) for b in model.buffers()]
-    try:
-        for buffer, _ in own:
-            broadcast(buffer, src=0)
-        yield
-    finally:
         for buffer, value in own:
             buffer.copy_(value)
 
@@ -106,16 +100,6 @@ def _check_complete(visited: int, size: int) -> None:
             f'feature extraction saw {visited} images on rank {rank} of {world_size} in a set of '
             f"{size}; set drop_last=False and sampler=dict(type='DefaultSampler', shuffle=False)"
         )
-
-
-def _images(inputs: Tensor | Sequence[Tensor]) -> Tensor:
-    """Return the batch of images, (N, C, H, W), or say what else it is."""
-    if not isinstance(inputs, Tensor):
-        raise ValueError(
-            f'feature extraction needs one tensor of images, got a list of {len(inputs)}; give the '
-            "loader a pipeline without MultiView and collate_fn=dict(type='default_collate')"
-        )
-    return inputs
 
 
 def _pooled(maps: Tensor | Sequence[Tensor]) -> Tensor:

@@ -13,19 +13,16 @@ def measure(
 ) -> dict[str, float]:
     """Classify held-out images by their nearest neighbours in the labelled bank.
 
-    Nothing of the model or the run changes: no weight, buffer, module mode or
-    random number. With several processes all of them have to call this.
+    Nothing of the model or the run changes. With several processes all have to call this.
 
     Args:
-        model: The algorithm, whose pooled backbone features are taken
-            (:func:`extract_features`).
-        probe: Bank, queries and vote (:func:`knn_accuracy`).
+        model: The algorithm, see :func:`extract_features`.
+        probe: Bank, queries and vote.
         split: ``'val'``, the section's query images, or ``'test'``.
         seed: Seed of loaders that are still to be built.
 
     Returns:
-        ``knn/{split}_top1`` and, for more than five classes,
-        ``knn/{split}_top5``, in percent.
+        ``knn/{split}_top1`` and, for more than five classes, ``knn/{split}_top5``, in percent.
 
     Raises:
         ValueError: If the section or its data do not allow it.
@@ -35,21 +32,10 @@ def measure(
     bank, query = (extract_features(model, loader) for loader in loaders)
     datasets = [loader.dataset for loader in loaders]  # type: ignore[union-attr]
     num_classes = count_classes(datasets, [bank, query])
-    accuracy = vote(bank, query, num_classes, probe.k, probe.temperature, probe.chunk_size)
+    accuracy = knn_accuracy(
+        *query, *bank, num_classes, probe.k, probe.temperature, probe.chunk_size
+    )
     return {f'knn/{split}_{name}': value for name, value in accuracy.items()}
-
-
-def vote(
-    bank: FeatureSet,
-    query: FeatureSet,
-    num_classes: int,
-    k: int,
-    temperature: float,
-    chunk_size: int = 1024,
-) -> dict[str, float]:
-    """Measure the vote of the bank on the queries: ``top1`` and ``top5`` of ``knn_accuracy``."""
-    labelled = (bank.features, bank.labels, num_classes, k, temperature, chunk_size)
-    return knn_accuracy(query.features, query.labels, *labelled)
 
 
 def count_classes(datasets: list, sets: list[FeatureSet]) -> int:

@@ -25,19 +25,15 @@ class Probe:
     """A labelled bank, images to classify by it, and how.
 
     Attributes:
-        bank: Loader, or the config of one, of labelled images, M of them. One
-            view per image, ``default_collate``.
-        query: Loader of images for validation, so that whoever picks an epoch
-            by the figures has not seen the test set (contract C10).
-        test: Loader of the test images; by default that of ``query``, on the
-            test split of its data set.
+        bank: Loader, or the config of one, of M labelled images, one view each.
+        query: Loader of images for validation, so that whoever picks an epoch by the figures has
+            not seen the test set (contract C10).
+        test: Loader of the test images; by default ``query``'s, on the test split of its data set.
         k: Number of neighbours, at most M.
         temperature: Temperature of the vote.
         chunk_size: Queries compared with the bank at a time, at most.
-        interval: Epochs between two measurements in training; the last epoch
-            is always measured.
-        at_start: Whether to measure before the first iteration too. A resumed
-            run does not repeat it.
+        interval: Epochs between two measurements in training; the last is always measured.
+        at_start: Whether to measure before the first iteration too; a resumed run does not again.
         split: ``'val'`` or ``'test'``: what is classified in training.
 
     Raises:
@@ -64,12 +60,9 @@ class Probe:
 
     def loader(self, part: str) -> Loader:
         """Return the loader, or its config, of a part: ``'train'``, ``'val'`` or ``'test'``."""
-        if part == 'train':
-            return self.bank
-        if part == 'test':
-            found = self.test
-            return {**self.query, 'dataset': on_test_split(self.query)} if found is None else found
-        return self.query
+        if part == 'test' and self.test is None:
+            return {**self.query, 'dataset': on_test_split(self.query)}
+        return {'train': self.bank, 'val': self.query, 'test': self.test}[part]
 
     def build(self, split: str, seed: int | None = None) -> 'Probe':
         """Build the loaders of the bank and of a split, and check them.
@@ -84,7 +77,7 @@ class Probe:
                 f'probe.k = {self.k} exceeds the {len(bank.dataset)} images of probe.bank; '
                 f'set k to at most {len(bank.dataset)}'
             )
-        if split == 'val' and getattr(innermost(query.dataset), 'split', None) == 'test':
+        if split == 'val' and _split_of(query.dataset) == 'test':
             raise ValueError(
                 'probe.query reads the test split, which is not for validation; use a part of the '
                 "training set there, and probe.split='test' to be shown the test figures"
@@ -100,16 +93,13 @@ class Probe:
         """
         if not 0 < val_fraction < 1:
             raise ValueError(f'the validation part must be between 0 and 1, got {val_fraction}')
-        whole = _innermost_config(self.bank)
         parts = dict(train=1 - val_fraction, val=val_fraction)
-        bank, query = (
-            {
-                **loader,
-                'dataset': dict(type='SplitDataset', dataset=whole, parts=parts, part=part, seed=0),
-            }
-            for part, loader in (('train', self.bank), ('val', self.query))
+        split = dict(type='SplitDataset', dataset=_innermost_config(self.bank), parts=parts, seed=0)
+        return dataclasses.replace(
+            self,
+            bank={**self.bank, 'dataset': dict(split, part='train')},
+            query={**self.query, 'dataset': dict(split, part='val')},
         )
-        return dataclasses.replace(self, bank=bank, query=query)
 
 
 def read_probe(cfg: Config | Mapping) -> Probe | None:
@@ -133,11 +123,7 @@ def read_probe(cfg: Config | Mapping) -> Probe | None:
 
 
 def need_probe(cfg: Config) -> Probe:
-    """Read the section of a config that has to have one.
-
-    Raises:
-        ValueError: If there is none, and as :func:`read_probe`.
-    """
+    """Read the section of a config, as :func:`read_probe`, and refuse one that has none."""
     probe = read_probe(cfg)
     if probe is None:
         raise ValueError(
@@ -163,14 +149,9 @@ def on_test_split(loader: Mapping) -> dict:
 
 
 def check_disjoint(bank: Dataset, query: Dataset) -> None:
-    """Refuse a labelled image that is for validation as well.
-
-    Raises:
-        ValueError: If the parts share an image, or nothing tells which images they hold.
-    """
+    """Refuse parts that share an image, or of which nothing tells which images they hold."""
     if not (hasattr(bank, 'indices') and hasattr(query, 'indices')):
-        ours, theirs = (getattr(innermost(part), 'split', None) for part in (bank, query))
-        if ours == theirs:
+        if _split_of(bank) == _split_of(query):
             raise ValueError(
                 'probe.bank and probe.query need a SplitDataset each, or two splits of a data set, '
                 f'got {type(bank).__name__} and {type(query).__name__}'
@@ -182,6 +163,10 @@ def check_disjoint(bank: Dataset, query: Dataset) -> None:
             f'{len(shared)} images are both labelled and for validation; give probe.bank and '
             "probe.query a SplitDataset with equal 'parts' and 'seed' and another 'part'"
         )
+
+
+def _split_of(dataset: Dataset) -> str | None:
+    return getattr(innermost(dataset), 'split', None)
 
 
 def _innermost_config(loader: Mapping) -> Mapping:

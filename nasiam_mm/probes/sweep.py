@@ -11,31 +11,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from nasiam_mm.evaluation import (
-    LinearProbe,
     balanced_subset,
+    knn_accuracy,
     knn_sweep,
     linear_accuracy,
     linear_sweep,
 )
 from nasiam_mm.probes.feature_sets import FeatureSets
 from nasiam_mm.probes.features import FeatureSet
-from nasiam_mm.probes.measure import vote
 
 
 @dataclass(frozen=True)
 class Grid:
-    """What is tried.
+    """What is tried: kNN, penalties of the linear probe, few labels; and what papers report."""
 
-    Attributes:
-        ks: Numbers of neighbours; those above the number of labelled images are left out.
-        temperatures: Temperatures of the vote.
-        l2s: Penalties of the linear probe.
-        fractions: Fractions of the training labels to keep.
-        label_seeds: Seeds of the choice of labels.
-        fixed_k: Number of neighbours that papers report.
-        fixed_temperature: Temperature that papers report.
-    """
-
+    # Those above the number of labelled images are left out.
     ks: Sequence[int] = (1, 5, 10, 20, 50, 100, 200, 500)
     temperatures: Sequence[float] = (0.05, 0.07, 0.1, 0.2, 0.5)
     l2s: Sequence[float] = (1e-4, 1e-3, 1e-2, 1e-1)
@@ -46,22 +36,14 @@ class Grid:
 
 
 def sweep_features(sets: FeatureSets, grid: Grid) -> dict[str, Any]:
-    """Measure features.
-
-    Args:
-        sets: The features; without a test part no test figure appears.
-        grid: What is tried.
+    """Measure features; without a test part no test figure appears.
 
     Returns:
-        Plain data: ``sizes``, ``knn``, ``knn_fixed``, ``linear_cached`` and
-        ``few_labels``. Figures are in percent.
+        Plain data: ``sizes``, ``knn``, ``knn_fixed``, ``linear_cached`` and ``few_labels``, in
+        percent.
     """
     return {
-        'sizes': {
-            part: len(found.labels)
-            for part in ('train', 'val', 'test')
-            if (found := getattr(sets, part)) is not None
-        },
+        'sizes': {part: len(found.labels) for part, found in sets.parts.items()},
         'num_classes': sets.num_classes,
         'knn': measure_knn(sets, sets.train, grid),
         'knn_fixed': _fixed_knn(sets, grid),
@@ -73,52 +55,45 @@ def sweep_features(sets: FeatureSets, grid: Grid) -> dict[str, Any]:
 def measure_knn(sets: FeatureSets, labelled: FeatureSet, grid: Grid) -> dict[str, Any]:
     """Sweep k and T on the validation part; report what it selects."""
     ks = [k for k in grid.ks if k <= len(labelled.labels)] or [len(labelled.labels)]
-    bank = (labelled.features, labelled.labels, sets.num_classes)
-    sweep = knn_sweep(sets.val.features, sets.val.labels, *bank, ks, grid.temperatures)
+    sweep = knn_sweep(*sets.val, *labelled, sets.num_classes, ks, grid.temperatures)
     # The first of equals, by the order of the grid.
     k, temperature = max(sweep, key=sweep.__getitem__)
-    found: dict[str, Any] = {
+    test = sets.test and knn_accuracy(*sets.test, *labelled, sets.num_classes, k, temperature)
+    return {
         'k': k,
         'temperature': temperature,
         'val_top1': sweep[k, temperature],
         'sweep': [[*key, top1] for key, top1 in sweep.items()],
+        **_named('test', test),
     }
-    if sets.test is not None:
-        test = vote(labelled, sets.test, sets.num_classes, k, temperature)
-        found |= {f'test_{name}': value for name, value in test.items()}
-    return found
 
 
 def measure_linear(sets: FeatureSets, labelled: FeatureSet, grid: Grid) -> dict[str, Any]:
     """Sweep the penalty on the validation part; report what it selects."""
-    probes = linear_sweep(labelled.features, labelled.labels, sets.num_classes, grid.l2s)
-    top1 = {l2: _accuracy(probe, sets.val)['top1'] for l2, probe in probes.items()}
+    probes = linear_sweep(*labelled, sets.num_classes, grid.l2s)
+    top1 = {l2: linear_accuracy(probe, *sets.val)['top1'] for l2, probe in probes.items()}
     # The first of equals: the strongest penalty.
     l2 = max(top1, key=top1.__getitem__)
-    found: dict[str, Any] = {
+    return {
         'l2': l2,
         'val_top1': top1[l2],
         'converged': all(probe.converged for probe in probes.values()),
         'sweep': [[key, value] for key, value in top1.items()],
+        **_named('test', sets.test and linear_accuracy(probes[l2], *sets.test)),
     }
-    if sets.test is not None:
-        test = _accuracy(probes[l2], sets.test)
-        found |= {f'test_{name}': value for name, value in test.items()}
-    return found
 
 
-def _accuracy(probe: LinearProbe, part: FeatureSet) -> dict[str, float]:
-    return linear_accuracy(probe, part.features, part.labels)
+def _named(part: str, accuracy: dict[str, float] | None) -> dict[str, float]:
+    return {f'{part}_{name}': value for name, value in (accuracy or {}).items()}
 
 
 def _fixed_knn(sets: FeatureSets, grid: Grid) -> dict[str, Any]:
-    k = min(grid.fixed_k, len(sets.train.labels))
-    found: dict[str, Any] = {'k': k, 'temperature': grid.fixed_temperature}
-    for part in ('val', 'test'):
-        query = getattr(sets, part)
-        if query is not None:
-            accuracy = vote(sets.train, query, sets.num_classes, k, grid.fixed_temperature)
-            found |= {f'{part}_{name}': value for name, value in accuracy.items()}
+    k, temperature = min(grid.fixed_k, len(sets.train.labels)), grid.fixed_temperature
+    found: dict[str, Any] = {'k': k, 'temperature': temperature}
+    for part, query in sets.parts.items():
+        if part != 'train':
+            top = knn_accuracy(*query, *sets.train, sets.num_classes, k, temperature)
+            found |= _named(part, top)
     return found
 
 
@@ -131,23 +106,51 @@ def _few_labels(sets: FeatureSets, grid: Grid, fraction: float) -> dict[str, Any
         chosen = balanced_subset(sets.train.labels, sets.num_classes, fraction, seed)
         chosen = chosen.to(sets.train.labels.device)
         labelled = FeatureSet(sets.train.features[chosen], sets.train.labels[chosen])
-        row: dict[str, Any] = {}
-        for name, measure in (('knn', measure_knn), ('linear', measure_linear)):
-            figures = measure(sets, labelled, grid)
-            row |= {
-                f'{name}_{part}_top1': figures[f'{part}_top1']
-                for part in ('val', 'test')
-                if f'{part}_top1' in figures
-            }
-        rows.append(row)
+        figures = {
+            'knn': measure_knn(sets, labelled, grid),
+            'linear': measure_linear(sets, labelled, grid),
+        }
+        top1 = [f'{part}_top1' for part in sets.parts if part != 'train']
+        rows.append({f'{name}_{key}': figures[name][key] for name in figures for key in top1})
     summary = {}
     for name in rows[0]:
         values = [row[name] for row in rows]
         deviation = statistics.stdev(values) if len(values) > 1 else None
         summary[name] = {'mean': statistics.fmean(values), 'deviation': deviation}
-    return {
-        'fraction': fraction,
-        'labels': len(chosen),
-        'label_seeds': seeds,
-        **summary,
-    }
+    return {'fraction': fraction, 'labels': len(chosen), 'label_seeds': seeds, **summary}
+
+
+def render_features(found: dict[str, Any]) -> str:
+    """Lay the measured figures out as a table of plain text."""
+    parts = ['val', 'test'] if 'test' in found['sizes'] else ['val']
+    lines = [
+        ', '.join(f'{part} {size}' for part, size in found['sizes'].items()) + ' images',
+        f'{"measure":<44}' + ''.join(f'{part + " top-1":>14}' for part in parts),
+    ]
+
+    def add(name: str, figures: list[str]) -> None:
+        lines.append(f'{name:<44}' + ''.join(f'{figure:>14}' for figure in figures))
+
+    fixed, knn, linear = found['knn_fixed'], found['knn'], found['linear_cached']
+    for name, figures in {
+        f'kNN, k {fixed["k"]}, T {fixed["temperature"]:g}': fixed,
+        f'kNN, k {knn["k"]}, T {knn["temperature"]:g} selected on val': knn,
+        f'linear, cached, l2 {linear["l2"]:g} selected on val': linear,
+    }.items():
+        add(name, [f'{figures[f"{part}_top1"]:.2f}' for part in parts])
+    for row in found['few_labels']:
+        for name in ('knn', 'linear'):
+            figures = [row[f'{name}_{part}_top1'] for part in parts]
+            add(
+                f'{name}, {100 * row["fraction"]:g} % of the labels ({row["labels"]})',
+                [format_figure(figure['mean'], figure['deviation']) for figure in figures],
+            )
+    lines.append('linear, cached: no augmentation; not the protocol of configs/benchmarks/linear')
+    if not linear['converged']:
+        lines.append('linear, cached: a fit stopped before its minimum')
+    return '\n'.join(lines)
+
+
+def format_figure(mean: float, deviation: float | None) -> str:
+    """Write a mean with its deviation, where there is one."""
+    return f'{mean:.2f}' if deviation is None else f'{mean:.2f} ± {deviation:.2f}'

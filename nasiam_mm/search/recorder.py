@@ -6,13 +6,13 @@ from typing import Any, ClassVar
 
 import torch
 from mmengine.dist import master_only
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from nasiam_mm.architecture.genotype import Genotype, save_genotype, shape_rows
 from nasiam_mm.architecture.measures import alpha_entropy, margin
 from nasiam_mm.datasets.split import innermost
 from nasiam_mm.engine.hooks.stateful_hook import StatefulHook
+from nasiam_mm.engine.running import unwrap
 from nasiam_mm.registry import HOOKS
 from nasiam_mm.report.pictures.alpha_curves import (
     plot_alpha,
@@ -50,7 +50,7 @@ class GenotypeHook(StatefulHook):
 
     def before_run(self, runner: Runner) -> None:
         """Find the searched cells."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrap(runner.model)
         self.framework = type(model).__name__
         self.architecture = model.architecture
         self.shapes = {name: head.cell.shapes for name, head in model.searched_heads().items()}

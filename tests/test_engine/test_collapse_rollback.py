@@ -13,7 +13,7 @@ import pytest
 import torch
 from mmengine.logging import MessageHub
 
-from nasiam_mm.engine.hooks import last_healthy
+from nasiam_mm.engine.hooks import collapse_hook
 from nasiam_mm.engine.hooks.collapse_hook import CollapseHook
 from tests.test_engine.toy_siamese import (
     ITERATIONS,
@@ -79,7 +79,7 @@ def test_failed_copy_leaves_the_older_one_whole(tmp_path, monkeypatch):
         raise OSError(28, 'No space left on device')
 
     (tmp_path / 'last_healthy.pth').write_bytes(b'older')
-    monkeypatch.setattr(last_healthy, 'copyfile_to_local', half_a_copy)
+    monkeypatch.setattr(collapse_hook, 'copyfile_to_local', half_a_copy)
     with pytest.raises(OSError, match='No space left'):
         train(tmp_path, 'H', ROLLBACK)
     assert (tmp_path / 'last_healthy.pth').read_bytes() == b'older'

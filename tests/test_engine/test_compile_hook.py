@@ -17,7 +17,7 @@ from mmengine.runner import Runner
 
 from nasiam_mm.architecture.alpha import Architecture
 from nasiam_mm.architecture.choice import op_choices
-from nasiam_mm.engine.hooks.compile_hook import CompileHook
+from nasiam_mm.engine.hooks.speed_hooks import CompileHook
 from nasiam_mm.models.heads import HeadMLP
 from nasiam_mm.ops.candidates import SPACES
 from tests.reduced import in_float64, reduced

@@ -16,8 +16,7 @@ import pytest
 import torch
 from mmengine.registry import init_default_scope
 
-from nasiam_mm.probes.feature_sets import read_feature_sets
-from nasiam_mm.probes.images import image_of
+from nasiam_mm.probes.feature_sets import image_of, read_feature_sets
 from nasiam_mm.probes.section import need_probe
 from nasiam_mm.registry import MODELS
 from tests.reduced import MINI, ROOT, reduced

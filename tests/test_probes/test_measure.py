@@ -4,9 +4,9 @@
 import pytest
 import torch
 
-from nasiam_mm.evaluation import knn
+from nasiam_mm.evaluation import knn, knn_accuracy
 from nasiam_mm.probes.features import FeatureSet
-from nasiam_mm.probes.measure import count_classes, measure, vote
+from nasiam_mm.probes.measure import count_classes, measure
 from nasiam_mm.probes.section import Probe
 from nasiam_mm.registry import MODELS
 from tests.test_engine.toy_siamese import Blobs, loader_cfg, model_cfg
@@ -39,11 +39,11 @@ def test_a_large_bank_is_compared_with_fewer_queries_at_a_time(monkeypatch):
     generator = torch.Generator().manual_seed(0)
     bank = FeatureSet(torch.randn(50, 4, generator=generator), torch.arange(50) % 7)
     query = FeatureSet(torch.randn(30, 4, generator=generator), torch.arange(30) % 7)
-    expected = vote(bank, query, 7, k=5, temperature=0.1)
+    expected = knn_accuracy(*query, *bank, 7, k=5, temperature=0.1)
     sizes, cosine = [], knn._cosine
     monkeypatch.setattr(knn, '_cosine', lambda q, b: (sizes.append(len(q)), cosine(q, b))[1])
     monkeypatch.setattr(knn, '_PAIRS', 400)
-    assert vote(bank, query, 7, k=5, temperature=0.1) == expected
+    assert knn_accuracy(*query, *bank, 7, k=5, temperature=0.1) == expected
     assert max(sizes) == 8
     with pytest.raises(ValueError, match='chunk_size must be at least 1'):
-        vote(bank, query, 7, k=5, temperature=0.1, chunk_size=0)
+        knn_accuracy(*query, *bank, 7, k=5, temperature=0.1, chunk_size=0)

@@ -14,8 +14,7 @@ import torch
 from nasiam_mm.evaluation import balanced_subset, fit_linear, knn_accuracy, linear_accuracy
 from nasiam_mm.probes.feature_sets import FeatureSets
 from nasiam_mm.probes.features import FeatureSet
-from nasiam_mm.probes.sweep import Grid, sweep_features
-from nasiam_mm.probes.sweep_table import format_figure, render_features
+from nasiam_mm.probes.sweep import Grid, format_figure, render_features, sweep_features
 
 GRID = Grid(
     ks=(1, 5, 20, 999), temperatures=(0.05, 0.5), l2s=(1e-2, 1.0), fractions=(0.1, 1.0),

@@ -29,7 +29,6 @@ def run(args: Namespace) -> None:
 
     from nasiam_mm.evaluation import balanced_subset
     from nasiam_mm.probes.feature_sets import read_feature_sets
-    from nasiam_mm.probes.images import class_names
     from nasiam_mm.report.pictures.features import draw_embedding, embed_in_plane
     from nasiam_mm.report.pictures.figure import check_picture_path
 
@@ -43,7 +42,7 @@ def run(args: Namespace) -> None:
     draw_embedding(
         points,
         part.labels[chosen].cpu().numpy(),
-        class_names(sets),
+        sets.class_names,
         out,
         f't-SNE of {len(chosen)} {args.split} images, perplexity {args.perplexity:g}',
     )

@@ -33,8 +33,7 @@ def run(args: Namespace) -> None:
     import numpy as np
 
     from nasiam_mm.evaluation import balanced_subset, nearest_neighbours
-    from nasiam_mm.probes.feature_sets import read_feature_sets
-    from nasiam_mm.probes.images import class_names, image_of
+    from nasiam_mm.probes.feature_sets import image_of, read_feature_sets
     from nasiam_mm.report.pictures.features import draw_neighbours
     from nasiam_mm.report.pictures.figure import check_picture_path
 
@@ -49,7 +48,7 @@ def run(args: Namespace) -> None:
     found, cosines = nearest_neighbours(
         queries.features[chosen], sets.train.features, args.neighbours
     )
-    names = class_names(sets)
+    names = sets.class_names
     bank = sets.datasets['train']
     draw_neighbours(
         np.stack([image_of(dataset, int(i)) for i in chosen]),

@@ -52,8 +52,7 @@ def run(args: Namespace) -> None:
 
     from nasiam_mm.files.atomic import write_json
     from nasiam_mm.probes.feature_sets import read_feature_sets
-    from nasiam_mm.probes.sweep import Grid, sweep_features
-    from nasiam_mm.probes.sweep_table import render_features
+    from nasiam_mm.probes.sweep import Grid, render_features, sweep_features
 
     given = {
         'ks': args.k,

@@ -13,7 +13,12 @@ from argparse import ArgumentParser, Namespace
 
 from mmengine.config import Config
 
-from nasiam_mm.cli.config import add_config_arguments, build_runner, read_evaluated
+from nasiam_mm.cli.config import (
+    add_config_arguments,
+    build_runner,
+    read_evaluated,
+    start_processes_on_cpu,
+)
 from nasiam_mm.cli.outputs import check_outputs
 
 
@@ -49,19 +54,15 @@ def evaluate(cfg: Config, checkpoint: str, split: str) -> dict[str, float]:
         ValueError: If the checkpoint is of another network, or the config
             holds nothing to evaluate by.
     """
-    from nasiam_mm.probes.feature_sets import load_strictly, without_hooks
+    from nasiam_mm.probes.feature_sets import load_probed, load_strictly
     from nasiam_mm.probes.measure import measure
-    from nasiam_mm.probes.section import need_probe
 
     if cfg.get('test_dataloader'):
         runner = build_runner(cfg)
         load_strictly(runner, checkpoint)
         return runner.test()
-    need_probe(cfg)
-    runner = build_runner(without_hooks(cfg))
-    load_strictly(runner, checkpoint)
-    # The runner's config, in which the data section is written out.
-    probe = need_probe(runner.cfg)
+    start_processes_on_cpu(cfg)
+    runner, probe = load_probed(cfg, checkpoint)
     metrics = measure(runner.model, probe, split, runner.seed)
     figures = '  '.join(f'{name}: {value:.2f}' for name, value in metrics.items())
     runner.logger.info(f'kNN  {figures}  (k {probe.k}, T {probe.temperature})')

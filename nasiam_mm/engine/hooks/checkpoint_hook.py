@@ -20,17 +20,15 @@ class AtomicCheckpointHook(CheckpointHook):
     The stock hook removes the oldest checkpoint first; with
     ``max_keep_ckpts=1`` a run killed in between keeps none.
 
-    ``by_epoch=False`` counts ``interval`` in iterations, which needs a loop
-    that resumes within an epoch: ``ResumableTrainLoop``. Before each
-    checkpoint every process calls the hooks' ``gather_rank_states``, for what
-    the main process alone could not save.
+    ``by_epoch=False`` counts ``interval`` in iterations, which needs a loop that resumes within an
+    epoch: ``ResumableTrainLoop``. Before each checkpoint every process calls the hooks'
+    ``gather_rank_states``, for what the main process alone could not save.
 
     Args:
         **kwargs: See ``mmengine.hooks.CheckpointHook``.
 
     Raises:
-        ValueError: Before training, if the loop cannot resume from a
-            checkpoint by iteration.
+        ValueError: Before training, if the loop cannot resume from a checkpoint by iteration.
     """
 
     def __init__(self, **kwargs) -> None:
@@ -60,16 +58,12 @@ class AtomicCheckpointHook(CheckpointHook):
         return sorted(outdated - {osp.basename(runner._load_from)})
 
     def save_interrupted(self, runner: Runner) -> str:
-        """Save the run between two iterations, outside the schedule of checkpoints.
+        """Save the run between two iterations, outside the schedule, and return the path.
 
-        The file has one name and goes with the next checkpoint; no state of
-        the run shows that it was ever written.
-
-        Returns:
-            Path of the checkpoint.
+        The file goes with the next checkpoint; no state of the run shows that it was written.
         """
         meta = dict(epoch=runner.epoch, iter=runner.iter)
-        self._write(runner, INTERRUPTED, meta, save_optimizer=True, save_param_scheduler=True)
+        self._write(runner, INTERRUPTED, meta, whole=True)
         return osp.join(self.out_dir, INTERRUPTED)
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
@@ -82,13 +76,7 @@ class AtomicCheckpointHook(CheckpointHook):
             self.keep_ckpt_ids.append(step)
             runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
-        self._write(
-            runner,
-            filename,
-            meta,
-            save_optimizer=self.save_optimizer,
-            save_param_scheduler=self.save_param_scheduler,
-        )
+        self._write(runner, filename, meta)
         if is_main_process():
             self._remove(outdated)
 
@@ -97,16 +85,17 @@ class AtomicCheckpointHook(CheckpointHook):
             if self.file_backend.isfile(path):
                 self.file_backend.remove(path)
 
-    def _write(self, runner: Runner, filename: str, meta: dict, **what: bool) -> None:
+    def _write(self, runner: Runner, filename: str, meta: dict, whole: bool = False) -> None:
         """Write a checkpoint, then its path to ``last_checkpoint``."""
         runner.call_hook('gather_rank_states')
         runner.save_checkpoint(
             self.out_dir,
             filename,
+            save_optimizer=whole or self.save_optimizer,
+            save_param_scheduler=whole or self.save_param_scheduler,
             meta=meta,
             by_epoch=self.by_epoch,
             backend_args=self.backend_args,
-            **what,
             **self.args,
         )
         if is_main_process():

@@ -1,19 +1,20 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Watch the projector's output for collapse, and the loss for values that are not finite."""
 
+from pathlib import Path
 from types import NoneType
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
-from mmengine.dist import all_gather, all_reduce
-from mmengine.model import is_model_wrapper
+from mmengine.dist import all_gather, all_reduce, is_main_process
+from mmengine.fileio import copyfile_to_local, exists
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from nasiam_mm.engine.hooks.last_healthy import LastHealthy
 from nasiam_mm.engine.hooks.stateful_hook import StatefulHook
-from nasiam_mm.engine.log_times import is_logged
+from nasiam_mm.engine.running import is_logged, unwrap
 from nasiam_mm.evaluation.collapse import channel_std, effective_rank
+from nasiam_mm.files.atomic import atomic_path
 from nasiam_mm.registry import HOOKS
 
 _ACTIONS = ('warn', 'stop', 'rollback')
@@ -23,37 +24,33 @@ _ACTIONS = ('warn', 'stop', 'rollback')
 class CollapseHook(StatefulHook):
     """Warn of, or stop, a run whose embeddings collapse; refuse a loss that is not finite.
 
-    Every ``interval`` iterations and at the end of each epoch the output z of
-    ``model.neck``, (N, D), is measured: ``collapse/std``
-    (:func:`channel_std`, 1 as spread as a Gaussian, 0 collapsed) and
-    ``collapse/effective_rank`` (:func:`effective_rank`). ``LoggerHook`` prints
-    and records both with its next line. With several processes z is gathered,
-    so all of them see the same numbers and act alike. Other iterations cost
-    nothing and read nothing back from the device.
+    Every ``interval`` iterations and at the end of each epoch the output z of ``model.neck``, of
+    shape (N, D), is measured: ``collapse/std`` (:func:`channel_std`, 1 as spread as a Gaussian, 0
+    collapsed) and ``collapse/effective_rank`` (:func:`effective_rank`). ``LoggerHook`` prints and
+    records both with its next line. With several processes z is gathered, so that all act alike.
+    Other iterations cost nothing and read nothing back from the device.
 
-    A sample is unhealthy when a measure is below its threshold; ``patience``
-    unhealthy samples in a row are a collapse. Then ``action``
+    A sample is unhealthy when a measure is below its threshold; ``patience`` unhealthy samples in
+    a row are a collapse. Then ``action``
 
     - ``'warn'`` logs a warning, once until a healthy sample follows;
-    - ``'stop'`` ends training: after the epoch under ``EpochBasedTrainLoop``,
-      at once under ``IterBasedTrainLoop``;
-    - ``'rollback'`` ends training too and leaves the last checkpoint saved
-      between two healthy samples as ``work_dir/last_healthy.pth``.
+    - ``'stop'`` ends training, after the epoch where the loop is over epochs;
+    - ``'rollback'`` does too and leaves the last checkpoint saved between two healthy samples as
+      ``work_dir/last_healthy.pth``.
 
     Args:
-        interval: Iterations, counted within the epoch, between samples;
-            ``None`` takes ``LoggerHook``'s.
+        interval: Iterations between samples within the epoch; ``None`` takes ``LoggerHook``'s.
         std_threshold: Smallest healthy ``collapse/std``; ``None`` to ignore.
         rank_threshold: Smallest healthy effective rank; ``None`` to ignore.
-        loss_threshold: Smallest healthy loss, for losses whose minimum is the
-            collapsed solution, such as -1 of SimSiam; ``None`` to ignore.
+        loss_threshold: Smallest healthy loss, for losses whose minimum is the collapsed solution,
+            such as -1 of SimSiam; ``None`` to ignore.
         action: ``'warn'``, ``'stop'`` or ``'rollback'``.
         patience: Number of unhealthy samples in a row that are a collapse.
 
     Raises:
         ValueError: If an argument is impossible or the model has no neck.
-        RuntimeError: If a sampled loss or embedding is not finite, whatever
-            the action, or if the neck did not run.
+        RuntimeError: If a sampled loss or embedding is not finite, whatever the action, or if the
+            neck did not run.
     """
 
     # Before LoggerHook, BELOW_NORMAL, which prints what is measured here.
@@ -81,21 +78,19 @@ class CollapseHook(StatefulHook):
                 f'got patience={patience}, interval={interval}'
             )
         self.interval = interval
-        self.thresholds = {
-            'std': std_threshold,
-            'effective_rank': rank_threshold,
-            'loss': loss_threshold,
-        }
+        limits = dict(std=std_threshold, effective_rank=rank_threshold, loss=loss_threshold)
+        self.thresholds = {name: limit for name, limit in limits.items() if limit is not None}
         self.action = action
         self.patience = patience
         self.streak = 0  # unhealthy samples in a row
-        self.kept = LastHealthy()
+        self.last_seen: str | None = None  # newest checkpoint judged
+        self.last_healthy: str | None = None  # newest one judged healthy, under its own name
         self._armed = False
         self._z: Tensor | None = None
 
     def before_train(self, runner: Runner) -> None:
         """Listen to the neck's output."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrap(runner.model)
         neck = getattr(model, 'neck', None)
         if neck is None:
             raise ValueError(
@@ -104,9 +99,7 @@ class CollapseHook(StatefulHook):
             )
         neck.register_forward_hook(self._capture)
 
-    def before_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
-    ) -> None:
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None) -> None:
         """Arm the capture for this iteration."""
         if self.interval is None:
             self._armed = is_logged(runner, batch_idx)
@@ -116,11 +109,7 @@ class CollapseHook(StatefulHook):
             )
 
     def after_train_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: dict | None = None,
-        outputs: dict | None = None,
+        self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
     ) -> None:
         """Measure the captured embeddings, judge them, act."""
         if not self._armed:
@@ -145,19 +134,6 @@ class CollapseHook(StatefulHook):
             runner.message_hub.update_scalar(f'train/collapse/{name}', sample[name])
         self._judge(runner, sample)
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return what the next judgement depends on."""
-        return {
-            'streak': self.streak,
-            'last_seen': self.kept.seen,
-            'last_healthy': self.kept.path,
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue the streak of the run that saved the checkpoint."""
-        self.streak = state['streak']
-        self.kept.seen, self.kept.path = state['last_seen'], state['last_healthy']
-
     def _capture(self, module: nn.Module, inputs: tuple, output: Tensor | tuple) -> None:
         if self._armed:
             z = output[0] if isinstance(output, (tuple, list)) else output
@@ -175,14 +151,10 @@ class CollapseHook(StatefulHook):
         )
 
     def _judge(self, runner: Runner, sample: dict[str, float]) -> None:
-        low = {
-            name: threshold
-            for name, threshold in self.thresholds.items()
-            if threshold is not None and sample[name] < threshold
-        }
+        low = {name: least for name, least in self.thresholds.items() if sample[name] < least}
         if self.action == 'rollback':
             # Before the streak changes: a healthy checkpoint has healthy samples on both sides.
-            self.kept.judge(runner, healthy=not low and self.streak == 0)
+            self._keep_newest(runner, healthy=not low and self.streak == 0)
         self.streak = self.streak + 1 if low else 0
         if self.streak < self.patience:
             return
@@ -195,8 +167,31 @@ class CollapseHook(StatefulHook):
             runner.logger.warning(f'{message}; training stops{self._way_back(runner)}')
             runner.train_loop.stop_training = True
 
+    def _keep_newest(self, runner: Runner, healthy: bool) -> None:
+        """Keep a copy of the checkpoint saved since the last call, if that is healthy."""
+        newest = runner.message_hub.get_info('last_ckpt')
+        if newest in (None, self.last_seen):
+            return
+        self.last_seen = newest
+        # A run resumed elsewhere still names the file it was resumed from.
+        if healthy and exists(newest):
+            self.last_healthy = newest
+            if is_main_process():
+                # Not a link: CheckpointHook deletes old files and may write to one again.
+                with atomic_path(_kept(runner)) as part:
+                    copyfile_to_local(newest, part)
+
     def _way_back(self, runner: Runner) -> str:
-        return self.kept.told(runner) if self.action == 'rollback' else ''
+        if self.action != 'rollback':
+            return ''
+        # A run resumed elsewhere has left the file in its old folder.
+        if self.last_healthy is None or not _kept(runner).exists():
+            return f'; no checkpoint in {runner.work_dir} was saved while healthy'
+        return f'; {_kept(runner)} is the last healthy checkpoint, {self.last_healthy}'
+
+
+def _kept(runner: Runner) -> Path:
+    return Path(runner.work_dir) / 'last_healthy.pth'
 
 
 def _where(runner: Runner) -> str:

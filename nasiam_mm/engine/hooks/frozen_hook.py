@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from nasiam_mm.engine.running import unwrap
 from nasiam_mm.files.checkpoint import misfits, read_checkpoint
 from nasiam_mm.registry import HOOKS
 
@@ -20,20 +20,17 @@ from nasiam_mm.registry import HOOKS
 class FrozenHook(Hook):
     """Prove that the backbone is the pretrained one and stays it.
 
-    Before training it compares the backbone with the checkpoint that its
-    ``init_cfg`` names: mmengine loads what matches and only warns of the rest,
-    so that a checkpoint of another network trains a classifier on random
-    features. Then it hashes every weight and every buffer, BatchNorm's
-    statistics among them, and compares after each epoch and at the end.
+    Before training it compares the backbone with the checkpoint that its ``init_cfg`` names, of
+    which mmengine loads what matches and only warns of the rest. Then it notes every weight and
+    buffer, BatchNorm's statistics too, and compares after each epoch and at the end.
 
     Args:
         module: Name of the frozen part of the model.
         interval: Epochs between two comparisons.
 
     Raises:
-        ValueError: If the part has no pretrained weights, a weight of it asks
-            for a gradient, or the checkpoint does not hold all its entries and
-            no others.
+        ValueError: If the part has no pretrained weights, asks for a gradient, or the checkpoint
+            does not hold its entries and no others.
         RuntimeError: If an entry moved.
     """
 
@@ -45,7 +42,7 @@ class FrozenHook(Hook):
             raise ValueError(f'FrozenHook.interval must be at least 1, got {interval}')
         self.module_name = module
         self.interval = interval
-        self.digests: dict[str, str] = {}
+        self.held: dict[str, Tensor] = {}
 
     def before_run(self, runner: Runner) -> None:
         """Refuse a checkpoint that does not fit, before mmengine loads the part that does."""
@@ -54,7 +51,7 @@ class FrozenHook(Hook):
             self._compare(runner, values=False)
 
     def before_train(self, runner: Runner) -> None:
-        """Check the loaded weights entry by entry and hash them."""
+        """Check the loaded weights entry by entry and note them."""
         self._compare(runner, values=True)
         module = self._module(runner)
         for name, parameter in module.named_parameters():
@@ -63,10 +60,10 @@ class FrozenHook(Hook):
                     f"FrozenHook: '{self.module_name}.{name}' asks for a gradient; set "
                     f'model.{self.module_name}.frozen_stages to all stages'
                 )
-        self.digests = tensor_digests(module.state_dict())
+        self.held = {name: tensor.clone() for name, tensor in module.state_dict().items()}
         runner.logger.info(
-            f'{self.module_name} frozen: {len(self.digests)} of {len(self.digests)} entries are '
-            f'those of {self._init_cfg(module)["checkpoint"]}, sha256 {_joined(self.digests)}'
+            f'{self.module_name} frozen: {len(self.held)} of {len(self.held)} entries are those of '
+            f'{self._init_cfg(module)["checkpoint"]}, sha256 {_digest(self.held)}'
         )
 
     def after_train_epoch(self, runner: Runner) -> None:
@@ -78,12 +75,12 @@ class FrozenHook(Hook):
         """Compare a last time, and say so in the log."""
         self._check_still(runner, 'by the end of the training')
         runner.logger.info(
-            f'{self.module_name} frozen: unchanged at the end, sha256 {_joined(self.digests)}'
+            f'{self.module_name} frozen: unchanged at the end, sha256 {_digest(self.held)}'
         )
 
     def _check_still(self, runner: Runner, when: str) -> None:
-        now = tensor_digests(self._module(runner).state_dict())
-        moved = [name for name, digest in self.digests.items() if now[name] != digest]
+        now = self._module(runner).state_dict()
+        moved = [name for name, tensor in self.held.items() if not torch.equal(now[name], tensor)]
         if moved:
             raise RuntimeError(
                 f"'{self.module_name}.{moved[0]}' and {len(moved) - 1} other entries of the frozen "
@@ -96,7 +93,7 @@ class FrozenHook(Hook):
         module = self._module(runner)
         init_cfg = self._init_cfg(module)
         path = init_cfg['checkpoint']
-        found = read_prefixed(path, init_cfg.get('prefix'))
+        found = _read_prefixed(path, init_cfg.get('prefix'))
         expected = module.state_dict()
         problems = misfits(expected, found)
         if values and not problems:
@@ -114,13 +111,11 @@ class FrozenHook(Hook):
             )
 
     def _module(self, runner: Runner) -> nn.Module:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        return getattr(model, self.module_name)
+        return getattr(unwrap(runner.model), self.module_name)
 
     def _init_cfg(self, module: nn.Module) -> dict:
         init_cfg: Any = getattr(module, 'init_cfg', None)
-        pretrained = isinstance(init_cfg, dict) and init_cfg.get('type') == 'Pretrained'
-        if not pretrained or not init_cfg.get('checkpoint'):
+        if not isinstance(init_cfg, dict) or not init_cfg.get('checkpoint'):
             raise ValueError(
                 f'the {self.module_name} to be frozen has no pretrained weights; pass '
                 '--checkpoint FILE to tools/train.py'
@@ -128,29 +123,16 @@ class FrozenHook(Hook):
         return init_cfg
 
 
-def tensor_digests(state_dict: Mapping[str, Tensor]) -> dict[str, str]:
-    """Hash the bytes of each tensor: name -> sha256 in hex."""
-    return {
-        name: hashlib.sha256(tensor.detach().cpu().contiguous().numpy().tobytes()).hexdigest()
-        for name, tensor in state_dict.items()
-    }
-
-
-def read_prefixed(path: str, prefix: str | None) -> dict[str, Tensor]:
+def _read_prefixed(path: str, prefix: str | None) -> dict[str, Tensor]:
     """Read the entries of a checkpoint under a prefix, as mmengine's Pretrained init does."""
     checkpoint = read_checkpoint(path, 'cpu')
     weights = checkpoint.get('state_dict', checkpoint)
-    if prefix is None:
-        return dict(weights)
-    prefix = prefix.removesuffix('.') + '.'
-    return {
-        name.removeprefix(prefix): tensor
-        for name, tensor in weights.items()
-        if name.startswith(prefix)
-    }
+    prefix = prefix.removesuffix('.') + '.' if prefix else ''
+    return {name.removeprefix(prefix): w for name, w in weights.items() if name.startswith(prefix)}
 
 
-def _joined(digests: Mapping[str, str]) -> str:
-    """One digest of all tensors, by name."""
-    lines = ''.join(f'{name} {digest}\n' for name, digest in sorted(digests.items()))
-    return hashlib.sha256(lines.encode()).hexdigest()[:16]
+def _digest(state: Mapping[str, Tensor]) -> str:
+    whole = hashlib.sha256()
+    for name, tensor in sorted(state.items()):
+        whole.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+    return whole.hexdigest()[:16]

@@ -2,20 +2,20 @@
 """Whose work directory it is, and from which checkpoint a run goes on (contracts C6, C8, C13)."""
 
 import os.path as osp
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import CheckpointHook, Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, Runner
 from torch import Tensor
 
-from nasiam_mm.engine.extension import follow_new_schedule, take_rates
+from nasiam_mm.engine.running import read_rates, set_rates, unwrap
 from nasiam_mm.files.checkpoint import misfits
 from nasiam_mm.registry import HOOKS
 from nasiam_mm.runs.identity import Identity, less_extension, name_differences, run_identity
-from nasiam_mm.runs.last import LastCheckpoint, find_last_checkpoint, remove_leftovers
+from nasiam_mm.runs.last import find_last_checkpoint, remove_leftovers
 from nasiam_mm.runs.owner import claim, release
 
 _TOLD = 3  # what does not fit that a message names
@@ -25,8 +25,7 @@ _TOLD = 3  # what does not fit that a message names
 class ResumeHook(Hook):
     """Own the work directory; find the last whole checkpoint; refuse one that does not fit.
 
-    A run that is not resumed refuses a folder in which a run has left something, and every run
-    one in which another is going on (:func:`nasiam_mm.runs.owner.claim`).
+    Which folder a run may have, :func:`nasiam_mm.runs.owner.claim` says.
 
     With ``resume=True`` and no ``load_from`` (``--resume``), the checkpoint that is furthest and
     whole is taken and named, with what was skipped and why; without one the run starts from its
@@ -69,8 +68,21 @@ class ResumeHook(Hook):
             for place in {folder, runner.work_dir}:
                 for name in remove_leftovers(place):
                     runner.logger.info(f'removed {name}, which was being written when the run died')
-        if runner._load_from is None:
-            self._choose(runner, _on_main(lambda: find_last_checkpoint(folder)), folder)
+        if runner._load_from is not None:
+            return
+        last = _on_main(lambda: find_last_checkpoint(folder))
+        for note in last.notes:
+            runner.logger.warning(note)
+        if last.path is None:
+            runner._resume = False
+            whole = 'whole checkpoint' if last.notes else 'checkpoint'
+            runner.logger.warning(f'no {whole} in {folder}: starting from the beginning')
+            return
+        runner._load_from = str(last.path)
+        runner.logger.info(
+            f'resuming from {last.path}, after {last.iteration} iterations '
+            f'({last.epoch} whole epochs)'
+        )
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Compare the checkpoint with this run."""
@@ -101,12 +113,14 @@ class ResumeHook(Hook):
         if differences:
             runner.logger.warning(f'extended: {differences}')
             checkpoint.pop('param_schedulers', None)
-            self._rates = take_rates(runner)
+            if not hasattr(runner.optim_wrapper, 'optimizer'):
+                raise ValueError('--extend: a run of several optimizers cannot be extended')
+            self._rates = read_rates(runner)
 
     def before_train(self, runner: Runner) -> None:
         """Let an extended run follow its own schedule."""
         if self._rates is not None:
-            follow_new_schedule(runner, self._rates)
+            _follow_new_schedule(runner, self._rates)
             self._rates = None
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -118,28 +132,21 @@ class ResumeHook(Hook):
         if is_main_process():
             release(runner.work_dir)
 
-    @staticmethod
-    def _choose(runner: Runner, last: LastCheckpoint, folder: str) -> None:
-        """Let the runner resume from the last whole checkpoint, or not at all."""
-        for note in last.notes:
-            runner.logger.warning(note)
-        if last.path is None:
-            runner._resume = False
-            whole = 'whole checkpoint' if last.notes else 'checkpoint'
-            runner.logger.warning(f'no {whole} in {folder}: starting from the beginning')
-            return
-        runner._load_from = str(last.path)
-        runner.logger.info(
-            f'resuming from {last.path}, after {last.iteration} iterations '
-            f'({last.epoch} whole epochs)'
-        )
+
+def _follow_new_schedule(runner: Runner, rates: list[dict[str, Any]]) -> None:
+    """Put the rates to where the config's schedule, not the checkpoint's, stands by now."""
+    set_rates(runner, rates)
+    length = len(runner.train_dataloader)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # that no step of the optimizer came before
+        for iteration in range(1, runner.iter + 1):
+            for scheduler in runner.param_schedulers or []:
+                if not scheduler.by_epoch or iteration % length == 0:
+                    scheduler.step()
 
 
 def _on_main(ask: Callable[[], Any]) -> Any:
-    """Return, or raise, in every process what the main one found.
-
-    Over a network they may see different files for a while.
-    """
+    """Return, or raise, in every process what the main one found: files may differ for a while."""
     found: list[Any] = [None]
     if is_main_process():
         try:
@@ -176,8 +183,7 @@ def _misfits(runner: Runner, checkpoint: Mapping[str, Any]) -> Iterator[str]:
     for name in ('epoch', 'iter'):
         if not isinstance(checkpoint['meta'].get(name), int):
             yield f'its meta holds no number of {name}'
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    yield from misfits(model.state_dict(), checkpoint['state_dict'])
+    yield from misfits(unwrap(runner.model).state_dict(), checkpoint['state_dict'])
     if hasattr(runner.optim_wrapper, 'optimizer'):
         yield from _optimizer_misfits(runner.optim_wrapper.optimizer, checkpoint['optimizer'])
 

@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 
 import torch
 from mmengine.dist import all_gather_object, get_rank, get_world_size
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from nasiam_mm.engine.hooks.stateful_hook import StatefulHook
 from nasiam_mm.engine.rng import get_rng_state, set_rng_state
+from nasiam_mm.engine.running import unwrap
 from nasiam_mm.engine.stop_signals import leave_process_group
 from nasiam_mm.registry import HOOKS
 
@@ -20,15 +20,13 @@ from nasiam_mm.registry import HOOKS
 class RunStateHook(StatefulHook):
     """Save and restore random numbers, gradients not yet applied, and the loop's state.
 
-    mmengine's checkpoint holds model, optimizer, schedulers, logs and the
-    numbers of epoch and iteration. This adds, for every process, the state of
-    its random number generators and the gradients that are accumulated but
-    not applied, and the state of a :class:`ResumableTrainLoop`.
+    mmengine's checkpoint holds model, optimizer, schedulers, logs and the numbers of epoch and
+    iteration. This adds, for every process, the state of its random number generators and the
+    gradients that are accumulated but not applied, and the state of a :class:`ResumableTrainLoop`.
 
-    A loader draws a seed for its workers from the global generator whenever a
-    pass begins, and a resumed run begins one more; every loader therefore gets
-    a generator of its own here: the training loader and those of hooks, which
-    a hook names by a method ``dataloaders()``.
+    A loader draws a seed for its workers from the global generator whenever a pass begins, and a
+    resumed run begins one more; every loader therefore gets a generator of its own here: the
+    training loader and those of hooks, which a hook names by a method ``dataloaders()``.
     """
 
     # After everything that draws random numbers before the first iteration.
@@ -50,11 +48,7 @@ class RunStateHook(StatefulHook):
         self._gathered = all_gather_object(state)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Put the state into the checkpoint.
-
-        Raises:
-            RuntimeError: If the processes' states were not gathered before.
-        """
+        """Put the state into the checkpoint; RuntimeError if that of several is not gathered."""
         if self._gathered is None and get_world_size() == 1:
             self.gather_rank_states(runner)
         # A checkpoint without the optimizer, such as the best one, is not for resuming.
@@ -102,7 +96,7 @@ class RunStateHook(StatefulHook):
             )
             return
         own = ranks[get_rank()]
-        parameters = dict(_model(runner).named_parameters())
+        parameters = dict(unwrap(runner.model).named_parameters())
         if unknown := own['gradients'].keys() - parameters.keys():
             raise ValueError(
                 f'the state of RunStateHook in the checkpoint holds a gradient of {min(unknown)}, '
@@ -113,13 +107,9 @@ class RunStateHook(StatefulHook):
         set_rng_state(own['rng'])
 
 
-def _model(runner: Runner) -> torch.nn.Module:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
-
-
 def _pending_gradients(runner: Runner) -> dict[str, torch.Tensor]:
     """Gradients by name; there are none after a step, only while they accumulate."""
-    parameters = _model(runner).named_parameters()
+    parameters = unwrap(runner.model).named_parameters()
     return {name: p.grad.cpu() for name, p in parameters if p.grad is not None}
 
 

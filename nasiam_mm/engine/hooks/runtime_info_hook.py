@@ -8,7 +8,7 @@ from mmengine.hooks import RuntimeInfoHook
 from mmengine.runner import Runner
 from torch import Tensor
 
-from nasiam_mm.engine.log_times import is_logged
+from nasiam_mm.engine.running import is_logged
 from nasiam_mm.registry import HOOKS
 
 
@@ -16,13 +16,10 @@ from nasiam_mm.registry import HOOKS
 class BufferedRuntimeInfoHook(RuntimeInfoHook):
     """mmengine's hook, without a wait for the device and without growing cost.
 
-    The stock hook reads every loss in every iteration, which makes the host
-    wait for a GPU, and appends it to a history that is copied whole each time.
-    This one keeps the losses on the device and reads them just before a
-    ``LoggerHook`` logs, at the end of an epoch and before a checkpoint. The
-    values in the message hub are the same; between two logs the newest are
-    missing there. Histories of training scalars keep what the log processor
-    looks back on, at least ``max_history`` values.
+    The stock hook reads every loss at once, which makes the host wait for a GPU, and appends it to
+    a history that is copied whole. This one reads them, the same values, when a ``LoggerHook`` logs
+    (:func:`is_logged`) and before a checkpoint; between two logs the newest are missing. Histories
+    of training scalars keep what the log processor looks back on.
 
     Args:
         max_history: Values of each training scalar that are kept at least.
@@ -46,11 +43,7 @@ class BufferedRuntimeInfoHook(RuntimeInfoHook):
         self._kept = max(self.max_history, _look_back(runner))
 
     def after_train_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: dict | None = None,
-        outputs: dict | None = None,
+        self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
     ) -> None:
         """Keep the losses; read them where they are about to be logged."""
         for name, value in (outputs or {}).items():

@@ -15,9 +15,8 @@ class StatefulHook(Hook):
     second one of a class as ``Name#2``. A resumed run needs it whole.
 
     Attributes:
-        state_types: Name of each part of the state -> its type or types. The
-            parts are attributes, unless a subclass says otherwise in
-            ``state_dict`` and ``load_state_dict``.
+        state_types: Name of each part of the state -> its type or types. The parts are attributes,
+            unless a subclass says otherwise in ``state_dict`` and ``load_state_dict``.
 
     Raises:
         ValueError: On resuming, if the checkpoint lacks the state or a part of
@@ -61,9 +60,9 @@ class StatefulHook(Hook):
         try:
             self.load_state_dict(dict(state))
         except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
-            reason = ' '.join(str(error).split())
             raise ValueError(
-                f'the state of {name} in the checkpoint does not fit this run: {reason}'
+                f'the state of {name} in the checkpoint does not fit this run: '
+                + ' '.join(str(error).split())
             ) from error
 
     def _name(self, runner: Runner) -> str:

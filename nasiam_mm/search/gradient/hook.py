@@ -6,14 +6,13 @@ from typing import Any, ClassVar
 
 import torch
 from mmengine.dist import all_reduce
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from nasiam_mm.datasets.replay import ReplaySampler, endless_batches
 from nasiam_mm.datasets.split import shared_images
 from nasiam_mm.engine.hooks.stateful_hook import StatefulHook
-from nasiam_mm.engine.log_times import is_logged
+from nasiam_mm.engine.running import is_logged, unwrap
 from nasiam_mm.registry import HOOKS, OPTIMIZERS
 from nasiam_mm.search.gradient.gradients import alpha_gradients, unrolled_alpha_gradients
 
@@ -66,7 +65,7 @@ class AlphaStepHook(StatefulHook):
 
     def before_run(self, runner: Runner) -> None:
         """Build loader and optimizer, before a checkpoint is loaded."""
-        self.model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self.model = unwrap(runner.model)
         architecture = getattr(self.model, 'architecture', None)
         if architecture is None:
             raise ValueError(

@@ -10,7 +10,7 @@ from mmengine.hooks import LoggerHook
 from mmengine.logging import MessageHub
 from mmengine.registry import RUNNERS
 
-from nasiam_mm.engine.log_times import is_logged
+from nasiam_mm.engine.running import is_logged
 from tests.reduced import ROOT, reduced
 
 # No recipe has an interval of its own for alpha; those of other data and widths say the same.

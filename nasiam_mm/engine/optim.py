@@ -1,21 +1,56 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""Optimizer of the weights, which holds no alpha (contract C4)."""
+"""Who steps the weights, and in which precision."""
 
-from mmengine.model import is_model_wrapper
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from mmengine.device import get_device
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
+from mmengine.runner.amp import autocast
 from torch import nn
 
-from nasiam_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS
+from nasiam_mm.engine.running import unwrap
+from nasiam_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
+
+
+@OPTIM_WRAPPERS.register_module()
+class AutocastOptimWrapper(OptimWrapper):
+    """Autocast to bfloat16, on the CPU too, without loss scaling.
+
+    mmengine's ``AmpOptimWrapper`` asks for an accelerator; bfloat16 needs neither one nor a scaler,
+    having the exponent range of float32.
+
+    Args:
+        dtype: ``'bfloat16'``; float16 needs ``AmpOptimWrapper``'s scaler.
+        **kwargs: See ``mmengine.optim.OptimWrapper``.
+
+    Raises:
+        ValueError: For another dtype.
+    """
+
+    def __init__(self, dtype: str = 'bfloat16', **kwargs) -> None:
+        super().__init__(**kwargs)
+        if dtype != 'bfloat16':
+            raise ValueError(
+                f"AutocastOptimWrapper.dtype must be 'bfloat16', got {dtype!r}; "
+                'for float16 use AmpOptimWrapper on a GPU'
+            )
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """Run the forward pass under autocast."""
+        with super().optim_context(model), autocast(device_type=get_device(), dtype=torch.bfloat16):
+            yield
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class WeightOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     """mmengine's default constructor, less what asks for no gradient.
 
-    That is alpha, which asks for one in the alpha step alone, and momentum
-    copies. ``paramwise_cfg.custom_keys`` match by substring, so they cannot
-    keep a predictor's alpha out of a ``'predictor'`` group; taking it out of
-    the finished groups does.
+    That is alpha, which asks for one in the alpha step alone, and momentum copies.
+    ``paramwise_cfg.custom_keys`` match by substring, so they cannot keep a predictor's alpha out of
+    a ``'predictor'`` group; taking it out of the finished groups does.
 
     ``paramwise_cfg.flat_options`` are options for the parameters of one
     dimension, biases and the scale and shift of BatchNorm: LARS recipes leave
@@ -36,7 +71,7 @@ class WeightOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 average of the model would move.
         """
         optim_wrapper = super().__call__(model)
-        algorithm = model.module if is_model_wrapper(model) else model
+        algorithm = unwrap(model)
         pairs = getattr(algorithm, 'momentum_pairs', list)
         if optim_wrapper._accumulative_counts > 1 and pairs():
             raise ValueError(
@@ -47,9 +82,7 @@ class WeightOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         groups = optim_wrapper.optimizer.param_groups
         merged: dict[str, dict] = {}
         for group in groups:
-            for weight in group['params']:
-                if not weight.requires_grad:
-                    continue
+            for weight in filter(lambda weight: weight.requires_grad, group['params']):
                 options = {key: value for key, value in group.items() if key != 'params'}
                 options.update(self.flat_options if weight.ndim == 1 else {})
                 target = merged.setdefault(repr(options), {**options, 'params': []})

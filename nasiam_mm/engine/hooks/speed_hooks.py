@@ -1,5 +1,5 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""Backbone and heads compiled by ``torch.compile``, for training alone."""
+"""What makes a model fast to train: the layout of its weights, and ``torch.compile``."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,29 +10,47 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
+from nasiam_mm.engine.running import unwrap
 from nasiam_mm.registry import HOOKS
+
+
+@HOOKS.register_module()
+class MemoryFormatHook(Hook):
+    """Lay the weights of convolutions out NHWC where the data preprocessor does so with images.
+
+    Otherwise each convolution would turn its weights around in every step. No result changes by a
+    bit. A model of several processes stays as it is: its gradients' buckets are laid out already.
+    """
+
+    # Before anything compiles or copies the model.
+    priority = 'VERY_HIGH'
+
+    def before_train(self, runner: Runner) -> None:
+        """Lay the weights out, after a checkpoint is loaded."""
+        if is_model_wrapper(runner.model):
+            return
+        layout = getattr(runner.model.data_preprocessor, 'memory_format', torch.contiguous_format)
+        if layout is torch.channels_last:
+            runner.model.to(memory_format=layout)
 
 
 @HOOKS.register_module()
 class CompileHook(Hook):
     """Compile the forward passes of a model's parts, each on its own.
 
-    mmengine's ``compile=`` option wraps the whole training step, which
-    ``torch.compile`` breaks at the backward pass and cannot share with the alpha
-    step. Here only the modules are compiled: alpha step and weight step both
-    run through them, hooks of the modules and the state dict stay as they are,
-    and evaluation, whose batches have many sizes, runs the plain code. Results
-    agree with the plain ones to rounding.
+    mmengine's ``compile=`` option wraps the whole training step, which ``torch.compile`` breaks at
+    the backward pass. Here alpha step and weight step share the compiled modules; their hooks and
+    the state dict stay as they are, and evaluation, whose batches have many sizes, runs the plain
+    code. Results agree with the plain ones to rounding.
 
     Args:
         parts: Names of modules to compile; by default what the algorithm names
             as ``compilable``, otherwise backbone, neck and predictor.
-        **options: Options of ``torch.compile``: ``mode='reduce-overhead'``
-            captures CUDA graphs.
+        **options: Options of ``torch.compile``: ``mode='reduce-overhead'`` captures CUDA graphs.
 
     Raises:
-        ValueError: At the start of the run, if the model lacks a part that was
-            named, or a hook ``differentiates_twice``.
+        ValueError: Before training, if the model lacks such a part or a hook
+            ``differentiates_twice``.
     """
 
     def __init__(self, parts: Sequence[str] | None = None, **options: Any) -> None:
@@ -41,7 +59,7 @@ class CompileHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Put the compiled forward passes in place; compilation itself waits for the first step."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrap(runner.model)
         for hook in runner.hooks:
             if getattr(hook, 'differentiates_twice', False):
                 raise ValueError(
@@ -49,7 +67,10 @@ class CompileHook(Hook):
                     f'{type(hook).__name__}.second_order=False'
                 )
         modules = dict(model.named_modules())
-        names = compilable_parts(model) if self.parts is None else self.parts
+        names = self.parts
+        if names is None:
+            said = getattr(model, 'compilable', ('backbone', 'neck', 'head.predictor'))
+            names = [name for name in said if name in modules]
         if missing := [name for name in names if name not in modules]:
             raise ValueError(f'CompileHook.parts: {type(model).__name__} has no {missing}')
         for name in names:
@@ -62,13 +83,6 @@ class CompileHook(Hook):
         for module in runner.model.modules():
             if getattr(module.__dict__.get('forward'), 'is_compiled', False):
                 del module.forward
-
-
-def compilable_parts(model: nn.Module) -> list[str]:
-    """Name the parts of an algorithm whose forward passes stand on their own, as it says itself."""
-    names = getattr(model, 'compilable', ('backbone', 'neck', 'head.predictor'))
-    modules = dict(model.named_modules())
-    return [name for name in names if name in modules]
 
 
 def _in_training(module: nn.Module, compiled: Callable) -> Callable:
