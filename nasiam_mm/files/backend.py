@@ -19,4 +19,5 @@ class AtomicLocalBackend(LocalBackend):
 
     def put_text(self, obj: str, filepath: str | Path, encoding: str = 'utf-8') -> None:
         """Write text in the same way."""
-        self.put(obj.encode(encoding), filepath)
+        # A path may hold what the locale could not decode.
+        self.put(obj.encode(encoding, 'surrogateescape'), filepath)

@@ -24,9 +24,10 @@ from mmengine.dist import barrier, is_main_process
 from mmengine.logging import HistoryBuffer
 from torch import Tensor
 
+from nasiam_mm.files.archive import Refused
 from nasiam_mm.files.atomic import atomic_path, write_text
 from nasiam_mm.files.digest import file_digest
-from nasiam_mm.files.pickles import STATISTICS, Refused, scan_checkpoint
+from nasiam_mm.files.pickles import STATISTICS, scan_checkpoint
 
 _SECONDS = 30.0  # without a byte from a server
 _NUMBERS = '?bBhHiIlLqQefdFD'  # bool, integers, floats, complex numbers

@@ -13,14 +13,16 @@ import os
 import pickletools
 import re
 import reprlib
-import zipfile
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import IO, Any, NamedTuple
 
+from nasiam_mm.files.archive import Refused, open_archive
+
 HISTORY = 'mmengine.logging.history_buffer.HistoryBuffer'
 STATISTICS = ('min', 'max', 'current', 'mean')
+_DEEPEST = 50  # tuples within tuples; Python hashes them by recursion
 # Before it wrote archives, torch wrote five pickles and then the storages.
 _LEGACY_PICKLES = 5
 _ELEMENT_BYTES = {
@@ -34,10 +36,6 @@ _ARGUMENT = re.compile(
     r'|torch\.(bool|half|float|double|short|int|long|bfloat16|float8_\w+|(u?int|float|complex)\d+)'
 )
 _NUMBER = re.compile(r'[<>|=]?([biufc]\d{1,2}|\?)')
-
-
-class Refused(Exception):
-    """What a pickle holds that no checkpoint does."""
 
 
 def scan_checkpoint(path: str | os.PathLike, allowed: Collection[str] = ()) -> None:
@@ -61,23 +59,8 @@ def scan_checkpoint(path: str | os.PathLike, allowed: Collection[str] = ()) -> N
                 for _ in range(_LEGACY_PICKLES):
                     _Walk(size, None, allowed).run(content)
             return
-        with zipfile.ZipFile(file) as archive:
-            records = archive.infolist()
-            names = {record.filename.lower() for record in records}
-            stored = all(record.compress_type == zipfile.ZIP_STORED for record in records)
-            claimed = sum(max(record.file_size, record.compress_size) for record in records)
-            # torch packs nothing: what is packed, or there twice, would unpack to any size.
-            if not stored or claimed > size or len(names) < len(records):
-                raise Refused(f'{claimed:,} bytes packed into {size:,}')
-            root = records[0].filename.split('/', 1)[0]
-            folder = f'{root}/data/'
-            sizes = {
-                record.filename.removeprefix(folder): record.file_size
-                for record in records
-                if record.filename.startswith(folder)
-            }
-            pickled = io.BytesIO(archive.read(f'{root}/data.pkl'))
-    _Walk(size, sizes, allowed).run(pickled)
+        pickled, sizes = open_archive(file, size)
+    _Walk(size, sizes, allowed).run(io.BytesIO(pickled))
 
 
 class _Name(NamedTuple):
@@ -94,8 +77,15 @@ class _Made(NamedTuple):
     itemsize: int = 1
 
 
-_OBJECT, _MARK = _Made('object'), _Made('mark')
-_CONSTANTS = {'NONE': None, 'NEWTRUE': True, 'NEWFALSE': False, 'EMPTY_TUPLE': (), 'MARK': _MARK}
+class _Tuple(tuple):
+    """A tuple, and what hashing it would walk over, in which shared parts count each time."""
+
+    walked: int
+    depth: int
+
+
+_OBJECT = _Made('object')
+_CONSTANTS = {'NONE': None, 'NEWTRUE': True, 'NEWFALSE': False, 'EMPTY_TUPLE': ()}
 _LITERALS = {
     'BININT', 'BININT1', 'BININT2', 'LONG1', 'BINFLOAT', 'BINUNICODE', 'SHORT_BINSTRING',
 }  # fmt: skip
@@ -118,6 +108,7 @@ class _Walk:
 
     def __post_init__(self) -> None:
         self.stack: list[Any] = []
+        self.marked: list[list[Any]] = []  # what lies below each mark, as pickle keeps it
         self.memo: dict[int, Any] = {}
         self.storages: dict[Any, int] = {}
         self.expanded = 0
@@ -131,6 +122,9 @@ class _Walk:
         stack = self.stack
         if op in _CONSTANTS:
             stack.append(_CONSTANTS[op])
+        elif op == 'MARK':
+            self.marked.append(stack)
+            self.stack = []
         elif op in _LITERALS:
             stack.append(arg)
         elif op in _POPS:
@@ -138,12 +132,12 @@ class _Walk:
         elif op in ('EMPTY_LIST', 'EMPTY_DICT', 'EMPTY_SET'):
             stack.append(_OBJECT)
         elif op in ('APPENDS', 'SETITEMS', 'TUPLE'):
-            items = self._to_mark()
+            self.stack = self.marked.pop()
             if op == 'TUPLE':
-                stack.append(items)
+                self.stack.append(self._tuple(stack))
         elif op in ('TUPLE1', 'TUPLE2', 'TUPLE3'):
             count = int(op[-1])
-            stack[-count:] = [tuple(stack[-count:])]
+            stack[-count:] = [self._tuple(stack[-count:])]
         elif op in ('BINPUT', 'LONG_BINPUT'):
             self.memo[arg] = stack[-1]
         elif op in ('BINGET', 'LONG_BINGET'):
@@ -161,11 +155,15 @@ class _Walk:
         else:
             raise Refused(f'pickle operation {op}')
 
-    def _to_mark(self) -> tuple:
-        place = len(self.stack) - 1 - self.stack[::-1].index(_MARK)
-        items = tuple(self.stack[place + 1 :])
-        del self.stack[place:]
-        return items
+    def _tuple(self, items: list[Any]) -> _Tuple:
+        """Make a tuple; one of itself twice, again and again, takes for ever to hash."""
+        made = _Tuple(items)
+        inner = [item for item in items if isinstance(item, _Tuple)]
+        made.walked = len(items) + sum(item.walked for item in inner)
+        made.depth = 1 + max((item.depth for item in inner), default=0)
+        if made.depth > _DEEPEST or made.walked > self.limit:
+            raise Refused('tuples nested without end')
+        return made
 
     def _permitted(self, name: str) -> str:
         name = name.replace('__builtin__.', 'builtins.', 1)
@@ -175,7 +173,7 @@ class _Walk:
         raise Refused(name.removeprefix('builtins.'))
 
     def _call(self, called: Any, args: Any) -> Any:
-        if not isinstance(called, _Name):
+        if not isinstance(called, _Name) or type(args) not in (tuple, _Tuple):
             raise Refused(getattr(called, 'name', type(called).__name__))
         if called.name in self.allowed:
             return _OBJECT

@@ -129,6 +129,13 @@ GREEDY = {
     'doubling': _grown(),
     'set_tensor': _tensor(4, 4, 1)
     + b'(' + _storage(4) + _number(0) + _number(LARGE) + b'\x85' + _number(1) + b'\x85tb',
+    # A tuple that a scanner might take for its own mark, and then see another call.
+    'forged_mark': b'cnumpy._core.multiarray\n_reconstruct\n}(cnumpy\nndarray\nN'
+    + _number(LARGE) + b'\x85ccollections\nOrderedDict\n' + _text('b')
+    + _text('mark') + b'K\x00K\x01\x87uR',
+    # As keys: hashing them takes for ever, or overruns the stack.
+    'nested_twice': b'})' + b'q\x01h\x01\x86' * 60 + b'Ns',
+    'nested_deep': b'})' + b'\x85' * 2000 + b'Ns',
 }  # fmt: skip
 
 
@@ -136,12 +143,38 @@ def write_greedy(kind: str, path: Path) -> None:
     """Write a file of less than 10 kB, or 3 MB for ``'packed'``, that asks for gigabytes."""
     if kind == 'packed':
         _pickled(path, b'\x80\x02}.', bytes(LARGE // 1000), packed=True)
+    elif kind == 'two_lists':
+        _write_two_lists(path)
+    elif kind == 'two_names':
+        _write_two_names(path)
     elif kind.startswith('legacy_'):
         pickles = [0x1950A86A20F9469CFC6C, 1001, {}]
         head = b''.join(pickle.dumps(value, 2) for value in pickles)
         path.write_bytes(head + b'\x80\x02' + GREEDY[kind[7:]] + b'.' + pickle.dumps(['0'], 2))
     else:
         _pickled(path, b'\x80\x02' + GREEDY[kind] + b'.', bytes(16))
+
+
+def _write_two_lists(path: Path) -> None:
+    """Write an archive whose end record leads Python to a harmless pickle and torch to another."""
+    greedy = b'\x80\x02' + GREEDY['bytes'] + b'.'
+    parts = []
+    for content in (greedy, b'\x80\x02}.'.ljust(len(greedy))):
+        _pickled(path, content)
+        data = path.read_bytes()
+        length, start = struct.unpack('<2L', data[-10:-2])
+        parts.append((data[:start], data[start:-22]))
+    (evil, evil_list), (good, good_list) = parts
+    end = struct.pack('<4s4H2LH', b'PK\5\6', 0, 0, 4, 4, length, len(evil), 0)
+    path.write_bytes(evil + evil_list + good + good_list + end)
+
+
+def _write_two_names(path: Path) -> None:
+    """Write an archive in which a zero byte cuts a name short for Python alone."""
+    with zipfile.ZipFile(path, 'w') as archive:
+        for name, data in (('data.pkl!', b'\x80\x02}.'), ('version', b'3\n')):
+            archive.writestr(f'archive/{name}', data)
+    path.write_bytes(path.read_bytes().replace(b'data.pkl!', b'data.pkl\x00'))
 
 
 # Texts of a config with model.backbone that would run something if it was evaluated.

@@ -192,7 +192,11 @@ def test_imports_and_bases_of_a_config_text_are_not_followed(trace, tmp_path, mo
 
 
 @pytest.mark.parametrize(
-    'kind', [*GREEDY, 'packed', *(f'legacy_{kind}' for kind in ('bytes', 'storage', 'expanded'))]
+    'kind',
+    [
+        *(*GREEDY, 'packed', 'two_lists', 'two_names'),
+        *(f'legacy_{kind}' for kind in ('bytes', 'storage', 'expanded', 'nested_twice')),
+    ],
 )
 def test_a_small_file_that_asks_for_much_is_refused(kind, tmp_path, monkeypatch):
     path = tmp_path / 'a.pth'
