@@ -1,11 +1,13 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Who steps the weights, and in which precision."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from mmengine.device import get_device
+from mmengine.logging import print_log
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from mmengine.runner.amp import autocast
 from torch import nn
@@ -19,7 +21,8 @@ class AutocastOptimWrapper(OptimWrapper):
     """Autocast to bfloat16, on the CPU too, without loss scaling.
 
     mmengine's ``AmpOptimWrapper`` asks for an accelerator; bfloat16 needs neither one nor a scaler,
-    having the exponent range of float32.
+    having the exponent range of float32. A CPU without instructions for bfloat16 would emulate it
+    at several times the cost of float32: there the run stays in float32, and says so.
 
     Args:
         dtype: ``'bfloat16'``; float16 needs ``AmpOptimWrapper``'s scaler.
@@ -36,12 +39,22 @@ class AutocastOptimWrapper(OptimWrapper):
                 f"AutocastOptimWrapper.dtype must be 'bfloat16', got {dtype!r}; "
                 'for float16 use AmpOptimWrapper on a GPU'
             )
+        self.enabled = computes_bfloat16()
+        if not self.enabled:
+            print_log('this CPU has no bfloat16: training in float32', 'current', logging.WARNING)
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
         """Run the forward pass under autocast."""
-        with super().optim_context(model), autocast(device_type=get_device(), dtype=torch.bfloat16):
+        precision = autocast(device_type=get_device(), dtype=torch.bfloat16, enabled=self.enabled)
+        with super().optim_context(model), precision:
             yield
+
+
+def computes_bfloat16() -> bool:
+    """Whether the device in use has instructions for bfloat16."""
+    # torch asks oneDNN the same before it takes its kernels.
+    return get_device() != 'cpu' or torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
