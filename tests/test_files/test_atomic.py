@@ -70,3 +70,10 @@ def test_a_write_that_fails_is_one_line_with_path_cause_and_mend(tmp_path, monke
 def test_an_error_of_another_file_is_not_told_as_one_of_writing(tmp_path):
     with pytest.raises(FileNotFoundError, match='none'), atomic_path(tmp_path / 'file'):
         (tmp_path / 'none').read_text()
+
+
+def test_text_with_a_path_that_the_locale_could_not_decode(tmp_path):
+    """Under LC_ALL=C Python keeps the bytes of such a path as surrogates."""
+    target = tmp_path / 'last_checkpoint'
+    get_file_backend(backend_args={'backend': 'atomic'}).put_text('/runs/\udcc3\udca9', target)
+    assert target.read_bytes() == b'/runs/\xc3\xa9'
