@@ -87,7 +87,7 @@ def peak_resident() -> float:
     """
     status = Path('/proc/self/status')
     if status.exists():
-        return int(re.search(r'VmHWM:\s+(\d+) kB', status.read_text())[1]) / 2**10
+        return int(re.search(r'VmHWM:\s+(\d+) kB', status.read_text(encoding='ascii'))[1]) / 2**10
     unit = 1 if sys.platform == 'darwin' else 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
