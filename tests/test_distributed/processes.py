@@ -151,7 +151,7 @@ def leave_out_bn(node: Any) -> None:
             node.norm_cfg = dict(type='GN', num_groups=1)
         if 'space' in node:
             node.space = WITHOUT_BN
-            node.pop('with_last_bn', None), node.pop('with_last_bn_affine', None)
+        node.pop('with_last_bn', None), node.pop('with_last_bn_affine', None)
         for value in node.values():
             leave_out_bn(value)
 
