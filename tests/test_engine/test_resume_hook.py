@@ -161,6 +161,16 @@ def no_numbers(checkpoint):
     return 'its meta holds no number of iter'
 
 
+def negative_number(checkpoint):
+    checkpoint['meta']['epoch'] = -1
+    return 'its meta holds no number of epoch'
+
+
+def other_scheduler(checkpoint):
+    checkpoint['param_schedulers'] = [3]
+    return 'one of its param_schedulers is of another type'
+
+
 def no_run_state(checkpoint):
     del checkpoint['hooks']['RunStateHook']
     return 'holds no state of RunStateHook'
@@ -170,7 +180,8 @@ def no_run_state(checkpoint):
     'edit',
     [
         no_record, no_weight, renamed, other_shape, other_type, no_tensor, no_optimizer,
-        fewer_parameters, other_momentum, no_numbers, no_run_state,
+        fewer_parameters, other_momentum, no_numbers, negative_number, other_scheduler,
+        no_run_state,
     ],
 )  # fmt: skip
 def test_a_state_that_is_not_whole_or_does_not_fit_is_refused(tmp_path, edit):
