@@ -29,7 +29,8 @@ def reduced(name: str, work_dir: Path, epochs: int = 1, batch_size: int = 32) ->
     cfg.model.backbone.setdefault('stem_channels', 64)
     root = MINI if 'imagenet' not in cfg.data.root else image_folder(Path(work_dir) / 'imagenet')
     cfg.data.root = root
-    _walk(cfg._cfg_dict, batch_size)
+    # The narrowest stage has eight channels, see above.
+    _walk(cfg._cfg_dict, batch_size, cfg.model.backbone.base_channels // 8)
     resolve_data(cfg)
     cfg.work_dir = str(work_dir)
     cfg.train_cfg.max_epochs = epochs
@@ -39,10 +40,10 @@ def reduced(name: str, work_dir: Path, epochs: int = 1, batch_size: int = 32) ->
     return cfg
 
 
-def _walk(node, batch_size: int) -> None:
+def _walk(node, batch_size: int, factor: int) -> None:
     if isinstance(node, (list, tuple)):
         for item in node:
-            _walk(item, batch_size)
+            _walk(item, batch_size, factor)
     if not isinstance(node, ConfigDict):
         return
     if 'batch_size' in node and 'dataset' in node:
@@ -58,11 +59,11 @@ def _walk(node, batch_size: int) -> None:
             node[key] //= 7  # 224 -> 32
     for key in _WIDTHS & set(node):
         if isinstance(node[key], int) and node[key] > 3:
-            node[key] = max(1, node[key] // 8)
+            node[key] = max(1, node[key] // factor)
         elif isinstance(node[key], list):
-            node[key] = [max(1, width // 8) for width in node[key]]
+            node[key] = [max(1, width // factor) for width in node[key]]
     for value in node.values():
-        _walk(value, batch_size)
+        _walk(value, batch_size, factor)
 
 
 def in_float64(runner: Runner) -> Runner:

@@ -21,9 +21,13 @@ def user_file(tmp_path, monkeypatch):
     assert len([line for line in text.splitlines() if line]) <= 10
     (tmp_path / 'my_ops.py').write_text(text, encoding='utf-8')
     monkeypatch.syspath_prepend(tmp_path)
+    # The test of the pages may have registered the example itself.
+    earlier = CANDIDATE_OPS.module_dict.pop('linear_bn_gelu', None)
     yield 'my_ops'
     sys.modules.pop('my_ops', None)
     CANDIDATE_OPS.module_dict.pop('linear_bn_gelu', None)
+    if earlier is not None:
+        CANDIDATE_OPS.module_dict['linear_bn_gelu'] = earlier
 
 
 def test_operation_of_a_users_file(user_file, tmp_path):

@@ -41,7 +41,7 @@ def plain_projector(scale: str) -> Table:
     """SimCLR with a linear projector."""
     plain = (
         put('custom_imports', dict(imports=['own_model'])),
-        put('model.neck', dict(type='PlainProjector', in_channels=16, out_channels=16)),
+        put('model.neck', dict(type='PlainProjector', in_channels=64, out_channels=64)),
     )
     return Table(
         'SimCLR with a linear projector',

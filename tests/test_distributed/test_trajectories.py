@@ -53,7 +53,9 @@ def largest_difference(one, other):
         for a, b in zip(before, after, strict=True)
     )
     saved = [name for name in one['state'] if name != 'queue']
-    state = max((one['state'][n] - other['state'][n]).abs().max().item() for n in saved)
+    state = max(
+        (one['state'][n].double() - other['state'][n].double()).abs().max().item() for n in saved
+    )
     return alpha, state
 
 

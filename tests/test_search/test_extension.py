@@ -69,7 +69,7 @@ def test_a_user_s_relaxation_is_searched_and_resumed_exactly(framework, tmp_path
     assert len({noise.numpy().tobytes() for *_, noise in drawn}) == 12
     # Its temperature reached the cells; the noise is in no checkpoint.
     mixing = whole.model.architecture.relaxation
-    assert (type(mixing).__name__, mixing.temperature) == ('Gumbel', 0.5)
+    assert (type(mixing).__name__, mixing.temperature) == ('GumbelSoftmax', 0.5)
     assert not any('noise' in name for name in whole.model.state_dict())
     checkpoint = str(tmp_path / 'whole/iter_4.pth')
     rest, again = gumbel_search(framework, tmp_path / 'rest', resume=True, load_from=checkpoint)
@@ -84,7 +84,7 @@ def test_a_user_s_relaxation_is_searched_and_resumed_exactly(framework, tmp_path
 
 
 def test_noise_is_a_function_of_seed_step_role_and_head():
-    model = build('simsiam', relaxation=dict(type='Gumbel'))
+    model = build('simsiam', relaxation=dict(type='GumbelSoftmax'))
     architecture, state = model.architecture, torch.get_rng_state()
 
     def noise(*key, head='projector'):

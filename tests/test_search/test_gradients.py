@@ -135,6 +135,7 @@ def test_second_order_agrees_with_finite_differences(framework):
 
 def test_flops_of_the_published_head_are_a_third_of_the_full_step():
     cfg = Config.fromfile(ROOT / 'configs/nasiam/simsiam_r18_search_cifar10.py')
+    del cfg.model['data_preprocessor']
     model = MODELS.build(cfg.model).train()
     alphas = model.architecture.alphas()
     data = batch(2, 32)
