@@ -3,6 +3,7 @@
 
 import json
 import os
+import time
 from pathlib import Path
 from shutil import copyfile
 
@@ -215,6 +216,7 @@ def test_an_extended_run_follows_its_new_schedule_from_where_it_stands(tmp_path)
     longer = dict(epochs=4, optim_wrapper=SGD, param_scheduler=schedule(4))
     with pytest.raises(ValueError, match="is another run's"):
         train(tmp_path / 'a', hooks=hooks, resume=True, **longer)
+    time.sleep(1.1)  # logs lie in folders named by the second
     lines = train(tmp_path / 'a', hooks=extending, resume=True, **longer)
     (told,) = [line for line in lines if line.startswith('extended: ')]
     assert 'optim_wrapper.optimizer.lr is 0.02 there and 0.5 here' in told
