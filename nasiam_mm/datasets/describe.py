@@ -14,6 +14,8 @@ __all__ = ['describe']
 
 _LARGEST = 224  # what images are brought to unless asked otherwise
 _MEASURED = 20000  # images that mean and deviation are measured on, at most
+_MOST_CLASSES = 100_000
+_MOST_PIXELS = 4096  # along a side
 _NAMED = 3  # unreadable files that a message names
 
 
@@ -38,6 +40,8 @@ def describe(folder: Path | str, name: str | None = None, size: int | None = Non
         ValueError: If a file is damaged, or the folder holds a published data set.
     """
     root = Path(folder)
+    if size is not None and not 1 <= size <= _MOST_PIXELS:
+        raise ValueError(f'--size must be from 1 to {_MOST_PIXELS}, got {size}')
     try:
         before = Source.read(root)
     except ValueError:
@@ -45,6 +49,8 @@ def describe(folder: Path | str, name: str | None = None, size: int | None = Non
     if before is not None and before.source != 'own':
         raise ValueError(f'{root}: holds {before.name} ({before.source}), which is described')
     images, labels = open_part(root, 'train')
+    classes = _classes(root, labels, before)
+    size, mean, std = _measure(root, images, size)
     parts, stored, digests = {'train': len(images)}, {}, part_digests(root, 'train', images, labels)
     for part in ('test', 'val'):
         try:
@@ -59,8 +65,6 @@ def describe(folder: Path | str, name: str | None = None, size: int | None = Non
     elif 'test' not in parts and len(images) >= 10:
         parts['test'], stored['test'] = len(images) // 10, 'train'
         parts['train'] -= parts['test']
-    classes = _classes(root, labels, before)
-    size, mean, std = _measure(root, images, size)
     name = name or (before.name if before else root.resolve().name)
     return Source(name, 'own', classes, mean, std, size, parts, stored, digests)
 
@@ -72,6 +76,8 @@ def _classes(root: Path, labels: np.ndarray | None, before: Source | None) -> li
     if labels.min() < 0:
         raise ValueError(f'{root}: label {labels.min()} is below 0')
     number = int(labels.max()) + 1
+    if number > _MOST_CLASSES:
+        raise ValueError(f'{root}: label {number - 1} is above {_MOST_CLASSES - 1}')
     folder = part_folder(root, 'train')
     names = [path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != '.']
     if not any(folder.glob('*.npy')) and len(names) == number:
@@ -114,7 +120,7 @@ def _read_all(paths: list[Path]) -> Iterator[np.ndarray]:
     for path in paths:
         try:
             yield read_image(str(path))
-        except ValueError:
+        except (ValueError, FileNotFoundError):
             broken.append(path)
     if broken:
         names = ', '.join(map(str, broken[:_NAMED]))

@@ -31,6 +31,8 @@ def read_image(path: str) -> np.ndarray:
         ValueError: If it is no image, or too large for OpenCV.
     """
     try:
+        if Path(path).exists() and not Path(path).is_file():
+            raise TypeError('a pipe would be waited for')
         return mmcv.imfrombytes(Path(path).read_bytes(), channel_order='rgb', backend='cv2')
     except (cv2.error, AttributeError, TypeError) as error:
         raise ValueError(f'{path}: no image that OpenCV reads; replace or remove it') from error
@@ -74,7 +76,7 @@ def open_part(root: Path | str, part: str, source: Source | None = None) -> Part
     if path.exists():
         labels = array_path(root, f'{part}_labels')
         is_labelled = labels.exists() or (source is not None and len(source.classes) > 0)
-        return load_array(path), load_array(labels) if is_labelled else None
+        return _check_arrays(path, load_array(path), load_array(labels) if is_labelled else None)
     if source is not None and source.name in OFFICIAL:
         return read_official(root, part, source.name)
     listing = Path(root, 'meta', f'{part}.txt')
@@ -101,6 +103,15 @@ def open_part(root: Path | str, part: str, source: Source | None = None) -> Part
         )
     order = {name: number for number, name in enumerate(classes)}
     return _encoded(files), np.array([order[name.split('/')[0]] for name in files], np.int64)
+
+
+def _check_arrays(path: Path, images: np.ndarray, labels: np.ndarray | None) -> Part:
+    """Refuse no images, and labels that are more or fewer."""
+    if not len(images):
+        raise ValueError(f'{path}: holds no image')
+    if labels is not None and len(labels) != len(images):
+        raise ValueError(f'{path}: {len(images)} images with {len(labels)} labels')
+    return images, labels
 
 
 def _encoded(files: list[str]) -> np.ndarray:

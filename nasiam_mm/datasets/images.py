@@ -135,17 +135,12 @@ class Images(BaseDataset):
         if self.download and source.name in OFFICIAL:
             OFFICIAL[source.name](data_root=self.data_root, download=True)
         try:
-            images, labels = open_part(self.data_root, place, source)
-            if labels is not None and len(labels) != len(images):
-                raise ValueError(
-                    f'{self.data_root}: {len(images)} {place} images with {len(labels)} labels'
-                )
+            return open_part(self.data_root, place, source)
         except FileNotFoundError as error:
             told = f'{error.filename or error}: missing'
             raise FileNotFoundError(f'{told}; {mend(self.data_root, source.name)}') from error
         except ValueError as error:
             raise ValueError(f'{error}; {mend(self.data_root, source.name)}') from error
-        return images, labels
 
     def _check(self, place: str, source: Source) -> str | None:
         """Compare what was opened with what is expected; return the digest of the part."""

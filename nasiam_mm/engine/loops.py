@@ -28,6 +28,14 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
     iteration, by one integer on the CPU each.
     """
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if len(self.dataloader) == 0:
+            raise ValueError(
+                f'{len(self.dataloader.dataset)} training images are less than one batch; take a '
+                f'smaller train_dataloader.batch_size than {self.dataloader.batch_size}'
+            )
+
     def state_dict(self) -> dict[str, Any]:
         """State beside the numbers of epoch and iteration, which the runner keeps."""
         return dict(stop_training=self.stop_training)

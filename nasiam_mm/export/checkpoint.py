@@ -11,7 +11,7 @@ from typing import Any
 from mmengine.config import Config
 from torch import Tensor, nn
 
-from nasiam_mm.files.checkpoint import find_file, misfits, read_checkpoint
+from nasiam_mm.files.checkpoint import find_file, misfits, read_checkpoint, weights_of
 from nasiam_mm.files.config_text import read_config_text
 from nasiam_mm.files.digest import file_digest
 from nasiam_mm.registry import MODELS, WEIGHT_INITIALIZERS
@@ -95,10 +95,10 @@ def read_pretrained(path: Path | str, config: Path | str | None = None) -> Pretr
     """
     checkpoint = read_checkpoint(path, 'cpu')
     path = find_file(path)
-    weights = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else {}
+    weights = weights_of(checkpoint, path)
     state_dict = {
         name.removeprefix(PREFIX): value.detach().contiguous()
-        for name, value in ((key.removeprefix('module.'), item) for key, item in weights.items())
+        for name, value in weights.items()
         if name.startswith(PREFIX) and isinstance(value, Tensor)
     }
     if not state_dict:

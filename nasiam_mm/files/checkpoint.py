@@ -84,6 +84,24 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = None, mmap: boo
         raise damage from error  # damage shows as any error
 
 
+def weights_of(checkpoint: Any, path: object) -> dict[str, Any]:
+    """Return the weights of a checkpoint by their names in the bare network.
+
+    The marks of what wrapped it are taken off in place: ``module.`` of DistributedDataParallel,
+    ``_orig_mod.`` of torch.compile.
+
+    Raises:
+        ValueError: If it holds no weights by name.
+    """
+    weights = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else None
+    if not isinstance(weights, dict) or not all(isinstance(name, str) for name in weights):
+        raise ValueError(f"checkpoint '{path}' holds no weights by name; take one of a training")
+    for name in list(weights):  # all of them, for their order
+        value = weights.pop(name)
+        weights[name.removeprefix('module.').replace('_orig_mod.', '')] = value
+    return weights
+
+
 def misfits(expected: Mapping[str, Tensor], found: Mapping[str, Any]) -> list[str]:
     """Name the entries of a checkpoint that do not fit those of a module.
 
@@ -227,7 +245,8 @@ def _load_for_mmengine(
             shutil.copyfileobj(filename, copy)
             copy.flush()
             checkpoint = read_checkpoint(copy.name, map_location)
-    meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
+    weights_of(checkpoint, filename)
+    meta = checkpoint.get('meta')
     if isinstance(meta, dict):
         meta.pop('config', None)
     return checkpoint

@@ -1,4 +1,7 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+
+import os
+
 import numpy as np
 import pytest
 
@@ -105,6 +108,27 @@ def test_what_is_refused(tmp_path):
     root = save(tmp_path / 'x', train_images=TRAIN, train_labels=np.full(500, -1))
     with pytest.raises(ValueError, match='label -1 is below 0'):
         describe(root)
+    # A number that would ask for as many names of classes.
+    save(root, train_images=TRAIN, train_labels=np.append(np.zeros(499, int), 10**15))
+    with pytest.raises(ValueError, match='label 1000000000000000 is above 99999'):
+        describe(root)
+    save(root, train_images=TRAIN, train_labels=np.zeros(499, int))
+    with pytest.raises(ValueError, match='train_images.npy: 500 images with 499 labels'):
+        describe(root)
+    save(root, train_images=TRAIN[:0], train_labels=np.zeros(0, int))
+    with pytest.raises(ValueError, match='train_images.npy: holds no image'):
+        describe(root)
+    for size in (0, -3, 10**8):
+        with pytest.raises(ValueError, match=f'--size must be from 1 to 4096, got {size}'):
+            describe(root, size=size)
+
+
+def test_what_is_no_file_is_told_and_not_waited_for(tmp_path):
+    root = write_photos(tmp_path / 'pets', ('cat',), per_class=9)
+    os.mkfifo(root / 'train/cat/pipe.png')
+    os.symlink('nowhere', root / 'train/cat/link.png')
+    with pytest.raises(ValueError, match='no images that OpenCV reads: .*link.png, .*pipe.png; re'):
+        describe(root, size=16)
 
 
 def test_images_of_one_colour_have_a_deviation(tmp_path):

@@ -248,7 +248,8 @@ def test_array_of_another_kind(mini, name, array, found):
 
 def test_images_and_labels_must_match_in_number(mini):
     np.save(mini / 'train_labels.npy', ARRAYS['train_labels'][:-1])
-    message = f"{mini}: 500 train images with 499 labels; run '{COMMAND} --root {mini}'"
+    where = f'{mini}/train_images.npy'
+    message = f"{where}: 500 images with 499 labels; run '{COMMAND} --root {mini}'"
     assert _error(ValueError, data_root=str(mini), verify=False) == message
 
 

@@ -3,6 +3,7 @@
 
 import json
 import os
+import time
 from pathlib import Path
 from shutil import copyfile
 
@@ -161,6 +162,16 @@ def no_numbers(checkpoint):
     return 'its meta holds no number of iter'
 
 
+def negative_number(checkpoint):
+    checkpoint['meta']['epoch'] = -1
+    return 'its meta holds no number of epoch'
+
+
+def other_scheduler(checkpoint):
+    checkpoint['param_schedulers'] = [3]
+    return 'one of its param_schedulers is of another type'
+
+
 def no_run_state(checkpoint):
     del checkpoint['hooks']['RunStateHook']
     return 'holds no state of RunStateHook'
@@ -170,7 +181,8 @@ def no_run_state(checkpoint):
     'edit',
     [
         no_record, no_weight, renamed, other_shape, other_type, no_tensor, no_optimizer,
-        fewer_parameters, other_momentum, no_numbers, no_run_state,
+        fewer_parameters, other_momentum, no_numbers, negative_number, other_scheduler,
+        no_run_state,
     ],
 )  # fmt: skip
 def test_a_state_that_is_not_whole_or_does_not_fit_is_refused(tmp_path, edit):
@@ -204,6 +216,7 @@ def test_an_extended_run_follows_its_new_schedule_from_where_it_stands(tmp_path)
     longer = dict(epochs=4, optim_wrapper=SGD, param_scheduler=schedule(4))
     with pytest.raises(ValueError, match="is another run's"):
         train(tmp_path / 'a', hooks=hooks, resume=True, **longer)
+    time.sleep(1.1)  # logs lie in folders named by the second
     lines = train(tmp_path / 'a', hooks=extending, resume=True, **longer)
     (told,) = [line for line in lines if line.startswith('extended: ')]
     assert 'optim_wrapper.optimizer.lr is 0.02 there and 0.5 here' in told

@@ -319,3 +319,10 @@ def test_stock_loop_is_refused_for_checkpoints_by_iteration(tmp_path):
     runner = runner_of(tmp_path, train_cfg=dict(type='EpochBasedTrainLoop', max_epochs=2))
     with pytest.raises(ValueError, match=r"train_cfg.type='ResumableTrainLoop'"):
         runner.train()
+
+
+def test_fewer_images_than_a_batch_are_refused_before_anything_is_made(tmp_path):
+    loader = {**REPLAYED, 'batch_size': 10**6, 'drop_last': True}
+    with pytest.raises(ValueError, match='less than one batch; .* than 1000000'):
+        runner_of(tmp_path, loader=loader).train()
+    assert not list(tmp_path.glob('*.pth'))

@@ -19,10 +19,12 @@ from mmengine.runner import CheckpointLoader
 from torch import nn
 
 from benchmarks.compare import compare_checkpoints
+from nasiam_mm.export import read_pretrained
 from nasiam_mm.files.checkpoint import (
     DamagedCheckpointError,
     UnsafeCheckpointError,
     read_checkpoint,
+    weights_of,
 )
 from tests.checkpoints import Payload, change_a_weight, save, training_state
 from tests.test_engine.toy_siamese import build_runner
@@ -124,3 +126,25 @@ def test_every_cut_and_a_single_bit_are_told(tmp_path):
 def test_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError, match="checkpoint '.*none.pth' does not exist"):
         read_checkpoint(tmp_path / 'none.pth')
+
+
+@pytest.mark.parametrize('wrapped', ['module.', 'module._orig_mod.', '_orig_mod.', ''])
+def test_marks_of_wrappers_are_taken_off_by_every_reader(tmp_path, wrapped):
+    model = nn.ModuleDict({'backbone': nn.BatchNorm1d(3), 'neck': nn.Linear(3, 2)})
+    state = model.state_dict()
+    names = list(state)
+    for name in names:
+        state[wrapped + name] = state.pop(name)
+    torch.save({'state_dict': state}, tmp_path / 'a.pth')
+    theirs = CheckpointLoader.load_checkpoint(str(tmp_path / 'a.pth'))['state_dict']
+    ours = weights_of(read_checkpoint(tmp_path / 'a.pth'), 'a.pth')
+    assert list(theirs) == list(ours) == names and theirs._metadata == state._metadata
+
+
+@pytest.mark.parametrize('content', [[1, 2], torch.zeros(3), 5, {'state_dict': [1]}, {3: 4}])
+def test_what_holds_no_weights_by_name_is_refused_by_every_reader(tmp_path, content):
+    path = tmp_path / 'a.pth'
+    torch.save(content, path)
+    for read in (CheckpointLoader.load_checkpoint, read_pretrained):
+        with pytest.raises(ValueError, match="checkpoint '.*a.pth' holds no weights by name"):
+            read(str(path))

@@ -85,3 +85,13 @@ def test_leftovers_go_and_nothing_else(tmp_path):
     assert sorted(remove_leftovers(tmp_path)) == sorted(os.path.basename(name) for name in left)
     assert sorted(f.name for f in tmp_path.iterdir() if f.is_file()) == sorted(kept)
     assert list((tmp_path / 'genotypes').iterdir()) == []
+
+
+@pytest.mark.parametrize('meta', [None, [1], {}, {'iter': '9', 'epoch': 1}, {'iter': 9}])
+def test_one_that_does_not_say_how_far_it_is_is_skipped_and_told(tmp_path, meta):
+    whole = save(tmp_path, 'epoch_1.pth', 7, epoch=1)
+    state = torch.load(whole, weights_only=False)
+    torch.save({**state, 'meta': meta}, tmp_path / 'epoch_2.pth')
+    last = find_last_checkpoint(tmp_path)
+    assert last.path == whole
+    assert last.notes[0] == 'skipped epoch_2.pth: does not say how far it is'

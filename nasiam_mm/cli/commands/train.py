@@ -113,7 +113,14 @@ def configure(args: Namespace) -> Config:
 
 def set_pretrained(cfg: Config, checkpoint: str) -> None:
     """Let the model's backbone begin with the weights of a pretraining checkpoint."""
-    check_checkpoint(checkpoint)
+    from nasiam_mm.files.checkpoint import read_checkpoint, weights_of
+
+    weights = weights_of(read_checkpoint(checkpoint, 'cpu', mmap=True), checkpoint)
+    if not any(name.startswith('backbone.') for name in weights):
+        raise ValueError(
+            f"--checkpoint: '{checkpoint}' holds no weight of a backbone.*; take one that a "
+            'pretraining left'
+        )
     if 'backbone' not in cfg.get('model', {}):
         raise ValueError(f"--checkpoint: the model of config '{cfg.filename}' has no backbone")
     cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=checkpoint, prefix='backbone.')

@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from nasiam_mm.engine.running import unwrap
-from nasiam_mm.files.checkpoint import misfits, read_checkpoint
+from nasiam_mm.files.checkpoint import misfits, read_checkpoint, weights_of
 from nasiam_mm.registry import HOOKS
 
 
@@ -125,8 +125,7 @@ class FrozenHook(Hook):
 
 def _read_prefixed(path: str, prefix: str | None) -> dict[str, Tensor]:
     """Read the entries of a checkpoint under a prefix, as mmengine's Pretrained init does."""
-    checkpoint = read_checkpoint(path, 'cpu')
-    weights = checkpoint.get('state_dict', checkpoint)
+    weights = weights_of(read_checkpoint(path, 'cpu'), path)
     prefix = prefix.removesuffix('.') + '.' if prefix else ''
     return {name.removeprefix(prefix): w for name, w in weights.items() if name.startswith(prefix)}
 

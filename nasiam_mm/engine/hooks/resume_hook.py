@@ -180,8 +180,12 @@ def _misfits(runner: Runner, checkpoint: Mapping[str, Any]) -> Iterator[str]:
             state = 'of another type' if name in checkpoint else 'missing'
             yield f'its {name} is {state}'
         return
+    schedulers = checkpoint.get('param_schedulers')
+    if isinstance(schedulers, list) and not all(isinstance(one, Mapping) for one in schedulers):
+        yield 'one of its param_schedulers is of another type'
     for name in ('epoch', 'iter'):
-        if not isinstance(checkpoint['meta'].get(name), int):
+        count = checkpoint['meta'].get(name)
+        if not isinstance(count, int) or count < 0:
             yield f'its meta holds no number of {name}'
     yield from misfits(unwrap(runner.model).state_dict(), checkpoint['state_dict'])
     if hasattr(runner.optim_wrapper, 'optimizer'):
