@@ -59,12 +59,13 @@ def find_last_checkpoint(folder: str | os.PathLike) -> LastCheckpoint:
             continue
         if isinstance(checkpoint, dict) and all(key in checkpoint for key in _TRAINING_STATE):
             meta = checkpoint.get('meta')
-            done = [meta.get(key) if isinstance(meta, dict) else None for key in ('iter', 'epoch')]
-            if not all(isinstance(count, int) for count in done):
+            done = meta if isinstance(meta, dict) else {}
+            iteration, epoch = done.get('iter'), done.get('epoch')
+            if not isinstance(iteration, int) or not isinstance(epoch, int):
                 notes.append(f'skipped {path.name}: does not say how far it is')
                 continue
             rank = (path.name != INTERRUPTED, path.name == named)
-            candidates.append((*done, *rank, path))
+            candidates.append((iteration, epoch, *rank, path))
     for iteration, epoch, _, is_named, path in sorted(candidates, reverse=True):
         # So far only its table of contents was read.
         if is_damaged(path):
