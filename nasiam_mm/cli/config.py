@@ -1,6 +1,7 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """The command line of the commands that run a config, and what it changes in the config."""
 
+import atexit
 import os
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
@@ -235,6 +236,8 @@ def start_processes_on_cpu(cfg: Config) -> None:
             'processes on the CPU use tools/dist_train.sh'
         )
     dist.init_process_group('gloo')
+    # Its threads must not outlive the interpreter: now and then one would end it by SIGABRT.
+    atexit.register(lambda: dist.is_initialized() and dist.destroy_process_group())
     # As mmengine wraps by default, but for the device.
     wrapper = dict(type='MMDistributedDataParallel', broadcast_buffers=False, device_ids=None)
     wrapper['find_unused_parameters'] = cfg.get('find_unused_parameters', False)
