@@ -1,10 +1,10 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """A benchmark as a command: ``python -m benchmarks.NAME``, or ``nasiam NAME`` where installed."""
 
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 
-from nasiam_mm.cli.ending import add_traceback_flag, run_tool
+from nasiam_mm.cli.main import as_main, run_tool
 
 # As sysexits.h has it: not done, the same command goes on.
 EX_TEMPFAIL = 75
@@ -17,8 +17,4 @@ def run_module(
     run: Callable[[Namespace], None],
 ) -> None:
     """Read the command line, run, and end as every tool does."""
-    parser = ArgumentParser(f'python -m {name}', None, doc, None)
-    parser.formatter_class = RawDescriptionHelpFormatter
-    add_arguments(parser)
-    add_traceback_flag(parser)
-    run_tool(lambda: run(parser.parse_args()))
+    run_tool(as_main(doc, add_arguments, run, f'python -m {name}'))

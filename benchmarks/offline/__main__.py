@@ -22,7 +22,6 @@ from pathlib import Path
 from benchmarks import ROOT
 from benchmarks.command import EX_TEMPFAIL, run_module
 from benchmarks.papers.__main__ import add_budget_arguments, add_source_argument
-from nasiam_mm.cli.ending import add_traceback_flag
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -59,8 +58,6 @@ def add_arguments(parser: ArgumentParser) -> None:
     join = commands.add_parser('join', help='join parts of weights')
     join.add_argument('parts', type=Path, help='folder of manifest and parts')
     join.add_argument('--out', type=Path, required=True, help='folder for the whole files')
-    for command in commands.choices.values():
-        add_traceback_flag(command)
 
 
 def _add_work(parser: ArgumentParser) -> None:

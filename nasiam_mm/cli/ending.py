@@ -5,7 +5,6 @@ import os
 import sys
 import traceback
 import warnings
-from argparse import ArgumentParser
 from collections.abc import Callable
 from types import FrameType
 
@@ -25,15 +24,6 @@ _REFUSING = (
 _REFUSALS = (ValueError, KeyError, RuntimeError, ImportError)
 # What a value in a config may cause besides, where something is built with it.
 _BUILD_ERRORS = (*_REFUSALS, TypeError, AttributeError, AssertionError)
-
-
-def add_traceback_flag(parser: ArgumentParser) -> None:
-    """Let a tool be asked for the traceback of an error that it would tell in one line."""
-    parser.add_argument(
-        '--traceback',
-        action='store_true',
-        help='show the traceback of an error too (or set NASIAM_TRACEBACK=1)',
-    )
 
 
 def run_tool(main: Callable[[], None]) -> None:

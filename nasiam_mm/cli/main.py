@@ -28,13 +28,10 @@ COMMANDS = {
     'draw': "draw a genotype, or a search's alpha over time",
     'data': 'bring CIFAR-10 or CIFAR-100, or describe a folder of images',
     'genotype': "draw a genotype at random, or import the authors' text form",
-    'embed': 'draw the features of images as points in the plane (also: map)',
-    'neighbours': 'draw images beside their nearest neighbours',
     'config': 'print a config with all that it inherits',
     'env': 'print the machine and the versions',
-    'demo': 'search, pretrain and measure on CIFAR-10, in minutes on two CPU cores',
 }
-ALIASES = {'pretrain': 'train', 'map': 'embed'}
+ALIASES = {'pretrain': 'train'}
 
 
 def main() -> None:
@@ -42,25 +39,19 @@ def main() -> None:
     run_tool(dispatch)
 
 
-def tool(words: str) -> Callable[..., None]:
-    """Return the main function of a script that is one command: ``tool('data cifar10')``."""
-    return partial(run_command, words)
-
-
 def dispatch(argv: Sequence[str] | None = None) -> None:
     """Run the command that the first word names; without one, list them."""
     argv = sys.argv[1:] if argv is None else list(argv)
+    if argv and not argv[0].startswith('-'):
+        run_command(argv[0], argv[1:])
+        return
     parser = argparse.ArgumentParser(
         prog='nasiam',
         description='Search, train and measure the heads of Siamese self-supervised networks.',
         epilog='nasiam COMMAND --help tells what a command takes; configs are named as files or as '
         'they are shipped: nasiam/simsiam_r18_search_cifar10.py',
-        add_help=not argv or argv[0] in ('-h', '--help'),
     )
     parser.add_argument('--version', action='version', version=f'nasiam_mm {__version__}')
-    if argv and not argv[0].startswith('-'):
-        run_command(argv[0], argv[1:])
-        return
     commands = parser.add_subparsers(title='commands', metavar='COMMAND')
     for name, text in COMMANDS.items():
         commands.add_parser(name, help=text)
@@ -70,26 +61,43 @@ def dispatch(argv: Sequence[str] | None = None) -> None:
 
 
 def run_command(words: str, argv: Sequence[str] | None = None) -> None:
-    """Run one command.
-
-    Args:
-        words: Which, and what precedes ``argv`` on its command line: ``'data cifar10'``.
-        argv: The rest of the command line; by default the process's.
+    """Run the command ``words``, such as ``'data cifar10'``; ``argv`` is the process's for None.
 
     Raises:
         ValueError: If there is no such command.
     """
     name, *first = words.split()
-    argv = [*first, *(sys.argv[1:] if argv is None else argv)]
     module = load_command(name)
-    parser = argparse.ArgumentParser(
-        prog=f'nasiam {ALIASES.get(name, name)}',
-        description=module.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog='--traceback, or NASIAM_TRACEBACK=1, shows the traceback of an error too',
-    )
-    module.add_arguments(parser)
-    module.run(parser.parse_args([word for word in argv if word != '--traceback']))
+    prog = f'nasiam {ALIASES.get(name, name)}'
+    command = as_main(module.__doc__, module.add_arguments, module.run, prog)
+    command([*first, *(sys.argv[1:] if argv is None else argv)])
+
+
+def tool(words: str) -> Callable[..., None]:
+    """Return the main function of a script that is one command: ``tool('data cifar10')``."""
+    return partial(run_command, words)
+
+
+def as_main(
+    doc: str | None,
+    add_arguments: Callable[[argparse.ArgumentParser], None],
+    run: Callable[[argparse.Namespace], None],
+    prog: str | None = None,
+) -> Callable[..., None]:
+    """Return the main function of a script made as a command is; it takes ``argv``, or None."""
+
+    def main(argv: Sequence[str] | None = None) -> None:
+        parser = argparse.ArgumentParser(
+            prog=prog,
+            description=doc,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            epilog='--traceback, or NASIAM_TRACEBACK=1, shows the traceback of an error too',
+        )
+        add_arguments(parser)
+        words = sys.argv[1:] if argv is None else argv
+        run(parser.parse_args([word for word in words if word != '--traceback']))
+
+    return main
 
 
 def load_command(name: str) -> ModuleType:

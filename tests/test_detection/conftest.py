@@ -32,7 +32,7 @@ def make_set() -> ModuleType:
 def tiny_set(tmp_path: Path, make_set: ModuleType) -> Path:
     """Four training and two validation images of 64 x 64."""
     out = tmp_path / 'set'
-    make_set.make_detection_set(MINI, out, make_set.Settings(4, 2, 64, (1, 2), (16, 32)))
+    make_set.make_detection_set(MINI, out, make_set.DetectionSet(4, 2, 64, (1, 2), (16, 32)))
     return out
 
 

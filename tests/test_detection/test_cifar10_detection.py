@@ -22,7 +22,7 @@ from tests.test_detection.toy_detection import MINI
 
 @pytest.fixture
 def settings(make_set):
-    return make_set.Settings(6, 3, 96, (2, 4), (20, 48))
+    return make_set.DetectionSet(6, 3, 96, (2, 4), (20, 48))
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -36,7 +36,7 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_same_seed_same_bytes(make_set, settings, tmp_path):
     make_set.make_detection_set(MINI, tmp_path / 'a', settings)
     make_set.make_detection_set(MINI, tmp_path / 'b', settings)
-    other = make_set.Settings(6, 3, 96, (2, 4), (20, 48), seed=1)
+    other = make_set.DetectionSet(6, 3, 96, (2, 4), (20, 48), seed=1)
     make_set.make_detection_set(MINI, tmp_path / 'c', other)
     assert files(tmp_path / 'a') == files(tmp_path / 'b')
     assert len(files(tmp_path / 'a')) == 6 + 3 + 2

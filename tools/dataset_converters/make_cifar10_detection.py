@@ -17,7 +17,7 @@ import argparse
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,7 +25,7 @@ import numpy as np
 import pycocotools.mask
 from PIL import Image
 
-from nasiam_mm.cli.ending import add_traceback_flag, run_tool
+from nasiam_mm.cli.main import as_main, run_tool
 from nasiam_mm.datasets.source import array_path, load_array, sha256_array
 
 CLASSES = (
@@ -47,7 +47,7 @@ PLACING_TRIALS = 20
 
 
 @dataclass(frozen=True)
-class Settings:
+class DetectionSet:
     """What determines the set.
 
     Attributes:
@@ -119,7 +119,7 @@ def make_scene(
     images: np.ndarray,
     labels: np.ndarray,
     rows: Iterator[int],
-    settings: Settings,
+    settings: DetectionSet,
 ) -> tuple[np.ndarray, list[PastedObject]]:
     """Paste objects one over another on a ground.
 
@@ -176,7 +176,7 @@ def endless_rows(rng: np.random.Generator, count: int) -> Iterator[int]:
         yield from rng.permutation(count)
 
 
-def make_split(folder: Path, split: str, info: dict, cifar: Path, settings: Settings) -> None:
+def make_split(folder: Path, split: str, info: dict, cifar: Path, settings: DetectionSet) -> None:
     """Write the images and the annotations of one split under ``folder``."""
     images = load_array(array_path(cifar, f'{SOURCES[split]}_images'))
     labels = load_array(array_path(cifar, f'{SOURCES[split]}_labels'))
@@ -207,7 +207,7 @@ def make_split(folder: Path, split: str, info: dict, cifar: Path, settings: Sett
     (folder / 'annotations' / f'{split}.json').write_text(text, encoding='utf-8')
 
 
-def split_info(split: str, cifar: Path, settings: Settings) -> dict:
+def split_info(split: str, cifar: Path, settings: DetectionSet) -> dict:
     """Return the ``info`` of a split: what it is, what made it, from what."""
     source = array_path(cifar, f'{SOURCES[split]}_images')
     if not source.is_file():
@@ -245,7 +245,7 @@ def is_made(out: Path, infos: dict[str, dict]) -> bool:
     return True
 
 
-def make_detection_set(cifar: Path, out: Path, settings: Settings) -> bool:
+def make_detection_set(cifar: Path, out: Path, settings: DetectionSet) -> bool:
     """Make the set, whole or not at all.
 
     Args:
@@ -276,36 +276,30 @@ def make_detection_set(cifar: Path, out: Path, settings: Settings) -> bool:
     return True
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Parse the command line and make the set."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    default = Settings()
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    default = DetectionSet()
     parser.add_argument('--cifar', type=Path, default=Path('data/cifar10'), metavar='DIR')
     parser.add_argument('--out', type=Path, default=Path('data/cifar10_detection'), metavar='DIR')
     for name, text in (('train', 'training images'), ('val', 'validation images')):
         parser.add_argument(f'--{name}', type=int, default=getattr(default, name), help=text)
     parser.add_argument('--size', type=int, default=default.size, help='image side in pixels')
     for name, text in (('objects', 'objects in an image'), ('scale', 'object side in pixels')):
-        parser.add_argument(
-            f'--{name}',
-            type=int,
-            nargs=2,
-            default=getattr(default, name),
-            metavar=('LEAST', 'GREATEST'),
-            help=text,
-        )
+        pair = dict(type=int, nargs=2, metavar=('LEAST', 'GREATEST'), help=text)
+        parser.add_argument(f'--{name}', default=getattr(default, name), **pair)
     parser.add_argument('--seed', type=int, default=default.seed)
-    add_traceback_flag(parser)
-    args = parser.parse_args(argv)
-    settings = Settings(
-        args.train, args.val, args.size, tuple(args.objects), tuple(args.scale), args.seed
-    )
-    made = make_detection_set(args.cifar, args.out, settings)
-    counts = f'{settings.train} + {settings.val} images'
-    print(f'{args.out}: {counts}, {"made" if made else "already made"}. {DESCRIPTION}')
 
+
+def run(args: argparse.Namespace) -> None:
+    """Make the set."""
+    objects, scale = tuple(args.objects), tuple(args.scale)
+    wanted = DetectionSet(args.train, args.val, args.size, objects, scale, args.seed)
+    made = make_detection_set(args.cifar, args.out, wanted)
+    state = 'made' if made else 'already made'
+    print(f'{args.out}: {wanted.train} + {wanted.val} images, {state}. {DESCRIPTION}')
+
+
+main = as_main(__doc__, add_arguments, run)
 
 if __name__ == '__main__':
     run_tool(main)

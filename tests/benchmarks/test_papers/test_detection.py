@@ -75,7 +75,7 @@ def root(tmp_path_factory):
     folder = tmp_path_factory.mktemp('project')
     (folder / 'tools').symlink_to(ROOT / 'tools')
     make_set = load_tool('dataset_converters/make_cifar10_detection')
-    settings = make_set.Settings(4, 2, 64, (1, 2), (16, 32))
+    settings = make_set.DetectionSet(4, 2, 64, (1, 2), (16, 32))
     make_set.make_detection_set(ROOT / MINI, folder / 'set', settings)
     baseline = reduced(BASELINE, folder)
     baseline.pop('work_dir')

@@ -1,6 +1,7 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Pictures of neighbours and embeddings: the right image and colour at its place."""
 
+import runpy
 from unittest import mock
 
 import numpy as np
@@ -8,7 +9,12 @@ import pytest
 from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 
-from nasiam_mm.report.pictures.features import draw_embedding, draw_neighbours, embed_in_plane
+from tests.reduced import ROOT
+
+TOOLS = ROOT / 'tools/analysis_tools'
+draw_neighbours = runpy.run_path(str(TOOLS / 'nearest_neighbours.py'))['draw_neighbours']
+_map = runpy.run_path(str(TOOLS / 'embedding_map.py'))
+draw_embedding, embed_in_plane = _map['draw_embedding'], _map['embed_in_plane']
 
 
 @pytest.fixture
