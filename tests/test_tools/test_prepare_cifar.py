@@ -162,8 +162,9 @@ def _check_ready(root, source):
 ARRAY_FILES = sorted([*(f'{name}.npy' for name in ARRAY_NAMES), 'source.json'])
 
 
-def test_official_source(host, prepare, root):
+def test_official_source(host, prepare, root, capsys):
     assert prepare('--source', 'official') == 0
+    assert f'downloading {OFFICIAL}: ' in capsys.readouterr().out
     _check_ready(root, 'official')
     assert _names(root) == sorted([*ARRAY_FILES, OFFICIAL, 'cifar-10-batches-py'])
     for split in ('train', 'test'):
