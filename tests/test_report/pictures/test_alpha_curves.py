@@ -207,7 +207,8 @@ def test_one_panel_a_layer_one_line_a_candidate(space):
     for cell, names in candidates.items():
         colors = op_colors(name for row in names for name in row if name)
         for n, row in enumerate(names):
-            lines = {line.get_color(): line for line in drawn[f'{cell} {n}'].lines}
+            *drawn_lines, _uniform = drawn[f'{cell} {n}'].lines
+            lines = {line.get_color(): line for line in drawn_lines}
             assert set(lines) == {colors[name] for name in row if name}
             for k, name in enumerate(row):
                 if name:
@@ -216,17 +217,13 @@ def test_one_panel_a_layer_one_line_a_candidate(space):
                     assert line.get_ydata() == pytest.approx(history[cell][:, n, k].numpy())
 
 
-def test_entropy_is_the_dashed_line():
+def test_the_dotted_line_is_the_uniform_weight():
     history, candidates, epochs = search()
     figure = alpha_figure(history, candidates, epochs)
-    dashed = [line for axis in figure.axes for line in axis.lines if line.get_linestyle() == '--']
-    assert len(dashed) == 10
-    expected = alpha_entropy(history['projector'][:, 0]) / math.log(4)
-    assert dashed[0].get_ydata() == pytest.approx(expected)
+    dotted = [line for axis in figure.axes for line in axis.lines if line.get_linestyle() == ':']
     # The last layer of the predictor has three candidates.
-    expected = alpha_entropy(history['predictor'][:, 3]) / math.log(3)
-    assert dashed[-1].get_ydata() == pytest.approx(expected)
-    assert dashed[0].get_linewidth() < figure.axes[0].lines[0].get_linewidth()
+    expected = [1 / 4] * 9 + [1 / 3]
+    assert [line.get_ydata()[0] for line in dotted] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -236,24 +233,20 @@ def test_texts_neither_collide_nor_leave_the_picture(space, epochs, scale):
     assert collisions(alpha_figure(*search(space, epochs, scale))) == []
 
 
-def test_all_weights_lie_in_their_panels_and_spans_are_equal():
+def test_all_panels_have_one_scale_from_zero_in_which_all_weights_lie():
     for scale in (2.0, 0.02):
         history, candidates, epochs = search('S+', scale=scale)
-        drawn = panels(alpha_figure(history, candidates, epochs))
-        spans = []
-        for cell, array in history.items():
-            for n in range(array.shape[1]):
-                low, high = drawn[f'{cell} {n}'].get_ylim()
-                spans.append(high - low)
-                weights = array[:, n][~array[:, n].isnan()]
-                assert low < weights.min() and weights.max() < high
-        assert spans == pytest.approx([spans[0]] * 10)
-        assert (spans[0] < 0.1) == (scale == 0.02)
+        limits = {
+            axis.get_ylim() for axis in panels(alpha_figure(history, candidates, epochs)).values()
+        }
+        [(low, high)] = limits
+        top = max(float(array.nan_to_num().max()) for array in history.values())
+        assert low == 0 and top < high <= 1.2 * top
 
 
 def test_legend_names_every_operation_once():
     texts = [text for text, _ in visible_texts(alpha_figure(*search('S')))]
-    for name in (*SPACES['S'], 'entropy / ln K (right axis)'):
+    for name in (*SPACES['S'], 'uniform, 1 / K'):
         assert texts.count(name) == 1
     # By its option, whatever it is at these widths.
     assert texts.count('linear') == 0
