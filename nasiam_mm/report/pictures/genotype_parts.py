@@ -1,7 +1,6 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """What the picture of a genotype shows: rows of boxes and cells, in words and numbers."""
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from nasiam_mm.architecture.genotype import Genotype
@@ -38,8 +37,10 @@ class Cell(NamedTuple):
         """What stands over it."""
         return f'{self.name} cell'
 
-
-Row = Sequence[Plain | Cell]
+    def width(self, layer: int, side: int) -> str:
+        """Input (side 0) or output (1) width of a layer, or '' where nobody told."""
+        shape = self.layers[layer].shape
+        return '' if shape is None else str(shape[side])
 
 
 def titles(genotype: Genotype) -> tuple[str, str]:
@@ -66,49 +67,37 @@ def _short(value: Any) -> str:
 def layers_of(genotype: Genotype, head: str) -> tuple[Layer, ...]:
     """Layers of a head; operations by what they are at the widths they were decided at."""
     decisions = genotype.of(head)
-    shapes = genotype.decided_at(head) or (None,) * len(decisions)
     layers = []
-    for shape, decision in zip(shapes, decisions, strict=True):
-        labels = candidate_labels(decision.options, shape) if shape else {}
-
-        def label(option: str, labels: dict[str, str] = labels) -> str:
-            return labels.get(option, option)
-
-        weights = {label(option): weight for option, weight in decision.weights.items()}
-        ops = tuple(dict.fromkeys(map(label, decision.chosen)))
-        layers.append(Layer(shape, ops, weights, tuple(map(label, decision.tied))))
+    for shape, decision in zip(
+        genotype.decided_at(head) or (None,) * len(decisions), decisions, strict=True
+    ):
+        labels = dict(zip(decision.options, decision.options, strict=True))
+        labels |= candidate_labels(decision.options, shape) if shape else {}
+        weights = {labels[option]: weight for option, weight in decision.weights.items()}
+        ops = tuple(dict.fromkeys(labels[option] for option in decision.chosen))
+        layers.append(Layer(shape, ops, weights, tuple(labels[o] for o in decision.tied)))
     return tuple(layers)
 
 
-def rows_of(genotype: Genotype) -> list[Row]:
+def rows_of(genotype: Genotype) -> list[list[Plain | Cell]]:
     """Lay the flow out, a row a cell."""
     cells = {name: Cell(name, layers_of(genotype, name)) for name in genotype.heads}
-    z = _width(cells, 'predictor', first=True)
-    rows: list[Row] = []
-    if 'projector' in cells:
-        first, last = (_width(cells, 'projector', first=end) for end in (True, False))
-        row: list = [Plain('image'), Plain('backbone', f'{first or ""}'), cells['projector']]
-        if genotype.framework.lower() == 'simclr':  # Its cell ends in z itself.
-            z = last
+    projector, predictor = cells.pop('projector', None), cells.pop('predictor', None)
+    z = Plain('z', predictor.width(0, 0) if predictor else '', 0.55)
+    rows: list[list[Plain | Cell]] = []
+    if projector:
+        row: list[Plain | Cell] = [Plain('image'), Plain('backbone', projector.width(0, 0))]
+        last = projector.width(-1, 1)
+        if genotype.framework.lower() == 'simclr':  # its cell ends in z itself
+            z = z._replace(note=last)
+            rows.append([*row, projector, z])
         else:
-            row.append(Plain('output\nlayer', f'{last} → {z}' if z and last else ''))
-        rows.append([*row, Plain('z', f'{z or ""}', 0.55)])
-    elif 'predictor' in cells:
-        z_box = Plain('z', f'{z or ""}', 0.55)
-        rows.append([Plain('image'), Plain('backbone'), Plain('projector'), z_box])
-    if 'predictor' in cells:
-        last = _width(cells, 'predictor', first=False)
-        rows.append([cells['predictor'], Plain('p', f'{last or ""}', 0.55)])
-    rest = [cell for name, cell in cells.items() if name not in ('projector', 'predictor')]
-    rows += [[Plain('input'), cell, Plain('output')] for cell in rest]
-    return rows
-
-
-def _width(cells: dict[str, Cell], name: str, first: bool) -> int | None:
-    """Input or output width of a cell, where it is there and its widths are told."""
-    layers = cells[name].layers if name in cells else ()
-    shape = layers[0 if first else -1].shape if layers else None
-    return None if shape is None else shape.in_channels if first else shape.out_channels
+            note = f'{last} → {z.note}' if z.note and last else ''
+            rows.append([*row, projector, Plain('output\nlayer', note), z])
+    if predictor:
+        before = [] if projector else [Plain('image'), Plain('backbone'), Plain('projector')]
+        rows.append([*before, z, predictor, Plain('p', predictor.width(-1, 1), 0.55)])
+    return rows + [[Plain('input'), cell, Plain('output')] for cell in cells.values()]
 
 
 def notes(number: int, layer: Layer) -> list[str]:
