@@ -19,43 +19,24 @@ if TYPE_CHECKING:
 
 def add_config_arguments(parser: ArgumentParser) -> None:
     """Add the arguments that every tool with a config takes."""
-    parser.add_argument('config', help='config: a file, or as it is shipped')
-    parser.add_argument('--work-dir', help='folder of logs and results')
-    parser.add_argument(
-        '--data',
-        metavar='FOLDER',
-        help="folder of images in place of the config's, as 'nasiam data describe' left it",
-    )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        type=_key_value,
-        metavar='KEY=VALUE',
-        help='settings that override those of the config: optim_wrapper.optimizer.lr=0.1; '
-        'a list is key="[a,b]" or key=a,b, without blanks',
-    )
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none',
-        help='what starts the processes',
-    )
+    add = parser.add_argument
+    add('config', help='config: a file, or as it is shipped')
+    add('--work-dir', help='folder of logs and results')
+    add('--data', metavar='FOLDER', help="images as 'nasiam data describe' left them")
+    merged = 'settings over those of the config: optim_wrapper.optimizer.lr=0.1 key="[a,b]"'
+    options = dict(nargs='+', action=DictAction, type=_key_value, metavar='KEY=VALUE')
+    add('--cfg-options', help=merged, **options)
+    launchers = ['none', 'pytorch', 'slurm', 'mpi']
+    add('--launcher', choices=launchers, default='none', help='what starts the processes')
     # Passed by some launchers; torchrun sets the variable LOCAL_RANK instead.
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
-    parser.add_argument(
-        '--genotype', help='genotype file, for the heads of the model in the config'
-    )
+    add('--local_rank', '--local-rank', type=int, default=0)
+    add('--genotype', help='genotype file, for the heads of the model in the config')
 
 
 def read_config(args: Namespace) -> Config:
-    """Read the config and let the common arguments override it.
+    """Read the config and let the common arguments but ``--cfg-options`` override it.
 
-    ``--cfg-options`` has the last word. The work directory is, in this order,
-    the argument's, the config's, or ``./work_dirs/<name of the config>``.
-
-    Args:
-        args: What :func:`add_config_arguments` parsed.
+    The work directory is the argument's, the config's, or ``work_dirs/<name of the config>``.
 
     Raises:
         FileNotFoundError: If there is no such config.
@@ -92,11 +73,7 @@ def read_evaluated(args: Namespace, pin_memory: bool = True) -> Config:
 
 
 def build_runner(cfg: Config) -> 'Runner':
-    """Join the processes and build the runner of a config.
-
-    Raises:
-        ValueError: If the config has no model.
-    """
+    """Join the processes and build the runner of a config; ValueError if it has no model."""
     if not cfg.get('model'):
         raise ValueError(f"config '{cfg.filename}' has no model: nothing to train or to test")
 
@@ -115,11 +92,7 @@ def is_search(cfg: Config) -> bool:
 
 
 def check_seed(seed: int) -> None:
-    """Refuse a seed that NumPy does not take.
-
-    Raises:
-        ValueError: If it is outside 0 to 2^32 - 1.
-    """
+    """Refuse a seed that NumPy does not take with a ValueError."""
     if not 0 <= seed < 2**32:
         raise ValueError(f'--seed must be a whole number from 0 to 2^32 - 1, got {seed}')
 
@@ -136,11 +109,7 @@ def merge_options(cfg: Config, options: dict[str, Any] | None) -> None:
 
 
 def set_genotype(cfg: Config, path: str) -> None:
-    """Build the heads of the model from a genotype file.
-
-    Raises:
-        ValueError: If the model takes none.
-    """
+    """Build the heads of the model from a genotype file; ValueError if the model takes none."""
     if 'genotype' not in (cfg.get('model') or {}):
         raise ValueError(
             f"--genotype: the model of config '{cfg.filename}' takes no genotype; "
@@ -150,11 +119,7 @@ def set_genotype(cfg: Config, path: str) -> None:
 
 
 def set_amp(cfg: Config) -> None:
-    """Train in mixed precision: bfloat16, or float16 with loss scaling on a GPU without it.
-
-    Raises:
-        ValueError: If the config has an optimizer wrapper that is neither.
-    """
+    """Train in mixed precision: bfloat16, or float16 with loss scaling on a GPU without it."""
     import torch
 
     wrapper = cfg.optim_wrapper
@@ -205,12 +170,7 @@ def drop_validation(cfg: Config) -> None:
 
 
 def check_checkpoint(path: str) -> None:
-    """Refuse a checkpoint that cannot be read, before anything is built.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file is damaged, or its reading could run code.
-    """
+    """Refuse a checkpoint that is not there, is damaged or could run code, before building."""
     from nasiam_mm.files.checkpoint import read_checkpoint
 
     read_checkpoint(path, 'cpu', mmap=True)
@@ -219,11 +179,8 @@ def check_checkpoint(path: str) -> None:
 def start_processes_on_cpu(cfg: Config) -> None:
     """Join the processes by gloo where there is no accelerator; mmengine asks for one.
 
-    SyncBatchNorm runs on accelerators only, so BatchNorm stays one per process;
-    the first process says so.
-
-    Raises:
-        ValueError: If another launcher than torchrun started the processes.
+    SyncBatchNorm runs on accelerators only, so BatchNorm stays one per process; the first says
+    so. ValueError if another launcher than torchrun started them.
     """
     import torch.distributed as dist
     from mmengine.device import get_device

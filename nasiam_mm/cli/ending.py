@@ -27,14 +27,11 @@ _BUILD_ERRORS = (*_REFUSALS, TypeError, AttributeError, AssertionError)
 
 
 def run_tool(main: Callable[[], None]) -> None:
-    """Run a tool and leave the process with its exit status.
+    """Run a tool, which parses the command line itself, and leave with its exit status.
 
-    A wrong input (a missing file, a bad value in a config, a full disk) ends
-    as ``error: <what, where, the mend>`` and status 2. What is not known to be
-    the user's is a defect and keeps its traceback and status 1.
-
-    Args:
-        main: The tool; it parses the command line itself.
+    A wrong input (a missing file, a bad value in a config, a full disk) ends as ``error: <what,
+    where, the mend>`` and status 2. What is not known to be the user's is a defect and keeps its
+    traceback and status 1.
     """
     guard_reading()
     # mmcv says so on every import without compiled ops; nothing here uses that layer.

@@ -19,9 +19,6 @@ def check_outputs(
         args: The command line.
         outputs: Names of the arguments that name files to write.
         inputs: Names of those that name files to read; those not there are passed over.
-
-    Raises:
-        ValueError: If two of them are one file.
     """
     for output in outputs:
         path = getattr(args, output)
@@ -37,12 +34,9 @@ def check_outputs(
 
 
 def check_own_config(cfg: Config) -> None:
-    """Refuse to run where the copy of the config would take the place of the config itself.
+    """Refuse to run where the copy of the config would take the place of one written by hand.
 
     A copy that an earlier run left is flat and may be rewritten.
-
-    Raises:
-        ValueError: If the work directory is the folder of a config written by hand.
     """
     source = Path(cfg.filename)
     copy = Path(cfg.work_dir, source.name)

@@ -97,8 +97,8 @@ def fetch_url(url: str, path: Path, md5: str, timeout: float = 10.0) -> None:
                     file.write(chunk)
                     done += len(chunk)
                     if length and tenths != (tenths := 10 * done // total):
-                        size = f'{done / 1e6:.0f} of {total / 1e6:.0f} MB'
-                        print(f'downloading {path.name}: {size}', flush=True)
+                        state = f'{done / 1e6:.0f} of {total / 1e6:.0f} MB'
+                        print(f'downloading {path.name}: {state}', flush=True)
         if length and done < total:
             raise ConnectionError(f'stopped after {done} of {total} bytes; run again to go on')
     except urllib.error.HTTPError as error:

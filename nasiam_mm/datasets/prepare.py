@@ -216,7 +216,7 @@ def _read_official(name: str, archive: Path, root: Path) -> Arrays:
             (root / base).mkdir(exist_ok=True)
             for path in sorted(Path(folder, base).iterdir()):
                 os.replace(path, root / base / path.name)
-    arrays = {}
+    arrays: Arrays = {}
     for part in ('train', 'test'):
         images, labels = read_official(root, part, name)
         arrays |= {f'{part}_images': np.asarray(images), f'{part}_labels': np.asarray(labels)}

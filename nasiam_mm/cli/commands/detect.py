@@ -32,27 +32,18 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the command line."""
-    parser.add_argument('config', help='one of configs/detection/')
-    parser.add_argument(
-        'checkpoint',
-        nargs='?',
-        help='written by mmengine in pretraining; --random-init can do without',
-    )
-    parser.add_argument('--data-root', type=Path, help="where the set lies, if not the config's")
-    parser.add_argument('--work-dir', type=Path, help='by default work_dirs/<config>')
-    parser.add_argument(
-        '--pretrain-config', type=Path, help='what trained the checkpoint; by default its own copy'
-    )
-    parser.add_argument(
-        '--random-init',
-        action='store_true',
-        help='the baseline: the schedule from random weights; the architecture is that of the '
-        "checkpoint, or the config's where none is given",
-    )
-    parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--resume', action='store_true', help='go on from the last checkpoint')
-    parser.add_argument('--dry-run', action='store_true', help='check everything, write nothing')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
+    add = parser.add_argument
+    add('config', help='one of configs/detection/')
+    add('checkpoint', nargs='?', help='written by mmengine in pretraining')
+    add('--data-root', type=Path, help="where the set lies, if not the config's")
+    add('--work-dir', type=Path, help='by default work_dirs/<config>')
+    add('--pretrain-config', type=Path, help='what trained the checkpoint; else its own copy')
+    baseline = "the schedule from random weights, in the checkpoint's architecture if one is given"
+    add('--random-init', action='store_true', help=baseline)
+    add('--seed', type=int, default=0)
+    add('--resume', action='store_true', help='go on from the last checkpoint')
+    add('--dry-run', action='store_true', help='check everything, write nothing')
+    add('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
 
 
 def run(args: Namespace) -> None:
@@ -66,12 +57,8 @@ def run(args: Namespace) -> None:
 def prepare(args: Namespace) -> tuple[Config, 'PretrainedBackbone | None', str]:
     """Fit the config to the checkpoint and check both and the data; write nothing.
 
-    Returns:
-        The config, the backbone, and what the data calls itself.
-
-    Raises:
-        FileNotFoundError: If a config, checkpoint, annotation file or image is missing.
-        ValueError: If one of them is broken, or they do not fit each other.
+    Returns the config, the backbone, and what the data calls itself; FileNotFoundError or
+    ValueError if something is missing, broken, or does not fit.
     """
     if args.checkpoint is None and not args.random_init:
         raise ValueError('no checkpoint; give one, or --random-init for the baseline without')
@@ -82,9 +69,7 @@ def prepare(args: Namespace) -> tuple[Config, 'PretrainedBackbone | None', str]:
     check_outputs(args, ('backbone',))
     from nasiam_mm.export import read_pretrained
 
-    source = None
-    if args.checkpoint is not None:
-        source = read_pretrained(args.checkpoint, args.pretrain_config)
+    source = read_pretrained(args.checkpoint, args.pretrain_config) if args.checkpoint else None
     from nasiam_mm.detection import transfer  # mmdet takes seconds to import
 
     cfg = transfer.load_config(args.config, args.cfg_options)

@@ -16,12 +16,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument('file', type=Path, help='genotype.json or alpha.json of a search')
     parser.add_argument('--out', type=Path, help='picture, .png or .svg; by default beside it')
-    parser.add_argument(
-        '--kind', choices=['genotype', 'alpha'], help='of file; by default what it holds'
-    )
-    parser.add_argument(
-        '--custom-imports', nargs='+', default=[], help='modules that register your operations'
-    )
+    kinds = ['genotype', 'alpha']
+    parser.add_argument('--kind', choices=kinds, help='of file; by default what it holds')
+    modules = 'modules that register your operations'
+    parser.add_argument('--custom-imports', nargs='+', default=[], help=modules)
 
 
 def run(args: Namespace) -> None:

@@ -19,9 +19,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('checkpoint', help='written by mmengine in pretraining')
     parser.add_argument('out', type=Path, help='.pth, or .safetensors for torchvision and timm')
     parser.add_argument('--layout', choices=['mmengine', 'torchvision', 'timm'], default='mmengine')
-    parser.add_argument(
-        '--config', type=Path, help='what trained it; by default the copy in the checkpoint'
-    )
+    told = 'what trained it; by default the copy in the checkpoint'
+    parser.add_argument('--config', type=Path, help=told)
 
 
 def run(args: Namespace) -> None:

@@ -24,14 +24,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     random = actions.add_parser('random', help='draw one in the space of a given one')
     random.add_argument('input', type=Path, metavar='GENOTYPE', help='file that gives the space')
     random.add_argument('--seed', type=int, default=0, help='same seed, same genotype')
-    random.add_argument(
-        '--custom-imports', nargs='+', default=[], help='modules that register your operations'
-    )
+    modules = 'modules that register your operations'
+    random.add_argument('--custom-imports', nargs='+', default=[], help=modules)
     published = actions.add_parser('import', help="convert the authors' text form")
     published.add_argument('input', type=Path, help='text file with one Genotype(...)')
-    published.add_argument(
-        '--framework', required=True, choices=['SimSiam', 'MoCo', 'SimCLR'], help='searched in'
-    )
+    frameworks = ['SimSiam', 'MoCo', 'SimCLR']
+    published.add_argument('--framework', required=True, choices=frameworks, help='searched in')
     for action in (random, published):
         action.add_argument('--out', type=Path, required=True, help='JSON file to write')
 

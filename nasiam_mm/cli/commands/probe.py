@@ -21,28 +21,19 @@ from nasiam_mm.cli.outputs import check_outputs
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the command line."""
     add_config_arguments(parser)
-    parser.add_argument('checkpoint', help='checkpoint of a search or a pretraining')
-    parser.add_argument(
-        '--split',
-        choices=['val', 'test'],
-        default='val',
-        help='test: report the selected settings on the test images as well',
-    )
-    parser.add_argument(
-        '--val-fraction',
-        type=float,
-        help='cut the whole training split by this fraction (0.2 for the 80/20 split) instead of '
-        "taking the parts of the config's probe",
-    )
-    parser.add_argument('--k', type=int, nargs='+', help='numbers of neighbours to try')
-    parser.add_argument('--temperature', type=float, nargs='+', help='temperatures to try')
-    parser.add_argument('--l2', type=float, nargs='+', help='penalties of the linear probe to try')
-    parser.add_argument(
-        '--fractions', type=float, nargs='*', help='fractions of the labels; none to leave out'
-    )
-    parser.add_argument('--label-seeds', type=int, nargs='+', help='seeds of the choice of labels')
-    parser.add_argument('--out', type=Path, help='JSON file for the figures')
-    parser.add_argument('--save-features', type=Path, help='.npz file for features and labels')
+    add = parser.add_argument
+    add('checkpoint', help='checkpoint of a search or a pretraining')
+    chosen = 'test: report the selected settings on the test images as well'
+    add('--split', choices=['val', 'test'], default='val', help=chosen)
+    cut = "cut the whole training split by this fraction, such as 0.2, not as the config's probe"
+    add('--val-fraction', type=float, help=cut)
+    add('--k', type=int, nargs='+', help='numbers of neighbours to try')
+    add('--temperature', type=float, nargs='+', help='temperatures to try')
+    add('--l2', type=float, nargs='+', help='penalties of the linear probe to try')
+    add('--fractions', type=float, nargs='*', help='fractions of the labels; none to leave out')
+    add('--label-seeds', type=int, nargs='+', help='seeds of the choice of labels')
+    add('--out', type=Path, help='JSON file for the figures')
+    add('--save-features', type=Path, help='.npz file for features and labels')
 
 
 def run(args: Namespace) -> None:

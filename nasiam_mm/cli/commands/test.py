@@ -27,12 +27,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_config_arguments(parser)
     parser.add_argument('checkpoint', help='path of the checkpoint')
     parser.add_argument('--out', help='JSON file for the metrics')
-    parser.add_argument(
-        '--split',
-        choices=['val', 'test'],
-        default='val',
-        help='what the nearest neighbours classify; whatever is chosen by a result needs val',
-    )
+    told = 'what the nearest neighbours classify; whatever is chosen by a result needs val'
+    parser.add_argument('--split', choices=['val', 'test'], default='val', help=told)
     parser.add_argument('--no-pin-memory', action='store_true', help='pin the memory of no loader')
 
 
@@ -48,12 +44,7 @@ def run(args: Namespace) -> None:
 
 
 def evaluate(cfg: Config, checkpoint: str, split: str) -> dict[str, float]:
-    """Build the config's network, load the checkpoint into it and measure it.
-
-    Raises:
-        ValueError: If the checkpoint is of another network, or the config
-            holds nothing to evaluate by.
-    """
+    """Build the config's network, load the checkpoint into it and measure it."""
     from nasiam_mm.probes.feature_sets import load_probed, load_strictly
     from nasiam_mm.probes.measure import measure
 

@@ -28,41 +28,22 @@ from nasiam_mm.cli.outputs import check_own_config
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the command line."""
     add_config_arguments(parser)
-    parser.add_argument(
-        '--resume',
-        nargs='?',
-        const='auto',
-        metavar='CHECKPOINT',
-        help='go on from this checkpoint; without one, from the latest in the work directory',
-    )
-    parser.add_argument(
-        '--extend',
-        action='store_true',
-        help='with --resume: let the run have more epochs, another rate or schedule than it was '
-        'begun with; the changes are listed',
-    )
-    parser.add_argument(
-        '--checkpoint',
-        metavar='PRETRAINED',
-        help='pretraining checkpoint whose backbone is loaded before training, for the frozen '
-        'backbone of configs/benchmarks/linear',
-    )
-    parser.add_argument('--amp', action='store_true', help='train in mixed precision')
-    parser.add_argument(
-        '--compile', action='store_true', help='compile backbone and heads with torch.compile'
-    )
-    parser.add_argument('--no-validate', action='store_true', help='do not measure while training')
-    parser.add_argument(
-        '--auto-scale-lr',
-        action='store_true',
-        help='scale the learning rate from auto_scale_lr.base_batch_size of the config to the '
-        'batch size over all processes',
-    )
-    parser.add_argument('--no-pin-memory', action='store_true', help='pin the memory of no loader')
-    parser.add_argument(
-        '--no-persistent-workers', action='store_true', help='start new workers for each epoch'
-    )
+
+    def flag(name: str, text: str) -> None:
+        parser.add_argument(name, action='store_true', help=text)
+
+    resumed = 'go on from CHECKPOINT, or from the latest in the work directory'
+    parser.add_argument('--resume', nargs='?', const='auto', metavar='CHECKPOINT', help=resumed)
+    flag('--extend', 'with --resume: more epochs, another rate or schedule, which are listed')
+    begun = 'checkpoint whose backbone is loaded before training, for configs/benchmarks/linear'
+    parser.add_argument('--checkpoint', metavar='PRETRAINED', help=begun)
     parser.add_argument('--seed', type=int, help='seed of the run, in place of randomness.seed')
+    flag('--amp', 'train in mixed precision')
+    flag('--compile', 'compile backbone and heads with torch.compile')
+    flag('--no-validate', 'do not measure while training')
+    flag('--auto-scale-lr', 'scale the rate from auto_scale_lr.base_batch_size to the whole batch')
+    flag('--no-pin-memory', 'pin the memory of no loader')
+    flag('--no-persistent-workers', 'start new workers for each epoch')
 
 
 def run(args: Namespace) -> None:
@@ -101,8 +82,8 @@ def configure(args: Namespace) -> Config:
     if args.auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             raise ValueError(
-                f"--auto-scale-lr: config '{cfg.filename}' does not say for which batch size its "
-                'learning rate is; add auto_scale_lr=dict(base_batch_size=...)'
+                f"--auto-scale-lr: config '{cfg.filename}' does not say for which batch its rate "
+                'is; add auto_scale_lr=dict(base_batch_size=...)'
             )
         cfg.auto_scale_lr.enable = True
     set_loader_defaults(cfg, not args.no_pin_memory, not args.no_persistent_workers)

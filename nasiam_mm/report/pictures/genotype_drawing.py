@@ -121,7 +121,7 @@ def _draw_layer(
     axis: Axes, layer: Layer, left: float, top: float,
     box: tuple[float, float], colors: Mapping[str, str],
 ) -> None:  # fmt: skip
-    edge = dict(edgecolor=_ALARM, ls='--') if layer.tied else dict(edgecolor=_INK)
+    edge: dict[str, Any] = dict(edgecolor=_ALARM, ls='--') if layer.tied else {'edgecolor': _INK}
     axis.add_patch(Rectangle((left, top - box[1]), *box, facecolor='white', lw=1.1, **edge))
     slot, text = box[1] / len(layer.ops), left + 0.16
     for n, op in enumerate(layer.ops):
