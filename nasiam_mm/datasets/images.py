@@ -115,6 +115,10 @@ class Images(BaseDataset):
             raise ValueError(f'{self.data_root}: its images have no labels')
         return self._labels[self.data_list].astype(np.int64)
 
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """Return the class of one sample, in a list."""
+        return [int(self.get_gt_labels()[idx])]
+
     def _copy_without_annotation(self, memo: dict | None = None) -> 'Images':
         """Copy for ``get_subset``; the arrays are read-only and stay shared."""
         shared = {id(array): array for array in (self._images, self._labels)}

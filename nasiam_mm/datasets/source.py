@@ -94,17 +94,14 @@ class Source:
                 raise ValueError(f'{key.name} must not be {value!r:.40}')
         texts = [*self.classes, *self.stored.values(), *self.digests.values()]
         are_numbers = all(isinstance(n, (int, float)) for n in (*self.mean, *self.std))
-        are_three = len(self.mean) == len(self.std) == 3
+        is_rgb = are_numbers and len(self.mean) == len(self.std) == 3 and min(self.std) > 0
         are_counts = all(isinstance(n, int) and n > 0 for n in self.parts.values())
         rules = {
             f'source must be one of {", ".join(SOURCES)}': self.source in SOURCES,
             'classes, stored and digests must hold texts': all(isinstance(t, str) for t in texts),
-            'mean and std must be 3 numbers each, std above 0': are_numbers
-            and are_three
-            and min(self.std) > 0,
+            'mean and std must be 3 numbers each, std above 0': is_rgb,
             'size must be above 0': self.size > 0,
-            "parts must name 'train' and each number of images": 'train' in self.parts
-            and are_counts,
+            "parts must hold 'train' and counts above 0": 'train' in self.parts and are_counts,
         }
         if broken := [rule for rule, holds in rules.items() if not holds]:
             raise ValueError('; '.join(broken))
@@ -134,6 +131,8 @@ class Source:
 
 def _from_first_form(root: Path | str, dataset: str, source: str, digests: dict) -> dict:
     """Complete a record that held no more than these three."""
+    if set(digests) != set(ARRAY_NAMES):
+        raise ValueError(f'digests must name {", ".join(ARRAY_NAMES)}')
     names = {part: f'{part}_labels' for part in ('train', 'test')}
     parts = {part: len(load_array(array_path(root, name))) for part, name in names.items()}
     return asdict(KNOWN[dataset]) | {'source': source, 'parts': parts, 'digests': digests}
@@ -180,7 +179,8 @@ def mend(root: Path | str, name: str) -> str:
 def read_source(root: Path | str, name: str | None = None) -> Source:
     """Say what a folder holds: by its ``source.json``, or as a CIFAR or ImageNet lies there.
 
-    FileNotFoundError, which tells of a wanted ``name``, if it says nothing; ValueError if it errs.
+    FileNotFoundError if it says nothing, where the set of that ``name`` was looked for or any;
+    ValueError if its record is not valid.
     """
     if (record := Source.read(root)) is not None:
         return record

@@ -12,10 +12,10 @@ from torch.utils.data import Dataset
 
 from nasiam_mm.registry import DATASETS
 
+Parts = Mapping[str, int | float]
 
-def split_indices(
-    num_samples: int, parts: Mapping[str, int | float], seed: int
-) -> dict[str, np.ndarray]:
+
+def split_indices(num_samples: int, parts: Parts, seed: int) -> dict[str, np.ndarray]:
     """Cut one seeded random permutation of a data set into disjoint named parts, int64 indices.
 
     The paper (section 3.1) searches on two disjoint parts of the training set. The permutation
@@ -88,13 +88,7 @@ class SplitDataset:
     ``parts``, which are those of :func:`split_indices`.
     """
 
-    def __init__(
-        self,
-        dataset: dict | BaseDataset,
-        part: str,
-        parts: Mapping[str, int | float],
-        seed: int = 0,
-    ) -> None:
+    def __init__(self, dataset: dict | BaseDataset, part: str, parts: Parts, seed: int = 0) -> None:
         self.dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
         self.part, self.parts, self.seed = part, dict(parts), seed
         if not isinstance(self.dataset, BaseDataset):
