@@ -1,8 +1,7 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """The crops of all views of an image, from one decoding that is as small as they allow.
 
-What is left of a view (flip, colour, blur) needs no file and is made for the
-whole batch on the model's device, by ``TwoViewPreprocessor``.
+The rest of a view (flip, colour, blur) needs no file: ``TwoViewPreprocessor`` makes it by batch.
 """
 
 import io
@@ -19,43 +18,30 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from torch import Tensor
 
 from nasiam_mm.registry import TRANSFORMS
-from nasiam_mm.views import sample_crop_boxes, view_recipes
+from nasiam_mm.views.view_params import sample_crop_boxes, view_recipes
 
-_FLAGS = {
-    1: cv2.IMREAD_COLOR,
-    2: cv2.IMREAD_REDUCED_COLOR_2,
-    4: cv2.IMREAD_REDUCED_COLOR_4,
-    8: cv2.IMREAD_REDUCED_COLOR_8,
-}
+_FLAGS = {n: getattr(cv2, f'IMREAD_REDUCED_COLOR_{n}') for n in (2, 4, 8)} | {1: cv2.IMREAD_COLOR}
 Box = tuple[int, int, int, int]
+Shape = tuple[int, int]
 
 
 @TRANSFORMS.register_module()
 class DecodeCrops(BaseTransform):
     """Read an image file and cut the resized crop of each of its views.
 
-    The boxes are those that ``TwoViewPreprocessor`` would sample for the whole
-    image. A JPEG is decoded at 1/2, 1/4 or 1/8 of its size (by libjpeg, which
-    then computes fewer samples of each block) where every box still has at
-    least the size of the output. At full size a crop is within one uint8 step
-    of the antialiased bilinear crop of the decoded image. The pixels are those
-    of ``LoadImageFromFile``, its turning by EXIF included, in RGB.
+    The boxes are those that ``TwoViewPreprocessor`` would sample for the whole image. A JPEG is
+    decoded at 1/2, 1/4 or 1/8 of its size (by libjpeg, which then computes fewer samples of each
+    block) where every box still has at least the size of the output. At full size a crop is within
+    one uint8 step of the antialiased bilinear crop of the decoded image. The pixels are those of
+    ``LoadImageFromFile``, its turning by EXIF included, in RGB.
 
-    **Required Keys:** ``img_path``, or ``img`` (uint8 (H, W, 3), RGB) of an array;
-    ``view_seed``, as ``ReplayDataset`` gives it to its own pipeline.
+    Needs ``img_path``, or ``img`` (uint8 (H, W, 3), RGB) of an array, and ``view_seed``, as
+    ``ReplayDataset`` gives it to its own pipeline. Gives ``img``, a uint8 tensor (V, 3, S, S),
+    ``ori_shape`` (H, W) of the file, and ``img_shape`` (S, S). ValueError for recipes that are not
+    valid or differ in size, a sample without ``view_seed``, or a file that is no readable image.
 
-    **Modified Keys:** ``img``, a uint8 tensor (V, 3, S, S); ``ori_shape`` (H, W)
-    of the file; ``img_shape`` (S, S).
-
-    Args:
-        views (dict | Sequence[dict] | None): Fields of ``ViewRecipe``, one dict
-            for all views or one per view, equal to those of the preprocessor.
-        num_views (int): Views per image, V. Defaults to 2.
-        backend_args (dict | None): Of mmengine's file backend. Defaults to None.
-
-    Raises:
-        ValueError: For recipes that are not valid or differ in size, a sample
-            without ``view_seed``, or a file that is no readable image.
+    ``views`` has fields of ``ViewRecipe``, for all ``num_views`` views V or for each, as for the
+    preprocessor; ``backend_args`` are those of mmengine's file backend.
     """
 
     def __init__(
@@ -65,62 +51,45 @@ class DecodeCrops(BaseTransform):
         backend_args: dict | None = None,
     ) -> None:
         self.recipes = view_recipes(views, num_views)
-        sizes = {recipe.size for recipe in self.recipes}
+        sizes = sorted({recipe.size for recipe in self.recipes})
         if len(sizes) > 1:
-            raise ValueError(f'DecodeCrops stacks views of one size, got {sorted(sizes)}')
-        self.size = sizes.pop()
+            raise ValueError(f'DecodeCrops stacks views of one size, got {sizes}')
+        self.size = sizes[0]
         self.backend_args = backend_args
 
     def transform(self, results: dict) -> dict:
         """Put the crops of the sample's file into ``img``."""
         if 'view_seed' not in results:
-            raise ValueError(
-                "DecodeCrops needs 'view_seed': put it into the pipeline of ReplayDataset, "
-                'not into that of the dataset inside'
-            )
-        seed = results['view_seed']
-        if 'img' in results:
-            factor, image = 1, results['img'][..., ::-1].copy()
-            shape = image.shape[:2]
-            boxes = sample_crop_boxes(seed, self.recipes, *shape)
-        else:
-            factor, image, shape, boxes = self._from_file(results['img_path'], seed)
-        crops = torch.empty(len(boxes), 3, self.size, self.size, dtype=torch.uint8)
-        for crop, box in zip(crops, boxes, strict=True):
-            blue, green, red = resized_box(image, box, factor, self.size)
-            torch.stack((red, green, blue), out=crop)
-        results['img'] = crops
-        results['ori_shape'] = shape
-        results['img_shape'] = (self.size, self.size)
+            mend = 'put it into the pipeline of ReplayDataset, not of the dataset inside'
+            raise ValueError(f"DecodeCrops needs 'view_seed': {mend}")
+        image, factor, shape, boxes = self._pixels(results, results['view_seed'])
+        crops = torch.stack([resized_box(image, box, factor, self.size) for box in boxes])
+        crops = crops.flip(1).contiguous()  # from BGR to RGB
+        results.update(img=crops, ori_shape=shape, img_shape=(self.size, self.size))
         return results
 
-    def _from_file(
-        self, path: str, seed: int
-    ) -> tuple[int, np.ndarray, tuple[int, int], list[Box]]:
-        """Return by how much a file was decoded smaller, its pixels, whole size and boxes."""
-        data = fileio.get(path, backend_args=self.backend_args)
-        shape = jpeg_shape(data)
-        if shape is not None:
-            boxes = sample_crop_boxes(seed, self.recipes, *shape)
-            factor = reduction(boxes, self.size)
-            image = _decode(data, factor, path)
-            if image.shape[:2] == tuple(-(-side // factor) for side in shape):
-                return factor, image, shape, boxes
+    def _pixels(self, results: dict, seed: int) -> tuple[np.ndarray, int, Shape, list[Box]]:
+        """Return the pixels, their factor smaller than the whole, its size and the boxes."""
+        if 'img' in results:
+            image = results['img'][..., ::-1].copy()
+        else:
+            path = results['img_path']
+            data = fileio.get(path, backend_args=self.backend_args)
+            if (shape := jpeg_shape(data)) is not None:
+                boxes = sample_crop_boxes(seed, self.recipes, *shape)
+                factor = reduction(boxes, self.size)
+                image = _decode(data, factor, path)
+                if image.shape[:2] == tuple(-(-side // factor) for side in shape):
+                    return image, factor, shape, boxes
+            image = _decode(data, 1, path)
         # The size is known from the pixels only.
-        image = _decode(data, 1, path)
-        return 1, image, image.shape[:2], sample_crop_boxes(seed, self.recipes, *image.shape[:2])
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(recipes={self.recipes})'
+        shape = image.shape[:2]
+        return image, 1, shape, sample_crop_boxes(seed, self.recipes, *shape)
 
 
 @TRANSFORMS.register_module()
 class LoadImage(LoadImageFromFile):
-    """Read an image file in the order of OpenCV, BGR; an array's image is put into it.
-
-    Args:
-        **kwargs: See :class:`mmcv.transforms.LoadImageFromFile`.
-    """
+    """Read an image file in the order of OpenCV, BGR; an array's image is put into it."""
 
     def transform(self, results: dict) -> dict | None:
         """Put the image into ``img``."""
@@ -131,13 +100,13 @@ class LoadImage(LoadImageFromFile):
         return results
 
 
-def jpeg_shape(data: bytes) -> tuple[int, int] | None:
+def jpeg_shape(data: bytes) -> Shape | None:
     """Height and width from the header; None for no JPEG, or one that EXIF turns."""
     exif = Image.Exif()
     try:
         with Image.open(io.BytesIO(data), formats=('JPEG',)) as image:
             width, height = image.size
-            exif.load(image.info.get('exif'))
+            exif.load(image.info.get('exif'))  # image.getexif() would hide that it is broken
         turned = exif.get(ExifTags.Base.Orientation, 1) != 1
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, struct.error):
         return None
@@ -151,16 +120,10 @@ def reduction(boxes: Sequence[Box], size: int) -> int:
 
 
 def resized_box(image: np.ndarray, box: Box, factor: int, size: int) -> Tensor:
-    """Crop a box and resize it to a square, antialiased bilinear.
+    """Crop a box of the (H, W) image, resized to (3, size, size) uint8, antialiased bilinear.
 
-    Args:
-        image (np.ndarray): (ceil(H / factor), ceil(W / factor), 3) uint8.
-        box (tuple): Top, left, height, width in pixels of the (H, W) image.
-        factor (int): By how much the image is smaller.
-        size (int): Side S of the output.
-
-    Returns:
-        Tensor: (3, S, S) uint8.
+    ``image`` is ``factor`` times smaller, (ceil(H / factor), ceil(W / factor), 3) uint8; the box
+    is top, left, height and width in pixels of the whole.
     """
     top, left, height, width = box
     if factor == 1:

@@ -3,14 +3,13 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from nasiam_mm.datasets.folder import open_part, part_digests, part_folder, read_image, square
 from nasiam_mm.datasets.source import Source
-
-__all__ = ['describe']
 
 _LARGEST = 224  # what images are brought to unless asked otherwise
 _MEASURED = 20000  # images that mean and deviation are measured on, at most
@@ -24,42 +23,30 @@ def describe(folder: Path | str, name: str | None = None, size: int | None = Non
 
     A folder without a test part gives a tenth of its training images for one, as a seeded
     permutation draws them. Every image file that is measured is read, so that one that cannot be
-    is known before training.
-
-    Args:
-        folder (Path | str): The folder, as :mod:`nasiam_mm.datasets.source` shows it.
-        name (str, optional): Name of the data set. Defaults to that of the folder.
-        size (int, optional): Side of the square that images are brought to. Defaults to the
-            middle one of the short edges, at most 224.
-
-    Returns:
-        Source: What the folder holds.
-
-    Raises:
-        FileNotFoundError: If there are no images.
-        ValueError: If a file is damaged, or the folder holds a published data set.
+    is known before training. The name is by default the folder's; ``size``, the side of the square
+    that images are brought to, the middle one of the short edges, at most 224. FileNotFoundError
+    if there are no images, ValueError if a file is damaged or the set is a published one.
     """
     root = Path(folder)
     if size is not None and not 1 <= size <= _MOST_PIXELS:
         raise ValueError(f'--size must be from 1 to {_MOST_PIXELS}, got {size}')
-    try:
+    before = None
+    with suppress(ValueError):
         before = Source.read(root)
-    except ValueError:
-        before = None
     if before is not None and before.source != 'own':
         raise ValueError(f'{root}: holds {before.name} ({before.source}), which is described')
-    images, labels = open_part(root, 'train')
+    found = {'train': open_part(root, 'train')}
+    for part in ('test', 'val'):
+        with suppress(FileNotFoundError):
+            found[part] = open_part(root, part)
+    images, labels = found['train']
     classes = _classes(root, labels, before)
     size, mean, std = _measure(root, images, size)
-    parts, stored, digests = {'train': len(images)}, {}, part_digests(root, 'train', images, labels)
-    for part in ('test', 'val'):
-        try:
-            found = open_part(root, part)
-        except FileNotFoundError:
-            continue
-        if labels is None or found[1] is not None:
-            parts[part] = len(found[0])
-            digests |= part_digests(root, part, *found)
+    found = {part: pair for part, pair in found.items() if labels is None or pair[1] is not None}
+    parts, stored = {part: len(pair[0]) for part, pair in found.items()}, {}
+    digests: dict[str, str] = {}
+    for part, pair in found.items():
+        digests |= part_digests(root, part, *pair)
     if 'test' not in parts and 'val' in parts:
         parts['test'], stored['test'] = parts.pop('val'), 'val'
     elif 'test' not in parts and len(images) >= 10:
@@ -73,11 +60,10 @@ def _classes(root: Path, labels: np.ndarray | None, before: Source | None) -> li
     """Return the names of the classes: of their folders, as written before, or their numbers."""
     if labels is None:
         return []
-    if labels.min() < 0:
-        raise ValueError(f'{root}: label {labels.min()} is below 0')
+    for label in (labels.min(), labels.max()):
+        if not 0 <= label < _MOST_CLASSES:
+            raise ValueError(f'{root}: label {label} is not from 0 to {_MOST_CLASSES - 1}')
     number = int(labels.max()) + 1
-    if number > _MOST_CLASSES:
-        raise ValueError(f'{root}: label {number - 1} is above {_MOST_CLASSES - 1}')
     folder = part_folder(root, 'train')
     names = [path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != '.']
     if not any(folder.glob('*.npy')) and len(names) == number:
@@ -87,24 +73,22 @@ def _classes(root: Path, labels: np.ndarray | None, before: Source | None) -> li
     return [str(label) for label in range(number)]
 
 
-def _measure(
-    root: Path, images: np.ndarray, size: int | None
-) -> tuple[int, list[float], list[float]]:
+def _measure(root: Path, images: np.ndarray, size: int | None) -> tuple[int, list, list]:
     """Return the size, and mean and deviation per channel of the squares of that size."""
-    step = -(-len(images) // _MEASURED)
+    some = images[:: -(-len(images) // _MEASURED)]
+    pixels: Iterator[np.ndarray] = iter(some)
     if images.dtype == np.uint8:
         size = size or min(*images.shape[1:3], _LARGEST)
-        pixels = (square(image, size) for image in images[::step])
     else:
-        paths = [part_folder(root, 'train') / os.fsdecode(name) for name in images[::step]]
+        paths = [part_folder(root, 'train') / os.fsdecode(name) for name in some]
+        pixels = _read_all(paths)
         if size is None:
-            some = _read_all(paths[:: -(-len(paths) // 100)])
-            edges = sorted(min(image.shape[:2]) for image in some)
+            few = _read_all(paths[:: -(-len(paths) // 100)])
+            edges = sorted(min(image.shape[:2]) for image in few)
             size = min(edges[len(edges) // 2], _LARGEST)
-        pixels = (square(image, size) for image in _read_all(paths))
     count, total, squares = 0, np.zeros(3), np.zeros(3)
     for image in pixels:
-        values = image.reshape(-1, 3).astype(np.float64)
+        values = square(image, size).reshape(-1, 3).astype(np.float64)
         count += len(values)
         total += values.sum(0)
         squares += np.square(values).sum(0)
@@ -119,10 +103,10 @@ def _read_all(paths: list[Path]) -> Iterator[np.ndarray]:
     broken = []
     for path in paths:
         try:
-            yield read_image(str(path))
+            yield read_image(path)
         except (ValueError, FileNotFoundError):
-            broken.append(path)
+            broken.append(str(path))
     if broken:
-        names = ', '.join(map(str, broken[:_NAMED]))
         more = f' and {len(broken) - _NAMED} more' if len(broken) > _NAMED else ''
-        raise ValueError(f'no images that OpenCV reads: {names}{more}; replace or remove them')
+        names = ', '.join(broken[:_NAMED]) + more
+        raise ValueError(f'no images that OpenCV reads: {names}; replace or remove them')

@@ -11,25 +11,14 @@ import numpy as np
 
 from nasiam_mm.datasets.source import OFFICIAL, Source, array_path, load_array, sha256_array
 
-__all__ = ['mend', 'open_part', 'part_digests', 'part_folder', 'read_image', 'square']
-
 _SUFFIXES = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif', '.tiff', '.webp')
 
-Part = tuple[np.ndarray, np.ndarray | None]
+Labels = np.ndarray | None
+Part = tuple[np.ndarray, Labels]
 
 
-def mend(root: Path | str, name: str | None) -> str:
-    """Say what to do about missing or damaged data of a folder."""
-    tool = f'{name.lower()} --root' if name in OFFICIAL else 'describe'
-    return f"run 'nasiam data {tool} {root}'"
-
-
-def read_image(path: str) -> np.ndarray:
-    """Read an image file, turned as its EXIF says, to uint8 RGB (H, W, 3).
-
-    Raises:
-        ValueError: If it is no image, or too large for OpenCV.
-    """
+def read_image(path: str | Path) -> np.ndarray:
+    """Read an image file, turned as its EXIF says, to uint8 RGB (H, W, 3), or a ValueError."""
     try:
         if Path(path).exists() and not Path(path).is_file():
             raise TypeError('a pipe would be waited for')
@@ -57,66 +46,46 @@ def part_folder(root: Path | str, part: str) -> Path:
 
 
 def open_part(root: Path | str, part: str, source: Source | None = None) -> Part:
-    """Open what lies in a folder under a part's name.
+    """Open the train, val or test part of a folder, which says ``source`` of itself if anything.
 
-    Args:
-        root: The folder.
-        part: 'train', 'val' or 'test'.
-        source: What the folder says of itself; None where it is only being found out.
-
-    Returns:
-        uint8 images (N, H, W, 3), or the files' names within :func:`part_folder`, bytes (N,); and
-        the labels, integers (N,), or None where there are none.
-
-    Raises:
-        FileNotFoundError: If the part, or a file of it, is not there.
-        ValueError: If a file is damaged, or the classes are not those of ``source``.
+    Returns uint8 images (N, H, W, 3), or the files' names within :func:`part_folder`, bytes (N,),
+    and integer labels (N,), or None without. FileNotFoundError if the part or a file of it is not
+    there, ValueError if a file is damaged or the classes are not those of ``source``.
     """
-    path = array_path(root, f'{part}_images')
+    path, labels_path = (array_path(root, f'{part}_{kind}') for kind in ('images', 'labels'))
     if path.exists():
-        labels = array_path(root, f'{part}_labels')
-        is_labelled = labels.exists() or (source is not None and len(source.classes) > 0)
-        return _check_arrays(path, load_array(path), load_array(labels) if is_labelled else None)
+        is_labelled = labels_path.exists() or (source is not None and source.classes)
+        images, labels = load_array(path), load_array(labels_path) if is_labelled else None
+        if not len(images):
+            raise ValueError(f'{path}: holds no image')
+        if labels is not None and len(labels) != len(images):
+            raise ValueError(f'{path}: {len(images)} images with {len(labels)} labels')
+        return images, labels
     if source is not None and source.name in OFFICIAL:
         return read_official(root, part, source.name)
-    listing = Path(root, 'meta', f'{part}.txt')
-    if listing.is_file():
-        return _read_listing(listing)
-    folder = part_folder(root, part)
+    listing, folder = Path(root, 'meta', f'{part}.txt'), part_folder(root, part)
+    files, found = _read_listing(listing) if listing.is_file() else _class_folders(folder, source)
+    # One array, which processes share as they do not share a list.
+    return np.array([os.fsencode(name) for name in files]), found
+
+
+def _class_folders(folder: Path, source: Source | None) -> tuple[list[str], Labels]:
+    """List the image files of a folder, with the numbers of their folders as labels."""
     files = list(_image_files(folder))
     if not files:
         raise FileNotFoundError(f'{folder}: no images')
     names = sorted({name.split('/')[0] for name in files if '/' in name})
     if not names:
-        return _encoded(files), None
-    loose = [name for name in files if '/' not in name]
-    if loose:
-        raise ValueError(
-            f'{folder}: {len(loose)} images, such as {loose[0]}, lie beside the folders of the '
-            'classes and not in one'
-        )
-    classes = list(source.classes) if source and set(names) <= set(source.classes) else names
-    if source is not None and len(classes) != len(source.classes):
-        raise ValueError(
-            f'{folder}: {len(names)} folders, which are not the {len(source.classes)} classes of '
-            'source.json'
-        )
+        return files, None
+    if loose := [name for name in files if '/' not in name]:
+        some = f'{len(loose)} images, such as {loose[0]}'
+        raise ValueError(f'{folder}: {some}, lie beside the folders of the classes, not in one')
+    classes = source.classes if source and set(names) <= set(source.classes) else names
+    if source and len(classes) != len(source.classes):
+        told = f'which are not the {len(source.classes)} classes of source.json'
+        raise ValueError(f'{folder}: {len(names)} folders, {told}')
     order = {name: number for number, name in enumerate(classes)}
-    return _encoded(files), np.array([order[name.split('/')[0]] for name in files], np.int64)
-
-
-def _check_arrays(path: Path, images: np.ndarray, labels: np.ndarray | None) -> Part:
-    """Refuse no images, and labels that are more or fewer."""
-    if not len(images):
-        raise ValueError(f'{path}: holds no image')
-    if labels is not None and len(labels) != len(images):
-        raise ValueError(f'{path}: {len(images)} images with {len(labels)} labels')
-    return images, labels
-
-
-def _encoded(files: list[str]) -> np.ndarray:
-    """Return names as one array, which processes share as they do not share a list."""
-    return np.array([os.fsencode(name) for name in files])
+    return files, np.array([order[name.split('/')[0]] for name in files], np.int64)
 
 
 def _image_files(folder: Path) -> Iterator[str]:
@@ -129,14 +98,14 @@ def _image_files(folder: Path) -> Iterator[str]:
                 yield (inside / name).as_posix()
 
 
-def _read_listing(listing: Path) -> Part:
+def _read_listing(listing: Path) -> tuple[list[str], Labels]:
     """Read a list of files, each with its label behind it, or none with one."""
     lines = listing.read_text(encoding='utf-8').splitlines()
     rows = [line.strip().rsplit(' ', 1) for line in lines if line.strip()]
     if {len(row) for row in rows} == {1}:
-        return _encoded([row[0] for row in rows]), None
+        return [row[0] for row in rows], None
     try:
-        return _encoded([name for name, _ in rows]), np.array([int(row[1]) for row in rows])
+        return [name for name, _ in rows], np.array([int(row[1]) for row in rows])
     except ValueError as error:
         raise ValueError(f'{listing}: a line is not a file and its label: {error}') from error
 
@@ -154,13 +123,11 @@ def read_official(root: Path | str, part: str, name: str) -> Part:
     return images, np.array([sample['gt_label'] for sample in samples], np.uint8)
 
 
-def part_digests(
-    root: Path | str, part: str, images: np.ndarray, labels: np.ndarray | None
-) -> dict[str, str]:
+def part_digests(root: Path | str, part: str, images: np.ndarray, labels: Labels) -> dict[str, str]:
     """Return the sha256 of a part: of its arrays, or of its files' names and sizes, by name."""
     if images.dtype == np.uint8:
-        arrays = {f'{part}_images': images} | ({} if labels is None else {f'{part}_labels': labels})
-        return {name: sha256_array(array) for name, array in arrays.items()}
+        arrays = {f'{part}_images': images, f'{part}_labels': labels}
+        return {name: sha256_array(a) for name, a in arrays.items() if a is not None}
     folder = part_folder(root, part)
     sizes = [os.stat(folder / os.fsdecode(name)).st_size for name in images]
     lines = [b'%s %d\n' % pair for pair in zip(images, sizes, strict=True)]

@@ -7,29 +7,11 @@ import numpy as np
 from mmengine.dataset import force_full_init
 from mmpretrain.datasets import BaseDataset
 
-from nasiam_mm.datasets.folder import (
-    Part,
-    mend,
-    open_part,
-    part_digests,
-    part_folder,
-    read_image,
-    square,
-)
+from nasiam_mm.datasets.folder import open_part, part_digests, part_folder, read_image, square
 from nasiam_mm.datasets.resolve import refuse_unresolved
-from nasiam_mm.datasets.source import (
-    KNOWN,
-    OFFICIAL,
-    Source,
-    array_path,
-    read_source,
-    sha256_array,
-    split_digest,
-)
+from nasiam_mm.datasets.source import KNOWN, Source, mend, read_source, sha256_array, split_digest
 from nasiam_mm.datasets.split import split_indices
 from nasiam_mm.registry import DATASETS
-
-__all__ = ['CIFAR10', 'CIFAR100', 'Images']
 
 
 @DATASETS.register_module()
@@ -42,24 +24,15 @@ class Images(BaseDataset):
 
     Arrays are mapped into memory, shared by all workers. What was opened is compared with the
     digests of ``source.json``; ``metainfo['digest']`` keeps that of the part as provenance
-    (``ConcatDataset`` over several needs ``ignore_keys=['digest']``).
+    (``ConcatDataset`` over several needs ``ignore_keys=['digest']``). FileNotFoundError for
+    missing data, ValueError for damaged or other data or a part that the folder does not have.
 
     Args:
-        data_root (str): The folder of the data, such as ``data/cifar10``.
-        split (str): A part that the folder has: 'train', 'test', perhaps 'val'. Defaults to
-            'train'.
-        size (int, optional): The side of the square that images are brought to, the short edge
-            resized and the centre cut; None leaves them as they are.
-        verify (bool): Whether to check the digests on loading. Defaults to True.
-        download (bool): Whether mmpretrain may download the official archive of a CIFAR.
-            Defaults to False.
-        **kwargs: The other arguments of :class:`mmpretrain.datasets.BaseDataset`.
-            ``serialize_data`` has no effect: rows of one array are shared as they are.
-
-    Raises:
-        FileNotFoundError: If the data is missing.
-        ValueError: If a file is damaged, its digest is not the expected one, or the folder has no
-            such part.
+        data_root: The folder of the data, such as ``data/cifar10``.
+        split: A part that the folder has: 'train', 'test', perhaps 'val'.
+        size: Side of the square cut from the centre, the short edge resized; None to leave images.
+        verify: Whether to check the digests; without, ``metainfo['digest']`` is None.
+        **kwargs: Of mmpretrain's BaseDataset; the row numbers listed are never serialised.
     """
 
     NAME: str | None = None
@@ -70,79 +43,40 @@ class Images(BaseDataset):
         split: str = 'train',
         size: int | None = None,
         verify: bool = True,
-        download: bool = False,
         **kwargs,
     ) -> None:
         refuse_unresolved(data_root)
-        self.split, self.size, self.verify, self.download = split, size, verify, download
-        self._images = np.empty((0, 1, 1, 3), np.uint8)
-        self._labels: np.ndarray | None = None
-        # The data list holds row numbers: serialising them would only cost.
-        kwargs['serialize_data'] = False
-        super().__init__('', data_root=data_root, **kwargs)
-
-    @property
-    @force_full_init
-    def digest(self) -> str | None:
-        """The sha256 that names the part's images and labels; None if not verified."""
-        return self._metainfo['digest']
+        self.split, self.size, self.verify = split, size, verify
+        super().__init__('', data_root=data_root, **{**kwargs, 'serialize_data': False})
 
     def load_data_list(self) -> list[int]:
-        """Open and check the part.
-
-        Returns:
-            list[int]: The row numbers. What selects or reorders samples (``indices``,
-            ``get_subset``) then moves numbers instead of images.
-        """
-        source = self._source()
-        if self.split not in source.parts:
-            raise ValueError(
-                f'{self.data_root}: has no part {self.split!r}, only {", ".join(source.parts)}'
-            )
-        place = source.place(self.split)
-        self._images, self._labels = self._open(place, source)
-        self._folder = part_folder(self.data_root, place)
-        self._metainfo.setdefault('classes', tuple(source.classes))
-        self._metainfo['dataset'] = source.name
-        self._metainfo['digest'] = self._check(place, source) if self.verify else None
-        sizes = {part: n for part, n in source.parts.items() if source.place(part) == place}
-        if len(sizes) > 1:
-            rows = split_indices(len(self._images), sizes, seed=0)[self.split]
-            if self.verify and self._metainfo['digest']:
-                digest = split_digest(self._metainfo['digest'], sha256_array(rows))
-                self._metainfo['digest'] = digest
-            return rows.tolist()
-        return list(range(len(self._images)))
-
-    def _source(self) -> Source:
-        """Read what the folder says of itself."""
-        if self.download and self.NAME and Source.read(self.data_root) is None:
-            return KNOWN[self.NAME]
-        try:
-            source = read_source(self.data_root)
-        except FileNotFoundError:
-            if self.NAME is None:
-                raise
-            raise FileNotFoundError(
-                f'{self.data_root}: no {self.NAME} here; {mend(self.data_root, self.NAME)}'
-            ) from None
+        """Open and check the part; return its row numbers, which subsets then move."""
+        source = read_source(self.data_root, self.NAME)
         if self.NAME not in (None, source.name):
             raise ValueError(f'{self.data_root}: holds {source.name}, not {self.NAME}')
-        return source
-
-    def _open(self, place: str, source: Source) -> Part:
-        """Open where a part lies, with a mend in every error."""
-        if self.download and source.name in OFFICIAL:
-            OFFICIAL[source.name](data_root=self.data_root, download=True)
+        if self.split not in source.parts:
+            parts = ', '.join(source.parts)
+            raise ValueError(f'{self.data_root}: has no part {self.split!r}, only {parts}')
+        place = source.place(self.split)
+        self._folder = part_folder(self.data_root, place)
         try:
-            return open_part(self.data_root, place, source)
+            self._images, self._labels = open_part(self.data_root, place, source)
+            digest = self._checked_digest(place, source) if self.verify else None
         except FileNotFoundError as error:
             told = f'{error.filename or error}: missing'
             raise FileNotFoundError(f'{told}; {mend(self.data_root, source.name)}') from error
         except ValueError as error:
             raise ValueError(f'{error}; {mend(self.data_root, source.name)}') from error
+        rows = np.arange(len(self._images))
+        sizes = {part: n for part, n in source.parts.items() if source.place(part) == place}
+        if len(sizes) > 1:
+            rows = split_indices(len(rows), sizes, seed=0)[self.split]
+            digest = digest and split_digest(digest, sha256_array(rows))
+        self._metainfo.setdefault('classes', tuple(source.classes))
+        self._metainfo.update(dataset=source.name, digest=digest)
+        return rows.tolist()
 
-    def _check(self, place: str, source: Source) -> str | None:
+    def _checked_digest(self, place: str, source: Source) -> str | None:
         """Compare what was opened with what is expected; return the digest of the part."""
         expected = source.digests
         if source.source in ('official', 'npm') and source.name in KNOWN:
@@ -152,13 +86,10 @@ class Images(BaseDataset):
             return None  # the sizes of a million files are not asked for without need
         found = part_digests(self.data_root, place, self._images, self._labels)
         for name, digest in found.items() if expected else ():
-            wanted = expected.get(name, 'none')
-            if digest != wanted:
-                what = f'{self._folder}: the list of its files has' if is_files else ''
-                raise ValueError(
-                    f'{what or f"{array_path(self.data_root, name)}:"} sha256 {digest[:12]} is '
-                    f'not the expected {wanted[:12]}; {mend(self.data_root, source.name)}'
-                )
+            if digest != (wanted := expected.get(name, 'none')):
+                what = f'{self.data_root}/{name}.npy:'
+                what = f'{self._folder}: the list of its files has' if is_files else what
+                raise ValueError(f'{what} sha256 {digest[:12]} is not the expected {wanted[:12]}')
         return split_digest(*found.values())
 
     @force_full_init
@@ -190,9 +121,8 @@ class Images(BaseDataset):
 
     def _copy_without_annotation(self, memo: dict | None = None) -> 'Images':
         """Copy for ``get_subset``; the arrays are read-only and stay shared."""
-        memo = {} if memo is None else memo
-        memo.update({id(array): array for array in (self._images, self._labels)})
-        return super()._copy_without_annotation(memo)
+        shared = {id(array): array for array in (self._images, self._labels)}
+        return super()._copy_without_annotation({**(memo or {}), **shared})
 
 
 @DATASETS.register_module()
@@ -200,7 +130,7 @@ class CIFAR10(Images):
     """CIFAR-10, whichever of its forms a folder holds; in place of mmpretrain's class."""
 
     NAME = 'CIFAR10'
-    METAINFO = OFFICIAL['CIFAR10'].METAINFO
+    METAINFO = {'classes': KNOWN['CIFAR10'].classes}
 
 
 @DATASETS.register_module()
@@ -208,4 +138,4 @@ class CIFAR100(Images):
     """CIFAR-100 with its fine labels, whichever of its forms a folder holds."""
 
     NAME = 'CIFAR100'
-    METAINFO = OFFICIAL['CIFAR100'].METAINFO
+    METAINFO = {'classes': KNOWN['CIFAR100'].classes}

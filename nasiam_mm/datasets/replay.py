@@ -1,70 +1,52 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Data that can be replayed: each sample is a function of (seed, pass, image).
 
-Nothing about the data needs saving in a checkpoint but the number of batches
-already drawn, whatever the number of workers; and several processes draw the
-same global batch as one process with the whole batch would (contracts C3, C6).
+A checkpoint then needs no more than the number of batches drawn, whatever the number of workers,
+and several processes draw the global batch that a single one would (contracts C3, C6).
 """
 
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from mmengine.dataset import Compose, DefaultSampler
-from torch.utils.data import DataLoader, Dataset
+from mmengine.device import get_device
+from mmengine.registry import FUNCTIONS
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from nasiam_mm.registry import DATA_SAMPLERS, DATASETS, TRANSFORMS
+from nasiam_mm.views.counter_rng import mix64
 
 
 def view_seeds(*numbers: int | np.ndarray) -> np.ndarray:
-    """Mix integers into seeds of 63 bits (the finaliser of SplitMix64, chained).
-
-    Args:
-        numbers: Integers or arrays of them that broadcast together.
-
-    Returns:
-        int64, one seed per element.
-    """
-    mixed: Any = np.uint64(0)
-    with np.errstate(over='ignore'):  # arithmetic is that of 64 bits
-        for number in numbers:
-            mixed = mixed + np.asarray(number).astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
-            mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-            mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-            mixed = mixed ^ (mixed >> np.uint64(31))
-    return (mixed >> np.uint64(1)).astype(np.int64)
+    """Mix integers, or arrays of them that broadcast together, into seeds of 63 bits, int64."""
+    mixed = torch.zeros((), dtype=torch.int64)
+    increment = 0x9E3779B97F4A7C15 - 2**64  # SplitMix64's, as int64
+    for number in numbers:
+        mixed = mix64(mixed + torch.as_tensor(number) + increment)
+    return (mixed >> 1).bitwise_and_(2**63 - 1).numpy()
 
 
 @DATA_SAMPLERS.register_module()
 class ReplaySampler(DefaultSampler):
-    """Shuffled walk over the dataset that can start anywhere.
+    """Walk over a dataset that can start anywhere, in ``(index, view_seed)`` of its samples.
 
-    Yields ``(index, view_seed)`` for :class:`ReplayDataset`. Over several
-    processes the samples are dealt out in turn, so that the batches of one
-    step together are the batch a single process would draw; a tail that
-    cannot be dealt evenly is left out of the pass.
-
-    Args:
-        dataset: Dataset to walk over.
-        shuffle: Whether each pass has a permutation of its own.
-        seed: Seed of permutations and views, the same in all processes.
-        stream: Keeps the views of loaders with one seed apart.
-
-    Attributes:
-        epoch (int): Number of the pass.
-        start (int): Samples of this process to leave out at the head of the
-            next pass that is begun.
+    Over several processes the samples are dealt out in turn, so that the batches of one step
+    together are the batch a single process would draw; a tail that cannot be dealt evenly is left
+    out. ``start`` samples of this process are left out at the head of the next pass. ``seed`` is
+    the same in all processes; ``stream`` keeps the views of loaders with one seed apart.
     """
 
     def __init__(
         self, dataset: Dataset, shuffle: bool = True, seed: int | None = None, stream: int = 0
     ) -> None:
         super().__init__(dataset, shuffle, seed, round_up=False)
-        self.stream = stream
-        self.start = 0
+        self.stream, self.start = stream, 0
         self.num_samples = len(dataset) // self.world_size
         self.total_size = self.num_samples * self.world_size
 
@@ -94,21 +76,14 @@ def seeded(seed: int) -> Iterator[None]:
 
 @DATASETS.register_module()
 class ReplayDataset:
-    """Make the random transforms of a dataset functions of the sample's seed.
+    """Make the random transforms of a dataset, or of its config, functions of the sample's seed.
 
-    Args:
-        dataset: Config or instance of the dataset to wrap.
-        with_view_seed: Whether to pass ``view_seed`` on with each sample, for
-            a preprocessor that makes the views of the whole batch.
-        pipeline: Transforms after the dataset's own. They find ``view_seed``
-            in the sample's dict.
+    The transforms of ``pipeline`` come after the dataset's own and find ``view_seed`` in the
+    sample; ``with_view_seed`` passes it on, for a preprocessor that makes the views of a batch.
     """
 
     def __init__(
-        self,
-        dataset: dict | Dataset,
-        with_view_seed: bool = False,
-        pipeline: Sequence[dict] = (),
+        self, dataset: dict | Dataset, with_view_seed: bool = False, pipeline: Sequence[dict] = ()
     ) -> None:
         self.dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
         self.with_view_seed = with_view_seed
@@ -126,13 +101,14 @@ class ReplayDataset:
     def __len__(self) -> int:
         return len(self.dataset)
 
+    def _check_keys(self, keys: Sequence[tuple[int, int]]) -> None:
+        if not all(isinstance(key, tuple) for key in keys):
+            mend = "set sampler=dict(type='ReplaySampler') in its dataloader"
+            raise TypeError(f'{type(self).__name__} needs the keys of ReplaySampler; {mend}')
+
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         """Get the sample of a key from :class:`ReplaySampler`."""
-        if not isinstance(key, tuple):
-            raise TypeError(
-                'ReplayDataset needs the keys of ReplaySampler; set '
-                "sampler=dict(type='ReplaySampler') in its dataloader"
-            )
+        self._check_keys([key])
         index, seed = key
         with seeded(seed):
             sample = self.dataset[index]
@@ -143,15 +119,73 @@ class ReplayDataset:
         return sample
 
 
+@DATASETS.register_module()
+class ResidentDataset(ReplayDataset):
+    """Raw images of a dataset as one uint8 tensor, for views made on the device.
+
+    Gives what ``ReplayDataset(with_view_seed=True)`` gives, to the bit, but for the labels: images
+    and the seeds of their views. A batch is one indexing of a tensor that already lies where the
+    views are made, so no worker process is needed and nothing but row numbers crosses to the
+    device. The loader needs ``sampler=dict(type='ReplaySampler')``,
+    ``collate_fn=dict(type='as_drawn')`` and no workers.
+
+    Images are uint8 RGB of one size and the dataset's pipeline does nothing but pack them, else a
+    ValueError. ``device='auto'`` is the accelerator, or the CPU without one. Images that take more
+    than ``max_gib`` GiB stay on the CPU, and their batches are copied as they are drawn.
+    """
+
+    def __init__(self, dataset: dict | Dataset, device: str = 'auto', max_gib: float = 8.0) -> None:
+        super().__init__(dataset, with_view_seed=True)
+        self.device = get_device() if device == 'auto' else device
+        self.max_gib = max_gib
+        inner = self.dataset
+        while not hasattr(inner, 'pipeline') and hasattr(inner, 'dataset'):
+            inner = inner.dataset
+        names = [type(step).__name__ for step in inner.pipeline.transforms]
+        if names != ['PackInputs']:
+            mend = "set pipeline=[dict(type='PackInputs')] or use ReplayDataset"
+            raise ValueError(f'ResidentDataset would leave out the pipeline {names}; {mend}')
+
+    @cached_property
+    def images(self) -> Tensor:
+        """The images, uint8 (N, 3, H, W), moved to the device on first use."""
+        shape = self.dataset.get_data_info(0)['img'].shape
+        stacked = np.empty((len(self), *shape), np.uint8)
+        for row in range(len(self)):
+            image = self.dataset.get_data_info(row)['img']
+            if image.dtype != np.uint8 or image.shape != shape or shape[2:] != (3,):
+                found = f'{image.dtype}: image {row} is {image.shape} and image 0 {shape}'
+                needed = 'ResidentDataset needs equal uint8 images (H, W, 3)'
+                raise ValueError(f'{needed}, got {found}; use ReplayDataset')
+            stacked[row] = image
+        images = torch.from_numpy(stacked).permute(0, 3, 1, 2).contiguous()
+        return images.to(self.device if images.numel() <= self.max_gib * 2**30 else 'cpu')
+
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> dict[str, Tensor]:
+        """Get the batch of N keys of a :class:`ReplaySampler`.
+
+        ``inputs`` is uint8 (N, 3, H, W) on the device, ``view_seed`` int64 (N,) on the host.
+        """
+        self._check_keys(keys)
+        if get_worker_info() is not None:
+            told = 'ResidentDataset draws in the main process, a worker would copy all images'
+            raise RuntimeError(f'{told}; set num_workers=0 in its dataloader')
+        rows, seeds = torch.tensor(keys).unbind(1)
+        rows = rows.to(self.images.device, non_blocking=True)
+        return {'inputs': self.images.index_select(0, rows), 'view_seed': seeds}
+
+
+@FUNCTIONS.register_module()
+def as_drawn(batch: Any) -> Any:
+    """Collate nothing: the dataset has drawn the whole batch."""
+    return batch
+
+
 def endless_batches(loader: DataLoader, drawn: int = 0) -> Iterator[Any]:
     """Walk a loader pass after pass, each reshuffled, without end.
 
-    Args:
-        loader: Has a :class:`ReplaySampler` and drops the last short batch.
-        drawn: Number of batches already drawn, to go on from there.
-
-    Yields:
-        Batches of the loader.
+    The loader has a :class:`ReplaySampler` and drops the last short batch; the walk goes on after
+    the first ``drawn`` batches.
     """
     number, skipped = divmod(drawn, len(loader))
     while True:

@@ -5,37 +5,30 @@ A recipe writes ``data = dict(root='data/cifar10')``, and ``'data.root'``, ``'da
 ``'data.std'``, ``'data.size'`` or ``'data.num_classes'`` wherever one of these is wanted.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from mmengine.config import Config
 
 from nasiam_mm.config_walk import walk
 from nasiam_mm.datasets.source import Source, read_source
 
-__all__ = ['refuse_unresolved', 'resolve_data']
-
 # Settings that may hold a fact, for taking back what another folder said.
-_PLACES = {
-    'data_root': 'root',
-    'mean': 'mean',
-    'std': 'std',
-    'size': 'size',
-    'crop_size': 'size',
-    'num_classes': 'num_classes',
-}
+_PLACES = {fact: fact for fact in ('mean', 'std', 'size', 'num_classes')}
+_PLACES |= {'data_root': 'root', 'crop_size': 'size'}
+
+
+def _asked(value: object) -> str | None:
+    """Return the fact that a setting waits for, or None."""
+    fact = value[5:] if isinstance(value, str) and value[:5] == 'data.' else None
+    return fact if fact in _PLACES.values() else None
 
 
 def refuse_unresolved(value: object) -> None:
-    """Refuse a setting that still waits for :func:`resolve_data`.
-
-    Raises:
-        ValueError: One line, with the mend.
-    """
-    if isinstance(value, str) and value[:5] == 'data.' and value[5:] in _PLACES.values():
+    """Raise a ValueError for a setting that still waits for :func:`resolve_data`."""
+    if _asked(value):
         raise ValueError(
-            f'{value!r} stands for what the folder of the data section says, which a plain Runner '
-            'does not read; build the runner by RUNNERS.build(cfg), or call '
-            'nasiam_mm.datasets.resolve_data(cfg) before'
+            f'{value!r} stands for a fact of the data folder, which a plain Runner does not read; '
+            'use RUNNERS.build(cfg), or nasiam_mm.datasets.resolve_data(cfg) before'
         )
 
 
@@ -46,76 +39,53 @@ def resolve_data(cfg: Config | dict) -> list[str]:
     labels there is no ``probe``. ``data.resolved`` keeps what was asked for and written; for
     another ``data.root`` it is taken back first.
 
-    Args:
-        cfg: A config, with or without the section; it is changed in place.
-
-    Returns:
-        list[str]: What had to be fitted to the folder, a line each.
-
-    Raises:
-        FileNotFoundError: If the folder says nothing of itself.
-        ValueError: If it says something that is not valid, or lacks labels that are needed.
+    Returns what had to be fitted to the folder, a line each. FileNotFoundError if the folder says
+    nothing of itself, ValueError if that is not valid or lacks labels that are needed.
     """
     top = cfg._cfg_dict if isinstance(cfg, Config) else cfg
     section = top.get('data')
     if not isinstance(section, dict) or 'root' not in section:
         return []
-    source = read_source(section['root'])
-    facts = {
-        'root': section['root'],
-        'mean': list(source.mean),
-        'std': list(source.std),
-        'size': source.size,
-        'num_classes': len(source.classes),
-    }
+    root = section['root']
+    source = read_source(root)
+    facts = dict(root=root, mean=list(source.mean), std=list(source.std), size=source.size)
+    facts['num_classes'] = len(source.classes)
     before = section.pop('resolved', {})
-    used = set(before)
-    is_other = any(before[fact] != facts[fact] for fact in before)
+    used, is_other = set(before), any(before[fact] != facts[fact] for fact in before)
     for node in walk(top):
         for key, value in list(node.items()):
-            fact = _PLACES.get(key)
-            if is_other and fact in before and value == before[fact]:
-                value = f'data.{fact}'
-            if not isinstance(value, str) or value[5:] not in facts or value[:5] != 'data.':
+            place = _PLACES.get(key) if is_other else None
+            fact = place if place in before and value == before[place] else _asked(value)
+            if fact is None:
                 continue
-            fact = value[5:]
             if fact == 'num_classes' and not source.classes:
-                raise ValueError(f'{section["root"]}: has no labels, which {key} needs')
+                raise ValueError(f'{root}: has no labels, which {key} needs')
             node[key] = facts[fact]
             used.add(fact)
     section['resolved'] = {fact: value for fact, value in facts.items() if fact in used}
-    notes = [] if source.classes else _drop_probe(top, section['root'])
+    notes = []
+    if not source.classes and top.get('probe'):
+        top['probe'] = None
+        notes.append(f'{root}: has no labels, so the backbone is not probed while it trains')
     for node in reversed(list(walk(top))):  # parts before what draws from them
         notes += _fit(node, source)
     return list(dict.fromkeys(notes))
 
 
-def _drop_probe(top: dict, root: str) -> list[str]:
-    """Measure nothing that needs labels."""
-    if not top.get('probe'):
-        return []
-    top['probe'] = None
-    return [f'{root}: has no labels, so the backbone is not probed while it trains']
-
-
-def _fit(node: dict, source: Source) -> list[str]:
+def _fit(node: dict, source: Source) -> Iterator[str]:
     """Lower the counts of a part, or the neighbours of a probe, that the folder cannot give."""
     if node.get('type') == 'SplitDataset':
         parts, held = dict(node['parts']), _length(node['dataset'], source)
         counts = {part: size for part, size in parts.items() if isinstance(size, int)}
-        wanted = sum(counts.values())
-        if held is None or wanted <= held:
-            return []
-        counts = {part: max(1, size * held // wanted) for part, size in counts.items()}
-        node['parts'] = {**parts, **counts}
-        return [f'{source.name} has {held} images: parts {parts} become {dict(node["parts"])}']
-    if 'k' in node and 'bank' in node:
+        if held is not None and (wanted := sum(counts.values())) > held:
+            fitted = {part: max(1, size * held // wanted) for part, size in counts.items()}
+            node['parts'] = parts | fitted
+            yield f'{source.name} has {held} images: parts {parts} become {parts | fitted}'
+    elif 'k' in node and 'bank' in node:
         held = _length(node['bank']['dataset'], source)
-        if held is not None and node['k'] > held:
-            told = f'probe.k {node["k"]} becomes {max(1, held // 10)}'
+        if held is not None and (k := node['k']) > held:
             node['k'] = max(1, held // 10)
-            return [f'the bank of the probe has {held} images: {told}']
-    return []
+            yield f'the bank of the probe has {held} images: probe.k {k} becomes {node["k"]}'
 
 
 def _length(dataset: Mapping, source: Source) -> int | None:

@@ -152,7 +152,7 @@ def test_digest_names_the_split(split):
     hexes = [hashlib.sha256(ARRAYS[f'{split}_{kind}'].tobytes()) for kind in ('images', 'labels')]
     expected = hashlib.sha256(''.join(h.hexdigest() for h in hexes).encode()).hexdigest()
     dataset = CIFAR10(data_root=str(MINI), split=split, indices=10, lazy_init=True)
-    assert dataset.digest == expected
+    dataset.full_init()
     assert dataset.metainfo['digest'] == expected
 
 
@@ -175,7 +175,7 @@ def test_verify_false_says_so_in_the_digest(mini):
     array[0] ^= 1
     np.save(mini / 'train_images.npy', array)
     dataset = CIFAR10(data_root=str(mini), verify=False)
-    assert dataset.digest is None and dataset.metainfo['digest'] is None
+    assert dataset.metainfo['digest'] is None
 
 
 @pytest.mark.parametrize('source', ['official', 'npm'])
@@ -264,7 +264,7 @@ def test_official_pickles_are_read_when_there_are_no_arrays(official, no_network
         theirs = MMCIFAR10(data_root=str(official), split=split, download=False)
         mini = CIFAR10(data_root=str(MINI), split=split)
         assert len(ours) == len(theirs) == len(mini)
-        assert ours.digest == mini.digest
+        assert ours.metainfo['digest'] == mini.metainfo['digest']
         for index in range(0, len(ours), 37):
             a, b, c = ours[index], theirs[index], mini[index]
             np.testing.assert_array_equal(a['img'], b['img'])
@@ -292,7 +292,7 @@ def test_cifar100_from_pickles_and_from_arrays(tmp_path, monkeypatch, mini, no_n
     assert len(pickles.CLASSES) == 100
     _edit_record(mini, name='CIFAR100', source='official')
     arrays = CIFAR100(data_root=str(mini))
-    assert pickles.digest == arrays.digest
+    assert pickles.metainfo['digest'] == arrays.metainfo['digest']
     np.testing.assert_array_equal(arrays.get_gt_labels(), ARRAYS['train_labels'])
 
     # Without the record there is nothing to check the arrays against.
@@ -378,7 +378,7 @@ def test_broken_file_is_named(tmp_path):
     dataset = Images(data_root=str(tmp_path), size=16)
     with pytest.raises(ValueError, match=f'{tmp_path}/train/dog/1.png: no image that OpenCV reads'):
         dataset[3]
-    assert dataset.digest is None
+    assert dataset.metainfo['digest'] is None
 
 
 def test_class_folders_other_than_told(tmp_path):
@@ -400,7 +400,7 @@ def test_lists_of_files_and_imagenets_validation_part(tmp_path):
     lines = (tmp_path / 'meta/train.txt').read_text().splitlines()
     (tmp_path / 'meta/val.txt').write_text('\n'.join(reversed(lines)))
     train, test = (Images(data_root=root, split=split) for split in ('train', 'test'))
-    assert len(train) == len(test) == 100 and train.digest is None
+    assert len(train) == len(test) == 100 and train.metainfo['digest'] is None
     assert train[0]['img_path'] == f'{root}/train/0.JPEG'
     assert test[99]['img_path'] == f'{root}/val/0.JPEG'
     assert train.get_gt_labels().tolist() == ARRAYS['train_labels'][:100].tolist()
