@@ -19,7 +19,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from torch import Tensor
 
 from nasiam_mm.registry import TRANSFORMS
-from nasiam_mm.views import sample_crop_boxes, view_recipes
+from nasiam_mm.views.view_params import sample_crop_boxes, view_recipes
 
 _FLAGS = {
     1: cv2.IMREAD_COLOR,
