@@ -1,9 +1,5 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""Frameworks by name: each algorithm's file registers its own.
-
-What has to hold for every framework (contract tests, compilation, tables) asks
-here instead of listing them.
-"""
+"""Frameworks by name: each algorithm's file registers its own; tests and tables ask here."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,20 +7,13 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Framework:
-    """A self-supervised framework whose heads can be searched.
+    """A self-supervised framework whose heads can be searched."""
 
-    Attributes:
-        name: As in the names of recipes, such as ``'simsiam'``.
-        algorithm: Registered class of the algorithm, such as ``'SimSiam'``.
-        example: Feature width D -> config of a small model of the framework, less
-            backbone, preprocessor and ``space`` or ``genotype``.
-        standard: Head -> operations of the head of the framework's paper, input
-            first, where the space S holds them; empty where it does not.
-    """
-
-    name: str
-    algorithm: str
+    name: str  # as in the names of recipes, such as 'simsiam'
+    algorithm: str  # registered class of the algorithm, such as 'SimSiam'
+    # Feature width D -> config of a small model, less backbone, preprocessor, space and genotype.
     example: Callable[[int], dict]
+    # Head -> operations of the paper's head, input first, where the space S holds them.
     standard: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -32,11 +21,7 @@ FRAMEWORKS: dict[str, Framework] = {}
 
 
 def register_framework(framework: Framework) -> None:
-    """Make a framework known under its name.
-
-    Raises:
-        ValueError: If another algorithm has that name.
-    """
+    """Make a framework known by its name; ValueError if another algorithm has it."""
     known = FRAMEWORKS.setdefault(framework.name, framework)
     if known.algorithm != framework.algorithm:
         raise ValueError(f'the framework {framework.name!r} is {known.algorithm} already')
@@ -44,30 +29,13 @@ def register_framework(framework: Framework) -> None:
 
 def predictor_head(width: int, hidden: int) -> dict:
     """Config of the small predicting head of SimSiam's and BYOL's examples."""
-    return dict(
-        type='LatentPredictHead',
-        loss=dict(type='CosineSimilarityLoss'),
-        predictor=dict(
-            type='HeadMLP',
-            name='predictor',
-            in_channels=width,
-            hidden_channels=hidden,
-            cell_channels=width,
-            depth=2,
-            plain_output=True,
-            with_avg_pool=False,
-        ),
-    )
+    widths = dict(in_channels=width, hidden_channels=hidden, cell_channels=width, depth=2)
+    kind = dict(type='HeadMLP', name='predictor', plain_output=True, with_avg_pool=False)
+    loss = dict(type='CosineSimilarityLoss')
+    return dict(type='LatentPredictHead', loss=loss, predictor=dict(**kind, **widths))
 
 
 def projector(width: int, out_channels: int, **output: bool) -> dict:
     """Config of the small projector of the examples."""
-    return dict(
-        type='HeadMLP',
-        name='projector',
-        in_channels=width,
-        hidden_channels=width,
-        depth=3,
-        out_channels=out_channels,
-        **output,
-    )
+    widths = dict(in_channels=width, hidden_channels=width, out_channels=out_channels, depth=3)
+    return dict(type='HeadMLP', name='projector', **widths, **output)

@@ -1,9 +1,8 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """What a view is made of: the recipe, and each sample's random parameters.
 
-Parameters are sampled on the host from the samples' seeds. They are therefore
-the same for every device, and which samples share an operation is known without
-waiting for the device.
+Parameters are sampled on the host from the samples' seeds. They are therefore the same for every
+device, and which samples share an operation is known without waiting for the device.
 """
 
 import math
@@ -16,121 +15,84 @@ from torch import Tensor
 
 from nasiam_mm.views.counter_rng import counter_uniform
 
+Range = tuple[float, float]
 CROP_TRIES = 10
 CROP_DRAWS = 2 * CROP_TRIES + 2
 
 # Which draw of a (seed, view) decides what. Moving one changes every seeded run.
 _FLIP, _JITTER, _GRAY, _BLUR, _SOLARIZE, _SIGMA = range(6)
-_FACTORS = slice(6, 10)
-_ORDER = slice(10, 14)
-_CROP = slice(14, 14 + CROP_DRAWS)
+_FACTORS, _ORDER, _CROP = slice(6, 10), slice(10, 14), slice(14, 14 + CROP_DRAWS)
 _DRAWS = 14 + CROP_DRAWS
 
 
 @dataclass(frozen=True)
 class JitterRecipe:
-    """Strengths of the colour jitter, as in torchvision's ``ColorJitter``.
+    """Strengths of the colour jitter, as in torchvision's ``ColorJitter``."""
 
-    Args:
-        brightness (float): The factor is uniform in [max(0, 1 - b), 1 + b]; likewise for the
-            contrast and the saturation.
-        hue (float): The shift is uniform in [-hue, hue] turns, at most 0.5.
-        prob (float): Probability that a sample is jittered at all.
-    """
-
-    brightness: float = 0.4
-    contrast: float = 0.4
-    saturation: float = 0.4
-    hue: float = 0.1
-    prob: float = 0.8
+    brightness: float = 0.4  # the factor is uniform in [max(0, 1 - brightness), 1 + brightness]
+    contrast: float = 0.4  # likewise
+    saturation: float = 0.4  # likewise
+    hue: float = 0.1  # the shift is uniform in [-hue, hue] turns, at most 0.5
+    prob: float = 0.8  # that a sample is jittered at all
 
     def __post_init__(self) -> None:
-        for name in ('brightness', 'contrast', 'saturation'):
-            if getattr(self, name) < 0:
-                raise ValueError(f'jitter {name} must be >= 0, got {getattr(self, name)}')
-        if not 0 <= self.hue <= 0.5:
-            raise ValueError(f'jitter hue must lie in [0, 0.5] turns, got {self.hue}')
-        _check_share('jitter prob', self.prob)
+        _check_within('jitter', self, math.inf, 'brightness', 'contrast', 'saturation')
+        _check_within('jitter', self, 0.5, 'hue')
+        _check_within('jitter', self, 1, 'prob')
 
 
 @dataclass(frozen=True)
 class ViewRecipe:
     """Distribution of one view; the defaults are the CIFAR views of SimSiam.
 
-    The order is crop, flip, colour jitter, grey, blur, solarize. (The flip
-    commutes with all that follows, so it costs nothing inside the crop.)
-
-    Args:
-        size (int): Side S of the square view, in pixels.
-        scale (tuple[float, float]): Range of the crop's share of the image area.
-        ratio (tuple[float, float]): Range of the crop's width / height.
-        flip_prob (float): Probability of a horizontal flip.
-        jitter (JitterRecipe | None): Colour jitter; None for none.
-        gray_prob (float): Probability of a grey view.
-        blur_prob (float): Probability of a Gaussian blur.
-        blur_sigma (tuple[float, float]): Range of its deviation, in pixels.
-        blur_kernel (int | None): Its odd window; None for about S / 10 (SimCLR).
-        solarize_prob (float): Probability that bright pixels are inverted.
-        solarize_threshold (float): From which value on, in [0, 1].
+    The order is crop, flip, colour jitter, grey, blur, solarize. (The flip commutes with all that
+    follows, so it costs nothing inside the crop.)
     """
 
-    size: int = 32
-    scale: tuple[float, float] = (0.2, 1.0)
-    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    size: int = 32  # side S of the square view, in pixels
+    scale: Range = (0.2, 1.0)  # the crop's share of the image area
+    ratio: Range = (3 / 4, 4 / 3)  # the crop's width / height
     flip_prob: float = 0.5
     jitter: JitterRecipe | None = field(default_factory=JitterRecipe)
     gray_prob: float = 0.2
     blur_prob: float = 0.0
-    blur_sigma: tuple[float, float] = (0.1, 2.0)
-    blur_kernel: int = None  # type: ignore[assignment]
+    blur_sigma: Range = (0.1, 2.0)  # the Gaussian's deviation, in pixels
+    blur_kernel: int = None  # type: ignore  # its odd window; None for about S / 10 (SimCLR)
     solarize_prob: float = 0.0
-    solarize_threshold: float = 0.5
+    solarize_threshold: float = 0.5  # from which value on, in [0, 1], pixels are inverted
 
     def __post_init__(self) -> None:
         for name in ('scale', 'ratio', 'blur_sigma'):
             pair = getattr(self, name)
             if len(pair) != 2 or not 0 < pair[0] <= pair[1]:
                 raise ValueError(f'view {name} must be (low, high), 0 < low <= high, got {pair}')
-        for name in ('flip_prob', 'gray_prob', 'blur_prob', 'solarize_prob', 'solarize_threshold'):
-            _check_share(f'view {name}', getattr(self, name))
+        shares = 'flip_prob', 'gray_prob', 'blur_prob', 'solarize_prob', 'solarize_threshold'
+        _check_within('view', self, 1, *shares)
         if self.size < 2:
             raise ValueError(f'view size must be at least 2 pixels, got {self.size}')
         if self.blur_kernel is None:
             object.__setattr__(self, 'blur_kernel', max(3, self.size // 10 | 1))
         if self.blur_kernel % 2 == 0 or not 3 <= self.blur_kernel < 2 * self.size:
-            raise ValueError(
-                f'view blur_kernel must be odd, at least 3 and below twice the size '
-                f'{self.size}, got {self.blur_kernel}'
-            )
+            bounds = f'odd, at least 3 and below twice the size {self.size}'
+            raise ValueError(f'view blur_kernel must be {bounds}, got {self.blur_kernel}')
 
     @classmethod
     def from_cfg(cls, cfg: Mapping[str, Any]) -> 'ViewRecipe':
-        """Build a recipe from a config dict, in which ``jitter`` is a dict too.
-
-        Raises:
-            ValueError: For a key that is not a field, naming those that are.
-        """
+        """Build from a config, ``jitter`` a dict too; ValueError for a key that is no field."""
         jitter = cfg.get('jitter', {})
         for owner, keys in ((cls, cfg), (JitterRecipe, jitter or {})):
             known = {item.name for item in fields(owner)}
             if unknown := sorted(set(keys) - known):
                 raise ValueError(f'{owner.__name__} has no {unknown}; it takes {sorted(known)}')
-        jitter = None if jitter is None else JitterRecipe(**jitter)
-        return cls(**{**cfg, 'jitter': jitter})
+        return cls(**{**cfg, 'jitter': None if jitter is None else JitterRecipe(**jitter)})
 
 
 def view_recipes(
     views: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None, num_views: int
 ) -> list[ViewRecipe]:
-    """Build the recipe of each view.
+    """Build each view's recipe; ValueError for one not valid, or another number of them.
 
-    Args:
-        views (dict | Sequence[dict] | None): Fields of :class:`ViewRecipe`, one
-            dict for all views or one per view; None for the CIFAR recipe.
-        num_views (int): Views per image.
-
-    Raises:
-        ValueError: For a recipe that is not valid, or another number of them.
+    ``views`` are fields of :class:`ViewRecipe`, one dict for all or one per view; None for CIFAR's.
     """
     if views is None or isinstance(views, Mapping):
         views = [views or {}] * num_views
@@ -168,30 +130,21 @@ class ViewParams(NamedTuple):
 
 
 def sample_resized_crop(
-    u: Tensor,
-    height: int | Tensor,
-    width: int | Tensor,
-    scale: tuple[float, float],
-    ratio: tuple[float, float],
+    u: Tensor, height: int | Tensor, width: int | Tensor, scale: Range, ratio: Range
 ) -> CropBox:
     """Sample crop boxes as torchvision's ``RandomResizedCrop.get_params`` does.
 
-    The first of ten (area, log-uniform ratio) pairs whose rounded box fits the
-    image, at a uniform integer offset; the largest central box if none fits.
-
-    Args:
-        u (Tensor): (N, 22) uniform numbers: ten areas, ten ratios, two offsets.
-        height (int | Tensor): Height of the images, or (N,) heights; likewise the width.
-        scale (tuple[float, float]): Range of the box's share of the area.
-        ratio (tuple[float, float]): Range of its width / height.
+    The first of ten (area, log-uniform ratio) pairs whose rounded box fits the image, at a uniform
+    integer offset; the largest central box if none fits. ``u`` are (N, 22) uniform numbers: ten
+    areas, ten ratios, two offsets; ``height`` and ``width`` those of all images, or (N,) of each;
+    ``scale`` bounds the box's share of the area, ``ratio`` its width / height.
     """
     # float64: the last bit of exp() or sqrt() then practically never turns a rounding.
     u = u.double()
     full_h, full_w = (torch.as_tensor(side).double().expand(len(u)) for side in (height, width))
     area = (full_h * full_w)[:, None] * _between(u[:, :CROP_TRIES], *scale)
     aspect = _between(u[:, CROP_TRIES : 2 * CROP_TRIES], *map(math.log, ratio)).exp()
-    tried_w = (area * aspect).sqrt().round()
-    tried_h = (area / aspect).sqrt().round()
+    tried_w, tried_h = (area * aspect).sqrt().round(), (area / aspect).sqrt().round()
     fits = (tried_w > 0) & (tried_w <= full_w[:, None])
     fits &= (tried_h > 0) & (tried_h <= full_h[:, None])
     # argmax gives the first of equal maxima.
@@ -211,13 +164,7 @@ def sample_resized_crop(
 def sample_crop_boxes(
     seed: int, recipes: Sequence[ViewRecipe], height: int, width: int
 ) -> list[tuple[int, int, int, int]]:
-    """Return top, left, height and width per view, as :func:`sample_view_params` samples them.
-
-    Args:
-        seed (int): Seed of the sample.
-        recipes (Sequence[ViewRecipe]): Recipe of each view.
-        height (int): Height of the image, whose other side is ``width``.
-    """
+    """(Top, left, height, width) per view of a sample, as :func:`sample_view_params` boxes it."""
     # All views in one call: on one sample the cost of the calls is all there is.
     views = torch.arange(len(recipes))
     u = counter_uniform(torch.full_like(views, seed), _DRAWS, stream=views)[:, _CROP]
@@ -232,15 +179,10 @@ def sample_crop_boxes(
 def sample_view_params(
     seeds: Tensor, view: int, recipe: ViewRecipe, height: int | Tensor, width: int | Tensor
 ) -> ViewParams:
-    """Sample the parameters of one view of N samples.
+    """Sample the parameters of one view of N samples, whose seeds are (N,) int64 on the host.
 
-    Row i is a pure function of ``seeds[i]``, ``view``, the recipe and the size of image i.
-
-    Args:
-        seeds (Tensor): (N,) int64 on the host, one per sample.
-        view (int): Number of the view; views of a sample are independent.
-        recipe (ViewRecipe): Distribution of the parameters.
-        height (int | Tensor): Height of the images, or (N,) heights; likewise the width.
+    Row i is a pure function of ``seeds[i]``, the number of the view, the recipe and the size of
+    image i (``height`` and ``width`` of all images, or (N,) of each). Views are independent.
     """
     u = counter_uniform(seeds, _DRAWS, stream=view)
     jitter = recipe.jitter or JitterRecipe(prob=0.0)
@@ -265,6 +207,7 @@ def _between(u: Tensor, low: float | Tensor, high: float | Tensor) -> Tensor:
     return low + u * (high - low)
 
 
-def _check_share(name: str, value: float) -> None:
-    if not 0 <= value <= 1:
-        raise ValueError(f'{name} must lie in [0, 1], got {value}')
+def _check_within(kind: str, recipe: object, high: float, *names: str) -> None:
+    for name in names:
+        if not 0 <= (value := getattr(recipe, name)) <= high:
+            raise ValueError(f'{kind} {name} must lie in [0, {high}], got {value}')

@@ -12,9 +12,9 @@ from PIL import Image
 
 from nasiam_mm.datasets import decode_crops
 from nasiam_mm.datasets.decode_crops import DecodeCrops, jpeg_shape, reduction, resized_box
-from nasiam_mm.models.preprocessors.batched_views import resized_crop
+from nasiam_mm.models.batched_views import resized_crop
 from nasiam_mm.registry import DATASETS, MODELS, TRANSFORMS
-from nasiam_mm.views import CropBox, sample_crop_boxes
+from nasiam_mm.views.view_params import CropBox, sample_crop_boxes
 from tests.reduced import image_folder
 
 STEP = 1 / 255

@@ -17,7 +17,7 @@ from mmpretrain.models import SimCLR as StockSimCLR
 from torch import Tensor, nn
 
 from nasiam_mm.cli.config import start_processes_on_cpu
-from nasiam_mm.models.algorithms import SimCLR
+from nasiam_mm.models import SimCLR
 from nasiam_mm.ops.candidates import CANDIDATE_OPS
 from nasiam_mm.search.gradient import hook as alpha_step_hook
 from nasiam_mm.search.gradient.hook import AlphaStepHook

@@ -19,7 +19,7 @@ from mmengine.model import ExponentialMovingAverage
 from torch import nn
 
 from examples import barlow_twins  # noqa: F401  a stranger's framework keeps them too
-from nasiam_mm.models.choice.cell import ChoiceCell
+from nasiam_mm.models.choice import ChoiceCell
 from nasiam_mm.models.frameworks import FRAMEWORKS, Framework, register_framework
 from nasiam_mm.registry import MODELS
 from nasiam_mm.search.gradient.gradients import (

@@ -7,7 +7,7 @@ from torch import nn
 
 from nasiam_mm.architecture.alpha import Architecture
 from nasiam_mm.architecture.choice import op_choices
-from nasiam_mm.models.choice.cell import ChoiceCell
+from nasiam_mm.models.choice import ChoiceCell
 from nasiam_mm.ops.candidates import (
     CANDIDATE_OPS,
     MAX_WIDTH,

@@ -1,12 +1,12 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """MoCo whose key encoder and queue stand still in the alpha step."""
 
+from typing import Any
+
 import torch
 from mmengine.dist import all_gather, get_world_size
-from mmengine.model import BaseAveragedModel
 from mmpretrain.models import MoCo as _MoCo
 from mmpretrain.models.utils import batch_shuffle_ddp, batch_unshuffle_ddp
-from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -22,56 +22,34 @@ class MoCo(Searched, _MoCo):
     """mmpretrain's MoCo with a searchable head and a symmetric loss to choose.
 
     `Momentum Contrast <https://arxiv.org/abs/1911.05722>`_ with the head of
-    `MoCo v2 <https://arxiv.org/abs/2003.04297>`_. The key encoder has its own
-    copy of the head; it mixes with the online alpha of the moment, its weights
-    follow by moving average.
+    `MoCo v2 <https://arxiv.org/abs/2003.04297>`_. The key encoder has its own copy of the head; it
+    mixes with the online alpha of the moment, its weights follow by moving average.
 
-    Args:
-        symmetric: Whether both views serve as query and as key; the two losses
-            add and the keys of view 1 enter the queue before those of view 2.
-        **kwargs: See ``Searched`` and ``mmpretrain.models.MoCo``.
+    With ``symmetric`` both views serve as query and as key: the two losses add and the keys of view
+    1 enter the queue before those of view 2. More arguments: ``Searched``,
+    ``mmpretrain.models.MoCo``.
     """
 
     compilable = (*Searched.compilable, 'encoder_k.module.0', 'encoder_k.module.1')
 
-    def __init__(self, symmetric: bool = False, **kwargs) -> None:
+    def __init__(self, symmetric: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.symmetric = symmetric
         self._steps, self._pointer = HostNumber(), HostNumber()
 
-    def momentum_pairs(self) -> list[tuple[BaseAveragedModel, nn.Module]]:
-        """The key encoder, which follows the query encoder."""
-        return [(self.encoder_k, self._encoder_q())]
-
-    def loss(
-        self,
-        inputs: list[Tensor],
-        data_samples: list[DataSample] | None,
-        update_state: bool = True,
-        **kwargs,
-    ) -> dict[str, Tensor]:
+    def loss(self, inputs: list[Tensor], data_samples: Any, update_state: bool = True) -> dict:
         """Compute the contrastive loss of queries against keys and queue (MoCo, eq. 1).
 
-        Args:
-            inputs: Two views, each (N, 3, H, W).
-            data_samples: Not used.
-            update_state: Whether to move the key encoder and fill the queue.
-
-        Returns:
-            ``loss``, ().
-
-        Raises:
-            ValueError: If the queue does not hold a whole number of batches.
+        ``inputs`` are two views, each (N, 3, H, W); ``update_state`` moves the key encoder and
+        fills the queue. ValueError if the queue does not hold a whole number of batches.
         """
         keys_per_step = inputs[0].shape[0] * get_world_size() * (1 + self.symmetric)
         if self.queue_len % keys_per_step:
-            raise ValueError(
-                f'queue_len {self.queue_len} must be a multiple of the {keys_per_step} keys of a '
-                'step (batch size x processes, twice if symmetric); change either'
-            )
+            step = f'{keys_per_step} keys of a step (batch size x processes, twice if symmetric)'
+            raise ValueError(f'queue_len {self.queue_len} must be a multiple of the {step}')
         view1, view2 = inputs
         if update_state:
-            update_average(self.encoder_k, self._encoder_q(), self._steps)
+            update_average(*self.momentum_pairs()[0], self._steps)
         # The loss sees the queue as it was before this step.
         queue = self.queue.clone()
         keys = [self._keys(view2)]
@@ -83,9 +61,6 @@ class MoCo(Searched, _MoCo):
             for k in keys:
                 self._dequeue_and_enqueue(k)
         return dict(loss=loss)
-
-    def _encoder_q(self) -> nn.Sequential:
-        return nn.Sequential(self.backbone, self.neck)
 
     @torch.no_grad()
     def _keys(self, view: Tensor) -> Tensor:

@@ -1,44 +1,30 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Moving averages of an encoder."""
 
+from typing import Any
+
 import torch
 from mmengine.model import BaseAveragedModel
 from torch import Tensor, nn
 
 
-@torch.no_grad()
-def start_equal(momentum_encoder: BaseAveragedModel, encoder: nn.Module) -> None:
-    """Give a momentum copy the weights and statistics of the encoder.
-
-    The copy is made before the weights are initialised; the averaging itself
-    takes them over in the first weight step, after the first alpha step.
-
-    Args:
-        momentum_encoder: Copy of the encoder.
-        encoder: The encoder it was copied from.
-    """
-    momentum_encoder.module.load_state_dict(encoder.state_dict())
-
-
 class HostNumber:
     """A whole number in a buffer of the device, read back only when others have changed it.
 
-    A counter that the host itself moves need not be fetched from a GPU in every
-    step. What loads a checkpoint or moves the module is noticed by the buffer's
-    identity and version.
+    A counter that the host itself moves need not be fetched from a GPU in every step. Loading a
+    checkpoint or moving the module shows in the buffer's identity and version.
     """
 
     def __init__(self) -> None:
-        self._known: tuple[Tensor, int, int] | None = None
+        self._known: tuple[Any, int, int] = (None, 0, 0)
 
     def read(self, buffer: Tensor) -> int:
         """Return the number that a buffer of one element holds."""
-        if self._known is not None:
-            seen, version, number = self._known
-            if seen is buffer and version == buffer._version:
-                return number
-        self._known = (buffer, buffer._version, int(buffer))
-        return self._known[2]
+        seen, version, number = self._known
+        if seen is not buffer or version != buffer._version:
+            number = int(buffer)
+            self._known = (buffer, buffer._version, number)
+        return number
 
     def write(self, buffer: Tensor, number: int) -> None:
         """Put a number into the buffer."""
@@ -50,23 +36,18 @@ class HostNumber:
 
 
 @torch.no_grad()
-def update_average(
-    momentum_encoder: BaseAveragedModel, encoder: nn.Module, steps: HostNumber
-) -> None:
-    """Move a momentum copy as ``update_parameters`` does, without reading its step count back.
+def update_average(average: BaseAveragedModel, encoder: nn.Module, steps: HostNumber) -> None:
+    """Move an average as its ``update_parameters(encoder)`` does, its step count not read back.
 
-    Args:
-        momentum_encoder: Copy of the encoder.
-        encoder: The encoder that it follows.
-        steps: Number of updates so far, in ``momentum_encoder.steps``.
+    ``steps`` is the number of updates so far, in ``average.steps``.
     """
-    number = steps.read(momentum_encoder.steps)
+    number = steps.read(average.steps)
     sources = dict(encoder.named_parameters())
-    for name, average in momentum_encoder.avg_parameters.items():
+    for name, mean in average.avg_parameters.items():
         if number == 0:
-            average.copy_(sources[name])
-        elif number % momentum_encoder.interval == 0:
-            momentum_encoder.avg_func(average.data, sources[name].data, number)
-    for buffer, source in zip(momentum_encoder.module.buffers(), encoder.buffers(), strict=True):
+            mean.copy_(sources[name])
+        elif number % average.interval == 0:
+            average.avg_func(mean.data, sources[name].data, number)
+    for buffer, source in zip(average.module.buffers(), encoder.buffers(), strict=True):
         buffer.copy_(source)
-    steps.write(momentum_encoder.steps, number + 1)
+    steps.write(average.steps, number + 1)

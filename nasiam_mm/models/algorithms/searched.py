@@ -10,8 +10,8 @@ from torch import nn
 
 from nasiam_mm.architecture.alpha import Architecture
 from nasiam_mm.architecture.choice import op_choices
-from nasiam_mm.models.algorithms.momentum import start_equal
-from nasiam_mm.models.choice.cell import ChoiceCell
+from nasiam_mm.config_walk import type_name, walk
+from nasiam_mm.models.choice import ChoiceCell
 from nasiam_mm.models.heads import HeadMLP, head_shapes
 from nasiam_mm.models.seeds import own_stream
 from nasiam_mm.ops.candidates import LayerShape
@@ -20,26 +20,18 @@ from nasiam_mm.ops.candidates import LayerShape
 class Searched:
     """Mixin before an algorithm of mmpretrain: its heads' options, alpha and first weights.
 
-    What an algorithm of this package promises (the contract tests ask every
-    one of ``frameworks.py``):
-
-    - ``loss(inputs, data_samples, update_state=True)``: with
-      ``update_state=False`` no average, queue or counter moves;
-    - ``architecture``: the owner of alpha, or None where nothing is searched;
-    - ``momentum_pairs()``: each moving average with what it follows;
-    - ``embedding``: the module whose output is z;
-    - ``compilable``: names of the parts that ``torch.compile`` may take.
+    The ``loss(inputs, data_samples, update_state=True)`` of an algorithm moves no average, queue or
+    counter with ``update_state=False``; the contract tests ask every one of ``frameworks.py``.
 
     Args:
-        space: Options of every ``HeadMLP`` that names neither space nor
-            genotype itself, in a search.
+        space: Options of every ``HeadMLP`` that names neither space nor genotype, in a search.
         genotype: Path of a genotype file for every such head, otherwise.
         relaxation: Config of the relaxation of alpha; None for the softmax.
         **kwargs: Those of the algorithm.
     """
 
-    compilable: tuple[str, ...] = ('backbone', 'neck')
-    architecture: Architecture | None
+    compilable: tuple[str, ...] = ('backbone', 'neck')  # what torch.compile may take
+    architecture: Architecture | None  # the owner of alpha; None where nothing is searched
 
     def __init__(
         self,
@@ -49,21 +41,15 @@ class Searched:
         relaxation: dict | None = None,
         **kwargs: Any,
     ) -> None:
-        for part in ('neck', 'head'):
-            # Copied: the config says what was asked for.
-            kwargs[part] = copy.deepcopy(kwargs.get(part))
-            for head in _head_configs(kwargs[part]):
-                if head.get('space') is None and head.get('genotype') is None:
-                    head.update(space=space, genotype=genotype)
+        # Copied: the config says what was asked for.
+        kwargs |= {part: copy.deepcopy(kwargs.get(part)) for part in ('neck', 'head')}
+        for head in _head_configs(kwargs):
+            if head.get('space') is None and head.get('genotype') is None:
+                head.update(space=space, genotype=genotype)
         super().__init__(**kwargs)
-        self.architecture = None
-        heads = self.searched_heads()
-        if heads:
-            choices = {
-                name: op_choices(name, head.cell.space, head.cell.shapes)
-                for name, head in heads.items()
-            }
-            self.architecture = Architecture(choices, relaxation)
+        cells = [head.cell for head in self.searched_heads().values()]
+        choices = {cell.head: op_choices(cell.head, cell.space, cell.shapes) for cell in cells}
+        self.architecture = Architecture(choices, relaxation) if choices else None
         for module in self.modules():
             # Those within momentum copies too: they mix as the online ones do.
             if isinstance(module, ChoiceCell):
@@ -76,42 +62,33 @@ class Searched:
         return self.neck
 
     def searched_heads(self) -> dict[str, HeadMLP]:
-        """Heads to be searched by name, in the order of the model; no momentum copies.
-
-        Raises:
-            ValueError: If two share a name.
-        """
-        copies = {
-            id(module)
-            for average in self.modules()
-            if isinstance(average, BaseAveragedModel)
-            for module in average.modules()
-        }
+        """Heads to search by name, in order, no momentum copies; ValueError if two share one."""
+        averages = (module for module in self.modules() if isinstance(module, BaseAveragedModel))
+        copies = {module for average in averages for module in average.modules()}
         heads: dict[str, HeadMLP] = {}
-        for module in self.modules():
-            if not isinstance(module, HeadMLP) or not module.is_searched or id(module) in copies:
+        for head in self.modules():
+            if not isinstance(head, HeadMLP) or not head.is_searched or head in copies:
                 continue
-            if module.name in heads:
-                raise ValueError(
-                    f"two searched heads are called '{module.name}'; give each HeadMLP its own name"
-                )
-            heads[module.name] = module
+            if heads.setdefault(head.name, head) is not head:
+                raise ValueError(f"two searched heads are called '{head.name}'; rename one HeadMLP")
         return heads
 
     def momentum_pairs(self) -> list[tuple[BaseAveragedModel, nn.Module]]:
-        """Each moving average of the algorithm with the module that it follows."""
-        return []
+        """Each moving average with what it follows: backbone and neck, as in mmpretrain's."""
+        averages = [part for part in self.children() if isinstance(part, BaseAveragedModel)]
+        return [(average, nn.Sequential(self.backbone, self.neck)) for average in averages]
 
     def init_weights(self) -> None:
         """Initialise the weights; averages start where what they follow does.
 
-        The backbone draws first, from a stream that nothing before it has used,
-        so its weights depend on the seed and on itself alone (contract C16).
+        The backbone draws first, from a stream that nothing before it has used, so its weights
+        depend on the seed and on itself alone (contract C16).
         """
         with own_stream('weights'):
             super().init_weights()
         for average, online in self.momentum_pairs():
-            start_equal(average, online)
+            # The averaging would do so in the first weight step, after the first alpha step.
+            average.module.load_state_dict(online.state_dict())
 
     def __deepcopy__(self, memo: dict) -> 'Searched':
         """Copy the algorithm; the copy's cells read from the copy's alpha."""
@@ -125,34 +102,21 @@ class Searched:
 
 def searched_shapes(model: Mapping) -> dict[str, tuple[LayerShape, ...]]:
     """Widths of the heads that a model's config searches, by name, nothing built."""
-    heads = [*_head_configs(model.get('neck')), *_head_configs(model.get('head'))]
-    spaces = {head['name']: head.get('space') or model.get('space') for head in heads}
-    return {head['name']: head_shapes(**head) for head in heads if spaces[head['name']]}
+    heads = [head for head in _head_configs(model) if head.get('space') or model.get('space')]
+    return {head['name']: head_shapes(**head) for head in heads}
 
 
-def _from_version_0_1(
-    model: Searched, state_dict: dict[str, Any], prefix: str, *unused: Any
-) -> None:
+def _from_version_0_1(model: Searched, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
     """Take up alpha from a checkpoint of version 0.1, where each searched cell had its own."""
-    if model.architecture is None:
-        return
-    paths = {id(module): path for path, module in model.named_modules()}
+    paths = {module: path for path, module in model.named_modules()}
     for name, head in model.searched_heads().items():
-        alpha = state_dict.pop(f'{prefix}{paths[id(head)]}.cell.alpha', None)
-        if alpha is not None:
+        if (alpha := state_dict.pop(f'{prefix}{paths[head]}.cell.alpha', None)) is not None:
             state_dict[f'{prefix}architecture.alpha_{name}'] = alpha
-            present = model.architecture.present(name)
+            present = model.architecture.present(name)  # type: ignore[union-attr]
             state_dict[f'{prefix}architecture.present_{name}'] = present.clone()
 
 
-def _head_configs(node: Any) -> Iterator[dict]:
-    """Yield the configs of ``HeadMLP`` within a part's config."""
-    if isinstance(node, Mapping):
-        kind = node.get('type')
-        name = kind if isinstance(kind, str) else getattr(kind, '__name__', '')
-        if name.rsplit('.', 1)[-1] == 'HeadMLP':
-            yield node
-        node = list(node.values())
-    if isinstance(node, (list, tuple)):
-        for child in node:
-            yield from _head_configs(child)
+def _head_configs(model: Mapping) -> Iterator[dict]:
+    """Yield the configs of ``HeadMLP`` within the neck and the head of a model's config."""
+    parts = walk([model.get('neck'), model.get('head')])
+    return (part for part in parts if type_name(part) == 'HeadMLP')

@@ -1,10 +1,11 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """SimCLR with the exact gradient over processes and a choice of BatchNorm batch."""
 
+from typing import Any
+
 import torch
 from mmengine.dist import get_world_size
 from mmpretrain.models import SimCLR as _SimCLR
-from mmpretrain.structures import DataSample
 from torch import Tensor
 from torch.distributed.nn.functional import all_gather
 from torch.nn.functional import normalize
@@ -19,36 +20,20 @@ class SimCLR(Searched, _SimCLR):
     """mmpretrain's SimCLR, with negatives gathered with their gradients.
 
     `A Simple Framework for Contrastive Learning of Visual Representations
-    <https://arxiv.org/abs/2002.05709>`_. mmpretrain's gathering keeps the
-    gradient of a process's own loss alone, so that W processes step with one
-    W-th of the gradient; this one returns the whole.
-
-    Args:
-        joint_bn: Whether BatchNorm sees both views as one batch (the reference
-            implementation of the paper) or each on its own.
-        **kwargs: See ``Searched`` and ``mmpretrain.models.SimCLR``.
+    <https://arxiv.org/abs/2002.05709>`_. mmpretrain's gathering keeps the gradient of a process's
+    own loss alone, so that W processes step with one W-th of the gradient; this returns the whole.
+    With ``joint_bn`` BatchNorm sees both views as one batch (the paper's reference implementation),
+    otherwise each on its own. More arguments: ``Searched`` and ``mmpretrain.models.SimCLR``.
     """
 
-    def __init__(self, joint_bn: bool = True, **kwargs) -> None:
+    def __init__(self, joint_bn: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.joint_bn = joint_bn
 
-    def loss(
-        self,
-        inputs: list[Tensor],
-        data_samples: list[DataSample] | None,
-        update_state: bool = True,
-        **kwargs,
-    ) -> dict[str, Tensor]:
-        """Compute NT-Xent over the union of the processes' batches (SimCLR, eq. 1).
+    def loss(self, inputs: list[Tensor], data_samples: Any, update_state: bool = True) -> dict:
+        """NT-Xent over the union of the processes' batches (SimCLR, eq. 1); it has no state.
 
-        Args:
-            inputs: Two views, each (N, 3, H, W).
-            data_samples: Not used.
-            update_state: Nothing to update.
-
-        Returns:
-            ``loss``, ().
+        ``inputs`` are two views, each (N, 3, H, W).
         """
         batches = [torch.cat(inputs)] if self.joint_bn else inputs
         z = torch.cat([self.neck(self.backbone(batch))[0] for batch in batches])  # 2NxC

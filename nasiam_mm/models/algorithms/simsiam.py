@@ -2,8 +2,6 @@
 """SimSiam with a searchable head."""
 
 from mmpretrain.models import SimSiam as _SimSiam
-from mmpretrain.structures import DataSample
-from torch import Tensor
 
 from nasiam_mm.models.algorithms.searched import Searched
 from nasiam_mm.models.frameworks import Framework, predictor_head, projector, register_framework
@@ -12,35 +10,13 @@ from nasiam_mm.registry import MODELS
 
 @MODELS.register_module()
 class SimSiam(Searched, _SimSiam):
-    """mmpretrain's SimSiam with a searchable head.
+    """mmpretrain's SimSiam with a searchable head; its loss (SimSiam, eq. 2) has no state.
 
-    `Exploring Simple Siamese Representation Learning
-    <https://arxiv.org/abs/2011.10566>`_.
-
-    Args:
-        **kwargs: See ``Searched`` and ``mmpretrain.models.SimSiam``.
+    `Exploring Simple Siamese Representation Learning <https://arxiv.org/abs/2011.10566>`_.
+    Arguments: those of ``Searched`` and ``mmpretrain.models.SimSiam``.
     """
 
     compilable = (*Searched.compilable, 'head.predictor')
-
-    def loss(
-        self,
-        inputs: list[Tensor],
-        data_samples: list[DataSample] | None,
-        update_state: bool = True,
-        **kwargs,
-    ) -> dict[str, Tensor]:
-        """Compute the symmetrised negative cosine (SimSiam, eq. 2).
-
-        Args:
-            inputs: Two views, each (N, 3, H, W).
-            data_samples: Not used.
-            update_state: Nothing to update.
-
-        Returns:
-            ``loss``, ().
-        """
-        return super().loss(inputs, data_samples, **kwargs)
 
 
 def _example(width: int) -> dict:

@@ -52,7 +52,7 @@ def test_loss_is_that_of_the_paper_up_to_a_constant():
 
 def test_target_starts_where_the_online_network_does():
     model = build('BYOL')
-    online = model._online().state_dict()
+    online = model.momentum_pairs()[0][1].state_dict()
     target = model.target_net.module.state_dict()
     assert set(online) == set(target)
     assert all(torch.equal(value, online[name]) for name, value in target.items())
@@ -66,7 +66,7 @@ def test_target_follows_the_schedule_of_the_paper_over_weight_steps():
         for _ in range(3):
             alpha_gradients(model, dict(inputs=views(), data_samples=None), alphas)
         tau = 1 - (1 - TAU) * (cos(pi * k / STEPS) + 1) / 2
-        online = dict(model._online().named_parameters())
+        online = dict(model.momentum_pairs()[0][1].named_parameters())
         # At k = 0 both are equal, so that tau does not matter.
         expected = {n: tau * xi + (1 - tau) * online[n].detach() for n, xi in expected.items()}
         model.loss(views(), None)
@@ -85,5 +85,5 @@ def test_the_loss_is_computed_against_the_moved_target():
     twin = copy.deepcopy(model)
     loss = model.loss(data, None)['loss']
     assert not torch.allclose(paper(twin, *data), loss + 4)
-    twin.target_net.update_parameters(twin._online())
+    twin.target_net.update_parameters(twin.momentum_pairs()[0][1])
     torch.testing.assert_close(loss + 4, paper(twin, *data))

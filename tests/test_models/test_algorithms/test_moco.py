@@ -78,7 +78,7 @@ def test_queue_holds_the_newest_keys_in_order_and_wraps_around(symmetric, steps)
 
 def test_key_encoder_starts_equal_and_follows_by_moving_average():
     model = build('MoCo')
-    online = dict(model._encoder_q().named_parameters())
+    online = dict(model.momentum_pairs()[0][1].named_parameters())
     expected = {n: p.clone() for n, p in model.encoder_k.module.named_parameters()}
     assert set(online) == set(expected)
     assert all(torch.equal(p, online[n]) for n, p in expected.items())

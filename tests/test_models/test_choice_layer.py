@@ -6,7 +6,7 @@ import copy
 import pytest
 import torch
 
-from nasiam_mm.models.choice.layer import ChoiceLayer
+from nasiam_mm.models.choice import ChoiceLayer
 from nasiam_mm.ops.candidates import SPACES, LayerShape
 
 SHAPES = [LayerShape(6, 6), LayerShape(6, 4), LayerShape(6, 4, True)]

@@ -9,7 +9,7 @@ import torch
 from nasiam_mm.architecture.alpha import Architecture
 from nasiam_mm.architecture.choice import op_choices
 from nasiam_mm.architecture.genotype import Decision
-from nasiam_mm.models.choice.cell import ChoiceCell, FixedCell
+from nasiam_mm.models.choice import ChoiceCell, FixedCell
 from nasiam_mm.ops.candidates import SPACES, LayerShape, layer_shapes
 from nasiam_mm.search.discretize import top_k
 

@@ -6,10 +6,10 @@ import torch
 from mmengine.config import ConfigDict
 from mmpretrain.structures import DataSample
 
+from nasiam_mm.models.batched_views import resized_crop
 from nasiam_mm.models.preprocessors import TwoViewPreprocessor
-from nasiam_mm.models.preprocessors.batched_views import resized_crop
 from nasiam_mm.registry import MODELS
-from nasiam_mm.views import ViewRecipe, sample_view_params
+from nasiam_mm.views.view_params import ViewRecipe, sample_view_params
 
 MEAN, STD = [125.3, 123.0, 113.9], [63.0, 62.1, 66.7]
 ALL_OPERATIONS = dict(blur_prob=0.5, solarize_prob=0.2)

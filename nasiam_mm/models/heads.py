@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from nasiam_mm.architecture.genotype import Genotype, GenotypeError
 from nasiam_mm.architecture.reading import load_genotype
-from nasiam_mm.models.choice.cell import ChoiceCell, FixedCell
+from nasiam_mm.models.choice import ChoiceCell, FixedCell
 from nasiam_mm.models.seeds import own_stream
 from nasiam_mm.ops.candidates import LayerShape, layer_shapes
 from nasiam_mm.registry import MODELS
@@ -20,12 +20,10 @@ from nasiam_mm.registry import MODELS
 class HeadMLP(BaseModule):
     """Global average pooling, a cell, a fixed output layer.
 
-    With ``space`` the cell is searched; with ``genotype`` it is what a search
-    (or chance, or a publication) decided, at the widths given here. An algorithm
-    hands its own ``space`` or ``genotype`` on to each of its heads.
-
-    It takes and gives tuples, as mmpretrain's necks do, so it fits the neck of
-    an algorithm and the predictor of ``LatentPredictHead`` alike. Its first
+    With ``space`` the cell is searched; with ``genotype`` it is what a search (or chance, or a
+    publication) decided, at the widths given here. An algorithm hands its own ``space`` or
+    ``genotype`` on to each of its heads. It takes and gives tuples, as mmpretrain's necks do, so it
+    fits the neck of an algorithm and the predictor of ``LatentPredictHead`` alike. Its first
     weights are a function of the run's seed and the head alone.
 
     Args:
@@ -36,23 +34,15 @@ class HeadMLP(BaseModule):
         depth: Number of layers to search; a genotype's decisions say their own.
         space: Ordered names of registered operations to choose from.
         genotype: A genotype, or the path of its file.
-        plain_output: Whether the last layer of the cell carries no BatchNorm
-            and no activation (the predictor's).
-        fused: Whether candidates that begin with a linear map of the same input
-            share one matrix product, see ``ChoiceLayer``.
-        out_channels: Width of the linear output layer behind the cell; None
-            for no output layer.
+        plain_output: Whether the cell's last layer has no BatchNorm or activation (a predictor's).
+        fused: See ``ChoiceLayer``.
+        out_channels: Width of the linear output layer behind the cell; None for no such layer.
         with_last_bn: Whether BatchNorm follows the output layer.
-        with_last_bn_affine: Whether that BatchNorm has an affine map (SimSiam:
-            False).
-        with_avg_pool: Whether the input is a feature map (N, C_in, H, W) to
-            average over H and W first.
-        init_cfg: See ``mmengine.model.BaseModule``.
+        with_last_bn_affine: Whether that BatchNorm has an affine map (SimSiam: False).
+        with_avg_pool: Whether the input, (N, C_in, H, W), is averaged over H and W first.
 
-    Raises:
-        ValueError: If an operation is not registered, a width cannot be, or
-            there is neither a space nor a genotype, or both.
-        GenotypeError: If the genotype cannot be used or has no such head.
+    A genotype that cannot be used or has no such head is a GenotypeError; an operation that is not
+    registered, a width that cannot be, or a space beside a genotype, a ValueError.
     """
 
     def __init__(
@@ -75,23 +65,16 @@ class HeadMLP(BaseModule):
         super().__init__(init_cfg)
         if with_last_bn and out_channels is None:
             raise ValueError('with_last_bn needs an output layer: set out_channels')
-        if space is None and genotype is None:
-            raise GenotypeError(
-                f'the {name} has neither a space to search nor a genotype; pass --genotype FILE '
-                'to tools/train.py, or set model.space'
-            )
         if space is not None and genotype is not None:
             raise ValueError(f'the {name} has a space to search and a genotype; give one of them')
         self.name = name
-        decisions = None if genotype is None else _decisions(genotype, name)
-        layers = depth if decisions is None else len(decisions)
-        shapes = head_shapes(
-            name, in_channels, hidden_channels, cell_channels, layers, plain_output
-        )
+        decisions = () if space is not None else _decisions(genotype, name)
+        widths = in_channels, hidden_channels, cell_channels
+        shapes = head_shapes(name, *widths, len(decisions) or depth, plain_output)
         with own_stream(name):
             self.pool = nn.AdaptiveAvgPool2d(1) if with_avg_pool else None
-            if decisions is None:
-                self.cell: Any = ChoiceCell(name, space, shapes, fused)  # type: ignore
+            if space is not None:
+                self.cell: Any = ChoiceCell(name, space, shapes, fused)
             else:
                 self.cell = FixedCell(shapes, decisions)
             self.output = nn.Sequential()
@@ -109,9 +92,7 @@ class HeadMLP(BaseModule):
 
     def forward(self, x: Sequence[Tensor]) -> tuple[Tensor]:
         """Map the last of the inputs, (N, C_in, H, W) or (N, C_in), to a tuple of (N, C_out)."""
-        features = x[-1]
-        if self.pool is not None:
-            features = self.pool(features).flatten(1)
+        features = x[-1] if self.pool is None else self.pool(x[-1]).flatten(1)
         return (self.output(self.cell(features)),)
 
 
@@ -126,8 +107,7 @@ def head_shapes(
 ) -> tuple[LayerShape, ...]:
     """Widths of the layers of a cell, from the arguments of its :class:`HeadMLP`.
 
-    Raises:
-        ValueError: If the depth or a width is not a positive integer.
+    ValueError if the depth or a width is not a positive integer.
     """
     if not isinstance(depth, int) or isinstance(depth, bool) or depth < 1:
         raise ValueError(f'depth of the {name} must be a positive integer, got {depth!r}')
@@ -135,13 +115,15 @@ def head_shapes(
     return layer_shapes(in_channels, [hidden_channels] * (depth - 1) + [last], plain_output)
 
 
-def _decisions(genotype: Genotype | str | os.PathLike, head: str) -> tuple:
-    read = genotype if isinstance(genotype, Genotype) else load_genotype(genotype)
-    decisions = read.of(head)
-    if not decisions:
-        which = 'the genotype' if read is genotype else f"genotype '{genotype!s:.200}'"
+def _decisions(genotype: Genotype | str | os.PathLike | None, head: str) -> tuple:
+    if genotype is None:
         raise GenotypeError(
-            f'{which} ({read.framework}) has no {head}, only {list(read.heads)}; take one '
-            'searched in a framework with that head'
+            f'the {head} has neither a space to search nor a genotype; pass --genotype FILE to '
+            'tools/train.py, or set model.space'
         )
-    return decisions
+    read = genotype if isinstance(genotype, Genotype) else load_genotype(genotype)
+    if decisions := read.of(head):
+        return decisions
+    which = 'the genotype' if read is genotype else f"genotype '{genotype!s:.200}'"
+    held = f'has no {head}, only {list(read.heads)}; take one searched with that head'
+    raise GenotypeError(f'{which} ({read.framework}) {held}')

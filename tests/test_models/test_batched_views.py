@@ -5,7 +5,7 @@ import pytest
 import torch
 from torchvision.transforms.v2 import functional as TF
 
-from nasiam_mm.models.preprocessors.batched_views import (
+from nasiam_mm.models.batched_views import (
     gaussian_blur,
     make_view,
     resized_crop,

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torchvision.transforms.v2 import functional as TF
 
-from nasiam_mm.models.preprocessors import batched_color as color
+from nasiam_mm.models import batched_views as color
 
 TORCHVISION = (TF.adjust_brightness, TF.adjust_contrast, TF.adjust_saturation, TF.adjust_hue)
 SHAPES = [(32, 32), (33, 47), (5, 3), (1, 1)]

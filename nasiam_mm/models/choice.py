@@ -1,0 +1,127 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""Layers whose operation is a choice, cells (chains) of them, and cells of what was chosen.
+
+Shapes: N batch, L layers, K operations of the space.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+
+import torch
+from torch import Tensor, nn
+
+from nasiam_mm.architecture.alpha import Architecture
+from nasiam_mm.architecture.genotype import Decision
+from nasiam_mm.ops.candidates import LayerShape, build_op, candidate_labels, distinct_candidates
+
+
+class ChoiceLayer(nn.Module):
+    """``o(x) = sum_k w_k * o_k(x)`` over the distinct candidates of a layer (NASiam, eq. 4).
+
+    The weights are an argument: the layer owns no architecture parameter.
+
+    Args:
+        space: Ordered names of registered operations, K of them.
+        shape: Widths of the layer.
+        fused: Whether the candidates that begin with a linear map of the input share one matrix
+            product. Same parameters; outputs agree to float32 rounding.
+    """
+
+    def __init__(self, space: Sequence[str], shape: LayerShape, fused: bool = False) -> None:
+        super().__init__()
+        self.candidates = distinct_candidates(space, shape)
+        names = self.candidates.values()
+        self.ops = nn.ModuleDict({name: build_op(name, *shape) for name in names})
+        linear_first = [name for name, op in self.ops.items() if _begins_linear(op)]
+        self.sharing = linear_first if fused and len(linear_first) > 1 else []
+
+    def forward(self, x: Tensor, weights: Tensor) -> Tensor:
+        """Mix (N, C_in) to (N, C_out), the weights (K,) by position in the space."""
+        outputs = dict(self._mapped_together(x)) if self.sharing else {}
+        outputs |= {name: op(x) for name, op in self.ops.items() if name not in outputs}
+        return reduce(add, (weights[k] * outputs[name] for k, name in self.candidates.items()))
+
+    def _mapped_together(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """Yield the outputs of the candidates whose linear maps are one matrix product."""
+        maps = [self.ops[name][0] for name in self.sharing]
+        weights = torch.stack([linear.weight for linear in maps])
+        products = torch.bmm(x.expand(len(maps), *x.shape), weights.mT)
+        for name, linear, output in zip(self.sharing, maps, products, strict=True):
+            output = output if linear.bias is None else output + linear.bias
+            for layer in list(self.ops[name])[1:]:
+                output = layer(output)
+            yield name, output
+
+
+def _begins_linear(op: nn.Module) -> bool:
+    return type(op) is nn.Sequential and len(op) > 0 and type(op[0]) is nn.Linear
+
+
+@dataclass
+class _Source:
+    """Where a cell reads its weights: outside the module tree, so that nothing is saved twice.
+
+    A copy of a head alone (a momentum encoder's) goes on reading from the same place; one made
+    with the whole model reads from the model's own copy.
+    """
+
+    architecture: Architecture | None = None
+
+    def __deepcopy__(self, memo: dict) -> '_Source':
+        return _Source(memo.get(id(self.architecture), self.architecture))
+
+
+class ChoiceCell(nn.Module):
+    """Chain of choice layers; the mixing weights are the algorithm's ``Architecture``'s.
+
+    ``head`` is the name of the head it is of, by which it reads its weights; the space (K
+    operations), the widths of the L layers and ``fused`` are as in :class:`ChoiceLayer`.
+    """
+
+    def __init__(
+        self, head: str, space: Sequence[str], shapes: Sequence[LayerShape], fused: bool = False
+    ) -> None:
+        super().__init__()
+        self.head, self.space, self.shapes = head, tuple(space), tuple(shapes)
+        self.layers = nn.ModuleList(ChoiceLayer(self.space, shape, fused) for shape in self.shapes)
+        self.source = _Source()
+
+    def bind(self, architecture: Architecture) -> None:
+        """Read the mixing weights from there from now on."""
+        self.source = _Source(architecture)
+
+    def mixing_weights(self) -> Tensor:
+        """Mixing weights of this step, (L, K); RuntimeError if no algorithm has bound the cell."""
+        if self.source.architecture is None:
+            mend = "use one of nasiam_mm's, or derive yours from nasiam_mm.models.Searched"
+            raise RuntimeError(f'the {self.head} to search belongs to no algorithm; {mend}')
+        return self.source.architecture.weights(self.head)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C_in of the first layer) to (N, C_out of the last)."""
+        for layer, weights in zip(self.layers, self.mixing_weights(), strict=True):
+            x = layer(x, weights)
+        return x
+
+
+class FixedCell(nn.Module):
+    """Chain of what was decided at each layer; where it is several operations, their outputs add.
+
+    Options that are one function at a layer's widths are one operation there.
+    """
+
+    def __init__(self, shapes: Sequence[LayerShape], decisions: Sequence[Decision]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList()
+        for shape, decision in zip(shapes, decisions, strict=True):
+            labels = candidate_labels(decision.options, shape)
+            names = dict.fromkeys(labels[option] for option in decision.chosen)
+            self.layers.append(nn.ModuleDict({name: build_op(name, *shape) for name in names}))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C_in of the first layer) to (N, C_out of the last)."""
+        for layer in self.layers:
+            x = reduce(add, [op(x) for op in layer.values()])
+        return x
