@@ -4,7 +4,7 @@
 import pytest
 import torch
 
-from nasiam_mm.evaluation import nearest_neighbours
+from nasiam_mm.evaluation.knn import nearest_neighbours
 
 
 def test_by_hand():

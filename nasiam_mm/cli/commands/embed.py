@@ -27,7 +27,7 @@ def run(args: Namespace) -> None:
     check_outputs(args)
     cfg = read_evaluated(args)
 
-    from nasiam_mm.evaluation import balanced_subset
+    from nasiam_mm.evaluation.few_labels import balanced_subset
     from nasiam_mm.probes.feature_sets import read_feature_sets
     from nasiam_mm.report.pictures.features import draw_embedding, embed_in_plane
     from nasiam_mm.report.pictures.figure import check_picture_path

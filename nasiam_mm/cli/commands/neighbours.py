@@ -32,7 +32,8 @@ def run(args: Namespace) -> None:
 
     import numpy as np
 
-    from nasiam_mm.evaluation import balanced_subset, nearest_neighbours
+    from nasiam_mm.evaluation.few_labels import balanced_subset
+    from nasiam_mm.evaluation.knn import nearest_neighbours
     from nasiam_mm.probes.feature_sets import image_of, read_feature_sets
     from nasiam_mm.report.pictures.features import draw_neighbours
     from nasiam_mm.report.pictures.figure import check_picture_path
