@@ -19,15 +19,15 @@ _BANK_BLOCK = 65536
 _PAIRS = 2**27
 
 
-def knn_predict(
+def knn_scores(
     query: Tensor,
     bank: Tensor,
     bank_labels: Tensor,
     num_classes: int,
-    k: int = 200,
-    temperature: float = 0.1,
+    ks: Sequence[int],
+    temperatures: Sequence[float],
     chunk_size: int = 1024,
-) -> Tensor:
+) -> Iterator[tuple[slice, dict[tuple[int, float], Tensor]]]:
     """Score the classes of each query by a weighted vote of its k nearest neighbours.
 
     ``score(c) = sum over the k neighbours i with label c of exp(cos(query, bank_i) / T)``
@@ -36,93 +36,14 @@ def knn_predict(
     similar as the k-th neighbour share the places left to them equally, so that neither
     ``chunk_size`` nor the order of the bank changes a score.
 
-    Args:
-        query: Features, (Q, D); L2-normalised here.
-        bank: Features of labelled images, (M, D), on the device of ``query``.
-        bank_labels: Class indices, (M,).
-        num_classes: Number of classes C.
-        k: Number of neighbours, at most M.
-        temperature: T > 0; small values trust the nearest neighbours most.
-        chunk_size: Queries compared with the bank at a time, fewer for a bank of millions.
+    Takes features on one device, L2-normalised here, of the queries, (Q, D), and of labelled
+    images, (M, D), and the class indices of these, (M,). Small temperatures, T > 0, trust the
+    nearest most; ``chunk_size`` queries at most are compared with the bank at a time.
 
-    Returns:
-        Class scores, (Q, C), float64; ValueError for what is not usable.
+    Yields:
+        The rows of a chunk of queries and its scores, (q, C), float64, by ``(k, temperature)``;
+        ValueError for what is not usable.
     """
-    chunks = _score_chunks(query, bank, bank_labels, num_classes, [k], [temperature], chunk_size)
-    return torch.cat([scores[k, temperature] for _, scores in chunks])
-
-
-def knn_accuracy(
-    query: Tensor,
-    query_labels: Tensor,
-    bank: Tensor,
-    bank_labels: Tensor,
-    num_classes: int,
-    k: int = 200,
-    temperature: float = 0.1,
-    chunk_size: int = 1024,
-) -> dict[str, float]:
-    """Measure how often the vote of :func:`knn_predict` names the right class.
-
-    A class without a vote is never counted as named, and of classes with equal scores the lower
-    index comes first. Returns ``top1`` and, for more than five classes, ``top5``, in percent.
-    """
-    query_labels = check_labels('query_labels', query_labels, query, num_classes)
-    chunks = _score_chunks(query, bank, bank_labels, num_classes, [k], [temperature], chunk_size)
-    ranks = [_rank_of_label(scores[k, temperature], query_labels[rows]) for rows, scores in chunks]
-    return top_accuracy(torch.cat(ranks), num_classes)
-
-
-def knn_sweep(
-    query: Tensor,
-    query_labels: Tensor,
-    bank: Tensor,
-    bank_labels: Tensor,
-    num_classes: int,
-    ks: Sequence[int],
-    temperatures: Sequence[float],
-    chunk_size: int = 1024,
-) -> dict[tuple[int, float], float]:
-    """Measure top-1 in percent by ``(k, temperature)``, comparing query and bank once.
-
-    Each figure equals that of :func:`knn_accuracy`.
-    """
-    query_labels = check_labels('query_labels', query_labels, query, num_classes)
-    chunks = _score_chunks(query, bank, bank_labels, num_classes, ks, temperatures, chunk_size)
-    ranks: dict = {(k, temperature): [] for k in ks for temperature in temperatures}
-    for rows, scores in chunks:
-        for key, found in ranks.items():
-            found.append(_rank_of_label(scores[key], query_labels[rows]))
-    return {key: top_accuracy(torch.cat(found), 1)['top1'] for key, found in ranks.items()}
-
-
-def nearest_neighbours(
-    query: Tensor, bank: Tensor, k: int, chunk_size: int = 1024
-) -> tuple[Tensor, Tensor]:
-    """Find the k rows of the bank most similar to each query by cosine, the most similar first.
-
-    Returns their indices, (Q, k), equally similar ones in the order of the bank, and their
-    cosines, (Q, k), float64; all else as in :func:`knn_predict`.
-    """
-    indices, cosines = [], []
-    for chunk in query.split(_check_sizes(query, bank, [k], chunk_size)):
-        # A stable sort keeps the order of the bank among equals; topk does not.
-        cosine, index = _cosine(chunk, bank).sort(dim=1, descending=True, stable=True)
-        indices.append(index[:, :k])
-        cosines.append(cosine[:, :k].double())
-    return torch.cat(indices), torch.cat(cosines)
-
-
-def _score_chunks(
-    query: Tensor,
-    bank: Tensor,
-    bank_labels: Tensor,
-    num_classes: int,
-    ks: Sequence[int],
-    temperatures: Sequence[float],
-    chunk_size: int,
-) -> Iterator[tuple[slice, dict[tuple[int, float], Tensor]]]:
-    """Yield the rows of a chunk of queries and its scores, (q, C), by ``(k, temperature)``."""
     chunk_size = _check_sizes(query, bank, ks, chunk_size)
     for temperature in temperatures:
         # exp(1 / T), the largest weight, must be a float64.
@@ -146,6 +67,65 @@ def _score_chunks(
                 score = places * torch.exp(edge.double() / temperature)
                 scores[k, temperature] = score.scatter_add_(1, labels[:, :k], votes)
         yield rows, scores
+
+
+def knn_accuracy(
+    query: Tensor,
+    query_labels: Tensor,
+    bank: Tensor,
+    bank_labels: Tensor,
+    num_classes: int,
+    k: int = 200,
+    temperature: float = 0.1,
+    chunk_size: int = 1024,
+) -> dict[str, float]:
+    """Measure how often the vote of :func:`knn_scores` names the right class.
+
+    A class without a vote is never counted as named, and of classes with equal scores the lower
+    index comes first. Returns ``top1`` and, for more than five classes, ``top5``, in percent.
+    """
+    query_labels = check_labels('query_labels', query_labels, query, num_classes)
+    chunks = knn_scores(query, bank, bank_labels, num_classes, [k], [temperature], chunk_size)
+    ranks = [_rank_of_label(scores[k, temperature], query_labels[rows]) for rows, scores in chunks]
+    return top_accuracy(torch.cat(ranks), num_classes)
+
+
+def knn_sweep(
+    query: Tensor,
+    query_labels: Tensor,
+    bank: Tensor,
+    bank_labels: Tensor,
+    num_classes: int,
+    ks: Sequence[int],
+    temperatures: Sequence[float],
+    chunk_size: int = 1024,
+) -> dict[tuple[int, float], float]:
+    """Measure top-1 in percent by ``(k, temperature)``, comparing query and bank once.
+
+    Each figure equals that of :func:`knn_accuracy`.
+    """
+    query_labels = check_labels('query_labels', query_labels, query, num_classes)
+    chunks = knn_scores(query, bank, bank_labels, num_classes, ks, temperatures, chunk_size)
+    ranks: dict = {(k, temperature): [] for k in ks for temperature in temperatures}
+    for rows, scores in chunks:
+        for key, found in ranks.items():
+            found.append(_rank_of_label(scores[key], query_labels[rows]))
+    return {key: top_accuracy(torch.cat(found), 1)['top1'] for key, found in ranks.items()}
+
+
+def nearest_neighbours(query: Tensor, bank: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Find the k rows of the bank most similar to each query by cosine, the most similar first.
+
+    Returns their indices, (Q, k), equally similar ones in the order of the bank, and their
+    cosines, (Q, k), float64; all else as in :func:`knn_scores`.
+    """
+    indices, cosines = [], []
+    for chunk in query.split(_check_sizes(query, bank, [k], 1024)):
+        # A stable sort keeps the order of the bank among equals; topk does not.
+        cosine, index = _cosine(chunk, bank).sort(dim=1, descending=True, stable=True)
+        indices.append(index[:, :k])
+        cosines.append(cosine[:, :k].double())
+    return torch.cat(indices), torch.cat(cosines)
 
 
 def _cosine(query: Tensor, bank: Tensor) -> Tensor:

@@ -44,14 +44,11 @@ def fit_linear(
 ) -> LinearProbe:
     """Fit a multinomial logistic regression by full-batch L-BFGS in float64.
 
-    Minimises ``mean cross-entropy + l2 / 2 * ||weight||^2`` over weight and bias, features
-    standardised by their own mean and deviation; ValueError for what is not usable.
+    Minimises ``mean cross-entropy + l2 / 2 * ||weight||^2`` over weight and bias, features, (N, D),
+    standardised by their own mean and deviation; labels are class indices, (N,). ValueError for
+    what is not usable.
 
     Args:
-        features: Features of labelled images, (N, D).
-        labels: Class indices, (N,).
-        num_classes: Number of classes C.
-        l2: Weight of the penalty, 0 or more; the bias is not penalised.
         start: Where to begin; a fit with another ``l2`` on the same features saves steps and
             changes the result within the tolerance only.
         tolerance: Largest entry of the gradient to end with.
@@ -73,14 +70,8 @@ def fit_linear(
     else:
         weight, bias = start.weight.clone(), start.bias.clone()
     weights = [weight.requires_grad_(), bias.requires_grad_()]
-    optimizer = torch.optim.LBFGS(
-        weights,
-        max_iter=max_steps,
-        tolerance_grad=tolerance,
-        tolerance_change=0.0,
-        history_size=20,
-        line_search_fn='strong_wolfe',
-    )
+    search = dict(tolerance_change=0.0, history_size=20, line_search_fn='strong_wolfe')
+    optimizer = torch.optim.LBFGS(weights, max_iter=max_steps, tolerance_grad=tolerance, **search)
 
     def objective() -> Tensor:
         optimizer.zero_grad()
