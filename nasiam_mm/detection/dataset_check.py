@@ -27,7 +27,7 @@ def check_dataset(dataset: Mapping[str, Any], classes: Sequence[str], masks: boo
     annotation file or an image is missing; ValueError if an annotation is broken or the kind of
     set is not known.
     """
-    names: dict[str, None] = {}
+    names = []
     for leaf in leaves(dataset):
         root, prefix = Path(leaf.get('data_root') or ''), leaf.get('data_prefix') or {}
         ann_file, kind = root / leaf['ann_file'], str(leaf['type']).split('.')[-1]
@@ -36,11 +36,10 @@ def check_dataset(dataset: Mapping[str, Any], classes: Sequence[str], masks: boo
         if not ann_file.is_file():
             raise FileNotFoundError(f'{ann_file}: no such annotation file; see docs/detection.md')
         if kind == 'CocoDataset':
-            name = check_coco(ann_file, root / prefix.get('img', ''), classes, masks)
+            names.append(check_coco(ann_file, root / prefix.get('img', ''), classes, masks))
         else:
-            name = _check_voc(ann_file, root / prefix.get('sub_data_root', ''))
-        names[name] = None
-    return ' + '.join(names)
+            names.append(_check_voc(ann_file, root / prefix.get('sub_data_root', '')))
+    return ' + '.join(dict.fromkeys(names))
 
 
 def check_coco(ann_file: Path, images: Path, classes: Sequence[str], masks: bool = True) -> str:
@@ -54,8 +53,8 @@ def check_coco(ann_file: Path, images: Path, classes: Sequence[str], masks: bool
         problem = f'an image or category lacks {error}'
     if problem:
         raise ValueError(f'{ann_file}: {problem}; make or fetch it again')
-    names = [category['name'] for category in coco['categories']]
-    if absent := [name for name in classes if name not in names]:
+    categories = {category['id']: category['name'] for category in coco['categories']}
+    if absent := [name for name in classes if name not in categories.values()]:
         mend = 'set metainfo.classes to the categories'
         raise ValueError(f"{ann_file}: has no category '{absent[0]}'; {mend}")
     _require_files(images, [image['file_name'] for image in coco['images']], ann_file)
