@@ -27,14 +27,15 @@ LAYOUTS = ('mmengine', 'torchvision', 'timm')
 def export_backbone(source: PretrainedBackbone, out: Path | str, layout: str = 'mmengine') -> int:
     """Write a backbone, prove that the file holds it, and return the number of its entries.
 
+    ValueError if layout, suffix, names, weights or outputs do not agree; ModuleNotFoundError if
+    timm or safetensors is asked for and absent.
+
     Args:
         source: The backbone of a checkpoint.
         out: File to write: ``.pth``, or ``.safetensors`` for the layouts of torchvision and timm.
         layout: 'mmengine' keeps the prefix ``backbone.`` and the backbone's config, for
             ``init_cfg=dict(type='Pretrained', checkpoint=out, prefix='backbone.')``;
             'torchvision' and 'timm' are bare state dicts of those libraries' ResNet.
-
-    ValueError if layout, suffix, names, weights or outputs do not agree.
     """
     out = Path(out)
     if layout not in LAYOUTS:
