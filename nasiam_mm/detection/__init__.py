@@ -1,8 +1,7 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""Transfer of a pretrained backbone to mmdet's detectors.
+"""Transfer of a pretrained backbone to mmdet's detectors, whose configs name it in custom_imports.
 
-A detection config names this package in ``custom_imports``. Importing it makes
-mmdet usable on plain wheels and registers what the configs take from
+Importing it makes mmdet usable on plain wheels and registers what those configs take from
 mmpretrain: ``mmpretrain.ResNet_CIFAR`` and mmdet's ``ResLayerExtraNorm``.
 """
 

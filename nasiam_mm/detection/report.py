@@ -17,23 +17,17 @@ COLUMNS = {
     'mask AP50': ('coco/segm_mAP_50',),
     'mask AP75': ('coco/segm_mAP_75',),
 }
+NOTE = '"{}" is not COCO: its figures compare only with rows of the same set and schedule.'
 
 
 def describe_run(data: str, config: Path, **measured: Any) -> dict[str, Any]:
-    """Return all that identifies a run, and what it measured.
+    """Return all that identifies a run by its final config, and what it measured.
 
-    Args:
-        data: What the validation set calls itself.
-        config: The final config, as run.
+    ``data`` is what the validation set calls itself; info.description of COCO's begins with it.
     """
-    note = (
-        f'"{data}" is not COCO: its figures compare only with other rows of the same set and '
-        'schedule, never with published ones.'
-    )
     return {
         'set': data,
-        # info.description of COCO's files begins with it
-        'note': '' if data.startswith(('COCO', 'VOC')) else note,
+        'note': '' if data.startswith(('COCO', 'VOC')) else NOTE.format(data),
         'config': config.name,
         'config_sha256': file_digest(config),
         **measured,

@@ -1,5 +1,5 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""What every measure asks of its features and labels."""
+"""What every measure asks of its features and labels, and how accuracy is given."""
 
 import torch
 from torch import Tensor
@@ -8,45 +8,31 @@ from torch import Tensor
 def check_features(name: str, features: Tensor, rows: int = 1) -> None:
     """Require a finite (N, D) matrix of at least ``rows`` rows, or raise ValueError."""
     if features.ndim != 2 or len(features) < rows or not features.size(1):
-        raise ValueError(
-            f'{name} must be an (N, D) matrix of at least {rows} row(s), got '
-            f'{tuple(features.shape)}'
-        )
+        shape = tuple(features.shape)
+        raise ValueError(f'{name} must be an (N, D) matrix of at least {rows} row(s), got {shape}')
     broken = (~features.isfinite().all(1)).nonzero()
     if len(broken):
-        raise ValueError(
-            f'{len(broken)} of {len(features)} {name} are not finite (first: row '
-            f'{int(broken[0])}); the model that made them has diverged'
-        )
+        first = f'(first: row {int(broken[0])}); the model that made them has diverged'
+        raise ValueError(f'{len(broken)} of {len(features)} {name} are not finite {first}')
 
 
 def check_labels(name: str, labels: Tensor, features: Tensor, num_classes: int) -> Tensor:
-    """Require a class index per row of ``features``; return them on its device, (N,) int64.
-
-    Raises:
-        ValueError: If there are more or fewer, or one is no class index.
-    """
+    """Require a class index per row of ``features``; return them on its device, (N,) int64."""
     if labels.shape != features.shape[:1] or labels.is_floating_point() or labels.is_complex():
-        raise ValueError(
-            f'{name} must be {len(features)} class indices, got {tuple(labels.shape)} of '
-            f'{labels.dtype}'
-        )
+        found = f'{tuple(labels.shape)} of {labels.dtype}'
+        raise ValueError(f'{name} must be {len(features)} class indices, got {found}')
     labels = labels.to(features.device, torch.long)
     outside = labels[(labels < 0) | (labels >= num_classes)]
     if len(outside):
-        raise ValueError(
-            f'{name} holds {int(outside[0])}, outside 0 to {num_classes - 1}; num_classes must '
-            'cover every label'
-        )
+        allowed = f'0 to {num_classes - 1}; num_classes must cover every label'
+        raise ValueError(f'{name} holds {int(outside[0])}, outside {allowed}')
     return labels
 
 
 def top_accuracy(rank: Tensor, num_classes: int) -> dict[str, float]:
     """Return ``top1`` and, for more than five classes, ``top5``, in percent.
 
-    Args:
-        rank: Number of classes placed before the true one, (N,).
-        num_classes: Number of classes.
+    ``rank``, (N,), is the number of classes placed before the true one.
     """
     places = (1, 5) if num_classes > 5 else (1,)
     return {f'top{k}': 100 * (rank < k).double().mean().item() for k in places}

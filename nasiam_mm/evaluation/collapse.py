@@ -1,5 +1,5 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""How collapsed a batch of embeddings is: spread per channel and effective rank."""
+"""How collapsed a batch of embeddings, (N, D) with N >= 2, is: spread and effective rank."""
 
 import torch
 import torch.nn.functional as F
@@ -9,22 +9,12 @@ from nasiam_mm.evaluation.checks import check_features
 
 
 def channel_std(z: Tensor) -> Tensor:
-    """Spread of the L2-normalised embeddings relative to an isotropic Gaussian's.
+    """Spread of the L2-normalised embeddings relative to an isotropic Gaussian's, float64 scalar.
 
-    ``sqrt(D) * mean over channels of std over the batch of z / ||z||_2``: 1 for
-    an isotropic Gaussian, 0 when every embedding points the same way
-    ("Exploring Simple Siamese Representation Learning", Chen & He, CVPR 2021,
-    section 4.1 and figure 2, where the std itself is drawn against 1/sqrt(d)).
-    The std is that of the batch, divided by N.
-
-    Args:
-        z: Embeddings, (N, D), N at least 2.
-
-    Returns:
-        Scalar in [0, 1], (), float64.
-
-    Raises:
-        ValueError: If ``z`` is not a matrix of at least two finite rows.
+    ``sqrt(D) * mean over channels of std over the batch of z / ||z||_2``: 1 for an isotropic
+    Gaussian, 0 when every embedding points the same way ("Exploring Simple Siamese Representation
+    Learning", Chen & He, CVPR 2021, section 4.1 and figure 2, where the std itself is drawn
+    against 1/sqrt(d)). The std is divided by N. ValueError unless all is finite and N >= 2.
     """
     check_features('embeddings', z, rows=2)
     z = F.normalize(z.double())
@@ -32,25 +22,15 @@ def channel_std(z: Tensor) -> Tensor:
 
 
 def effective_rank(z: Tensor) -> Tensor:
-    """Exponential of the entropy of the normalised singular values of ``z``.
+    """Exponential of the entropy of the normalised singular values of ``z``, float64 scalar.
 
-    ``exp(-sum_i p_i log p_i)``, ``p_i = sigma_i / sum_j sigma_j`` ("The effective
-    rank", Roy & Vetterli, EUSIPCO 2007; used on embeddings as "RankMe", Garrido
-    et al., ICML 2023, which adds 1e-7 to each p). Neither centred nor
-    normalised: min(N, D) for orthogonal rows or columns of equal length, 1 when
-    all embeddings are parallel, 0 when all are zero.
+    ``exp(-sum_i p_i log p_i)``, ``p_i = sigma_i / sum_j sigma_j`` ("The effective rank", Roy &
+    Vetterli, EUSIPCO 2007; on embeddings "RankMe", Garrido et al., ICML 2023, which adds 1e-7 to
+    each p). Neither centred nor normalised: min(N, D) for orthogonal rows or columns of equal
+    length, 1 when all are parallel, 0 when all are zero. ValueError as :func:`channel_std`.
 
-    The singular values are the roots of the eigenvalues of the smaller Gram
-    matrix in float64, faster than an SVD; those below its rounding count as 0.
-
-    Args:
-        z: Embeddings, (N, D), N at least 2.
-
-    Returns:
-        Scalar in [0, min(N, D)], (), float64.
-
-    Raises:
-        ValueError: If ``z`` is not a matrix of at least two finite rows.
+    The singular values are the roots of the eigenvalues of the smaller Gram matrix in float64,
+    faster than an SVD; those below its rounding count as 0.
     """
     check_features('embeddings', z, rows=2)
     z = z.double()

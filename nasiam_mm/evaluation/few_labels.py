@@ -7,24 +7,12 @@ from torch import Tensor
 
 
 def balanced_subset(labels: Tensor, num_classes: int, fraction: float, seed: int) -> Tensor:
-    """Choose the same number of images of every class, by a seed.
+    """Choose ``round(fraction * N / C)`` images of every class, by a seed.
 
-    ``round(fraction * N / C)`` images of each. For one seed a smaller fraction
-    is a part of a larger one, so that a curve over fractions adds labels and
-    never exchanges them. A fraction of 1 is the whole set as it is.
-
-    Args:
-        labels: Class indices, (N,).
-        num_classes: Number of classes C.
-        fraction: Part of the labels to keep, in (0, 1].
-        seed: Seed of the choice.
-
-    Returns:
-        Indices of the chosen images, ascending, int64.
-
-    Raises:
-        ValueError: If the fraction leaves a class without an image, asks for
-            more than a class has, or is outside (0, 1].
+    For one seed a smaller fraction is a part of a larger one, so that a curve over fractions adds
+    labels and never exchanges them; 1 is the whole set as it is. Takes the class indices, (N,), and
+    returns ascending indices, int64; ValueError if the fraction is outside (0, 1], leaves a class
+    without an image or asks for more than it has.
     """
     if not 0 < fraction <= 1:
         raise ValueError(f'few labels: fraction must be above 0 and at most 1, got {fraction}')
@@ -33,16 +21,13 @@ def balanced_subset(labels: Tensor, num_classes: int, fraction: float, seed: int
         return torch.arange(len(labels))
     per_class = round(fraction * len(labels) / num_classes)
     counts = torch.bincount(labels, minlength=num_classes)
+    few = f'few labels: {fraction:g} of {len(labels)} labels'
     if per_class < 1:
-        raise ValueError(
-            f'few labels: {fraction:g} of {len(labels)} labels in {num_classes} classes is less '
-            f'than one image of each; take {num_classes / len(labels):g} or more'
-        )
+        least = num_classes / len(labels)
+        raise ValueError(f'{few} is less than one image of each; take {least:g} or more')
     if per_class > counts.min():
-        raise ValueError(
-            f'few labels: {fraction:g} needs {per_class} images of each class, class '
-            f'{int(counts.argmin())} has {int(counts.min())}; take a smaller fraction, or 1'
-        )
+        rarest = f'class {int(counts.argmin())} has {int(counts.min())}'
+        raise ValueError(f'{few} needs {per_class} images of each class, {rarest}; take less, or 1')
     order = np.random.Generator(np.random.PCG64(seed)).permutation(len(labels))
     shuffled = labels[order]
     chosen = [order[(shuffled == c).numpy()][:per_class] for c in range(num_classes)]

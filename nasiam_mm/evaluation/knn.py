@@ -6,7 +6,6 @@ Shapes: Q queries, M bank rows, D feature width, C classes, k neighbours.
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -20,42 +19,54 @@ _BANK_BLOCK = 65536
 _PAIRS = 2**27
 
 
-def knn_predict(
+def knn_scores(
     query: Tensor,
     bank: Tensor,
     bank_labels: Tensor,
     num_classes: int,
-    k: int = 200,
-    temperature: float = 0.1,
+    ks: Sequence[int],
+    temperatures: Sequence[float],
     chunk_size: int = 1024,
-) -> Tensor:
+) -> Iterator[tuple[slice, dict[tuple[int, float], Tensor]]]:
     """Score the classes of each query by a weighted vote of its k nearest neighbours.
 
     ``score(c) = sum over the k neighbours i with label c of exp(cos(query, bank_i) / T)``
-    ("Unsupervised Feature Learning via Non-Parametric Instance Discrimination",
-    Wu et al., CVPR 2018, section 3.4). Cosines are computed in float64 and
-    rounded to 2**-24, and rows exactly as similar as the k-th neighbour share
-    the places left to them equally, so that neither ``chunk_size`` nor the
-    order of the bank changes a score.
+    ("Unsupervised Feature Learning via Non-Parametric Instance Discrimination", Wu et al., CVPR
+    2018, section 3.4). Cosines are computed in float64 and rounded to 2**-24, and rows exactly as
+    similar as the k-th neighbour share the places left to them equally, so that neither
+    ``chunk_size`` nor the order of the bank changes a score.
 
-    Args:
-        query: Features, (Q, D); L2-normalised here.
-        bank: Features of labelled images, (M, D), on the device of ``query``.
-        bank_labels: Class indices, (M,).
-        num_classes: Number of classes C.
-        k: Number of neighbours, at most M.
-        temperature: T > 0; small values trust the nearest neighbours most.
-        chunk_size: Queries compared with the bank at a time, fewer for a bank of millions.
+    Takes features on one device, L2-normalised here, of the queries, (Q, D), and of labelled
+    images, (M, D), and the class indices of these, (M,). Small temperatures, T > 0, trust the
+    nearest most; ``chunk_size`` queries at most are compared with the bank at a time.
 
-    Returns:
-        Class scores, (Q, C), float64.
-
-    Raises:
-        ValueError: If a shape, a label, k, the temperature or a feature is
-            not usable.
+    Yields:
+        The rows of a chunk of queries and its scores, (q, C), float64, by ``(k, temperature)``;
+        ValueError for what is not usable.
     """
-    chunks = _score_chunks(query, bank, bank_labels, num_classes, [k], [temperature], chunk_size)
-    return torch.cat([scores[k, temperature] for _, scores in chunks])
+    chunk_size = _check_sizes(query, bank, ks, chunk_size)
+    for temperature in temperatures:
+        # exp(1 / T), the largest weight, must be a float64.
+        if not 1 / 700 < temperature < math.inf:
+            raise ValueError(f'kNN: temperature = {temperature} is not usable; give 0.002 or more')
+    bank_labels = check_labels('bank_labels', bank_labels, bank, num_classes)
+    for start in range(0, len(query), chunk_size):
+        rows = slice(start, start + chunk_size)
+        similarity = _cosine(query[rows], bank)  # (q, M)
+        nearest, index = similarity.topk(max(ks), dim=1)  # (q, k), most similar first
+        labels = bank_labels[index]  # (q, k)
+        scores = {}
+        for k in ks:
+            edge = nearest[:, k - 1 : k]  # (q, 1)
+            at_edge = nearest[:, :k] == edge
+            places = edge.new_zeros(len(edge), num_classes, dtype=torch.float64)
+            places.scatter_add_(1, labels[:, :k], at_edge.double())
+            _share_places(places, similarity == edge, at_edge.sum(1), bank_labels)
+            for temperature in temperatures:
+                votes = torch.exp(nearest[:, :k].double() / temperature) * ~at_edge
+                score = places * torch.exp(edge.double() / temperature)
+                scores[k, temperature] = score.scatter_add_(1, labels[:, :k], votes)
+        yield rows, scores
 
 
 def knn_accuracy(
@@ -68,28 +79,15 @@ def knn_accuracy(
     temperature: float = 0.1,
     chunk_size: int = 1024,
 ) -> dict[str, float]:
-    """Measure how often the vote of :func:`knn_predict` names the right class.
+    """Measure how often the vote of :func:`knn_scores` names the right class.
 
-    A class without a vote is never counted as named, and of classes with equal
-    scores the lower index comes first.
-
-    Args:
-        query: Features, (Q, D).
-        query_labels: Class indices, (Q,).
-        bank: As the others in :func:`knn_predict`.
-
-    Returns:
-        ``top1`` and, for more than five classes, ``top5``, in percent.
-
-    Raises:
-        ValueError: As :func:`knn_predict`, and for unusable query labels.
+    A class without a vote is never counted as named, and of classes with equal scores the lower
+    index comes first. Returns ``top1`` and, for more than five classes, ``top5``, in percent.
     """
     query_labels = check_labels('query_labels', query_labels, query, num_classes)
-    chunks = _score_chunks(query, bank, bank_labels, num_classes, [k], [temperature], chunk_size)
-    rank = torch.cat(
-        [_rank_of_label(scores[k, temperature], query_labels[rows]) for rows, scores in chunks]
-    )
-    return top_accuracy(rank, num_classes)
+    chunks = knn_scores(query, bank, bank_labels, num_classes, [k], [temperature], chunk_size)
+    ranks = [_rank_of_label(scores[k, temperature], query_labels[rows]) for rows, scores in chunks]
+    return top_accuracy(torch.cat(ranks), num_classes)
 
 
 def knn_sweep(
@@ -102,47 +100,27 @@ def knn_sweep(
     temperatures: Sequence[float],
     chunk_size: int = 1024,
 ) -> dict[tuple[int, float], float]:
-    """Measure top-1 for every pair of k and temperature, comparing query and bank once.
+    """Measure top-1 in percent by ``(k, temperature)``, comparing query and bank once.
 
-    Args:
-        query: As the others in :func:`knn_accuracy`.
-        ks: Numbers of neighbours.
-        temperatures: Temperatures of the vote.
-
-    Returns:
-        Top-1 in percent by ``(k, temperature)``, equal to ``knn_accuracy``'s.
-
-    Raises:
-        ValueError: As :func:`knn_accuracy`.
+    Each figure equals that of :func:`knn_accuracy`.
     """
     query_labels = check_labels('query_labels', query_labels, query, num_classes)
-    ranks: dict[Any, list] = {(k, temperature): [] for k in ks for temperature in temperatures}
-    for rows, scores in _score_chunks(
-        query, bank, bank_labels, num_classes, ks, temperatures, chunk_size
-    ):
+    chunks = knn_scores(query, bank, bank_labels, num_classes, ks, temperatures, chunk_size)
+    ranks: dict = {(k, temperature): [] for k in ks for temperature in temperatures}
+    for rows, scores in chunks:
         for key, found in ranks.items():
             found.append(_rank_of_label(scores[key], query_labels[rows]))
     return {key: top_accuracy(torch.cat(found), 1)['top1'] for key, found in ranks.items()}
 
 
-def nearest_neighbours(
-    query: Tensor, bank: Tensor, k: int, chunk_size: int = 1024
-) -> tuple[Tensor, Tensor]:
-    """Find the k rows of the bank most similar to each query by cosine.
+def nearest_neighbours(query: Tensor, bank: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Find the k rows of the bank most similar to each query by cosine, the most similar first.
 
-    Args:
-        query: As the others in :func:`knn_predict`.
-
-    Returns:
-        Indices into the bank, (Q, k), the most similar first and equally
-        similar ones by index, and their cosines, (Q, k), float64.
-
-    Raises:
-        ValueError: If a shape, k or a feature is not usable.
+    Returns their indices, (Q, k), equally similar ones in the order of the bank, and their
+    cosines, (Q, k), float64; all else as in :func:`knn_scores`.
     """
-    _check_sizes(query, bank, [k])
     indices, cosines = [], []
-    for chunk in query.split(max(1, min(chunk_size, _PAIRS // len(bank)))):
+    for chunk in query.split(_check_sizes(query, bank, [k], 1024)):
         # A stable sort keeps the order of the bank among equals; topk does not.
         cosine, index = _cosine(chunk, bank).sort(dim=1, descending=True, stable=True)
         indices.append(index[:, :k])
@@ -150,51 +128,11 @@ def nearest_neighbours(
     return torch.cat(indices), torch.cat(cosines)
 
 
-def _score_chunks(
-    query: Tensor,
-    bank: Tensor,
-    bank_labels: Tensor,
-    num_classes: int,
-    ks: Sequence[int],
-    temperatures: Sequence[float],
-    chunk_size: int,
-) -> Iterator[tuple[slice, dict[tuple[int, float], Tensor]]]:
-    """Yield the rows of a chunk of queries and its scores, (q, C), by ``(k, temperature)``."""
-    _check_sizes(query, bank, ks)
-    for temperature in temperatures:
-        # exp(1 / T), the largest weight, must be a float64.
-        if not temperature > 1 / 700 or math.isinf(temperature):
-            raise ValueError(
-                f'kNN: temperature = {temperature} is not usable; choose 0.002 or more'
-            )
-    if chunk_size < 1:
-        raise ValueError(f'kNN: chunk_size must be at least 1, got {chunk_size}')
-    bank_labels = check_labels('bank_labels', bank_labels, bank, num_classes)
-    chunk_size = max(1, min(chunk_size, _PAIRS // len(bank)))
-    for start in range(0, len(query), chunk_size):
-        rows = slice(start, start + chunk_size)
-        similarity = _cosine(query[rows], bank)  # (q, M)
-        nearest, index = similarity.topk(max(ks), dim=1)  # (q, k), most similar first
-        labels = bank_labels[index]  # (q, k)
-        scores = {}
-        for k in ks:
-            edge = nearest[:, k - 1 : k]  # (q, 1)
-            at_edge = nearest[:, :k] == edge
-            places = _places_at_edge(
-                similarity, at_edge, labels[:, :k], edge, bank_labels, num_classes
-            )
-            for temperature in temperatures:
-                votes = torch.exp(nearest[:, :k].double() / temperature) * ~at_edge
-                score = places * torch.exp(edge.double() / temperature)
-                scores[k, temperature] = score.scatter_add_(1, labels[:, :k], votes)
-        yield rows, scores
-
-
 def _cosine(query: Tensor, bank: Tensor) -> Tensor:
     """Cosine similarity, (q, M), float32, in multiples of 2**-24.
 
-    Products in float64 depend in their last bits on how the matrices are cut;
-    after rounding equal rows are equally similar, wherever they stand.
+    Products in float64 depend in their last bits on how the matrices are cut; after rounding
+    equal rows are equally similar, wherever they stand.
     """
     query = F.normalize(query.double())
     blocks = []
@@ -204,29 +142,14 @@ def _cosine(query: Tensor, bank: Tensor) -> Tensor:
     return torch.cat(blocks, dim=1)
 
 
-def _places_at_edge(
-    similarity: Tensor,
-    at_edge: Tensor,
-    labels: Tensor,
-    edge: Tensor,
-    bank_labels: Tensor,
-    size: int,
-) -> Tensor:
-    """Count, per class, the places of neighbours exactly as similar as the k-th, (q, size).
-
-    Where more rows of the bank tie than places are left, each gets an equal
-    part of a place; otherwise the count is a whole number.
-    """
-    places = edge.new_zeros(len(edge), size, dtype=torch.float64)
-    places.scatter_add_(1, labels, at_edge.double())
-    tied = similarity == edge  # (q, M)
-    left, rivals = at_edge.sum(1), tied.sum(1)
+def _share_places(places: Tensor, tied: Tensor, left: Tensor, bank_labels: Tensor) -> None:
+    """Share places, (q, C), in place where more bank rows tie, (q, M), than are left, (q,)."""
+    rivals = tied.sum(1)
     crowded = rivals > left
     if crowded.any():
         tied = tied[crowded].float()
-        rivals_of_class = tied.new_zeros(len(tied), size).index_add_(1, bank_labels, tied)
-        places[crowded] = rivals_of_class.double() * (left / rivals.double())[crowded, None]
-    return places
+        of_class = tied.new_zeros(len(tied), places.size(1)).index_add_(1, bank_labels, tied)
+        places[crowded] = of_class.double() * (left / rivals.double())[crowded, None]
 
 
 def _rank_of_label(scores: Tensor, labels: Tensor) -> Tensor:
@@ -237,14 +160,16 @@ def _rank_of_label(scores: Tensor, labels: Tensor) -> Tensor:
     return before.sum(1).masked_fill(own[:, 0] <= 0, scores.size(1))
 
 
-def _check_sizes(query: Tensor, bank: Tensor, ks: Sequence[int]) -> None:
+def _check_sizes(query: Tensor, bank: Tensor, ks: Sequence[int], chunk_size: int) -> int:
+    """Refuse what does not fit; return ``chunk_size``, or fewer where the bank is large."""
     check_features('query features', query)
     check_features('bank features', bank)
-    if query.size(1) != bank.size(1):
-        raise ValueError(
-            f'kNN: query has width {query.size(1)} and bank {bank.size(1)}; '
-            'extract both with the same model'
-        )
+    width, expected = query.size(1), bank.size(1)
+    if width != expected:
+        raise ValueError(f'kNN: query has width {width} and bank {expected}; use one model')
     for k in ks:
         if not 1 <= k <= len(bank):
             raise ValueError(f'kNN: k = {k} does not fit a bank of {len(bank)} rows')
+    if chunk_size < 1:
+        raise ValueError(f'kNN: chunk_size must be at least 1, got {chunk_size}')
+    return max(1, min(chunk_size, _PAIRS // len(bank)))

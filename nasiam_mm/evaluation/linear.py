@@ -1,11 +1,9 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Linear classification of cached features: the fast form of linear evaluation.
 
-Not the papers' protocol, which trains on augmented images (configs/benchmarks/linear): here each
+Not the papers' protocol, which trains on augmented images (configs/benchmarks/linear): here an
 image has one feature vector, and the classifier is the exact minimum of a convex problem, so that
-nothing but the features decides the figure.
-
-Shapes: N images, D feature width, C classes.
+nothing but the features decides the figure. Shapes: N images, D feature width, C classes.
 """
 
 from collections.abc import Sequence
@@ -21,23 +19,13 @@ from nasiam_mm.evaluation.checks import check_features, check_labels, top_accura
 
 @dataclass(frozen=True)
 class LinearProbe:
-    """A fitted classifier.
+    """A classifier of features standardised by ``mean`` and ``deviation``; all float64."""
 
-    Attributes:
-        weight: (C, D), float64, for standardised features.
-        bias: (C,), float64.
-        mean: Mean of the training features, (D,).
-        deviation: Their standard deviation, (D,); 1 where a feature is constant.
-        gradient: Largest entry of the objective's gradient at the end.
-        converged: Whether that is below the tolerance asked for.
-    """
-
-    weight: Tensor
-    bias: Tensor
-    mean: Tensor
-    deviation: Tensor
-    gradient: float
-    converged: bool
+    weight: Tensor  # (C, D)
+    bias: Tensor  # (C,)
+    mean: Tensor  # (D,), of the training features
+    deviation: Tensor  # (D,); 1 where a feature is constant
+    converged: bool  # whether the gradient ended below the tolerance asked for
 
     def scores(self, features: Tensor) -> Tensor:
         """Score the classes of each image, (N, D) to (N, C)."""
@@ -56,32 +44,21 @@ def fit_linear(
 ) -> LinearProbe:
     """Fit a multinomial logistic regression by full-batch L-BFGS in float64.
 
-    Minimises ``mean cross-entropy + l2 / 2 * ||weight||^2`` over weight and
-    bias, features standardised by their own mean and deviation.
+    Minimises ``mean cross-entropy + l2 / 2 * ||weight||^2`` over weight and bias, features, (N, D),
+    standardised by their own mean and deviation; labels are class indices, (N,). ValueError for
+    what is not usable.
 
     Args:
-        features: Features of labelled images, (N, D).
-        labels: Class indices, (N,).
-        num_classes: Number of classes C.
-        l2: Weight of the penalty, 0 or more; the bias is not penalised.
-        start: Where to begin; a fit with another ``l2`` on the same features
-            saves steps and changes the result within the tolerance only.
+        start: Where to begin; a fit with another ``l2`` on the same features saves steps and
+            changes the result within the tolerance only.
         tolerance: Largest entry of the gradient to end with.
-        max_steps: L-BFGS iterations at most.
-
-    Returns:
-        The classifier; its ``converged`` tells whether the tolerance is met.
-
-    Raises:
-        ValueError: If a shape, a label, a feature or a setting is not usable.
+        max_steps: L-BFGS iterations at most; ``converged`` tells whether they were enough.
     """
     check_features('features', features)
     labels = check_labels('labels', labels, features, num_classes)
     if not 0 <= l2 < float('inf') or not tolerance > 0 or max_steps < 1:
-        raise ValueError(
-            f'linear probe: l2 = {l2}, tolerance = {tolerance}, max_steps = {max_steps}; needed '
-            'are l2 >= 0, tolerance > 0 and max_steps >= 1'
-        )
+        given = f'{l2 = }, {tolerance = }, {max_steps = }'
+        raise ValueError(f'linear probe: {given}; give l2 >= 0, tolerance > 0 and max_steps >= 1')
     features = features.double()
     mean, deviation = features.mean(0), features.std(0, correction=0)
     # Rounding leaves a constant feature with a tiny deviation of its own.
@@ -92,16 +69,9 @@ def fit_linear(
         weight, bias = standard.new_zeros(num_classes, len(mean)), standard.new_zeros(num_classes)
     else:
         weight, bias = start.weight.clone(), start.bias.clone()
-    weight.requires_grad_()
-    bias.requires_grad_()
-    optimizer = torch.optim.LBFGS(
-        [weight, bias],
-        max_iter=max_steps,
-        tolerance_grad=tolerance,
-        tolerance_change=0.0,
-        history_size=20,
-        line_search_fn='strong_wolfe',
-    )
+    weights = [weight.requires_grad_(), bias.requires_grad_()]
+    search = dict(tolerance_change=0.0, history_size=20, line_search_fn='strong_wolfe')
+    optimizer = torch.optim.LBFGS(weights, max_iter=max_steps, tolerance_grad=tolerance, **search)
 
     def objective() -> Tensor:
         optimizer.zero_grad()
@@ -113,36 +83,23 @@ def fit_linear(
     with torch.enable_grad():
         optimizer.step(objective)
         objective()
-    gradient = max(weight.grad.abs().max().item(), bias.grad.abs().max().item())
-    return LinearProbe(
-        weight.detach(), bias.detach(), mean, deviation, gradient, gradient <= tolerance
-    )
+    converged = all(part.grad.abs().max().item() <= tolerance for part in weights)
+    return LinearProbe(weight.detach(), bias.detach(), mean, deviation, converged)
 
 
 def linear_accuracy(
     probe: LinearProbe, features: Tensor, labels: Tensor, chunk_size: int = 8192
 ) -> dict[str, float]:
-    """Measure how often a classifier names the right class.
+    """Measure how often a classifier names the right class, ``chunk_size`` images at a time.
 
-    Args:
-        probe: The classifier.
-        features: Features, (N, D).
-        labels: Class indices, (N,).
-        chunk_size: Images classified at a time.
-
-    Returns:
-        ``top1`` and, for more than five classes, ``top5``, in percent.
-
-    Raises:
-        ValueError: If features and labels do not fit each other or the probe.
+    Takes features, (N, D), and class indices, (N,). Returns ``top1`` and, for more than five
+    classes, ``top5``, in percent; ValueError if they do not fit each other or the probe.
     """
     num_classes, width = probe.weight.shape
     check_features('features', features)
     labels = check_labels('labels', labels, features, num_classes)
-    if features.size(1) != width:
-        raise ValueError(
-            f'linear probe: features have width {features.size(1)}, the classifier takes {width}'
-        )
+    if (found := features.size(1)) != width:
+        raise ValueError(f'linear probe: features have width {found}, the classifier takes {width}')
     ranks = []
     for chunk, label in zip(features.split(chunk_size), labels.split(chunk_size), strict=True):
         scores = probe.scores(chunk)
@@ -154,17 +111,9 @@ def linear_accuracy(
 def linear_sweep(
     features: Tensor, labels: Tensor, num_classes: int, l2s: Sequence[float], **options: Any
 ) -> dict[float, LinearProbe]:
-    """Fit one classifier per penalty, the largest first, each begun at the one before.
+    """Fit a classifier per penalty, the largest first, each begun at the one before.
 
-    Args:
-        features: As the others in :func:`fit_linear`, which ``options`` are for.
-        l2s: Penalties.
-
-    Returns:
-        Classifier by penalty, the largest penalty first.
-
-    Raises:
-        ValueError: As :func:`fit_linear`, and if there is no penalty.
+    All else as in :func:`fit_linear`; returns them by penalty, ValueError if there is none.
     """
     if not l2s:
         raise ValueError('linear probe: at least one l2 is needed')

@@ -17,30 +17,20 @@ from nasiam_mm.files.digest import file_digest
 from nasiam_mm.registry import MODELS, WEIGHT_INITIALIZERS
 
 PREFIX = 'backbone.'
+State = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
 class PretrainedBackbone:
-    """A backbone as a checkpoint holds it.
+    """A backbone as a checkpoint holds it."""
 
-    Attributes:
-        path (Path): The checkpoint.
-        sha256 (str): Digest of the file, in hex.
-        cfg (dict): The ``model.backbone`` of the config that trained it.
-        state_dict (Mapping[str, Tensor]): Weights by bare name (``conv1.weight``).
-    """
-
-    path: Path
-    sha256: str
-    cfg: dict[str, Any]
-    state_dict: Mapping[str, Tensor]
+    path: Path  # of the checkpoint
+    sha256: str  # of the file, in hex
+    cfg: dict[str, Any]  # model.backbone of the config that trained it
+    state_dict: State  # by bare name (conv1.weight)
 
     def build(self) -> nn.Module:
-        """Build the backbone with these weights, in eval mode.
-
-        Raises:
-            ValueError: If config and weights do not fit each other exactly.
-        """
+        """Build it with these weights, in eval mode; ValueError where they do not fit exactly."""
         module = build_backbone(self.cfg)
         check_fit(self.path, module.state_dict(), self.state_dict)
         module.load_state_dict(self.state_dict, strict=True)
@@ -48,50 +38,32 @@ class PretrainedBackbone:
         return module
 
 
-def build_backbone(cfg: Mapping[str, Any], **overrides: Any) -> nn.Module:
-    """Build a backbone from its config, without pretrained weights of its own.
-
-    Raises:
-        ValueError: If the config builds nothing.
-    """
+def build_backbone(cfg: Mapping[str, Any]) -> nn.Module:
+    """Build a backbone from its config, without pretrained weights of its own, or ValueError."""
     # The scope is ours whatever the caller's: mmdet has a ResNet of its own.
-    cfg = {**copy.deepcopy(dict(cfg)), 'init_cfg': None, '_scope_': 'nasiam_mm', **overrides}
+    cfg = {**copy.deepcopy(dict(cfg)), 'init_cfg': None, '_scope_': 'nasiam_mm'}
     try:
         return MODELS.build(cfg)
     except (KeyError, TypeError, AssertionError) as error:
         raise ValueError(f'backbone {cfg.get("type")} cannot be built: {error}') from error
 
 
-def check_fit(
-    path: Path, expected: Mapping[str, Tensor], found: Mapping[str, Tensor], owner: str = 'backbone'
-) -> None:
-    """Require that ``found``, of ``path``, has the names and shapes that ``owner`` expects.
-
-    Raises:
-        ValueError: If a single entry is missing, left over or of another shape.
-    """
-    problems = misfits(expected, found)
-    if problems:
+def check_fit(path: Path, expected: State, found: State, owner: str = 'backbone') -> None:
+    """Require that ``found``, of ``path``, has the names and shapes of ``owner``, or ValueError."""
+    if problems := misfits(expected, found):
         more = f' and {len(problems) - 3} more' if len(problems) > 3 else ''
-        raise ValueError(
-            f'{path}: does not fit the {owner}: {", ".join(problems[:3])}{more}; '
-            f'give the config it was trained with, or the checkpoint of this {owner}'
-        )
+        named = ', '.join(problems[:3]) + more
+        mend = 'give the config it was trained with, or a checkpoint that fits'
+        raise ValueError(f'{path}: does not fit the {owner}: {named}; {mend}')
 
 
 def read_pretrained(path: Path | str, config: Path | str | None = None) -> PretrainedBackbone:
     """Read the backbone out of a checkpoint written by mmengine.
 
     Only ``backbone.*`` is taken: EMA targets, key encoders, necks and heads stay. The ``module.``
-    of a wrapped model is dropped. Nothing that the file brings is run.
-
-    Args:
-        path: The checkpoint, or its http address.
-        config: The config that trained it; by default the copy inside the checkpoint.
-
-    Raises:
-        FileNotFoundError: If the checkpoint or the config does not exist.
-        ValueError: If the file is not such a checkpoint, or holds no usable backbone.
+    of a wrapped model is dropped. Nothing that the file brings is run; without ``config`` its own
+    copy of the config counts. FileNotFoundError if there is no such file or http address,
+    ValueError if it is not such a checkpoint, or holds no usable backbone.
     """
     checkpoint = read_checkpoint(path, 'cpu')
     path = find_file(path)
@@ -102,11 +74,9 @@ def read_pretrained(path: Path | str, config: Path | str | None = None) -> Pretr
         if name.startswith(PREFIX) and isinstance(value, Tensor)
     }
     if not state_dict:
-        tops = ', '.join(sorted({str(key).split('.')[0] for key in weights})[:8]) or 'nothing'
-        raise ValueError(
-            f"{path}: no weight is named '{PREFIX}*', names begin with {tops}; "
-            'give a checkpoint that mmengine wrote in pretraining'
-        )
+        tops = ', '.join(sorted({name.split('.')[0] for name in weights})[:8]) or 'nothing'
+        found = f"no weight is named '{PREFIX}*', names begin with {tops}"
+        raise ValueError(f'{path}: {found}; give a checkpoint that mmengine wrote in pretraining')
     broken = [k for k, v in state_dict.items() if v.is_floating_point() and not v.isfinite().all()]
     if broken:
         raise ValueError(f'{path}: {broken[0]} is not finite; use an earlier checkpoint')
@@ -116,26 +86,22 @@ def read_pretrained(path: Path | str, config: Path | str | None = None) -> Pretr
 
 def _backbone_cfg(path: Path, config: Path | str | None, meta: Any) -> dict[str, Any]:
     """Return ``model.backbone`` of a config or, as data that may name no code, of a checkpoint."""
-    if config is not None:
-        if not Path(config).is_file():
-            raise FileNotFoundError(f'{config}: no such config')
-        model = Config.fromfile(str(config)).get('model')
-    else:
-        text = meta.get('cfg') if isinstance(meta, dict) else None
-        if not isinstance(text, str):
-            raise ValueError(f'{path}: carries no config; give the one that trained it by --config')
-        try:
+    try:
+        if config is None:
+            text = meta.get('cfg') if isinstance(meta, dict) else None
+            if not isinstance(text, str):
+                raise ValueError('carries no config')
             model = read_config_text(text).get('model')
-            _check_parts(model.get('backbone') if isinstance(model, dict) else None)
-        except ValueError as error:
-            raise ValueError(
-                f'{path}: {error}; give the config that trained it by --config'
-            ) from error
-    backbone = model.get('backbone') if isinstance(model, dict) else None
-    if not isinstance(backbone, dict):
-        raise ValueError(
-            f'{config or path}: has no model.backbone; give the config of the pretraining'
-        )
+        else:
+            model = Config.fromfile(str(config)).get('model')
+        backbone = model.get('backbone') if isinstance(model, dict) else None
+        if not isinstance(backbone, dict):
+            raise ValueError('has no model.backbone')
+        if config is None:
+            _check_parts(backbone)
+    except ValueError as error:
+        problem = f'{error}; give the config that trained it by --config'
+        raise ValueError(f'{config or path}: {problem}') from error
     return copy.deepcopy(dict(backbone))
 
 

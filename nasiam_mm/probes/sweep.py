@@ -10,13 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nasiam_mm.evaluation import (
-    balanced_subset,
-    knn_accuracy,
-    knn_sweep,
-    linear_accuracy,
-    linear_sweep,
-)
+from nasiam_mm.evaluation.few_labels import balanced_subset
+from nasiam_mm.evaluation.knn import knn_accuracy, knn_sweep
+from nasiam_mm.evaluation.linear import linear_accuracy, linear_sweep
 from nasiam_mm.probes.feature_sets import FeatureSets
 from nasiam_mm.probes.features import FeatureSet
 

@@ -153,7 +153,7 @@ def test_truncated_json_and_missing_files(coco, tmp_path):
     with pytest.raises(ValueError, match='not valid JSON'):
         check_coco(tmp_path / 'ann.json', tmp_path / 'images', CLASSES)
     with pytest.raises(FileNotFoundError, match=r'none\.json: no such annotation file'):
-        check_coco(tmp_path / 'none.json', tmp_path / 'images', CLASSES)
+        check_dataset({'type': 'CocoDataset', 'ann_file': tmp_path / 'none.json'}, CLASSES, True)
 
 
 def test_voc_behind_wrappers(tmp_path):

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from nasiam_mm.detection.finite_loss import FiniteLossHook
+from nasiam_mm.detection.transfer import FiniteLossHook
 
 
 @pytest.mark.parametrize('value', [float('nan'), float('inf')])

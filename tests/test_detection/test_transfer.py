@@ -259,7 +259,7 @@ def test_another_depth_does_not_fit(tmp_path):
 
 
 def test_config_must_be_a_detector(tmp_path):
-    with pytest.raises(FileNotFoundError, match='no such config'):
+    with pytest.raises(FileNotFoundError, match='No such file or directory'):
         transfer.load_config(tmp_path / 'none.py')
     (tmp_path / 'other.py').write_text("model = dict(type='SimSiam')\n")
     with pytest.raises(ValueError, match='not a detection config'):

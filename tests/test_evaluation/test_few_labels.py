@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from nasiam_mm.evaluation import balanced_subset
+from nasiam_mm.evaluation.few_labels import balanced_subset
 
 
 @pytest.fixture

@@ -14,10 +14,16 @@ import math
 import pytest
 import torch
 
-from nasiam_mm.evaluation.knn import knn_accuracy, knn_predict, knn_sweep
+from nasiam_mm.evaluation.knn import knn_accuracy, knn_scores, knn_sweep
 
 EAST, NORTH, WEST = [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]
 NORTH_EAST = [1.0, 1.0]
+
+
+def knn_predict(query, bank, bank_labels, num_classes, k=200, temperature=0.1, chunk_size=1024):
+    """Scores of all queries, (Q, C), for one k and temperature."""
+    chunks = knn_scores(query, bank, bank_labels, num_classes, [k], [temperature], chunk_size)
+    return torch.cat([scores[k, temperature] for _, scores in chunks])
 
 
 def loop_scores(query, bank, labels, num_classes, k, temperature):

@@ -15,7 +15,7 @@ import pytest
 import scipy.optimize
 import torch
 
-from nasiam_mm.evaluation import LinearProbe, fit_linear, linear_accuracy, linear_sweep
+from nasiam_mm.evaluation.linear import LinearProbe, fit_linear, linear_accuracy, linear_sweep
 
 
 def data(seed=0, n=90, width=5, classes=3):
@@ -106,7 +106,7 @@ def test_too_few_steps_do_not_count_as_converged():
 def given(weight):
     classes, width = weight.shape
     zeros, ones = torch.zeros(width).double(), torch.ones(width).double()
-    return LinearProbe(weight.double(), torch.zeros(classes).double(), zeros, ones, 0.0, True)
+    return LinearProbe(weight.double(), torch.zeros(classes).double(), zeros, ones, True)
 
 
 def test_accuracy_counts_ranks():

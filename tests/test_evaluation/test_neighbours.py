@@ -4,7 +4,8 @@
 import pytest
 import torch
 
-from nasiam_mm.evaluation import nearest_neighbours
+from nasiam_mm.evaluation import knn
+from nasiam_mm.evaluation.knn import nearest_neighbours
 
 
 def test_by_hand():
@@ -21,9 +22,11 @@ def test_equals_come_by_index():
     assert index.tolist() == [[row, row + 5, row + 10, row + 15] for row in range(5)]
 
 
-def test_chunks_change_nothing():
+def test_chunks_change_nothing(monkeypatch):
     query, bank = torch.randn(7, 3), torch.randn(30, 3)
-    whole, chunks = nearest_neighbours(query, bank, 6), nearest_neighbours(query, bank, 6, 2)
+    whole = nearest_neighbours(query, bank, 6)
+    monkeypatch.setattr(knn, '_PAIRS', 60)
+    chunks = nearest_neighbours(query, bank, 6)
     assert torch.equal(whole[0], chunks[0])
     assert torch.equal(whole[1], chunks[1])
 

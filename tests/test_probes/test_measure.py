@@ -4,7 +4,8 @@
 import pytest
 import torch
 
-from nasiam_mm.evaluation import knn, knn_accuracy
+from nasiam_mm.evaluation import knn
+from nasiam_mm.evaluation.knn import knn_accuracy
 from nasiam_mm.probes.features import FeatureSet
 from nasiam_mm.probes.measure import count_classes, measure
 from nasiam_mm.probes.section import Probe

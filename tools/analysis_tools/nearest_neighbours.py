@@ -19,7 +19,8 @@ from matplotlib.figure import Figure
 from nasiam_mm.cli.config import add_config_arguments, read_evaluated
 from nasiam_mm.cli.main import as_main, run_tool
 from nasiam_mm.cli.outputs import check_outputs
-from nasiam_mm.evaluation import balanced_subset, nearest_neighbours
+from nasiam_mm.evaluation.few_labels import balanced_subset
+from nasiam_mm.evaluation.knn import nearest_neighbours
 from nasiam_mm.probes.feature_sets import image_of, read_feature_sets
 from nasiam_mm.report.pictures.figure import check_picture_path, save_figure
 
