@@ -57,8 +57,8 @@ def upgrade(data: dict, source: str) -> dict:
 
 def _layer(layer: Fields, space: tuple[str, ...], top_k: int) -> tuple[LayerShape, dict]:
     """Return the widths of a layer and its decision."""
-    widths = [layer.take(key, int) for key in ('in_channels', 'out_channels')]
-    shape = LayerShape(*widths, layer.take('is_output', bool, False))
+    in_channels, out_channels = (layer.take(key, int) for key in ('in_channels', 'out_channels'))
+    shape = LayerShape(in_channels, out_channels, layer.take('is_output', bool, False))
     try:
         labels = distinct_candidates(space, shape)
     except (ValueError, RuntimeError) as error:
