@@ -1,39 +1,32 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""The one owner of alpha: architecture parameters, candidate masks and their relaxation.
-
-Shapes: L layers of a head, K options of its space.
-"""
+"""The one owner of alpha, of L layers of a head and K options of its space."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from nasiam_mm.architecture.choice import Choice
+from nasiam_mm.architecture.choice import Choices
 from nasiam_mm.architecture.relaxation import RELAXATIONS, Relaxation
 
 
 class Architecture(nn.Module):
     """What a search has to decide and how far it is.
 
-    Cells, and their copies in momentum encoders, read the mixing weights of the
-    step from here by the name of their head; none owns or copies alpha.
+    Cells, and their copies in momentum encoders, read the mixing weights of the step from here by
+    the name of their head; none owns or copies alpha.
 
-    ``alpha_<head>`` (L, K) begins at zero (uniform mixing). It is a buffer, not
-    a parameter: no optimizer of the weights takes it and no average of a whole
-    model moves it. It asks for a gradient in the alpha step alone.
-    ``present_<head>`` (L, K) says which options are candidates. Both go with
-    the checkpoint.
+    ``alpha_<head>`` (L, K) begins at zero (uniform mixing). It is a buffer, not a parameter: no
+    optimizer of the weights takes it and no average of a whole model moves it. It asks for a
+    gradient in the alpha step alone. ``present_<head>`` (L, K) says which options are candidates.
+    Both go with the checkpoint.
 
     Args:
         choices: Head -> the choices of its layers, all of the same options.
         relaxation: Config of a registered relaxation, or None for the softmax.
     """
 
-    def __init__(
-        self, choices: Mapping[str, Sequence[Choice]], relaxation: dict | None = None
-    ) -> None:
+    def __init__(self, choices: Choices, relaxation: dict | None = None) -> None:
         super().__init__()
         self.choices = {head: tuple(rows) for head, rows in choices.items()}
         self.relaxation: Relaxation = RELAXATIONS.build(relaxation or dict(type='Softmax'))
@@ -58,14 +51,10 @@ class Architecture(nn.Module):
         return self.get_buffer(f'present_{head}')
 
     def weights(self, head: str, drawn: bool = True) -> Tensor:
-        """Mixing weights of a head at this step, (L, K).
+        """Mixing weights of a head, (L, K), with the noise of the step or, for a record, none.
 
-        Relaxed anew at every read: gradients of two views then add after the
-        relaxation's backward pass, as those of two networks would.
-
-        Args:
-            head: Name of the head.
-            drawn: Whether with the noise of the step, or with none, for a record.
+        Relaxed anew at every read: gradients of two views then add after the relaxation's
+        backward pass, as those of two networks would.
         """
         noise = self.get_buffer(f'noise_{head}') if self.relaxation.is_stochastic else None
         if noise is not None and not drawn:
@@ -74,16 +63,11 @@ class Architecture(nn.Module):
 
     @torch.no_grad()
     def sample(self, seed: int, step: int, role: str) -> None:
-        """Draw the noise of one optimizer step, the same in every process.
+        """Draw the noise of an optimizer step, the same in every process.
 
-        Args:
-            seed: Seed of the run.
-            step: Number of the optimizer step.
-            role: ``'alpha'`` or ``'weights'``: the two steps draw apart.
+        ``role`` is ``'alpha'`` or ``'weights'``: the two steps of a run's ``seed`` draw apart.
         """
-        if not self.relaxation.is_stochastic:
-            return
-        for head in self.choices:
+        for head in self.choices if self.relaxation.is_stochastic else ():
             key = hashlib.sha256(f'{seed}/{step}/{role}/{head}'.encode()).digest()
             generator = torch.Generator().manual_seed(int.from_bytes(key[:8], 'big') >> 1)
             noise = torch.empty(self.alpha(head).shape)

@@ -1,13 +1,10 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Choices: what a search decides, each by a name and its options."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nasiam_mm.ops.candidates import LayerShape, distinct_candidates
-
-# What a choice can be of; a name ends with its kind.
-KINDS = ('op',)
 
 
 @dataclass(frozen=True)
@@ -15,10 +12,10 @@ class Choice:
     """One decision to take.
 
     Attributes:
-        name: ``<head>.<layer>.<kind>``, such as ``'projector.3.op'``.
+        name: ``<head>.<layer>.op``, such as ``'projector.3.op'``.
         options: What there is to choose from, in the order of the space.
-        present: Whether each option is a candidate of its own here; one that is
-            the same function as an earlier one is not.
+        present: Whether each option is a candidate of its own here; one that is the same
+            function as an earlier one is not.
     """
 
     name: str
@@ -26,22 +23,18 @@ class Choice:
     present: tuple[bool, ...]
 
 
+# Head -> the choices of its layers, input first.
+Choices = Mapping[str, Sequence[Choice]]
+
+
 def op_choices(head: str, space: Sequence[str], shapes: Sequence[LayerShape]) -> tuple[Choice, ...]:
-    """Return the choice of an operation of each layer of a head.
+    """Return the choice of an operation of each layer of a head, such as ``'projector'``.
 
-    Args:
-        head: Name of the head, such as ``'projector'``.
-        space: Ordered names of registered operations.
-        shapes: Widths of the layers.
-
-    Raises:
-        ValueError: If the head's name cannot begin a name, or an operation is
-            unknown or does not take these widths.
+    ValueError for a head that cannot begin a name, or operations that do not take these widths.
     """
     if not isinstance(head, str) or not head.isidentifier():
-        raise ValueError(
-            f'a head is named by letters, digits and _, such as "projector"; got {head!r:.60}'
-        )
+        what = 'a head is named by letters, digits and _, such as "projector"'
+        raise ValueError(f'{what}; got {head!r:.60}')
     choices = []
     for layer, shape in enumerate(shapes):
         present = distinct_candidates(space, shape)

@@ -1,21 +1,20 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""Genotypes: what a search decided, as data.
+"""Genotypes: what a search decided, as JSON, read with validation and never evaluated.
 
-A genotype is JSON with a schema version, read with validation and never
-evaluated or unpickled. It holds decisions, not shapes: the name of each choice,
-its options, what was chosen and the scores by which; widths come from the
-recipe that uses it. ``provenance`` says where it came from.
+They hold decisions, not shapes: the widths come from the recipe that uses one.
 """
 
 import json
 import math
+import operator
 import os
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Any
 
-from nasiam_mm.architecture.choice import Choice, op_choices
+from nasiam_mm.architecture.choice import Choice, Choices, op_choices
 from nasiam_mm.files.atomic import atomic_path
 from nasiam_mm.ops.candidates import LayerShape
 
@@ -33,8 +32,8 @@ class Decision:
     Attributes:
         options: What there was to choose from, in the order of the space.
         chosen: The options taken; the outputs of several operations add.
-        scores: Score of each option, such as alpha; None for an option that was
-            the same function as an earlier one. Empty if nothing was scored.
+        scores: Score of each option, such as alpha; None for an option that was the same
+            function as an earlier one. Empty if nothing was scored.
     """
 
     options: tuple[str, ...]
@@ -59,11 +58,19 @@ class Decision:
     @property
     def tied(self) -> tuple[str, ...]:
         """Candidates left out whose score equals the lowest chosen one: not earned."""
-        scored = self.scored
-        if not scored:
+        return self._left_out(operator.eq)
+
+    @property
+    def better(self) -> tuple[str, ...]:
+        """Candidates left out whose score is higher than the lowest chosen one."""
+        return self._left_out(operator.gt)
+
+    def _left_out(self, compare: Callable[[float, float], bool]) -> tuple[str, ...]:
+        if not (scored := self.scored):
             return ()
         lowest = min(scored[option] for option in self.chosen)
-        return tuple(o for o, score in scored.items() if score == lowest and o not in self.chosen)
+        left = (option for option in scored if option not in self.chosen)
+        return tuple(option for option in left if compare(scored[option], lowest))
 
 
 @dataclass(frozen=True)
@@ -73,9 +80,9 @@ class Genotype:
     Attributes:
         framework: Algorithm it was searched in, such as ``'SimSiam'``.
         decisions: Name of the choice (``'projector.3.op'``) -> decision, in order.
-        provenance: Where it came from: selection, config, dataset digest, seed,
-            epoch, package versions; ``decided_at`` holds the widths it was
-            decided at, head -> list of [in_channels, out_channels, is_output].
+        provenance: Where it came from: selection, config, dataset digest, seed, epoch, package
+            versions; ``decided_at`` holds the widths it was decided at, head -> list of
+            [in_channels, out_channels, is_output].
     """
 
     framework: str
@@ -94,62 +101,27 @@ class Genotype:
 
     def of(self, head: str) -> tuple[Decision, ...]:
         """Decisions of the operations of a head, input first; empty if there is none."""
-        return tuple(
-            decision for name, decision in self.decisions.items() if name.split('.')[0] == head
-        )
+        return tuple(d for name, d in self.decisions.items() if name.split('.')[0] == head)
 
     def decided_at(self, head: str) -> tuple[LayerShape, ...] | None:
         """Widths at which the head was decided, or None where nobody told."""
         rows = self.provenance.get('decided_at', {}).get(head)
         return None if rows is None else tuple(LayerShape(*row) for row in rows)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data in the order of the schema."""
-        return {
-            'schema_version': SCHEMA_VERSION,
-            'framework': self.framework,
-            'decisions': {
-                name: {
-                    'options': list(decision.options),
-                    'chosen': list(decision.chosen),
-                    **({'scores': list(decision.scores)} if decision.scores else {}),
-                }
-                for name, decision in self.decisions.items()
-            },
-            'provenance': dict(self.provenance),
-        }
-
-
-def shape_rows(shapes: Mapping[str, Sequence[LayerShape]]) -> dict[str, list[list]]:
-    """Put widths as ``provenance['decided_at']`` holds them."""
-    return {head: [list(shape) for shape in rows] for head, rows in shapes.items()}
-
 
 def random_genotype(
-    framework: str,
-    choices: Mapping[str, Sequence[Choice]],
-    seed: int,
-    top_k: int = 1,
-    provenance: Mapping[str, Any] | None = None,
+    framework: str, choices: Choices, seed: int, top_k: int = 1, provenance: Mapping[str, Any] = {}
 ) -> Genotype:
-    """Draw each layer's operations uniformly from its candidates: the honest baseline.
-
-    Args:
-        framework: Algorithm the genotype is for.
-        choices: Head -> choices of its layers.
-        seed: Same seed, same genotype.
-        top_k: Operations per layer.
-        provenance: What to record beside the draw.
-    """
+    """Draw ``top_k`` operations a layer uniformly from its candidates: the honest baseline."""
     decisions = {}
-    for number, (_head, layers) in enumerate(choices.items()):
+    for number, layers in enumerate(choices.values()):
         # One seed a head, or equal shapes would draw equal operations.
         rng = random.Random(seed * len(choices) + number)
         for choice in layers:
-            names = candidates_of(choice)
+            names = list(compress(choice.options, choice.present))
             chosen = rng.sample(names, min(top_k, len(names)))
             decisions[choice.name] = Decision(choice.options, tuple(chosen))
-    told = {'selection': 'random', 'top_k': top_k, 'seed': seed, **(provenance or {})}
+    told = {'selection': 'random', 'top_k': top_k, 'seed': seed, **provenance}
     return Genotype(framework, decisions, told)
 
 
@@ -157,30 +129,26 @@ def choices_of(genotype: Genotype) -> dict[str, tuple[Choice, ...]]:
     """Choices that a genotype decided; where no width is told, every option is a candidate."""
     choices = {}
     for head in genotype.heads:
-        decisions, shapes = genotype.of(head), genotype.decided_at(head)
+        options, shapes = [d.options for d in genotype.of(head)], genotype.decided_at(head)
         if shapes is not None:
-            choices[head] = op_choices(head, decisions[0].options, shapes)
+            choices[head] = op_choices(head, options[0], shapes)
         else:
-            choices[head] = tuple(
-                Choice(f'{head}.{n}.op', decision.options, (True,) * len(decision.options))
-                for n, decision in enumerate(decisions)
-            )
+            rows = enumerate(options)
+            choices[head] = tuple(Choice(f'{head}.{n}.op', o, (True,) * len(o)) for n, o in rows)
     return choices
 
 
-def candidates_of(choice: Choice) -> list[str]:
-    """Options of a choice that are candidates of their own."""
-    return [option for option, here in zip(choice.options, choice.present, strict=True) if here]
-
-
 def save_genotype(genotype: Genotype, path: str | os.PathLike) -> None:
-    """Write a genotype as JSON, whole or not at all."""
-    data = genotype.to_dict()
-    rows = [
-        f'    {json.dumps(name)}: {json.dumps(decision, allow_nan=False)}'
-        for name, decision in data['decisions'].items()
-    ]
-    body = json.dumps({**data, 'decisions': {}}, indent=2, allow_nan=False)
+    """Write a genotype as JSON in the order of the schema, whole or not at all."""
+    rows = []
+    for name, decision in genotype.decisions.items():
+        row: dict[str, tuple] = {'options': decision.options, 'chosen': decision.chosen}
+        if decision.scores:
+            row['scores'] = decision.scores
+        rows.append(f'    {json.dumps(name)}: {json.dumps(row, allow_nan=False)}')
+    whole = {'schema_version': SCHEMA_VERSION, 'framework': genotype.framework, 'decisions': {}}
+    whole['provenance'] = dict(genotype.provenance)
+    body = json.dumps(whole, indent=2, allow_nan=False)
     # A decision a line, as people read them.
     text = body.replace('"decisions": {}', '"decisions": {\n' + ',\n'.join(rows) + '\n  }', 1)
     with atomic_path(path) as temporary:

@@ -27,14 +27,8 @@ _HEADS = {
 def import_published(text: str, framework: str, source: str = 'text') -> Genotype:
     """Read ``Genotype(encoder=[['linear_relu'], ...], predictor=[...])``.
 
-    Args:
-        text: Content of the file.
-        framework: ``'SimSiam'``, ``'MoCo'`` or ``'SimCLR'``.
-        source: What to call it in messages, usually the file's path.
-
-    Raises:
-        GenotypeError: If the text is not of that form, or names an operation or
-            head that the framework does not have.
+    ``framework`` is ``'SimSiam'``, ``'MoCo'`` or ``'SimCLR'``; messages name the ``source``.
+    GenotypeError for another form, or an operation or head that the framework does not have.
     """
 
     def fail(what: str) -> GenotypeError:
@@ -43,21 +37,12 @@ def import_published(text: str, framework: str, source: str = 'text') -> Genotyp
     if not isinstance(framework, str) or framework not in _HEADS:
         raise fail(f'framework must be one of {sorted(_HEADS)}, got {framework!r:.60}')
     try:
-        call = ast.parse(text.strip(), mode='eval').body
-        if not isinstance(call, ast.Call) or getattr(call.func, 'id', None) != 'Genotype':
-            raise ValueError('no call of Genotype')
-        if call.args:
-            raise ValueError('heads must be named')
-        names = [keyword.arg for keyword in call.keywords]
-        if len(set(names)) != len(names):
-            raise ValueError('a head is named twice')
-        lists = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
+        lists = _parse(text)
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
         # literal_eval appends the address of a syntax node.
         reason = str(error).partition(': <ast.')[0] or type(error).__name__
-        raise fail(
-            f"is not of the form Genotype(encoder=[['linear_relu'], ...]): {reason}"
-        ) from None
+        form = "Genotype(encoder=[['linear_relu'], ...])"
+        raise fail(f'is not of the form {form}: {reason}') from None
     decisions = {}
     for theirs, head in _HEADS[framework].items():
         layers = lists.get(theirs)
@@ -73,8 +58,18 @@ def import_published(text: str, framework: str, source: str = 'text') -> Genotyp
             chosen = tuple(dict.fromkeys(_NAMES[name] for name in layer))
             decisions[f'{head}.{number}.op'] = Decision(SPACES['S+'], chosen)
     if set(lists) != set(_HEADS[framework]):
-        raise fail(
-            f'heads {sorted(map(str, lists))} are not those of {framework}: '
-            f'{sorted(_HEADS[framework])}'
-        )
+        told, known = sorted(map(str, lists)), sorted(_HEADS[framework])
+        raise fail(f'heads {told} are not those of {framework}: {known}')
     return Genotype(framework, decisions, {'selection': 'published', 'imported_from': source})
+
+
+def _parse(text: str) -> dict:
+    call = ast.parse(text.strip(), mode='eval').body
+    if not isinstance(call, ast.Call) or getattr(call.func, 'id', None) != 'Genotype':
+        raise ValueError('no call of Genotype')
+    if call.args:
+        raise ValueError('heads must be named')
+    lists = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
+    if len(lists) != len(call.keywords):
+        raise ValueError('a head is named twice')
+    return lists

@@ -1,12 +1,7 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Relaxations: from alpha to the weights that mix a layer's candidates.
 
-Registering a class is all it takes to search with another one::
-
-    @RELAXATIONS.register_module()
-    class Sigmoid(Relaxation):
-        def weights(self, alpha, present, noise):
-            return alpha.sigmoid().masked_fill(~present, 0)
+Registering a class is all it takes to search with another one (docs/extend/relaxation.md).
 """
 
 import torch
@@ -17,11 +12,7 @@ RELAXATIONS = Registry('relaxation', scope='nasiam_mm')
 
 
 class Relaxation:
-    """Map alpha to mixing weights, by noise drawn once a step where it is stochastic.
-
-    Attributes:
-        is_stochastic: Whether :meth:`sample` draws.
-    """
+    """Map alpha to mixing weights, by noise drawn once a step where it ``is_stochastic``."""
 
     is_stochastic = False
 
@@ -29,15 +20,12 @@ class Relaxation:
         """Draw the noise of one optimizer step in place, (L, K), on the CPU."""
 
     def weights(self, alpha: Tensor, present: Tensor, noise: Tensor | None) -> Tensor:
-        """Relax the choices of a head.
+        """Relax the choices of a head: mixing weights, (L, K), zero where no candidate is.
 
         Args:
             alpha: Architecture parameters, (L, K).
             present: Whether each option is a candidate, (L, K), bool.
             noise: What :meth:`sample` drew, (L, K); None where nothing is drawn.
-
-        Returns:
-            Tensor: Mixing weights, (L, K), zero where no candidate is.
         """
         raise NotImplementedError
 

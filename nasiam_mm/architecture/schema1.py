@@ -1,150 +1,96 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Genotypes of schema 1, which held widths and labels, as data of schema 2.
 
-``linear`` was the label of a candidate that is a linear map and no more; it
-becomes the option at the position that owned its alpha.
+``linear`` was the label of a candidate that is a linear map and no more; it becomes the option at
+the position that owned its alpha.
 """
 
-import math
 from typing import Any
 
 from nasiam_mm.architecture.fields import Fields
-from nasiam_mm.ops.candidates import MAX_WIDTH, LayerShape, check_space, distinct_candidates
+from nasiam_mm.architecture.genotype import Decision
+from nasiam_mm.ops.candidates import LayerShape, check_space, distinct_candidates
 
 _KEYS = {'schema_version', 'framework', 'space', 'edge', 'cells', 'provenance'}
-_LAYER = {
-    'in_channels', 'out_channels', 'is_output', 'candidates', 'ops', 'alpha', 'softmax', 'tied',
-}  # fmt: skip
+_SHAPE = {'in_channels', 'out_channels', 'is_output'}
+_LAYER = _SHAPE | {'candidates', 'ops', 'alpha', 'softmax', 'tied'}
 
 
-def upgrade(data: dict, fields: Fields) -> dict:
+def upgrade(data: dict, source: str) -> dict:
     """Turn a document of schema 1 into one of schema 2.
 
-    What schema 2 checks itself (chosen options, chained widths, top scores) is
-    left to it; what it no longer holds is checked here.
+    What schema 2 checks itself (chosen options, chained widths, top scores) is left to it; what
+    it no longer holds is checked here.
     """
-    fields.known_keys(data, '', _KEYS)
-    space = fields.strings(data, '', 'space')
+    whole = Fields(source, '', data, _KEYS)
+    space = whole.strings('space')
     try:
         check_space(space)
     except ValueError as error:
-        fields.fail('space', str(error))
-    top_k = 1 + fields.take(data, '', 'edge', bool, False)
-    cells = fields.take(data, '', 'cells', dict)
-    if not cells:
-        fields.fail('cells', 'must hold at least one cell')
+        whole.fail('space', str(error))
+    top_k = 1 + whole.take('edge', bool, False)
+    if not (cells := whole.take('cells', dict)):
+        whole.fail('cells', 'must hold at least one cell')
     decisions: dict[str, dict] = {}
-    widths: dict[str, list] = {}
-    searched = False
+    told: dict[str, Any] = {'top_k': top_k, 'decided_at': {}}
     for name, cell in cells.items():
-        where = f'cells.{name:.60}'
         if not name.isidentifier():
-            fields.fail('cells', f'{name!r:.60} cannot name a cell; use "projector", "predictor"')
-        if not isinstance(cell, dict):
-            fields.fail(where, f'must be an object, got {cell!r:.60}')
-        fields.known_keys(cell, where, {'layers'})
-        layers = fields.take(cell, where, 'layers', list)
-        if not layers:
-            fields.fail(f'{where}.layers', 'must hold at least one layer')
-        rows = [
-            _layer(layer, f'{where}.layers[{n}]', space, top_k, fields)
-            for n, layer in enumerate(layers)
-        ]
-        widths[name] = [list(shape) for shape, _ in rows]
-        searched |= any('scores' in decision for _, decision in rows)
-        decisions |= {f'{name}.{n}.op': decision for n, (_, decision) in enumerate(rows)}
-    provenance = fields.take(data, '', 'provenance', dict, {})
-    told = {'top_k': top_k, 'decided_at': widths}
-    if searched:
+            whole.fail('cells', f'{name!r:.60} cannot name a cell; use "projector", "predictor"')
+        where = f'cells.{name:.60}'
+        fields = Fields(source, where, cell, {'layers'})
+        if not (layers := fields.take('layers', list)):
+            fields.fail('layers', 'must hold at least one layer')
+        told['decided_at'][name] = []
+        for n, layer in enumerate(layers):
+            row = Fields(source, f'{where}.layers[{n}]', layer, _LAYER)
+            shape, decisions[f'{name}.{n}.op'] = _layer(row, space, top_k)
+            told['decided_at'][name].append(list(shape))
+    if any('scores' in decision for decision in decisions.values()):
         told['selection'] = 'top_k'
     return {
         'schema_version': 2,
-        'framework': fields.take(data, '', 'framework', str),
+        'framework': whole.take('framework', str),
         'decisions': decisions,
-        'provenance': {**provenance, **told},
+        'provenance': whole.take('provenance', dict, {}) | told,
     }
 
 
-def _layer(
-    data: Any, where: str, space: tuple[str, ...], top_k: int, fields: Fields
-) -> tuple[LayerShape, dict]:
+def _layer(layer: Fields, space: tuple[str, ...], top_k: int) -> tuple[LayerShape, dict]:
     """Return the widths of a layer and its decision."""
-    if not isinstance(data, dict):
-        fields.fail(where, f'must be an object, got {data!r:.60}')
-    fields.known_keys(data, where, _LAYER)
-    shape = LayerShape(
-        fields.take(data, where, 'in_channels', int),
-        fields.take(data, where, 'out_channels', int),
-        fields.take(data, where, 'is_output', bool, False),
-    )
-    for key, width in zip(('in_channels', 'out_channels'), shape, strict=False):
-        if not 1 <= width <= MAX_WIDTH:
-            fields.fail(f'{where}.{key}', f'must be from 1 to {MAX_WIDTH}, got {width!r:.60}')
+    in_channels, out_channels = (layer.take(key, int) for key in ('in_channels', 'out_channels'))
+    shape = LayerShape(in_channels, out_channels, layer.take('is_output', bool, False))
     try:
         labels = distinct_candidates(space, shape)
     except (ValueError, RuntimeError) as error:
-        fields.fail(where, f'an operation does not take these widths: {error}')
+        layer.fail('', f'an operation does not take these widths: {error}')
     expected = tuple(labels.values())
-    candidates = fields.strings(data, where, 'candidates', list(expected))
-    if candidates != expected:
-        fields.fail(
-            f'{where}.candidates',
-            f'is {list(candidates)}, but this space gives {list(expected)} at these widths',
-        )
-    option = {label: space[position] for position, label in labels.items()}
-    chosen = fields.strings(data, where, 'ops')
-    wanted = min(top_k, len(expected))
+    names, told = list(expected), list(layer.strings('candidates', expected))
+    if told != names:
+        layer.fail('candidates', f'is {told}, but this space gives {names} at these widths')
+    chosen, tied = layer.strings('ops'), layer.strings('tied', ())
+    alpha = layer.numbers('alpha', len(expected), 'candidates')
     # Two published names that are one function at this layer were imported as one.
-    merged = top_k == 2 and len(chosen) == 1 and not data.get('alpha')
-    if len(chosen) != wanted and not merged:
-        fields.fail(f'{where}.ops', f'has {len(chosen)} operations, not {wanted}')
-    tied = fields.strings(data, where, 'tied', [])
-    for key, names in (('ops', chosen), ('tied', tied)):
-        for n, name in enumerate(names):
-            if name not in option:
-                fields.fail(
-                    f'{where}.{key}[{n}]',
-                    f'{name!r:.60} is not among the candidates {list(expected)}',
-                )
-    decision: dict[str, Any] = {
-        'options': list(space),
-        'chosen': [option[name] for name in chosen],
-    }
-    alpha = fields.numbers(data, where, 'alpha', len(expected), 'candidates')
-    softmax = fields.numbers(data, where, 'softmax', len(expected), 'candidates')
+    merged = top_k == 2 and len(chosen) == 1 and not alpha
+    if len(chosen) != (wanted := min(top_k, len(expected))) and not merged:
+        layer.fail('ops', f'has {len(chosen)} operations, not {wanted}')
+    for key, ops in (('ops', chosen), ('tied', tied)):
+        for n, op in enumerate(ops):
+            if op not in expected:
+                layer.fail(f'{key}[{n}]', f'{op!r:.60} is not among the candidates {names}')
+    softmax = layer.numbers('softmax', len(expected), 'candidates')
     if bool(alpha) != bool(softmax):
-        fields.fail(where, 'alpha and softmax go together; give both or neither')
+        layer.fail('', 'alpha and softmax go together; give both or neither')
+    # What schema 1 wrote beside alpha, and schema 2 derives.
+    derived = Decision(expected, chosen, alpha)
+    for n, (value, true) in enumerate(zip(softmax, derived.weights.values(), strict=True)):
+        if abs(value - true) > 1e-4:
+            layer.fail(f'softmax[{n}]', f'is {value:.6g}, but alpha gives {true:.6g}')
+    # Where it is not the top of alpha, schema 2 says so better.
+    if tied != derived.tied and not derived.better:
+        layer.fail('tied', f'is {list(tied)}, but alpha ties {list(derived.tied)}')
+    option = {label: space[position] for position, label in labels.items()}
+    decision: dict[str, Any] = {'options': list(space), 'chosen': [option[op] for op in chosen]}
     if alpha:
-        _check_derived(
-            alpha, softmax, dict(zip(expected, alpha, strict=True)), chosen, tied, where, fields
-        )
         scores = dict(zip(labels, alpha, strict=True))
         decision['scores'] = [scores.get(position) for position in range(len(space))]
-    elif tied:
-        fields.fail(f'{where}.tied', 'names a tie, but there is no alpha')
     return shape, decision
-
-
-def _check_derived(
-    alpha: tuple,
-    softmax: tuple,
-    value: dict,
-    chosen: tuple,
-    tied: tuple,
-    where: str,
-    fields: Fields,
-) -> None:
-    """Check what schema 1 wrote beside alpha and schema 2 derives."""
-    top = max(alpha)
-    total = sum(math.exp(a - top) for a in alpha)
-    for n, (told, a) in enumerate(zip(softmax, alpha, strict=True)):
-        true = math.exp(a - top) / total
-        if abs(told - true) > 1e-4:
-            fields.fail(f'{where}.softmax[{n}]', f'is {told:.6g}, but alpha gives {true:.6g}')
-    lowest = min(value[op] for op in chosen)
-    left = {op: a for op, a in value.items() if op not in chosen}
-    if max(left.values(), default=lowest) > lowest:
-        return  # Not the top of alpha, which schema 2 says better.
-    ties = tuple(op for op, a in left.items() if a == lowest)
-    if tied != ties:
-        fields.fail(f'{where}.tied', f'is {list(tied)}, but alpha ties {list(ties)}')

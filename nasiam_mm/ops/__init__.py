@@ -1,5 +1,4 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Candidate operations: what a choice may choose between."""
 
-# Registers them.
-import nasiam_mm.ops.head  # noqa: F401
+import nasiam_mm.ops.head  # noqa: F401  registers them

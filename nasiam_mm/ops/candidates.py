@@ -4,6 +4,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -12,6 +13,22 @@ from torch import nn
 
 # Stands here, not in nasiam_mm.registry, so that the space needs no mmpretrain.
 CANDIDATE_OPS = Registry('candidate operation', scope='nasiam_mm')
+
+# The spaces of the papers. A config writes its space out; these serve tools and tests.
+SPACES = {
+    # NASiam, section 3.2, and section 4.2: without the pools.
+    'S': ('linear_bn_relu', 'max_pool_3_bn', 'avg_pool_3_bn', 'identity'),
+    "S'": ('linear_bn_relu', 'identity'),
+    # The later published version: four activations.
+    'S+': (
+        *('linear_bn_relu', 'linear_bn_silu', 'linear_bn_hardswish', 'linear_bn_elu'),
+        *('max_pool_3_bn', 'avg_pool_3_bn', 'identity'),
+    ),
+}
+# A wider layer is a typing error: its weight alone would not fit in memory.
+MAX_WIDTH = 2**20
+# Where the operations of the papers are; what they map to what is tested, not looked at again.
+_OWN = 'nasiam_mm.ops.head'
 
 
 class LayerShape(NamedTuple):
@@ -25,102 +42,49 @@ class LayerShape(NamedTuple):
 def layer_shapes(
     in_channels: int, widths: Sequence[int], plain_output: bool = False
 ) -> tuple[LayerShape, ...]:
-    """Chain the widths of a cell.
+    """Chain the widths, positive integers, of a cell of at least one layer, or raise ValueError.
 
-    Args:
-        in_channels: Width of the cell's input.
-        widths: Output width of each layer.
-        plain_output: Whether the last layer carries no BN and no activation.
-
-    Raises:
-        ValueError: If there is no layer, or a width is not a positive integer.
+    ``plain_output`` says that the last layer carries no BN and no activation.
     """
-    for what, width in [
-        ('in_channels', in_channels),
-        *((f'widths[{i}]', w) for i, w in enumerate(widths)),
-    ]:
-        if not isinstance(width, int) or isinstance(width, bool) or width < 1:
+    named = {'in_channels': in_channels, **{f'widths[{n}]': w for n, w in enumerate(widths)}}
+    for what, width in named.items():
+        if type(width) is not int or width < 1:
             raise ValueError(f'{what} of a cell must be a positive integer, got {width!r}')
     if not widths:
         raise ValueError('widths of a cell must name at least one layer')
-    inputs = [in_channels, *widths[:-1]]
-    last = len(widths) - 1
-    return tuple(
-        LayerShape(i, o, plain_output and n == last)
-        for n, (i, o) in enumerate(zip(inputs, widths, strict=True))
-    )
-
-
-# The spaces of the papers. A config writes its space out; these serve tools and tests.
-SPACES = {
-    # NASiam, section 3.2.
-    'S': ('linear_bn_relu', 'max_pool_3_bn', 'avg_pool_3_bn', 'identity'),
-    # NASiam, section 4.2: without the pools.
-    "S'": ('linear_bn_relu', 'identity'),
-    # The later published version: four activations.
-    'S+': (
-        'linear_bn_relu',
-        'linear_bn_silu',
-        'linear_bn_hardswish',
-        'linear_bn_elu',
-        'max_pool_3_bn',
-        'avg_pool_3_bn',
-        'identity',
-    ),
-}
-
-
-# A wider layer is a typing error: its weight alone would not fit in memory.
-MAX_WIDTH = 2**20
-# Where the operations of the papers are; what they map to what is tested, not looked at again.
-_OWN = 'nasiam_mm.ops.head'
+    chain = enumerate(pairwise([in_channels, *widths]), 1)
+    return tuple(LayerShape(*ends, plain_output and n == len(widths)) for n, ends in chain)
 
 
 def _check_registered(name: str) -> None:
     if name not in CANDIDATE_OPS.module_dict:
-        raise ValueError(
-            f'unknown candidate operation {name!r}; registered are '
-            f'{sorted(CANDIDATE_OPS.module_dict)}; register yours with '
-            '@CANDIDATE_OPS.register_module() and name its file in custom_imports'
-        )
+        known = f'registered are {sorted(CANDIDATE_OPS.module_dict)}'
+        mend = 'register yours with @CANDIDATE_OPS.register_module(), its file in custom_imports'
+        raise ValueError(f'unknown candidate operation {name!r}; {known}; {mend}')
 
 
 def check_space(space: Sequence[str]) -> None:
-    """Check that a space is a list of different registered operations.
+    """Raise ValueError unless a space is a list of different registered operations.
 
-    Raises:
-        ValueError: If it is empty, repeats a name, names an unknown operation,
-            or one by a name that no part of a module can have.
+    A name that no part of a module can have is refused as well.
     """
     if isinstance(space, str) or not space:
-        raise ValueError(
-            f'a space is a list of registered operation names, got {space!r}; '
-            f'for example {list(SPACES["S"])}'
-        )
-    repeated = sorted(name for name, count in Counter(space).items() if count > 1)
-    if repeated:
+        what = f'a space is a list of registered operation names, got {space!r}'
+        raise ValueError(f'{what}; for example {list(SPACES["S"])}')
+    if repeated := sorted(name for name, count in Counter(space).items() if count > 1):
         raise ValueError(f'a space names each operation once; repeated: {repeated}')
     for name in space:
         _check_registered(name)
         if not name or '.' in name or hasattr(nn.ModuleDict(), name):
-            raise ValueError(
-                f'an operation cannot be called {name!r}, which torch forbids or uses itself '
-                'in a module; register it by another name'
-            )
+            why = 'which torch forbids or uses itself in a module; register it by another name'
+            raise ValueError(f'an operation cannot be called {name!r}, {why}')
 
 
 def build_op(name: str, in_channels: int, out_channels: int, is_output: bool = False) -> nn.Module:
-    """Build a registered candidate operation.
+    """Build a registered operation, (N, in_channels) to (N, out_channels), of integer widths.
 
-    Args:
-        name: Registered name.
-        in_channels: Width of the input, (N, in_channels).
-        out_channels: Width of the output, (N, out_channels).
-        is_output: Whether to ask for the form without BatchNorm and activation.
-
-    Raises:
-        ValueError: If the name is not registered, or a width is not an integer
-            from 1 to ``MAX_WIDTH``.
+    ``is_output`` asks for the form without BatchNorm and activation. ValueError for a name that
+    is not registered, or a width not from 1 to ``MAX_WIDTH``.
     """
     _check_registered(name)
     _check_widths(in_channels, out_channels)
@@ -129,40 +93,27 @@ def build_op(name: str, in_channels: int, out_channels: int, is_output: bool = F
 
 def _check_widths(in_channels: int, out_channels: int) -> None:
     for what, width in (('in_channels', in_channels), ('out_channels', out_channels)):
-        if not isinstance(width, int) or isinstance(width, bool) or not 1 <= width <= MAX_WIDTH:
-            raise ValueError(
-                f'{what} of a head layer must be an integer from 1 to {MAX_WIDTH}, got {width!r}'
-            )
+        if type(width) is not int or not 1 <= width <= MAX_WIDTH:
+            need = f'must be an integer from 1 to {MAX_WIDTH}'
+            raise ValueError(f'{what} of a head layer {need}, got {width!r}')
 
 
 def _structure(name: str, op: nn.Module) -> tuple[str, ...]:
     """Describe an operation so that equal descriptions mean equal functions."""
     layers = list(op) if type(op) is nn.Sequential else [op]
-    return tuple(
-        # Only torch's own layers are known to print all that defines them.
-        repr(layer) if type(layer).__module__.startswith('torch.nn') else f'{name}: {layer!r}'
-        for layer in layers
-    )
+    # Only torch's own layers are known to print all that defines them.
+    known = [type(layer).__module__.startswith('torch.nn') for layer in layers]
+    pairs = zip(layers, known, strict=True)
+    return tuple(repr(layer) if own else f'{name}: {layer!r}' for layer, own in pairs)
 
 
 def candidate_labels(space: Sequence[str], shape: LayerShape) -> dict[str, str]:
-    """Say which candidate each option of a space is at one layer.
+    """Say which candidate each option of a space is at one layer: option -> label, in order.
 
-    At an output layer linear_bn_* and, where the width changes, identity are
-    the same linear map; searching over duplicates would split its weight.
-    Options that are one function have one label: ``'linear'`` where it is a
-    linear map and no more, otherwise the name of the first of them.
-
-    Args:
-        space: Ordered names of registered operations.
-        shape: Widths of the layer.
-
-    Returns:
-        Option -> label, in the order of the space.
-
-    Raises:
-        ValueError: If the space is empty, repeats a name, or an operation is
-            unknown or does not map (N, in_channels) to (N, out_channels).
+    At an output layer linear_bn_* and, where the width changes, identity are the same linear map;
+    searching over duplicates would split its weight. Options that are one function have one
+    label: ``'linear'`` for a linear map and no more, otherwise the name of the first of them.
+    ValueError, too, if one does not map (N, in_channels) to (N, out_channels).
     """
     check_space(space)
     # By the builders too: a name may be registered anew.
@@ -190,35 +141,20 @@ def _labels(
         linear_map = _structure('linear', build_op('linear', in_channels, out_channels))
         for name, builder in zip(space, builders, strict=True):
             op = build_op(name, in_channels, out_channels, is_output)
-            if not _is_own(builder):
-                shape = tuple(op(torch.empty(2, in_channels)).shape)
-                if shape != (2, out_channels):
-                    raise ValueError(
-                        f'operation {name!r} maps (2, {in_channels}) to {shape}; '
-                        f'it must give (2, {out_channels})'
-                    )
+            shape = None if _is_own(builder) else tuple(op(torch.empty(2, in_channels)).shape)
+            if shape not in (None, (2, out_channels)):
+                what = f'operation {name!r} maps (2, {in_channels}) to {shape}'
+                raise ValueError(f'{what}; it must give (2, {out_channels})')
             structure = _structure(name, op)
-            labels.setdefault(structure, 'linear' if structure == linear_map else name)
-            found.append(labels[structure])
+            label = 'linear' if structure == linear_map else name
+            found.append(labels.setdefault(structure, label))
     return tuple(found)
 
 
 def distinct_candidates(space: Sequence[str], shape: LayerShape) -> dict[int, str]:
-    """Candidates of one layer: options that are the same function count once.
+    """Candidates of one layer, position in the space -> label of :func:`candidate_labels`.
 
-    The survivor takes the place of the first of them in the space.
-
-    Args:
-        space: Ordered names of registered operations.
-        shape: Widths of the layer.
-
-    Returns:
-        Position in the space -> label, see :func:`candidate_labels`.
-
-    Raises:
-        ValueError: As :func:`candidate_labels`.
+    Options that are the same function count once, at the place of the first of them.
     """
-    first: dict[str, int] = {}
-    for position, label in enumerate(candidate_labels(space, shape).values()):
-        first.setdefault(label, position)
-    return {position: label for label, position in first.items()}
+    labels = list(candidate_labels(space, shape).values())
+    return {labels.index(label): label for label in dict.fromkeys(labels)}

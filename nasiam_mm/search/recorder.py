@@ -1,43 +1,71 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""What the search stands at: alpha, entropy, genotype, drawing, plot."""
+"""What the search stands at: alpha, entropy, genotype (NASiam, Algorithm 1), drawing, plot."""
 
 import os.path as osp
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from mmengine.dist import master_only
 from mmengine.runner import Runner
 
-from nasiam_mm.architecture.genotype import Genotype, save_genotype, shape_rows
+from nasiam_mm.architecture.alpha import Architecture
+from nasiam_mm.architecture.genotype import Decision, Genotype, GenotypeError, save_genotype
 from nasiam_mm.architecture.measures import alpha_entropy, margin
 from nasiam_mm.datasets.split import innermost
 from nasiam_mm.engine.hooks.stateful_hook import StatefulHook
 from nasiam_mm.engine.running import unwrap
 from nasiam_mm.registry import HOOKS
-from nasiam_mm.report.pictures.alpha_curves import (
-    plot_alpha,
-    save_alpha_history,
-)
+from nasiam_mm.report.pictures.alpha_curves import plot_alpha, save_alpha_history
 from nasiam_mm.report.pictures.genotype_drawing import draw_genotype
 from nasiam_mm.runs.identity import identity_digest, run_identity
 from nasiam_mm.runs.record import package_versions
-from nasiam_mm.search.discretize import top_k
+
+
+def top_k(
+    architecture: Architecture, framework: str, k: int = 1, provenance: Mapping[str, Any] = {}
+) -> Genotype:
+    """Choose at each layer the k operations of highest alpha: 1, or 2 (``edge``), which add.
+
+    Where a choice falls between equal alphas, the first in the space's order is taken;
+    :attr:`Decision.tied` names the others.
+
+    Raises:
+        GenotypeError: If a value of alpha is not finite.
+    """
+    decisions = {}
+    for head, choices in architecture.choices.items():
+        alpha = architecture.alpha(head).detach().cpu()
+        present = architecture.present(head).cpu()
+        for choice, row, here in zip(choices, alpha, present, strict=True):
+            if not row[here].isfinite().all():
+                mend = 'lower the alpha learning rate, or resume from an earlier checkpoint'
+                what = f'alpha of {choice.name} is not finite: {row.tolist()}'
+                raise GenotypeError(f'{what}; {mend}')
+            # A stable sort keeps the space's order among equals.
+            order = row.masked_fill(~here, float('-inf')).argsort(descending=True, stable=True)
+            chosen = tuple(choice.options[n] for n in order[: min(k, int(here.sum()))])
+            pairs = zip(row.tolist(), here.tolist(), strict=True)
+            scores = tuple(value if counts else None for value, counts in pairs)
+            decisions[choice.name] = Decision(choice.options, chosen, scores)
+    told = {'selection': 'top_k', 'top_k': k, **provenance}
+    return Genotype(framework, decisions, told)
 
 
 @HOOKS.register_module()
 class GenotypeHook(StatefulHook):
     """Log alpha and write the genotype after each epoch and at the end.
 
-    In the work directory: ``genotypes/epoch_N.json`` after each epoch;
-    ``genotype.json`` and ``genotype.png``, ``alpha.json`` and ``alpha.png`` up
-    to date after each epoch. Ties are warned of: their winner was not earned.
+    In the work directory: ``genotypes/epoch_N.json`` after each epoch; ``genotype.json`` and
+    ``genotype.png``, ``alpha.json`` and ``alpha.png`` up to date after each epoch. Ties are
+    warned of: their winner was not earned.
 
     Args:
         top_k: Operations per layer (NASiam, Algorithm 1): 1, or 2 for ``edge``.
         interval: Epochs between two logs.
     """
 
-    priority = 'NORMAL'
     state_types: ClassVar = {'epochs': list, 'softmax': dict}
 
     def __init__(self, top_k: int = 1, interval: int = 1) -> None:
@@ -46,15 +74,15 @@ class GenotypeHook(StatefulHook):
         self.top_k = top_k
         self.interval = interval
         self.epochs: list[int] = []
-        self.history: dict[str, list[torch.Tensor]] = {}
+        # Head -> mixing weights at these epochs, (T, L, K), NaN for what is no candidate.
+        self.softmax: dict[str, torch.Tensor] = {}
 
     def before_run(self, runner: Runner) -> None:
         """Find the searched cells."""
-        model = unwrap(runner.model)
-        self.framework = type(model).__name__
-        self.architecture = model.architecture
-        self.shapes = {name: head.cell.shapes for name, head in model.searched_heads().items()}
-        self.history = {name: [] for name in self.architecture.choices}
+        self.model = unwrap(runner.model)
+        self.architecture = self.model.architecture
+        heads = self.model.searched_heads().items()
+        self.shapes = {name: [list(shape) for shape in head.cell.shapes] for name, head in heads}
 
     def before_train(self, runner: Runner) -> None:
         """Record where alpha starts."""
@@ -67,72 +95,47 @@ class GenotypeHook(StatefulHook):
             self._record(runner.epoch + 1)
             self._report(runner)
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return the history of alpha."""
-        softmax = {name: torch.stack(rows) for name, rows in self.history.items()}
-        return {'epochs': list(self.epochs), 'softmax': softmax}
-
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take the history up again."""
-        self.epochs = list(state['epochs'])
-        self.history = {name: list(state['softmax'][name].cpu()) for name in self.history}
-
-    def genotype(self, runner: Runner) -> Genotype:
-        """Genotype of alpha as it stands."""
-        told = {**_provenance(runner), 'decided_at': shape_rows(self.shapes)}
-        return top_k(self.architecture, self.framework, self.top_k, told)
+        """Take the history of alpha up again."""
+        self.epochs = state['epochs']
+        self.softmax = {name: state['softmax'][name].cpu() for name in self.architecture.choices}
 
     def _record(self, epoch: int) -> None:
         self.epochs.append(epoch)
-        for name in self.history:
+        for name in self.architecture.choices:
             weights = self.architecture.weights(name, drawn=False).detach().cpu()
             absent = ~self.architecture.present(name).cpu()
-            self.history[name].append(weights.masked_fill(absent, float('nan')))
+            row = weights.masked_fill(absent, float('nan'))[None]
+            self.softmax[name] = torch.cat([self.softmax.get(name, row[:0]), row])
 
     @master_only
     def _report(self, runner: Runner) -> None:
-        genotype = self.genotype(runner)
-        epoch = runner.epoch + 1
-        scalars = {}
-        for name in self.history:
-            weights = self.architecture.weights(name, drawn=False).detach().cpu()
-            entropy, lead = alpha_entropy(weights), margin(weights)
+        told = _provenance(runner) | {'decided_at': self.shapes}
+        genotype = top_k(self.architecture, type(self.model).__name__, self.top_k, told)
+        epoch, candidates = runner.epoch + 1, {}
+        scalars: dict[str, float] = {}
+        for name, choices in self.architecture.choices.items():
+            entropy, lead = alpha_entropy(self.softmax[name][-1]), margin(self.softmax[name][-1])
             decisions = genotype.of(name)
-            for n, decision in enumerate(decisions):
-                scalars[f'alpha/{name}/{n}/entropy'] = float(entropy[n])
-                scalars[f'alpha/{name}/{n}/margin'] = float(lead[n])
-                for op, value in decision.scored.items():
-                    scalars[f'alpha/{name}/{n}/{op}'] = value
             ops = ' '.join('+'.join(decision.chosen) for decision in decisions)
-            runner.logger.info(
-                f'Epoch {epoch} {name}: {ops} (entropy {entropy.mean():.3f} nats, '
-                f'margin {lead.mean():.4f})'
-            )
+            spread = f'entropy {entropy.mean():.3f} nats, margin {lead.mean():.4f}'
+            runner.logger.info(f'Epoch {epoch} {name}: {ops} ({spread})')
             for n, decision in enumerate(decisions):
+                values = {'entropy': float(entropy[n]), 'margin': float(lead[n]), **decision.scored}
+                scalars |= {f'alpha/{name}/{n}/{what}': value for what, value in values.items()}
                 if decision.tied:
-                    runner.logger.warning(
-                        f'Epoch {epoch} {name} layer {n}: {decision.chosen[-1]} ties with '
-                        f'{", ".join(decision.tied)}; the first in the space was taken'
-                    )
+                    tie = f'layer {n}: {decision.chosen[-1]} ties with {", ".join(decision.tied)}'
+                    what = f'Epoch {epoch} {name} {tie}; the first in the space was taken'
+                    runner.logger.warning(what)
+            options = [zip(c.options, c.present, strict=True) for c in choices]
+            candidates[name] = [[o if here else None for o, here in row] for row in options]
         runner.visualizer.add_scalars(scalars, step=epoch)
-        save_genotype(genotype, osp.join(runner.work_dir, 'genotypes', f'epoch_{epoch}.json'))
-        save_genotype(genotype, osp.join(runner.work_dir, 'genotype.json'))
-        draw_genotype(genotype, osp.join(runner.work_dir, 'genotype.png'))
-        candidates = {
-            name: [
-                [
-                    option if here else None
-                    for option, here in zip(c.options, c.present, strict=True)
-                ]
-                for c in choices
-            ]
-            for name, choices in self.architecture.choices.items()
-        }
-        history = {name: torch.stack(rows) for name, rows in self.history.items()}
-        save_alpha_history(
-            history, candidates, self.epochs, osp.join(runner.work_dir, 'alpha.json')
-        )
-        plot_alpha(history, candidates, self.epochs, osp.join(runner.work_dir, 'alpha.png'))
+        folder = Path(runner.work_dir)
+        save_genotype(genotype, folder / 'genotypes' / f'epoch_{epoch}.json')
+        save_genotype(genotype, folder / 'genotype.json')
+        draw_genotype(genotype, folder / 'genotype.png')
+        save_alpha_history(self.softmax, candidates, self.epochs, folder / 'alpha.json')
+        plot_alpha(self.softmax, candidates, self.epochs, folder / 'alpha.png')
 
 
 def _provenance(runner: Runner) -> dict:

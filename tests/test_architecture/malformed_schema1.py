@@ -55,6 +55,10 @@ def change(*path, to):
 FIRST = ('cells', 'projector', 'layers', 0)
 LAST = ('cells', 'predictor', 'layers', 1)
 IN_FIRST = 'cells.projector.layers[0]'
+NO_WIDTH = (
+    ': an operation does not take these widths: {}_channels of a head layer must be an integer '
+    'from 1 to 1048576, got {}'
+)
 
 # What is changed in the valid genotype -> what follows "genotype 'FILE'" in the message.
 MALFORMED = {
@@ -126,11 +130,11 @@ MALFORMED = {
     'no width': (change(*FIRST, 'in_channels', to=...), f", {IN_FIRST}: 'in_channels' is missing"),
     'zero width': (
         change(*FIRST, 'in_channels', to=0),
-        f', {IN_FIRST}.in_channels: must be from 1 to 1048576, got 0',
+        f', {IN_FIRST}{NO_WIDTH.format("in", 0)}',
     ),
     'negative width': (
         change(*LAST, 'out_channels', to=-6),
-        ', cells.predictor.layers[1].out_channels: must be from 1 to 1048576, got -6',
+        f', cells.predictor.layers[1]{NO_WIDTH.format("out", -6)}',
     ),
     'bool width': (
         change(*FIRST, 'in_channels', to=True),
@@ -142,7 +146,7 @@ MALFORMED = {
     ),
     'giant width': (
         change(*FIRST, 'in_channels', to=10**30),
-        f', {IN_FIRST}.in_channels: must be from 1 to 1048576, got 1000000000',
+        f', {IN_FIRST}{NO_WIDTH.format("in", 1000000000)}',
     ),
     'broken chain': (
         change('cells', 'projector', 'layers', 1, 'in_channels', to=5),

@@ -18,7 +18,6 @@ from nasiam_mm.architecture.genotype import (
     choices_of,
     random_genotype,
     save_genotype,
-    shape_rows,
 )
 from nasiam_mm.architecture.reading import load_genotype
 from nasiam_mm.ops.candidates import SPACES, LayerShape, layer_shapes
@@ -30,6 +29,11 @@ SHAPES = {
     'projector': layer_shapes(6, [6, 6]),
     'predictor': layer_shapes(8, [4, 4, 8], plain_output=True),
 }
+
+
+def shape_rows(shapes):
+    """Widths as ``provenance['decided_at']`` holds them."""
+    return {head: [list(shape) for shape in rows] for head, rows in shapes.items()}
 
 
 def draw(space, shapes, seed, top_k=1, **provenance):

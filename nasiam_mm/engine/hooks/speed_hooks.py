@@ -50,7 +50,7 @@ class CompileHook(Hook):
 
     Raises:
         ValueError: Before training, if the model lacks such a part or a hook
-            ``differentiates_twice``.
+            is of ``second_order``.
     """
 
     def __init__(self, parts: Sequence[str] | None = None, **options: Any) -> None:
@@ -61,7 +61,7 @@ class CompileHook(Hook):
         """Put the compiled forward passes in place; compilation itself waits for the first step."""
         model = unwrap(runner.model)
         for hook in runner.hooks:
-            if getattr(hook, 'differentiates_twice', False):
+            if getattr(hook, 'second_order', False):
                 raise ValueError(
                     'CompileHook: torch.compile cannot differentiate twice; remove the hook or set '
                     f'{type(hook).__name__}.second_order=False'

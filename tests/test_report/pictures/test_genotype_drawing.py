@@ -12,19 +12,13 @@ from torch import nn
 
 from nasiam_mm.architecture.alpha import Architecture
 from nasiam_mm.architecture.choice import op_choices
-from nasiam_mm.architecture.genotype import (
-    Decision,
-    Genotype,
-    random_genotype,
-    save_genotype,
-    shape_rows,
-)
+from nasiam_mm.architecture.genotype import Decision, Genotype, random_genotype, save_genotype
 from nasiam_mm.architecture.reading import load_genotype
 from nasiam_mm.ops.candidates import CANDIDATE_OPS, SPACES, layer_shapes
 from nasiam_mm.report.pictures.figure import op_colors
 from nasiam_mm.report.pictures.genotype_drawing import draw_genotype, genotype_figure
 from nasiam_mm.report.pictures.genotype_parts import layers_of
-from nasiam_mm.search.discretize import top_k
+from nasiam_mm.search.recorder import top_k
 from tests.reduced import ROOT
 from tests.test_report.pictures.pictures import collisions, visible_texts
 
@@ -38,6 +32,11 @@ PROVENANCE = {
     'seed': 0,
     'versions': {'torch': '2.12.1'},
 }
+
+
+def shape_rows(shapes):
+    """Widths as ``provenance['decided_at']`` holds them."""
+    return {head: [list(shape) for shape in rows] for head, rows in shapes.items()}
 
 
 def genotype(framework='SimSiam', space='S', chains=None, k=1, ties=False, searched=True):
