@@ -12,8 +12,10 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from nasiam_mm.config_walk import walk
 from nasiam_mm.models.frameworks import FRAMEWORKS, Framework
-from nasiam_mm.ops.candidates import SPACES
+from nasiam_mm.models.heads import head_shapes
+from nasiam_mm.ops.candidates import SPACES, LayerShape
 from nasiam_mm.registry import MODELS
 from tests.reduced import reduced
 
@@ -27,6 +29,13 @@ BACKBONE = dict(
     out_indices=(3,),
     norm_cfg=dict(type='BN'),
 )
+
+
+def searched_shapes(model: ConfigDict) -> dict[str, tuple[LayerShape, ...]]:
+    """Widths of the heads that a model's config searches, by name, nothing built."""
+    heads = [part for part in walk([model.neck, model.get('head')]) if part.type == 'HeadMLP']
+    found = [head for head in heads if head.get('space') or model.get('space')]
+    return {head.name: head_shapes(**head) for head in found}
 
 
 def config(framework: Framework | str, **changes) -> ConfigDict:

@@ -15,10 +15,10 @@ from mmengine.runner import Runner
 
 from nasiam_mm.architecture.choice import op_choices
 from nasiam_mm.architecture.genotype import random_genotype, save_genotype
-from nasiam_mm.models.algorithms.searched import searched_shapes
 from nasiam_mm.probes.feature_sets import image_of
 from nasiam_mm.registry import DATASETS, MODELS
 from tests.reduced import ROOT, reduced
+from tests.small import searched_shapes
 from tests.test_ops.op_audit import audit
 
 RECIPES = sorted(

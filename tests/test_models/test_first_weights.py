@@ -11,10 +11,9 @@ import torch
 
 from nasiam_mm.architecture.choice import op_choices
 from nasiam_mm.architecture.genotype import random_genotype, save_genotype
-from nasiam_mm.models.algorithms.searched import searched_shapes
 from nasiam_mm.models.frameworks import FRAMEWORKS
 from nasiam_mm.registry import MODELS
-from tests.small import SPACE, config
+from tests.small import SPACE, config, searched_shapes
 
 
 def first(cfg, seed=0, drawn=0):

@@ -12,9 +12,8 @@ from nasiam_mm.architecture.alpha import Architecture
 from nasiam_mm.architecture.choice import op_choices
 from nasiam_mm.config_walk import type_name, walk
 from nasiam_mm.models.choice import ChoiceCell
-from nasiam_mm.models.heads import HeadMLP, head_shapes
+from nasiam_mm.models.heads import HeadMLP
 from nasiam_mm.models.seeds import own_stream
-from nasiam_mm.ops.candidates import LayerShape
 
 
 class Searched:
@@ -98,12 +97,6 @@ class Searched:
         copy.deepcopy(self._modules.get('architecture'), memo)
         twin.__dict__.update(copy.deepcopy(self.__dict__, memo))
         return twin
-
-
-def searched_shapes(model: Mapping) -> dict[str, tuple[LayerShape, ...]]:
-    """Widths of the heads that a model's config searches, by name, nothing built."""
-    heads = [head for head in _head_configs(model) if head.get('space') or model.get('space')]
-    return {head['name']: head_shapes(**head) for head in heads}
 
 
 def _from_version_0_1(model: Searched, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
