@@ -1,11 +1,8 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""Registry nodes of nasiam_mm.
+"""Registry nodes of nasiam_mm, children of mmpretrain's nodes of the same names.
 
-Every node is a child of mmpretrain's node of the same name, so that a config
-with ``default_scope = 'nasiam_mm'`` finds our components, mmpretrain's, mmcv's
-and mmengine's under their bare names. The places named here are imported on
-first use; mmpretrain's stand there too, as a child does not import for its
-parent.
+So ``default_scope = 'nasiam_mm'`` finds our components, mmpretrain's, mmcv's and mmengine's under
+their bare names. The places are imported on first use, mmpretrain's too: a child does not for it.
 """
 
 import mmpretrain.registry as parent

@@ -14,35 +14,27 @@ SUPPORTED = {
     'onedl-mmcv': ('2.3.6', '2.4'),
     'onedl-mmpretrain': ('1.3.6', '1.4'),
 }
-_INSTALL = 'pip install -e . -c requirements/constraints.txt'
 
 
-def check_versions(supported: dict[str, tuple[str, str]] = SUPPORTED) -> None:
-    """Compare the installed distributions with the supported ranges.
+def check_versions() -> None:
+    """Compare the installed distributions with the supported ranges, by their metadata alone.
 
-    Reads the distributions' metadata only, so that ``import nasiam_mm`` stays
-    quick. OpenMMLab's own packages share their import names with the
-    maintained ones, which are asked for here, and are named where they are
-    what is installed instead.
-
-    Args:
-        supported: Lowest supported and first unsupported release by the name
-            of the distribution.
-
-    Raises:
-        ImportError: One line for the first distribution that is missing or
-            outside its range.
+    ImportError, one line, for the first that is missing or outside. OpenMMLab's own packages have
+    the import names of the maintained ones, and are named where they are installed instead.
     """
-    for name, (lowest, limit) in supported.items():
-        wanted = f'nasiam_mm needs {name}>={lowest},<{limit}'
-        found = _installed(name)
+    for name, (lowest, limit) in SUPPORTED.items():
+        found, original = _installed(name), name.removeprefix('onedl-')
         if found is None:
-            original = name.removeprefix('onedl-')
-            instead = _installed(original) if original != name else None
+            instead = _installed(original)
             state = f'{original} {instead} is' if instead else 'it is not'
-            raise ImportError(f'{wanted}, but {state} installed; {_INSTALL}')
-        if not _release(lowest) <= _release(found) < _release(limit):
-            raise ImportError(f'{wanted}, but {found} is installed; {_INSTALL}')
+        elif not _release(lowest) <= _release(found) < _release(limit):
+            state = f'{found} is'
+        else:
+            continue
+        raise ImportError(
+            f'nasiam_mm needs {name}>={lowest},<{limit}, but {state} installed; '
+            'pip install -e . -c requirements/constraints.txt'
+        )
 
 
 def require(module: str, extra: str) -> ModuleType:

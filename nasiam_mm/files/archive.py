@@ -11,18 +11,10 @@ class Refused(Exception):
 
 
 def open_archive(file: IO[bytes], size: int) -> tuple[bytes, dict[str, int]]:
-    """Read the pickle of an archive as torch will find it.
+    """Return the pickle of an archive as torch will find it, and each storage's bytes by its key.
 
-    Args:
-        file: The archive.
-        size: Its bytes.
-
-    Returns:
-        The pickle, and the bytes of each storage by its key.
-
-    Raises:
-        Refused: If the archive would unpack to more than it is, or be read in two ways.
-        Exception: Any other, if it is damaged.
+    Refused if it would unpack to more than its ``size`` or be read in two ways; any other error if
+    it is damaged.
     """
     _check_directory(file, size)
     with zipfile.ZipFile(file) as archive:
@@ -37,12 +29,8 @@ def open_archive(file: IO[bytes], size: int) -> tuple[bytes, dict[str, int]]:
         if any(record.filename != record.orig_filename for record in records):
             raise Refused('a record of two names')
         root = records[0].filename.split('/', 1)[0]
-        folder = f'{root}/data/'
-        sizes = {
-            record.filename.removeprefix(folder): record.file_size
-            for record in records
-            if record.filename.startswith(folder)
-        }
+        data = [record for record in records if record.filename.startswith(f'{root}/data/')]
+        sizes = {record.filename.removeprefix(f'{root}/data/'): record.file_size for record in data}
         return archive.read(f'{root}/data.pkl'), sizes
 
 
@@ -55,14 +43,12 @@ def _check_directory(file: IO[bytes], size: int) -> None:
     file.seek(max(0, size - 98))
     tail = file.read()
     mark, length, start, comment = struct.unpack('<4s8x2LH', tail[-22:])
-    end = size - 22
+    told = end = size - 22
     if tail[-42:-38] == b'PK\x06\x07':
         end = size - 98
         (told,) = struct.unpack('<Q', tail[-34:-26])
         length, start = struct.unpack('<2Q', tail[40:56])
-        if told != end:
-            raise Refused('two lists of its records')
     if mark != b'PK\x05\x06' or comment:
         raise ValueError('cut short, or followed by something')
-    if start + length != end:
+    if told != end or start + length != end:
         raise Refused('two lists of its records')

@@ -3,7 +3,7 @@
 
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,32 +14,18 @@ TMP_MARK = '.tmp'
 
 @contextmanager
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
-    """Give a temporary path beside ``path`` which takes its place when the block succeeds.
+    """Give a temporary path in ``path``'s folder, which takes its place when the block succeeds.
 
     The data reaches the disk before the name does, and the name before this returns, so a crash
     leaves the old file or the new one. The temporary file has the same suffix and is removed
-    when the block fails; a killed process leaves it, named ``.<name>.*.tmp*``.
-
-    Args:
-        path: File to write; its folder is made.
-
-    Raises:
-        OSError: One line with the path, the cause and the mend.
+    when the block fails; a killed process leaves it, named ``.<name>.*.tmp*``. OSError: one line
+    with the path, the cause and the mend.
     """
     path = Path(path)
-    temporary = None
+    temporary = path.with_name(f'.{path.name}.{secrets.token_hex(4)}{TMP_MARK}{path.suffix}')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(
-            prefix=f'.{path.name}.', suffix=f'{TMP_MARK}{path.suffix}', dir=path.parent
-        )
-        os.close(handle)
-        temporary = Path(name)
         yield temporary
-        # mkstemp makes private files; data is readable as the umask says.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
         _sync(temporary)
         os.replace(temporary, path)
         _sync(path.parent)
@@ -53,8 +39,8 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
             'go on, a training by --resume; earlier files are whole',
         ) from error
     finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        if os.path.exists(temporary):
+            temporary.unlink()
 
 
 def write_text(text: str, path: str | os.PathLike) -> None:

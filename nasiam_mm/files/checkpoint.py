@@ -1,9 +1,8 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """The one reader of checkpoints, which runs nothing that they bring (contract C11).
 
-What reads a checkpoint itself calls :func:`read_checkpoint`; where mmengine does the reading
-(``Runner.resume``, ``load_from``, ``init_cfg=dict(type='Pretrained')``, its model zoos),
-:func:`install_safe_reading` has put the same reader there.
+Where mmengine reads one itself, as in ``Runner.resume``, ``load_from`` and ``init_cfg``,
+:mod:`nasiam_mm.files.guard` has put :func:`load_for_mmengine` there.
 """
 
 import hashlib
@@ -42,22 +41,15 @@ class DamagedCheckpointError(ValueError):
 
 
 def read_checkpoint(path: str | os.PathLike, map_location: Any = None, mmap: bool = False) -> Any:
-    """Read a file of ``torch.save``, running nothing that it brings.
+    """Read a file of ``torch.save``, by path or http address, running nothing that it brings.
 
     It may hold tensors, plain data, arrays of numbers and mmengine's ``HistoryBuffer``; further
     types are those of ``torch.serialization.add_safe_globals``. What it claims to hold is
-    compared with its size before anything is allocated.
+    compared with its size before anything is allocated. ``mmap`` leaves the tensors in the file
+    until they are used; its checksums are then looked at only if something else is wrong.
 
-    Args:
-        path: The file, or its http address.
-        map_location: Where its tensors go, see ``torch.load``.
-        mmap: Whether to leave the tensors in the file until they are used; its checksums are
-            then looked at only if something else is wrong.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        UnsafeCheckpointError: If it holds any other type, or claims more than it is large.
-        DamagedCheckpointError: If it is cut short or no such file at all.
+    FileNotFoundError if there is no such file, UnsafeCheckpointError if it holds any other type or
+    claims more than it is large, DamagedCheckpointError if it is cut short or no checkpoint.
     """
     address, path = str(path), find_file(path)
     damage = DamagedCheckpointError(
@@ -65,8 +57,12 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = None, mmap: boo
     )
     if not mmap and is_damaged(path):
         raise damage
+    user_types = {
+        entry[1] if isinstance(entry, tuple) else f'{entry.__module__}.{entry.__qualname__}'
+        for entry in torch.serialization.get_safe_globals()
+    }
     try:
-        scan_checkpoint(path, _names(torch.serialization.get_safe_globals()))
+        scan_checkpoint(path, user_types)
         with torch.serialization.safe_globals(_allowed_types()):
             mapped = mmap and zipfile.is_zipfile(path)
             return torch.load(path, map_location, weights_only=True, mmap=mapped)
@@ -87,11 +83,8 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = None, mmap: boo
 def weights_of(checkpoint: Any, path: object) -> dict[str, Any]:
     """Return the weights of a checkpoint by their names in the bare network.
 
-    The marks of what wrapped it are taken off in place: ``module.`` of DistributedDataParallel,
-    ``_orig_mod.`` of torch.compile.
-
-    Raises:
-        ValueError: If it holds no weights by name.
+    The marks of DistributedDataParallel, ``module.``, and of torch.compile, ``_orig_mod.``, are
+    taken off in place. ValueError if it holds no weights by name.
     """
     weights = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else None
     if not isinstance(weights, dict) or not all(isinstance(name, str) for name in weights):
@@ -103,15 +96,7 @@ def weights_of(checkpoint: Any, path: object) -> dict[str, Any]:
 
 
 def misfits(expected: Mapping[str, Tensor], found: Mapping[str, Any]) -> list[str]:
-    """Name the entries of a checkpoint that do not fit those of a module.
-
-    Args:
-        expected: Entries of the module.
-        found: Entries of the checkpoint.
-
-    Returns:
-        A phrase for each that is missing, left over, or of another kind, type or shape.
-    """
+    """Return a phrase for each entry missing, left over, or of another kind, type or shape."""
     problems = [f'{name} is missing' for name in expected if name not in found]
     problems += [f'{name} is left over' for name in found if name not in expected]
     for name in (name for name in expected if name in found):
@@ -140,22 +125,18 @@ def is_damaged(path: str | os.PathLike) -> bool:
 
 
 def find_file(path: str | os.PathLike) -> Path:
-    """Return the regular file that a path or an http address names.
+    """Return the regular file of a path or an http address, or raise FileNotFoundError.
 
     An address is downloaded once per machine, to torch's cache, under the digest of the whole
-    address; the digest of the content lies beside it and is compared at each reading.
-
-    Raises:
-        FileNotFoundError: If there is none.
-        OSError: If it cannot be downloaded.
+    address; the digest of the content lies beside it and is compared at each reading. OSError
+    if it cannot be downloaded.
     """
     if str(path).startswith(('http://', 'https://')):
         return _download(str(path))
     found = Path(path).expanduser()
-    if not found.exists():
-        raise FileNotFoundError(f"checkpoint '{path}' does not exist")
     if not found.is_file():
-        raise FileNotFoundError(f"checkpoint '{path}' is no regular file; name the .pth itself")
+        what = 'is no regular file; name the .pth itself' if found.exists() else 'does not exist'
+        raise FileNotFoundError(f"checkpoint '{path}' {what}")
     return found
 
 
@@ -195,7 +176,7 @@ def _statistic(owner: type, name: str) -> Callable:
 
 def _allowed_types() -> list[Any]:
     """What mmengine's own checkpoints hold beside tensors and plain data."""
-    arrays = np._core if hasattr(np, '_core') else np.core
+    multiarray = (np._core if hasattr(np, '_core') else np.core).multiarray
     return [
         HistoryBuffer,
         (_statistic, 'builtins.getattr'),
@@ -205,36 +186,14 @@ def _allowed_types() -> list[Any]:
         *{type(np.dtype(code)) for code in np.typecodes['All'] if code in _NUMBERS},
         # The module's name in NumPy 2 and in NumPy 1.
         *(
-            (getattr(arrays.multiarray, function), f'numpy.{core}.multiarray.{function}')
+            (getattr(multiarray, function), f'numpy.{core}.multiarray.{function}')
             for function in ('_reconstruct', 'scalar')
             for core in ('_core', 'core')
         ),
     ]
 
 
-def _names(types: list[Any]) -> set[str]:
-    """Return the full names by which a pickle asks for what the user allows."""
-    return {
-        entry[1] if isinstance(entry, tuple) else f'{entry.__module__}.{entry.__qualname__}'
-        for entry in types
-    }
-
-
-def install_safe_reading() -> None:
-    """Put this reader where mmengine reads checkpoints, whatever the scheme of the address."""
-    from mmengine.runner import checkpoint as theirs
-
-    if theirs.load_from_local is _load_for_mmengine:
-        return
-    # Their other schemes (s3, model zoos) end in one of these three.
-    theirs.load_from_local = theirs.load_from_http = _load_for_mmengine
-    theirs._safe_torch_load = _load_for_mmengine
-    theirs.CheckpointLoader.register_scheme(
-        prefixes=('', 'http://', 'https://'), loader=_load_for_mmengine, force=True
-    )
-
-
-def _load_for_mmengine(
+def load_for_mmengine(
     filename: str | os.PathLike | BinaryIO, map_location: Any = None, **_: Any
 ) -> Any:
     """Read a checkpoint for mmengine, less the text that ``Runner.resume`` would run."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
+from typing import Any
 
 _READING = 'mmengine.runner.checkpoint'
 
@@ -13,19 +14,22 @@ _READING = 'mmengine.runner.checkpoint'
 def guard_reading() -> None:
     """Let mmengine read checkpoints by :mod:`nasiam_mm.files.checkpoint`.
 
-    Done at once where mmengine's reading is imported, otherwise when it is, so that
-    ``import nasiam_mm`` need not wait for torch.
+    At once where its reading is imported, otherwise when it is: this need not wait for torch.
     """
     if _READING in sys.modules:
-        _install()
+        _install(sys.modules[_READING])
     elif not any(isinstance(finder, _Guard) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Guard())
 
 
-def _install() -> None:
-    from nasiam_mm.files.checkpoint import install_safe_reading
+def _install(theirs: Any) -> None:
+    from nasiam_mm.files.checkpoint import load_for_mmengine
 
-    install_safe_reading()
+    # Their other schemes (s3, model zoos) end in one of these three.
+    theirs.load_from_local = theirs.load_from_http = theirs._safe_torch_load = load_for_mmengine
+    theirs.CheckpointLoader.register_scheme(
+        prefixes=('', 'http://', 'https://'), loader=load_for_mmengine, force=True
+    )
 
 
 class _Guard(MetaPathFinder):
@@ -42,7 +46,7 @@ class _Guard(MetaPathFinder):
 
         def execute_and_install(module: ModuleType) -> None:
             execute(module)
-            _install()
+            _install(module)
 
         spec.loader.exec_module = execute_and_install  # type: ignore[method-assign]
         return spec

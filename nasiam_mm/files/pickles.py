@@ -14,7 +14,7 @@ import pickletools
 import re
 import reprlib
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import IO, Any, NamedTuple
 
@@ -23,8 +23,7 @@ from nasiam_mm.files.archive import Refused, open_archive
 HISTORY = 'mmengine.logging.history_buffer.HistoryBuffer'
 STATISTICS = ('min', 'max', 'current', 'mean')
 _DEEPEST = 50  # tuples within tuples; Python hashes them by recursion
-# Before it wrote archives, torch wrote five pickles and then the storages.
-_LEGACY_PICKLES = 5
+_LEGACY_PICKLES = 5  # before the storages, in a file from before torch wrote archives
 _ELEMENT_BYTES = {
     'Bool': 1, 'Byte': 1, 'Char': 1, 'Short': 2, 'Half': 2, 'BFloat16': 2, 'Int': 4, 'Float': 4,
     'Long': 8, 'Double': 8, 'ComplexFloat': 8, 'ComplexDouble': 16, 'Untyped': 1,
@@ -41,26 +40,20 @@ _NUMBER = re.compile(r'[<>|=]?([biufc]\d{1,2}|\?)')
 def scan_checkpoint(path: str | os.PathLike, allowed: Collection[str] = ()) -> None:
     """Refuse a file of ``torch.save`` that asks for more than tensors and plain data.
 
-    Args:
-        path: The file.
-        allowed: Full names of further types that it may hold.
-
-    Raises:
-        Refused: If it holds another name, or claims to be larger than it is.
-        Exception: Any other, if it is damaged.
+    ``allowed`` are full names of further types that it may hold. Refused if it holds another, or
+    claims to be larger than it is; any other error if it is damaged.
     """
     size = os.path.getsize(path)
     with open(path, 'rb') as file:
         start = file.read(4)
-        if start != b'PK\x03\x04':
-            if start[:2] != b'\x80\x02':
-                raise ValueError('neither an archive nor a pickle of protocol 2')
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-                for _ in range(_LEGACY_PICKLES):
-                    _Walk(size, None, allowed).run(content)
-            return
-        pickled, sizes = open_archive(file, size)
-    _Walk(size, sizes, allowed).run(io.BytesIO(pickled))
+        if start == b'PK\x03\x04':
+            pickled, sizes = open_archive(file, size)
+            return _Walk(size, sizes, allowed).run(io.BytesIO(pickled))
+        if start[:2] != b'\x80\x02':
+            raise ValueError('neither an archive nor a pickle of protocol 2')
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            for _ in range(_LEGACY_PICKLES):
+                _Walk(size, None, allowed).run(content)
 
 
 class _Name(NamedTuple):
@@ -85,7 +78,10 @@ class _Tuple(tuple):
 
 
 _OBJECT = _Made('object')
-_CONSTANTS = {'NONE': None, 'NEWTRUE': True, 'NEWFALSE': False, 'EMPTY_TUPLE': ()}
+_CONSTANTS = {
+    'NONE': None, 'NEWTRUE': True, 'NEWFALSE': False, 'EMPTY_TUPLE': (), 'EMPTY_LIST': _OBJECT,
+    'EMPTY_DICT': _OBJECT, 'EMPTY_SET': _OBJECT,
+}  # fmt: skip
 _LITERALS = {
     'BININT', 'BININT1', 'BININT2', 'LONG1', 'BINFLOAT', 'BINUNICODE', 'SHORT_BINSTRING',
 }  # fmt: skip
@@ -94,66 +90,53 @@ _POPS = {'APPEND': 1, 'SETITEM': 2, 'STOP': 1, 'PROTO': 0}
 
 @dataclass
 class _Walk:
-    """One pickle.
+    """One pickle of a file."""
 
-    Attributes:
-        limit: Bytes of the file.
-        records: Bytes of each storage by its key; None where the storages follow the pickle.
-        allowed: Further names that it may hold.
-    """
-
-    limit: int
-    records: Mapping[str, int] | None
-    allowed: Collection[str]
-
-    def __post_init__(self) -> None:
-        self.stack: list[Any] = []
-        self.marked: list[list[Any]] = []  # what lies below each mark, as pickle keeps it
-        self.memo: dict[int, Any] = {}
-        self.storages: dict[Any, int] = {}
-        self.expanded = 0
+    limit: int  # bytes of the file
+    records: Mapping[str, int] | None  # bytes of each storage by key; None if they come later
+    allowed: Collection[str]  # further names
+    stack: list[Any] = field(default_factory=list)
+    marked: list[list[Any]] = field(default_factory=list)  # what lies below each mark
+    memo: dict[Any, Any] = field(default_factory=dict)
+    storages: dict[Any, int] = field(default_factory=dict)
+    expanded: int = 0
 
     def run(self, file: IO[bytes] | Any) -> None:
         """Walk to the end of the pickle at which the file stands."""
-        for op, arg, _ in pickletools.genops(file):
-            self._step(op.name, arg)
-
-    def _step(self, op: str, arg: Any) -> None:
-        stack = self.stack
-        if op in _CONSTANTS:
-            stack.append(_CONSTANTS[op])
-        elif op == 'MARK':
-            self.marked.append(stack)
-            self.stack = []
-        elif op in _LITERALS:
-            stack.append(arg)
-        elif op in _POPS:
-            del stack[len(stack) - _POPS[op] :]
-        elif op in ('EMPTY_LIST', 'EMPTY_DICT', 'EMPTY_SET'):
-            stack.append(_OBJECT)
-        elif op in ('APPENDS', 'SETITEMS', 'TUPLE'):
-            self.stack = self.marked.pop()
-            if op == 'TUPLE':
-                self.stack.append(self._tuple(stack))
-        elif op in ('TUPLE1', 'TUPLE2', 'TUPLE3'):
-            count = int(op[-1])
-            stack[-count:] = [self._tuple(stack[-count:])]
-        elif op in ('BINPUT', 'LONG_BINPUT'):
-            self.memo[arg] = stack[-1]
-        elif op in ('BINGET', 'LONG_BINGET'):
-            stack.append(self.memo[arg])
-        elif op == 'GLOBAL':
-            stack.append(_Name(self._permitted(arg.replace(' ', '.', 1))))
-        elif op in ('REDUCE', 'NEWOBJ'):
-            args, called = stack.pop(), stack.pop()
-            stack.append(self._call(called, args))
-        elif op == 'BUILD':
-            state = stack.pop()
-            self._check_state(stack[-1], state)
-        elif op == 'BINPERSID':
-            stack.append(self._storage(stack.pop()))
-        else:
-            raise Refused(f'pickle operation {op}')
+        for operation, arg, _ in pickletools.genops(file):
+            op, stack = operation.name, self.stack
+            if op in _CONSTANTS:
+                stack.append(_CONSTANTS[op])
+            elif op == 'MARK':
+                self.marked.append(stack)
+                self.stack = []
+            elif op in _LITERALS:
+                stack.append(arg)
+            elif op in _POPS:
+                del stack[len(stack) - _POPS[op] :]
+            elif op in ('APPENDS', 'SETITEMS', 'TUPLE'):
+                self.stack = self.marked.pop()
+                if op == 'TUPLE':
+                    self.stack.append(self._tuple(stack))
+            elif op in ('TUPLE1', 'TUPLE2', 'TUPLE3'):
+                count = int(op[-1])
+                stack[-count:] = [self._tuple(stack[-count:])]
+            elif op in ('BINPUT', 'LONG_BINPUT'):
+                self.memo[arg] = stack[-1]
+            elif op in ('BINGET', 'LONG_BINGET'):
+                stack.append(self.memo[arg])
+            elif op == 'GLOBAL':
+                stack.append(_Name(self._permitted(str(arg).replace(' ', '.', 1))))
+            elif op in ('REDUCE', 'NEWOBJ'):
+                args, called = stack.pop(), stack.pop()
+                stack.append(self._call(called, args))
+            elif op == 'BUILD':
+                state = stack.pop()
+                self._check_state(stack[-1], state)
+            elif op == 'BINPERSID':
+                stack.append(self._storage(stack.pop()))
+            else:
+                raise Refused(f'pickle operation {op}')
 
     def _tuple(self, items: list[Any]) -> _Tuple:
         """Make a tuple; one of itself twice, again and again, takes for ever to hash."""
@@ -175,12 +158,14 @@ class _Walk:
     def _call(self, called: Any, args: Any) -> Any:
         if not isinstance(called, _Name) or type(args) not in (tuple, _Tuple):
             raise Refused(getattr(called, 'name', type(called).__name__))
-        if called.name in self.allowed:
+        name = called.name
+        if name in self.allowed:
             return _OBJECT
-        made = _CALLS[called.name](self, *args) if called.name in _CALLS else None
-        if made is None:
-            raise Refused(f'{called.name} of {reprlib.repr(args)}')
-        return made if isinstance(made, _Made) else _Made(called.name)
+        check = _CALLS.get(name)
+        made = check(self, *args) if callable(check) else check
+        if not made:
+            raise Refused(f'{name} of {reprlib.repr(args)}')
+        return made if isinstance(made, _Made) else _Made(name)
 
     def _check_state(self, target: Any, state: Any) -> None:
         name = getattr(target, 'name', type(target).__name__)
@@ -205,59 +190,45 @@ class _Walk:
             raise Refused(f'a claim to {size:,} bytes that are not there')
         return _Made('storage', size, itemsize)
 
-    def tensor(self, storage: Any, offset: Any, shape: Any, *_: Any) -> bool | None:
+    def _tensor(self, storage: Any, offset: Any, shape: Any, *_: Any) -> bool:
         """Check a shape: strides of 0 make much of little."""
         if not (isinstance(storage, _Made) and isinstance(shape, tuple)):
-            return None
+            return False
         size = prod(shape) * storage.itemsize
         self.expanded += size if size > storage.size else 0
         if self.expanded > self.limit:
             raise Refused(f'a tensor of {size:,} bytes in a file of {self.limit:,}')
         return True
 
-    def typed(self, function: Any, kind: Any, args: Any, *_: Any) -> Any:
-        """Check the call by which a tensor with attributes is made."""
-        return self._call(function, args)
+    def _statistic(self, owner: Any, name: Any) -> _Made:
+        if owner != _Name(HISTORY) or name not in STATISTICS:
+            raise Refused(f'getattr of {owner.name if isinstance(owner, _Name) else owner}')
+        return _Made(f'HistoryBuffer.{name}')
+
+    def _array(self, kind: Any, shape: Any, *_: Any) -> _Made | None:
+        return _Made('numpy.ndarray') if (kind, shape) == (_Name('numpy.ndarray'), (0,)) else None
 
 
-def _statistic(walk: _Walk, owner: Any, name: Any) -> _Made:
-    if owner != _Name(HISTORY) or name not in STATISTICS:
-        raise Refused(f'getattr of {owner.name if isinstance(owner, _Name) else owner}')
-    return _Made(f'HistoryBuffer.{name}')
-
-
-def _array(walk: _Walk, kind: Any, shape: Any, *_: Any) -> _Made | None:
-    return _Made('numpy.ndarray') if (kind, shape) == (_Name('numpy.ndarray'), (0,)) else None
-
-
-def _any(walk: _Walk, *args: Any) -> bool:
-    return True
-
-
-def _nothing(walk: _Walk, *args: Any) -> bool | None:
-    return True if not args else None
-
-
-# What may be called, and a check of what with: None refuses.
-_CALLS: dict[str, Callable[..., Any]] = {
-    'collections.OrderedDict': _any,
-    'collections.Counter': _any,
-    'builtins.set': _any,
-    'builtins.complex': _any,
-    'builtins.bytes': _nothing,  # of an empty array
-    'builtins.getattr': _statistic,
-    '_codecs.encode': lambda walk, text, code: code == 'latin1' or None,
-    'torch.Size': _any,
-    'torch.device': _any,
-    'torch._utils._rebuild_tensor': _Walk.tensor,
-    'torch._utils._rebuild_tensor_v2': _Walk.tensor,
-    'torch._utils._rebuild_tensor_v3': _Walk.tensor,
-    'torch._utils._rebuild_parameter': _any,
-    'torch._utils._rebuild_parameter_with_state': _any,
-    'torch._tensor._rebuild_from_type_v2': _Walk.typed,
-    HISTORY: _nothing,
-    'numpy.dtype': lambda walk, code, *_: bool(_NUMBER.fullmatch(code)) or None,
+# What may be called: with anything, or with what a check says, which may also give what is made.
+_CALLS: dict[str, bool | Callable[..., Any]] = {
+    'collections.OrderedDict': True,
+    'collections.Counter': True,
+    'builtins.set': True,
+    'builtins.complex': True,
+    'builtins.bytes': lambda walk, *args: not args,  # of an empty array
+    'builtins.getattr': _Walk._statistic,
+    '_codecs.encode': lambda walk, text, code: code == 'latin1',
+    'torch.Size': True,
+    'torch.device': True,
+    'torch._utils._rebuild_tensor': _Walk._tensor,
+    'torch._utils._rebuild_tensor_v2': _Walk._tensor,
+    'torch._utils._rebuild_tensor_v3': _Walk._tensor,
+    'torch._utils._rebuild_parameter': True,
+    'torch._utils._rebuild_parameter_with_state': True,
+    'torch._tensor._rebuild_from_type_v2': lambda walk, make, cls, args, *_: walk._call(make, args),
+    HISTORY: lambda walk, *args: not args,
+    'numpy.dtype': lambda walk, code, *_: _NUMBER.fullmatch(code) is not None,
     # The module's name in NumPy 2 and in NumPy 1.
-    **{f'numpy.{core}.multiarray._reconstruct': _array for core in ('_core', 'core')},
-    **{f'numpy.{core}.multiarray.scalar': _any for core in ('_core', 'core')},
+    **{f'numpy.{core}.multiarray._reconstruct': _Walk._array for core in ('_core', 'core')},
+    **{f'numpy.{core}.multiarray.scalar': True for core in ('_core', 'core')},
 }

@@ -21,27 +21,23 @@ from nasiam_mm.probes.section import Probe, check_disjoint, need_probe
 
 @dataclass(frozen=True)
 class FeatureSets:
-    """What an evaluation works with.
+    """What an evaluation works with."""
 
-    Attributes:
-        train: The labelled images: bank of kNN, training set of a classifier.
-        val: What every setting is selected on (contract C10).
-        test: What the selected settings are reported on, if asked for.
-        num_classes: Number of classes C.
-        datasets: The data sets by part, to look images up in.
-    """
-
-    train: FeatureSet
-    val: FeatureSet
-    test: FeatureSet | None
+    train: FeatureSet  # labelled: bank of kNN, training set of a classifier
+    val: FeatureSet  # what every setting is selected on (contract C10)
+    test: FeatureSet | None  # what the selected settings are reported on, if asked for
     num_classes: int
-    datasets: dict[str, Dataset]
+    datasets: dict[str, Dataset]  # by part, to look images up in
+
+    @property
+    def queries(self) -> dict[str, FeatureSet]:
+        """The parts that are classified, by name."""
+        return {'val': self.val} if self.test is None else {'val': self.val, 'test': self.test}
 
     @property
     def parts(self) -> dict[str, FeatureSet]:
         """The parts that are there, by name."""
-        test = {} if self.test is None else {'test': self.test}
-        return {'train': self.train, 'val': self.val, **test}
+        return {'train': self.train, **self.queries}
 
     @property
     def class_names(self) -> list[str]:
@@ -66,18 +62,9 @@ def read_feature_sets(
     """Load a checkpoint into its config's network and extract the backbone's features.
 
     The parts are those of the config's probe: its bank is labelled, its query images are for
-    validation.
-
-    Args:
-        cfg: Config of a search or a pretraining.
-        checkpoint: Checkpoint of that config.
-        with_test: Whether to extract the test split too.
-        val_fraction: Cut the whole training split into labelled and validation images by this
-            fraction instead, such as 0.2 for the 80/20 split.
-
-    Raises:
-        ValueError: If the checkpoint is of another network, the config has no probe section, or
-            its parts share an image.
+    validation. ``val_fraction``, such as 0.2, cuts the whole training split into both instead.
+    ValueError if the checkpoint is of another network, the config has no probe section, or its
+    parts share an image.
     """
     runner, probe = load_probed(cfg, checkpoint)
     if val_fraction is not None:
@@ -92,12 +79,9 @@ def read_feature_sets(
 
 
 def load_probed(cfg: Config, checkpoint: str) -> tuple[Runner, Probe]:
-    """Load a checkpoint into the network of a config that has a probe; see :func:`load_strictly`.
-
-    Hooks are taken out of the config: they act on training, which there is none of.
-    """
+    """Load a checkpoint strictly into the network of a config that has a probe."""
     need_probe(cfg)
-    cfg.default_hooks, cfg.custom_hooks = {}, []
+    cfg.default_hooks, cfg.custom_hooks = {}, []  # they act on training, which there is none of
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     load_strictly(runner, checkpoint)
     # The runner's config, in which the data section is written out.
@@ -105,11 +89,7 @@ def load_probed(cfg: Config, checkpoint: str) -> tuple[Runner, Probe]:
 
 
 def load_strictly(runner: Runner, checkpoint: str) -> None:
-    """Load a checkpoint whose entries are exactly those of the network.
-
-    Raises:
-        ValueError: If the checkpoint is of another network.
-    """
+    """Load a checkpoint, or raise ValueError if its entries are not exactly the network's."""
     try:
         runner.load_checkpoint(checkpoint, strict=True)
     except RuntimeError as error:
@@ -124,6 +104,6 @@ def image_of(dataset: Dataset, index: int) -> np.ndarray:
     image = dataset[index]['inputs'].permute(1, 2, 0).numpy()
     steps = innermost(dataset).pipeline.transforms
     # mmcv reads files in the order of OpenCV; NumpyToPIL(to_rgb=True) may have turned it.
-    turned = any(getattr(step, 'to_rgb', False) for step in steps)
-    is_file = any(isinstance(step, LoadImageFromFile) for step in steps)
-    return image[..., ::-1] if is_file and not turned else image
+    is_bgr = any(isinstance(step, LoadImageFromFile) for step in steps)
+    is_bgr &= not any(getattr(step, 'to_rgb', False) for step in steps)
+    return image[..., ::-1] if is_bgr else image

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
-from mmengine.dataset import DefaultSampler
+from mmengine.dataset import DefaultSampler, InfiniteSampler
 from mmengine.dist import all_gather, broadcast, get_dist_info, get_world_size
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
@@ -15,6 +15,8 @@ from torch.utils.data import DataLoader
 
 from nasiam_mm.engine.rng import preserve_rng
 from nasiam_mm.engine.running import unwrap
+
+_DIVIDING = "sampler=dict(type='DefaultSampler', shuffle=False)"
 
 
 class FeatureSet(NamedTuple):
@@ -32,33 +34,36 @@ def extract_features(model: nn.Module, dataloader: DataLoader) -> FeatureSet:
     processes share the work as the loader's ``DefaultSampler`` divides it, use the buffers of rank
     0, which are those a checkpoint holds, and all return the whole set.
 
-    Args:
-        model: An algorithm of mmpretrain; a wrapper of several processes is taken off.
-        dataloader: Loader whose batches are ``dict(inputs=(N, C, H, W), data_samples=[...])`` with
-            one ``gt_label`` per sample, as ``PackInputs`` and ``default_collate`` make them.
-
-    Returns:
-        Both on the device of the model, in the order of the sampler.
-
-    Raises:
-        ValueError: If the loader does not visit each image once, or its batches are otherwise.
+    The loader visits each image once, in batches ``dict(inputs=(N, C, H, W), data_samples=[...])``
+    with one ``gt_label`` per sample, as ``PackInputs`` and ``default_collate`` make them, or it is
+    a ValueError. The set is on the device of the model, in the order of the sampler.
     """
-    model = unwrap(model)
-    _check_loader(dataloader)
+    model, sampler = unwrap(model), dataloader.sampler
+    allowed = DefaultSampler if get_world_size() > 1 else object
+    if isinstance(sampler, InfiniteSampler) or not isinstance(sampler, allowed):
+        raise ValueError(
+            f'feature extraction cannot use {type(sampler).__name__}, which does not visit each '
+            f'image once; set {_DIVIDING}'
+        )
     features, labels = [], []
     with preserve_rng(), torch.no_grad(), _as_saved(model):
         for batch in dataloader:
             data = model.data_preprocessor(batch, False)
             if not isinstance(data['inputs'], Tensor):
                 raise ValueError(
-                    'feature extraction needs one tensor of images, got a list of '
-                    f'{len(data["inputs"])}; give the loader a pipeline without MultiView and '
-                    "collate_fn=dict(type='default_collate')"
+                    f'feature extraction needs a tensor, got a list of {len(data["inputs"])}; set '
+                    "a pipeline without MultiView and collate_fn=dict(type='default_collate')"
                 )
             labels.append(_labels(data.get('data_samples')))
             features.append(_pooled(model.extract_feat(data['inputs'])).cpu())
-    size = len(dataloader.dataset)
-    _check_complete(sum(map(len, labels)), size)
+    size, visited = len(dataloader.dataset), sum(map(len, labels))
+    rank, world_size = get_dist_info()
+    # A rank may hold one image less than another.
+    if not visited or visited < math.ceil((size - rank) / world_size):
+        raise ValueError(
+            f'feature extraction saw {visited} images on rank {rank} of {world_size} in a set of '
+            f'{size}; set drop_last=False and {_DIVIDING}'
+        )
     device = next(model.parameters()).device
     return FeatureSet(*(_gather(torch.cat(x), size).to(device) for x in (features, labels)))
 
@@ -81,27 +86,6 @@ def _as_saved(model: nn.Module) -> Iterator[None]:
             buffer.copy_(value)
 
 
-def _check_loader(dataloader: DataLoader) -> None:
-    sampler = type(dataloader.sampler).__name__
-    if sampler == 'InfiniteSampler' or (
-        get_world_size() > 1 and not isinstance(dataloader.sampler, DefaultSampler)
-    ):
-        raise ValueError(
-            f'feature extraction cannot use {sampler}, which does not visit each image once; '
-            "set sampler=dict(type='DefaultSampler', shuffle=False)"
-        )
-
-
-def _check_complete(visited: int, size: int) -> None:
-    """Refuse loaders that left images out; a rank may hold one image less than another."""
-    rank, world_size = get_dist_info()
-    if not visited or visited < math.ceil((size - rank) / world_size):
-        raise ValueError(
-            f'feature extraction saw {visited} images on rank {rank} of {world_size} in a set of '
-            f"{size}; set drop_last=False and sampler=dict(type='DefaultSampler', shuffle=False)"
-        )
-
-
 def _pooled(maps: Tensor | Sequence[Tensor]) -> Tensor:
     """Average the last stage's map over its positions: (N, D, H, W) or (N, D) to (N, D)."""
     last = maps if isinstance(maps, Tensor) else maps[-1]
@@ -110,13 +94,13 @@ def _pooled(maps: Tensor | Sequence[Tensor]) -> Tensor:
             'feature extraction needs a backbone whose last output is (N, D, H, W) or (N, D), '
             f'got {tuple(last.shape)}'
         )
-    last = last.float()
-    return last.mean((2, 3)) if last.ndim == 4 else last
+    return last.float().mean((2, 3)) if last.ndim == 4 else last.float()
 
 
 def _labels(data_samples: Sequence[DataSample] | None) -> Tensor:
     """Join the class indices of a batch, (N,), on the CPU."""
     samples = data_samples if isinstance(data_samples, (list, tuple)) else [data_samples]
+    labels = []
     for sample in samples:
         label = getattr(sample, 'gt_label', None)
         if label is None or label.numel() != 1:
@@ -124,7 +108,7 @@ def _labels(data_samples: Sequence[DataSample] | None) -> Tensor:
                 'feature extraction needs data samples with one gt_label each, got '
                 f'{type(sample).__name__} with gt_label {label}; pack the labels with PackInputs'
             )
-    labels = [sample.gt_label.reshape(1) for sample in samples]  # type: ignore[union-attr]
+        labels.append(label.reshape(1))
     return torch.cat(labels).long().cpu()
 
 

@@ -15,11 +15,8 @@ from nasiam_mm.registry import HOOKS
 class ProbeHook(Hook):
     """Measure the backbone as the ``probe`` section of the config says; without one do nothing.
 
-    Logs a line and records the scalars of :func:`measure`. Nothing of the run
-    changes: a run with a probe ends as one without.
-
-    Raises:
-        ValueError: Before training, if the section is impossible.
+    Logs a line and records the scalars of :func:`measure`. Nothing of the run changes: a run with
+    a probe ends as one without. ValueError, before training, if the section is impossible.
     """
 
     def __init__(self) -> None:
@@ -27,12 +24,11 @@ class ProbeHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Read the section, build its loaders, and measure the untrained backbone."""
-        self.probe = read_probe(runner.cfg)
-        if self.probe is None:
+        if (probe := read_probe(runner.cfg)) is None:
             return
         with preserve_rng():
-            self.probe = self.probe.build(self.probe.split, runner.seed)
-        if self.probe.at_start and runner.iter == 0:
+            self.probe = probe.build(probe.split, runner.seed)
+        if probe.at_start and runner.iter == 0:
             self._measure(runner, epochs_done=0)
 
     def after_train_epoch(self, runner: Runner) -> None:
@@ -43,9 +39,10 @@ class ProbeHook(Hook):
             self._measure(runner, epochs_done=runner.epoch + 1)
 
     def dataloaders(self) -> list[DataLoader]:
-        """Return the loaders that are walked while training."""
-        parts = () if self.probe is None else ('train', self.probe.split)
-        return [self.probe.loader(part) for part in parts]
+        """Return the loaders that are walked while training, the bank's first."""
+        if self.probe is None:
+            return []
+        return [self.probe.loader(part) for part in ('train', self.probe.split)]
 
     def _measure(self, runner: Runner, epochs_done: int) -> None:
         probe = self.probe
@@ -54,8 +51,8 @@ class ProbeHook(Hook):
             runner.message_hub.update_scalar(name, value)
         runner.visualizer.add_scalars({**scalars, 'epoch': epochs_done}, step=runner.iter)
         figures = '  '.join(f'{name}: {value:.2f}' for name, value in scalars.items())
-        sizes = [len(probe.loader(part).dataset) for part in ('train', probe.split)]
+        bank, query = (len(loader.dataset) for loader in self.dataloaders())
         runner.logger.info(
             f'kNN [{epochs_done}/{runner.max_epochs}]  {figures}  '
-            f'(k {probe.k}, T {probe.temperature}, bank {sizes[0]}, query {sizes[1]})'
+            f'(k {probe.k}, T {probe.temperature}, bank {bank}, query {query})'
         )

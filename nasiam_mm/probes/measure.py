@@ -11,31 +11,19 @@ from nasiam_mm.probes.section import Probe
 def measure(
     model: nn.Module, probe: Probe, split: str = 'val', seed: int | None = None
 ) -> dict[str, float]:
-    """Classify held-out images by their nearest neighbours in the labelled bank.
+    """Classify the images of a split by their nearest neighbours in the labelled bank.
 
-    Nothing of the model or the run changes. With several processes all have to call this.
-
-    Args:
-        model: The algorithm, see :func:`extract_features`.
-        probe: Bank, queries and vote.
-        split: ``'val'``, the section's query images, or ``'test'``.
-        seed: Seed of loaders that are still to be built.
-
-    Returns:
-        ``knn/{split}_top1`` and, for more than five classes, ``knn/{split}_top5``, in percent.
-
-    Raises:
-        ValueError: If the section or its data do not allow it.
+    Returns ``knn/{split}_top1`` and, for more than five classes, ``knn/{split}_top5``, in percent.
+    ``seed`` is of loaders still to be built. Nothing of the model or the run changes. With several
+    processes all have to call this. ValueError if the section or its data do not allow it.
     """
     built = probe.build(split, seed)
     loaders = [built.loader('train'), built.loader(split)]
     bank, query = (extract_features(model, loader) for loader in loaders)
     datasets = [loader.dataset for loader in loaders]  # type: ignore[union-attr]
     num_classes = count_classes(datasets, [bank, query])
-    accuracy = knn_accuracy(
-        *query, *bank, num_classes, probe.k, probe.temperature, probe.chunk_size
-    )
-    return {f'knn/{split}_{name}': value for name, value in accuracy.items()}
+    top = knn_accuracy(*query, *bank, num_classes, probe.k, probe.temperature, probe.chunk_size)
+    return {f'knn/{split}_{name}': value for name, value in top.items()}
 
 
 def count_classes(datasets: list, sets: list[FeatureSet]) -> int:
