@@ -23,10 +23,9 @@ from mmengine.dist import barrier, is_main_process
 from mmengine.logging import HistoryBuffer
 from torch import Tensor
 
-from nasiam_mm.files.archive import Refused
 from nasiam_mm.files.atomic import atomic_path, write_text
 from nasiam_mm.files.digest import file_digest
-from nasiam_mm.files.pickles import STATISTICS, scan_checkpoint
+from nasiam_mm.files.pickles import STATISTICS, Refused, scan_checkpoint
 
 _SECONDS = 30.0  # without a byte from a server
 _NUMBERS = '?bBhHiIlLqQefdFD'  # bool, integers, floats, complex numbers
@@ -43,13 +42,10 @@ class DamagedCheckpointError(ValueError):
 def read_checkpoint(path: str | os.PathLike, map_location: Any = None, mmap: bool = False) -> Any:
     """Read a file of ``torch.save``, by path or http address, running nothing that it brings.
 
-    It may hold tensors, plain data, arrays of numbers and mmengine's ``HistoryBuffer``; further
-    types are those of ``torch.serialization.add_safe_globals``. What it claims to hold is
-    compared with its size before anything is allocated. ``mmap`` leaves the tensors in the file
-    until they are used; its checksums are then looked at only if something else is wrong.
-
-    FileNotFoundError if there is no such file, UnsafeCheckpointError if it holds any other type or
-    claims more than it is large, DamagedCheckpointError if it is cut short or no checkpoint.
+    It may hold tensors, plain data, arrays of numbers, mmengine's ``HistoryBuffer`` and the types
+    of ``torch.serialization.add_safe_globals``; any other, or a claim to more than the file is
+    large, is an UnsafeCheckpointError before anything is allocated. ``mmap`` leaves the tensors in
+    the file until they are used; checksums are then looked at only if something else is wrong.
     """
     address, path = str(path), find_file(path)
     damage = DamagedCheckpointError(
@@ -81,10 +77,9 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = None, mmap: boo
 
 
 def weights_of(checkpoint: Any, path: object) -> dict[str, Any]:
-    """Return the weights of a checkpoint by their names in the bare network.
+    """Return the weights of a checkpoint by name, or raise ValueError if it holds none.
 
-    The marks of DistributedDataParallel, ``module.``, and of torch.compile, ``_orig_mod.``, are
-    taken off in place. ValueError if it holds no weights by name.
+    The marks of DistributedDataParallel and torch.compile on the names are taken off in place.
     """
     weights = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else None
     if not isinstance(weights, dict) or not all(isinstance(name, str) for name in weights):
@@ -112,9 +107,8 @@ def misfits(expected: Mapping[str, Tensor], found: Mapping[str, Any]) -> list[st
 
 def is_damaged(path: str | os.PathLike) -> bool:
     """Whether a record does not fit its checksum, at which ``torch.load`` does not look."""
-    # Older versions of torch wrote no archive.
     if not zipfile.is_zipfile(path):
-        return False
+        return False  # older versions of torch wrote no archive
     try:
         with zipfile.ZipFile(path) as archive:
             # What is packed is refused unread: it would unpack to any size.
@@ -125,11 +119,10 @@ def is_damaged(path: str | os.PathLike) -> bool:
 
 
 def find_file(path: str | os.PathLike) -> Path:
-    """Return the regular file of a path or an http address, or raise FileNotFoundError.
+    """Return the regular file of a path or an http address, or raise an OSError.
 
     An address is downloaded once per machine, to torch's cache, under the digest of the whole
-    address; the digest of the content lies beside it and is compared at each reading. OSError
-    if it cannot be downloaded.
+    address; the digest of the content lies beside it and is compared at each reading.
     """
     if str(path).startswith(('http://', 'https://')):
         return _download(str(path))
@@ -156,9 +149,8 @@ def _download(address: str) -> Path:
                     open(whole, 'wb') as file,
                 ):
                     shutil.copyfileobj(response, file)
-                    size = response.headers.get('Content-Length')
-                    if size is not None and file.tell() != int(size):
-                        raise OSError(f'{file.tell()} of {size} bytes came')
+                    if response.length:  # what is left of those announced
+                        raise OSError(f'{response.length} bytes did not come')
                 write_text(file_digest(target), digest)
     except OSError as error:
         raise OSError(f"checkpoint '{address}' cannot be downloaded: {error}") from error

@@ -13,12 +13,13 @@ import os
 import pickletools
 import re
 import reprlib
+import struct
+import zipfile
+from collections import namedtuple
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from math import prod
-from typing import IO, Any, NamedTuple
-
-from nasiam_mm.files.archive import Refused, open_archive
+from typing import IO, Any
 
 HISTORY = 'mmengine.logging.history_buffer.HistoryBuffer'
 STATISTICS = ('min', 'max', 'current', 'mean')
@@ -37,17 +38,21 @@ _ARGUMENT = re.compile(
 _NUMBER = re.compile(r'[<>|=]?([biufc]\d{1,2}|\?)')
 
 
+class Refused(Exception):
+    """What a pickle holds that no checkpoint does."""
+
+
 def scan_checkpoint(path: str | os.PathLike, allowed: Collection[str] = ()) -> None:
     """Refuse a file of ``torch.save`` that asks for more than tensors and plain data.
 
-    ``allowed`` are full names of further types that it may hold. Refused if it holds another, or
-    claims to be larger than it is; any other error if it is damaged.
+    ``allowed`` are full names of further types that it may hold. Refused if it holds another,
+    claims to be larger than it is or can be read in two ways; any other error if it is damaged.
     """
     size = os.path.getsize(path)
     with open(path, 'rb') as file:
         start = file.read(4)
         if start == b'PK\x03\x04':
-            pickled, sizes = open_archive(file, size)
+            pickled, sizes = _open_archive(file, size)
             return _Walk(size, sizes, allowed).run(io.BytesIO(pickled))
         if start[:2] != b'\x80\x02':
             raise ValueError('neither an archive nor a pickle of protocol 2')
@@ -56,18 +61,49 @@ def scan_checkpoint(path: str | os.PathLike, allowed: Collection[str] = ()) -> N
                 _Walk(size, None, allowed).run(content)
 
 
-class _Name(NamedTuple):
-    """A name that the pickle looked up."""
+def _open_archive(file: IO[bytes], size: int) -> tuple[bytes, dict[str, int]]:
+    """Return the pickle that torch will find, and the bytes of each storage by its key."""
+    _check_directory(file, size)
+    with zipfile.ZipFile(file) as archive:
+        records = archive.infolist()
+        names = {record.filename.lower() for record in records}
+        stored = all(record.compress_type == zipfile.ZIP_STORED for record in records)
+        claimed = sum(max(record.file_size, record.compress_size) for record in records)
+        # torch packs nothing: what is packed, or there twice, would unpack to any size.
+        if not stored or claimed > size or len(names) < len(records):
+            raise Refused(f'{claimed:,} bytes packed into {size:,}')
+        # Python cuts a name at a zero byte, and follows a second one.
+        if any(record.filename != record.orig_filename for record in records):
+            raise Refused('a record of two names')
+        root = records[0].filename.split('/', 1)[0]
+        data = [record for record in records if record.filename.startswith(f'{root}/data/')]
+        sizes = {record.filename.removeprefix(f'{root}/data/'): record.file_size for record in data}
+        return archive.read(f'{root}/data.pkl'), sizes
 
-    name: str
+
+def _check_directory(file: IO[bytes], size: int) -> None:
+    """Refuse an archive in which Python and torch would find different lists of records.
+
+    Python takes the list that ends where the end record begins, torch the one whose place that
+    record tells; for large archives likewise with the end record itself.
+    """
+    file.seek(max(0, size - 98))
+    tail = file.read()
+    mark, length, start, comment = struct.unpack('<4s8x2LH', tail[-22:])
+    told = end = size - 22
+    if tail[-42:-38] == b'PK\x06\x07':
+        end = size - 98
+        (told,) = struct.unpack('<Q', tail[-34:-26])
+        length, start = struct.unpack('<2Q', tail[40:56])
+    if mark != b'PK\x05\x06' or comment:
+        raise ValueError('cut short, or followed by something')
+    if told != end or start + length != end:
+        raise Refused('two lists of its records')
 
 
-class _Made(NamedTuple):
-    """What something gave that was called: its name, and the bytes of a storage."""
-
-    name: str
-    size: int = 0
-    itemsize: int = 1
+_Name = namedtuple('_Name', 'name')  # that the pickle looked up
+_Made = namedtuple('_Made', 'name size itemsize', defaults=(0, 1))  # by a call; sizes of a storage
+_OBJECT = _Made('object')
 
 
 class _Tuple(tuple):
@@ -77,14 +113,8 @@ class _Tuple(tuple):
     depth: int
 
 
-_OBJECT = _Made('object')
-_CONSTANTS = {
-    'NONE': None, 'NEWTRUE': True, 'NEWFALSE': False, 'EMPTY_TUPLE': (), 'EMPTY_LIST': _OBJECT,
-    'EMPTY_DICT': _OBJECT, 'EMPTY_SET': _OBJECT,
-}  # fmt: skip
-_LITERALS = {
-    'BININT', 'BININT1', 'BININT2', 'LONG1', 'BINFLOAT', 'BINUNICODE', 'SHORT_BINSTRING',
-}  # fmt: skip
+_LITERALS = ('BININT', 'BININT1', 'BININT2', 'LONG1', 'BINFLOAT', 'BINUNICODE', 'SHORT_BINSTRING')
+_CONSTANTS = {'NONE': None, 'NEWTRUE': True, 'NEWFALSE': False, 'EMPTY_TUPLE': ()}
 _POPS = {'APPEND': 1, 'SETITEM': 2, 'STOP': 1, 'PROTO': 0}
 
 
@@ -107,13 +137,15 @@ class _Walk:
             op, stack = operation.name, self.stack
             if op in _CONSTANTS:
                 stack.append(_CONSTANTS[op])
+            elif op in _LITERALS:
+                stack.append(arg)
+            elif op in ('EMPTY_LIST', 'EMPTY_DICT', 'EMPTY_SET'):
+                stack.append(_OBJECT)
+            elif op in _POPS:
+                del stack[len(stack) - _POPS[op] :]
             elif op == 'MARK':
                 self.marked.append(stack)
                 self.stack = []
-            elif op in _LITERALS:
-                stack.append(arg)
-            elif op in _POPS:
-                del stack[len(stack) - _POPS[op] :]
             elif op in ('APPENDS', 'SETITEMS', 'TUPLE'):
                 self.stack = self.marked.pop()
                 if op == 'TUPLE':
@@ -126,13 +158,12 @@ class _Walk:
             elif op in ('BINGET', 'LONG_BINGET'):
                 stack.append(self.memo[arg])
             elif op == 'GLOBAL':
-                stack.append(_Name(self._permitted(str(arg).replace(' ', '.', 1))))
+                stack.append(self._look_up(str(arg).replace(' ', '.', 1)))
             elif op in ('REDUCE', 'NEWOBJ'):
                 args, called = stack.pop(), stack.pop()
                 stack.append(self._call(called, args))
             elif op == 'BUILD':
-                state = stack.pop()
-                self._check_state(stack[-1], state)
+                self._check_state(stack.pop(), stack[-1])
             elif op == 'BINPERSID':
                 stack.append(self._storage(stack.pop()))
             else:
@@ -148,26 +179,24 @@ class _Walk:
             raise Refused('tuples nested without end')
         return made
 
-    def _permitted(self, name: str) -> str:
+    def _look_up(self, name: str) -> _Name:
         name = name.replace('__builtin__.', 'builtins.', 1)
         is_known = name in _CALLS or name in self.allowed
-        if is_known or _STORAGE.fullmatch(name) or _ARGUMENT.fullmatch(name):
-            return name
-        raise Refused(name.removeprefix('builtins.'))
+        if not (is_known or _STORAGE.fullmatch(name) or _ARGUMENT.fullmatch(name)):
+            raise Refused(name.removeprefix('builtins.'))
+        return _Name(name)
 
-    def _call(self, called: Any, args: Any) -> Any:
+    def _call(self, called: Any, args: Any) -> _Made:
         if not isinstance(called, _Name) or type(args) not in (tuple, _Tuple):
             raise Refused(getattr(called, 'name', type(called).__name__))
-        name = called.name
-        if name in self.allowed:
+        if called.name in self.allowed:
             return _OBJECT
-        check = _CALLS.get(name)
-        made = check(self, *args) if callable(check) else check
-        if not made:
-            raise Refused(f'{name} of {reprlib.repr(args)}')
-        return made if isinstance(made, _Made) else _Made(name)
+        check = _CALLS.get(called.name)
+        if not (made := check(self, *args) if callable(check) else check):
+            raise Refused(f'{called.name} of {reprlib.repr(args)}')
+        return made if isinstance(made, _Made) else _Made(called.name)
 
-    def _check_state(self, target: Any, state: Any) -> None:
+    def _check_state(self, state: Any, target: Any) -> None:
         name = getattr(target, 'name', type(target).__name__)
         if name == 'numpy.dtype':
             # Numbers have no fields, and their own size.
@@ -200,10 +229,9 @@ class _Walk:
             raise Refused(f'a tensor of {size:,} bytes in a file of {self.limit:,}')
         return True
 
-    def _statistic(self, owner: Any, name: Any) -> _Made:
-        if owner != _Name(HISTORY) or name not in STATISTICS:
-            raise Refused(f'getattr of {owner.name if isinstance(owner, _Name) else owner}')
-        return _Made(f'HistoryBuffer.{name}')
+    def _statistic(self, owner: Any, name: Any) -> _Made | None:
+        is_known = owner == _Name(HISTORY) and name in STATISTICS
+        return _Made(f'HistoryBuffer.{name}') if is_known else None
 
     def _array(self, kind: Any, shape: Any, *_: Any) -> _Made | None:
         return _Made('numpy.ndarray') if (kind, shape) == (_Name('numpy.ndarray'), (0,)) else None
@@ -220,11 +248,8 @@ _CALLS: dict[str, bool | Callable[..., Any]] = {
     '_codecs.encode': lambda walk, text, code: code == 'latin1',
     'torch.Size': True,
     'torch.device': True,
-    'torch._utils._rebuild_tensor': _Walk._tensor,
-    'torch._utils._rebuild_tensor_v2': _Walk._tensor,
-    'torch._utils._rebuild_tensor_v3': _Walk._tensor,
-    'torch._utils._rebuild_parameter': True,
-    'torch._utils._rebuild_parameter_with_state': True,
+    **{f'torch._utils._rebuild_tensor{form}': _Walk._tensor for form in ('', '_v2', '_v3')},
+    **{f'torch._utils._rebuild_parameter{form}': True for form in ('', '_with_state')},
     'torch._tensor._rebuild_from_type_v2': lambda walk, make, cls, args, *_: walk._call(make, args),
     HISTORY: lambda walk, *args: not args,
     'numpy.dtype': lambda walk, code, *_: _NUMBER.fullmatch(code) is not None,

@@ -14,9 +14,8 @@ from torch.utils.data import Dataset
 
 from nasiam_mm.datasets.split import innermost
 from nasiam_mm.files.atomic import atomic_path
-from nasiam_mm.probes.features import FeatureSet, extract_features
-from nasiam_mm.probes.measure import count_classes
-from nasiam_mm.probes.section import Probe, check_disjoint, need_probe
+from nasiam_mm.probes.features import FeatureSet, count_classes, extract_features
+from nasiam_mm.probes.section import Probe, check_disjoint, read_probe
 
 
 @dataclass(frozen=True)
@@ -80,12 +79,16 @@ def read_feature_sets(
 
 def load_probed(cfg: Config, checkpoint: str) -> tuple[Runner, Probe]:
     """Load a checkpoint strictly into the network of a config that has a probe."""
-    need_probe(cfg)
+    if read_probe(cfg) is None:
+        raise ValueError(
+            f"config '{cfg.filename}' has no probe section to take the labelled and the validation "
+            'images from; give one of configs/nasiam/'
+        )
     cfg.default_hooks, cfg.custom_hooks = {}, []  # they act on training, which there is none of
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     load_strictly(runner, checkpoint)
     # The runner's config, in which the data section is written out.
-    return runner, need_probe(runner.cfg)
+    return runner, Probe(**runner.cfg.probe)
 
 
 def load_strictly(runner: Runner, checkpoint: str) -> None:

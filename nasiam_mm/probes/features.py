@@ -1,5 +1,8 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""Backbone features of a whole dataset, taken without a trace in the model or the run."""
+"""Backbone features of a data set, and what they are worth by their nearest neighbours.
+
+One way for hook, tools and tables, which leaves no trace in the model or the run.
+"""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -15,6 +18,8 @@ from torch.utils.data import DataLoader
 
 from nasiam_mm.engine.rng import preserve_rng
 from nasiam_mm.engine.running import unwrap
+from nasiam_mm.evaluation import knn_accuracy
+from nasiam_mm.probes.section import Probe
 
 _DIVIDING = "sampler=dict(type='DefaultSampler', shuffle=False)"
 
@@ -66,6 +71,30 @@ def extract_features(model: nn.Module, dataloader: DataLoader) -> FeatureSet:
         )
     device = next(model.parameters()).device
     return FeatureSet(*(_gather(torch.cat(x), size).to(device) for x in (features, labels)))
+
+
+def measure(
+    model: nn.Module, probe: Probe, split: str = 'val', seed: int | None = None
+) -> dict[str, float]:
+    """Classify the images of a split by their nearest neighbours in the labelled bank.
+
+    Returns ``knn/{split}_top1`` and, for more than five classes, ``knn/{split}_top5``, in percent.
+    ``seed`` is of loaders still to be built. Nothing of the model or the run changes. With several
+    processes all have to call this. ValueError if the section or its data do not allow it.
+    """
+    built = probe.build(split, seed)
+    loaders = [built.loader('train'), built.loader(split)]
+    bank, query = (extract_features(model, loader) for loader in loaders)
+    datasets = [loader.dataset for loader in loaders]  # type: ignore[union-attr]
+    num_classes = count_classes(datasets, [bank, query])
+    top = knn_accuracy(*query, *bank, num_classes, probe.k, probe.temperature, probe.chunk_size)
+    return {f'knn/{split}_{name}': value for name, value in top.items()}
+
+
+def count_classes(datasets: list, sets: list[FeatureSet]) -> int:
+    """Return the number of classes: those that a data set names, or that its labels show."""
+    named = [len(getattr(dataset, 'metainfo', {}).get('classes') or ()) for dataset in datasets]
+    return max(*named, *(1 + int(found.labels.max()) for found in sets))
 
 
 @contextmanager

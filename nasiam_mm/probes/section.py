@@ -48,9 +48,16 @@ class Probe:
 
     def loader(self, part: str) -> Loader:
         """Return the loader, or its config, of a part: ``'train'``, ``'val'`` or ``'test'``."""
-        if part == 'test' and self.test is None:
-            return {**self.query, 'dataset': on_test_split(self.query)}
-        return {'train': self.bank, 'val': self.query, 'test': self.test}[part]
+        if part != 'test' or self.test is not None:
+            return {'train': self.bank, 'val': self.query, 'test': self.test}[part]
+        dataset = _innermost_config(self.query)
+        kind = str(type_name(dataset))
+        if 'split' not in dataset:
+            raise ValueError(
+                f'{kind} of probe.query names no split to put test for; give the test images as '
+                'probe.test=dict(...), a loader like probe.query'
+            )
+        return {**self.query, 'dataset': {**dataset, 'split': _TESTED_ON.get(kind, 'test')}}
 
     def build(self, split: str, seed: int | None = None) -> 'Probe':
         """Build the loaders of the bank and of a split, of which neither may be unusable.
@@ -99,27 +106,6 @@ def read_probe(cfg: Config | Mapping) -> Probe | None:
     if missing := [key for key in ('bank', 'query') if not section.get(key)]:
         raise ValueError(f'the probe section lacks {" and ".join(missing)}; give each a loader')
     return Probe(**section)
-
-
-def need_probe(cfg: Config) -> Probe:
-    """Read the section of a config, as :func:`read_probe`, and refuse one that has none."""
-    if (probe := read_probe(cfg)) is None:
-        raise ValueError(
-            f"config '{cfg.filename}' has no probe section to take the labelled and the validation "
-            'images from; give one of configs/nasiam/'
-        )
-    return probe
-
-
-def on_test_split(loader: Mapping) -> dict:
-    """Return the config of the whole test split of the data set that a loader's config reads."""
-    dataset = _innermost_config(loader)
-    if 'split' not in dataset:
-        raise ValueError(
-            f'{type_name(dataset)} of probe.query names no split to put test for; give the test '
-            'images as probe.test=dict(...), a loader like probe.query'
-        )
-    return {**dataset, 'split': _TESTED_ON.get(str(type_name(dataset)), 'test')}
 
 
 def check_disjoint(bank: Dataset, query: Dataset) -> None:

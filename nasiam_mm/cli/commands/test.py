@@ -55,7 +55,7 @@ def evaluate(cfg: Config, checkpoint: str, split: str) -> dict[str, float]:
             holds nothing to evaluate by.
     """
     from nasiam_mm.probes.feature_sets import load_probed, load_strictly
-    from nasiam_mm.probes.measure import measure
+    from nasiam_mm.probes.features import measure
 
     if cfg.get('test_dataloader'):
         runner = build_runner(cfg)
