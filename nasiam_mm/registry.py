@@ -1,8 +1,7 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Registry nodes of nasiam_mm, children of mmpretrain's nodes of the same names.
 
-So ``default_scope = 'nasiam_mm'`` finds our components, mmpretrain's, mmcv's and mmengine's under
-their bare names. The places are imported on first use, mmpretrain's too: a child does not for it.
+So ``default_scope = 'nasiam_mm'`` finds ours, mmpretrain's, mmcv's and mmengine's by bare names.
 """
 
 import mmpretrain.registry as parent
@@ -19,6 +18,7 @@ MODULE2PACKAGE.setdefault('nasiam_mm', 'nasiam_mm')
 def _child(node: str, theirs: str, *ours: str) -> Registry:
     """Open a node below mmpretrain's, whose parts lie in the packages named."""
     above = getattr(parent, node)
+    # Imported on first use; mmpretrain's too, as a child does not import for its parent.
     locations = [f'mmpretrain.{theirs}', *(f'nasiam_mm.{place}' for place in ours)]
     return Registry(above.name, scope='nasiam_mm', parent=above, locations=locations)
 

@@ -17,23 +17,20 @@ SUPPORTED = {
 
 
 def check_versions() -> None:
-    """Compare the installed distributions with the supported ranges, by their metadata alone.
+    """Raise ImportError for the first distribution that is missing or outside its range.
 
-    ImportError, one line, for the first that is missing or outside. OpenMMLab's own packages have
-    the import names of the maintained ones, and are named where they are installed instead.
+    OpenMMLab's own packages, of the same import names, are named where they are installed instead.
     """
     for name, (lowest, limit) in SUPPORTED.items():
-        found, original = _installed(name), name.removeprefix('onedl-')
-        if found is None:
-            instead = _installed(original)
-            state = f'{original} {instead} is' if instead else 'it is not'
-        elif not _release(lowest) <= _release(found) < _release(limit):
-            state = f'{found} is'
-        else:
+        found = _installed(name)
+        if found and _release(lowest) <= _release(found) < _release(limit):
             continue
+        original = name.removeprefix('onedl-')
+        if not found and (instead := _installed(original)):
+            found = f'{original} {instead}'
         raise ImportError(
-            f'nasiam_mm needs {name}>={lowest},<{limit}, but {state} installed; '
-            'pip install -e . -c requirements/constraints.txt'
+            f'nasiam_mm needs {name}>={lowest},<{limit}, but {found or "it"} is '
+            f'{"" if found else "not "}installed; pip install -e . -c requirements/constraints.txt'
         )
 
 

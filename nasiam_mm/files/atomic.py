@@ -14,12 +14,10 @@ TMP_MARK = '.tmp'
 
 @contextmanager
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
-    """Give a temporary path in ``path``'s folder, which takes its place when the block succeeds.
+    """Give a temporary path of the same suffix that takes ``path``'s place when the block succeeds.
 
     The data reaches the disk before the name does, and the name before this returns, so a crash
-    leaves the old file or the new one. The temporary file has the same suffix and is removed
-    when the block fails; a killed process leaves it, named ``.<name>.*.tmp*``. OSError: one line
-    with the path, the cause and the mend.
+    leaves the old file or the new one, and a killed process ``.<name>.*.tmp*`` beside it.
     """
     path = Path(path)
     temporary = path.with_name(f'.{path.name}.{secrets.token_hex(4)}{TMP_MARK}{path.suffix}')
@@ -33,11 +31,9 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         ours = (None, str(temporary), str(path), str(path.parent))
         if error.errno is None or error.filename not in ours:
             raise  # of something else that the block does
-        raise OSError(
-            error.errno,
-            f"cannot write '{path}': {error.strerror}; free space or choose another place, then "
-            'go on, a training by --resume; earlier files are whole',
-        ) from error
+        what = f"cannot write '{path}': {error.strerror}; free space or choose another place, then "
+        mend = 'go on, a training by --resume; earlier files are whole'
+        raise OSError(error.errno, what + mend) from error
     finally:
         if os.path.exists(temporary):
             temporary.unlink()

@@ -27,9 +27,6 @@ from nasiam_mm.files.atomic import atomic_path, write_text
 from nasiam_mm.files.digest import file_digest
 from nasiam_mm.files.pickles import STATISTICS, Refused, scan_checkpoint
 
-_SECONDS = 30.0  # without a byte from a server
-_NUMBERS = '?bBhHiIlLqQefdFD'  # bool, integers, floats, complex numbers
-
 
 class UnsafeCheckpointError(ValueError):
     """A checkpoint whose reading could run code, or take more memory than the file is large."""
@@ -37,6 +34,28 @@ class UnsafeCheckpointError(ValueError):
 
 class DamagedCheckpointError(ValueError):
     """A checkpoint that is not whole."""
+
+
+def _statistic(owner: type, name: str) -> Callable:
+    """Stand in for the ``getattr`` of a pickled HistoryBuffer's statistics."""
+    if owner is not HistoryBuffer or name not in STATISTICS:
+        raise pickle.UnpicklingError('getattr')
+    return getattr(HistoryBuffer, name)
+
+
+_MULTIARRAY = (np._core if hasattr(np, '_core') else np.core).multiarray
+# What mmengine's own checkpoints hold beside tensors and plain data.
+_ALLOWED = [
+    HistoryBuffer,
+    (_statistic, 'builtins.getattr'),
+    np.ndarray,
+    np.dtype,
+    bytes,  # of an empty array
+    *{type(np.dtype(code)) for code in '?bBhHiIlLqQefdFD'},
+    # The module's name in NumPy 2 and in NumPy 1.
+    *((_MULTIARRAY._reconstruct, f'numpy.{c}.multiarray._reconstruct') for c in ('_core', 'core')),
+    *((_MULTIARRAY.scalar, f'numpy.{core}.multiarray.scalar') for core in ('_core', 'core')),
+]
 
 
 def read_checkpoint(path: str | os.PathLike, map_location: Any = None, mmap: bool = False) -> Any:
@@ -59,7 +78,7 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = None, mmap: boo
     }
     try:
         scan_checkpoint(path, user_types)
-        with torch.serialization.safe_globals(_allowed_types()):
+        with torch.serialization.safe_globals(_ALLOWED):
             mapped = mmap and zipfile.is_zipfile(path)
             return torch.load(path, map_location, weights_only=True, mmap=mapped)
     except (PermissionError, MemoryError, torch.OutOfMemoryError):
@@ -68,9 +87,8 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = None, mmap: boo
         if is_damaged(path):
             raise damage from error
         raise UnsafeCheckpointError(
-            f"checkpoint '{address}' is refused: it holds {error}, and reading that could run "
-            'code or fill the memory; take one from a source you trust, whose types you allow '
-            'by torch.serialization.add_safe_globals'
+            f"checkpoint '{address}' is refused: it holds {error}, which could run code or fill "
+            'memory; types that you trust you allow by torch.serialization.add_safe_globals'
         ) from None
     except Exception as error:
         raise damage from error  # damage shows as any error
@@ -135,19 +153,16 @@ def find_file(path: str | os.PathLike) -> Path:
 
 def _download(address: str) -> Path:
     key = hashlib.sha256(address.encode()).hexdigest()
-    name = Path(urlsplit(address).path).name
-    target = Path(torch.hub.get_dir(), 'checkpoints', 'nasiam_mm', key, name or 'checkpoint.pth')
-    digest = target.with_name('sha256')
+    folder = Path(torch.hub.get_dir(), 'checkpoints', 'nasiam_mm', key)
+    target = folder / (Path(urlsplit(address).path).name or 'checkpoint.pth')
+    digest = folder / 'sha256'
     try:
         if is_main_process() or int(os.environ.get('LOCAL_RANK', 0)) == 0:
             noted = digest.read_text(encoding='utf-8') if digest.is_file() else None
             if not target.is_file() or file_digest(target) != noted:
                 request = urllib.request.Request(address, headers={'User-Agent': 'nasiam_mm'})
-                with (
-                    urllib.request.urlopen(request, timeout=_SECONDS) as response,
-                    atomic_path(target) as whole,
-                    open(whole, 'wb') as file,
-                ):
+                response = urllib.request.urlopen(request, timeout=30.0)
+                with response, atomic_path(target) as whole, open(whole, 'wb') as file:
                     shutil.copyfileobj(response, file)
                     if response.length:  # what is left of those announced
                         raise OSError(f'{response.length} bytes did not come')
@@ -157,32 +172,6 @@ def _download(address: str) -> Path:
     finally:
         barrier()  # also where it failed, or the other processes would wait for ever
     return target
-
-
-def _statistic(owner: type, name: str) -> Callable:
-    """Stand in for ``getattr``, by which a pickled HistoryBuffer names its statistics."""
-    if owner is not HistoryBuffer or name not in STATISTICS:
-        raise pickle.UnpicklingError('getattr')
-    return getattr(HistoryBuffer, name)
-
-
-def _allowed_types() -> list[Any]:
-    """What mmengine's own checkpoints hold beside tensors and plain data."""
-    multiarray = (np._core if hasattr(np, '_core') else np.core).multiarray
-    return [
-        HistoryBuffer,
-        (_statistic, 'builtins.getattr'),
-        np.ndarray,
-        np.dtype,
-        bytes,  # of an empty array
-        *{type(np.dtype(code)) for code in np.typecodes['All'] if code in _NUMBERS},
-        # The module's name in NumPy 2 and in NumPy 1.
-        *(
-            (getattr(multiarray, function), f'numpy.{core}.multiarray.{function}')
-            for function in ('_reconstruct', 'scalar')
-            for core in ('_core', 'core')
-        ),
-    ]
 
 
 def load_for_mmengine(

@@ -29,7 +29,7 @@ def read_config_text(text: str) -> dict[str, Any]:
         raise ValueError(f'the config text is no Python in line {error.lineno}') from error
     except (RecursionError, MemoryError) as error:
         raise ValueError('the config text is nested too deeply') from error
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, KeyError) as error:
         raise ValueError(f'the config text is no plain data from line {line} on') from error
     return settings
 
@@ -39,8 +39,6 @@ class _Builder(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> ast.Constant:
         self.generic_visit(node)
-        build = _BUILDERS.get(getattr(node.func, 'id', ''))
-        if build is None:
-            raise ValueError('a call of something else')
+        build = _BUILDERS[getattr(node.func, 'id', '')]
         keywords: dict[Any, Any] = {k.arg: ast.literal_eval(k.value) for k in node.keywords}
         return ast.Constant(build(*map(ast.literal_eval, node.args), **keywords))

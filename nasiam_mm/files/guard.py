@@ -2,8 +2,6 @@
 """Safe reading of checkpoints from the moment that mmengine can read one (contract C11)."""
 
 import sys
-from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
@@ -12,10 +10,7 @@ _READING = 'mmengine.runner.checkpoint'
 
 
 def guard_reading() -> None:
-    """Let mmengine read checkpoints by :mod:`nasiam_mm.files.checkpoint`.
-
-    At once where its reading is imported, otherwise when it is: this need not wait for torch.
-    """
+    """Let mmengine read checkpoints by our reader, from its own import on if that is to come."""
     if _READING in sys.modules:
         _install(sys.modules[_READING])
     elif not any(isinstance(finder, _Guard) for finder in sys.meta_path):
@@ -32,13 +27,11 @@ def _install(theirs: Any) -> None:
     )
 
 
-class _Guard(MetaPathFinder):
+class _Guard:
     """Finds one module as Python does, and installs the reader behind it."""
 
-    def find_spec(
-        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        spec = PathFinder.find_spec(name, path, target) if name == _READING else None
+    def find_spec(self, name: str, *place: Any) -> ModuleSpec | None:
+        spec = PathFinder.find_spec(name, *place) if name == _READING else None
         if spec is None or spec.loader is None:
             return None
         sys.meta_path.remove(self)

@@ -1,10 +1,9 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """What a checkpoint asks for when it is read, found out without doing it (contract C11).
 
-``torch.load(weights_only=True)`` calls only what its list allows, but that list serves more than
-checkpoints: ``bytearray(3e9)`` is on it, and a storage of any claimed size. Here the pickle is
-walked first, on a stack of stand-ins: every name must be one that checkpoints hold, and no call
-may give more than the file is large. Neither torch nor NumPy is needed for it.
+The list of ``torch.load(weights_only=True)`` serves more than checkpoints: ``bytearray(3e9)`` is on
+it, and a storage of any claimed size. Here the pickle is walked first, on a stack of stand-ins:
+every name must be one that checkpoints hold, and no call may give more than the file is large.
 """
 
 import io
@@ -43,10 +42,9 @@ class Refused(Exception):
 
 
 def scan_checkpoint(path: str | os.PathLike, allowed: Collection[str] = ()) -> None:
-    """Refuse a file of ``torch.save`` that asks for more than tensors and plain data.
+    """Raise Refused for a file of ``torch.save`` that asks for more than tensors and plain data.
 
-    ``allowed`` are full names of further types that it may hold. Refused if it holds another,
-    claims to be larger than it is or can be read in two ways; any other error if it is damaged.
+    ``allowed`` are full names of further types; any other error is of a damaged file.
     """
     size = os.path.getsize(path)
     with open(path, 'rb') as file:
@@ -67,10 +65,10 @@ def _open_archive(file: IO[bytes], size: int) -> tuple[bytes, dict[str, int]]:
     with zipfile.ZipFile(file) as archive:
         records = archive.infolist()
         names = {record.filename.lower() for record in records}
-        stored = all(record.compress_type == zipfile.ZIP_STORED for record in records)
+        is_packed = any(record.compress_type != zipfile.ZIP_STORED for record in records)
         claimed = sum(max(record.file_size, record.compress_size) for record in records)
         # torch packs nothing: what is packed, or there twice, would unpack to any size.
-        if not stored or claimed > size or len(names) < len(records):
+        if is_packed or claimed > size or len(names) < len(records):
             raise Refused(f'{claimed:,} bytes packed into {size:,}')
         # Python cuts a name at a zero byte, and follows a second one.
         if any(record.filename != record.orig_filename for record in records):
@@ -82,11 +80,9 @@ def _open_archive(file: IO[bytes], size: int) -> tuple[bytes, dict[str, int]]:
 
 
 def _check_directory(file: IO[bytes], size: int) -> None:
-    """Refuse an archive in which Python and torch would find different lists of records.
-
-    Python takes the list that ends where the end record begins, torch the one whose place that
-    record tells; for large archives likewise with the end record itself.
-    """
+    """Refuse an archive in which Python and torch would find different lists of records."""
+    # Python takes the list that ends where the end record begins, torch the one whose place that
+    # record tells; for large archives likewise with the end record itself.
     file.seek(max(0, size - 98))
     tail = file.read()
     mark, length, start, comment = struct.unpack('<4s8x2LH', tail[-22:])
@@ -115,6 +111,7 @@ class _Tuple(tuple):
 
 _LITERALS = ('BININT', 'BININT1', 'BININT2', 'LONG1', 'BINFLOAT', 'BINUNICODE', 'SHORT_BINSTRING')
 _CONSTANTS = {'NONE': None, 'NEWTRUE': True, 'NEWFALSE': False, 'EMPTY_TUPLE': ()}
+_STATEFUL = ('numpy.ndarray', 'collections.OrderedDict', HISTORY, 'object')
 _POPS = {'APPEND': 1, 'SETITEM': 2, 'STOP': 1, 'PROTO': 0}
 
 
@@ -198,12 +195,9 @@ class _Walk:
 
     def _check_state(self, state: Any, target: Any) -> None:
         name = getattr(target, 'name', type(target).__name__)
-        if name == 'numpy.dtype':
-            # Numbers have no fields, and their own size.
-            fits = isinstance(state, tuple) and state[2:7] == (None, None, None, -1, -1)
-        else:
-            fits = name in ('numpy.ndarray', 'collections.OrderedDict', HISTORY, 'object')
-        if not fits:
+        # Numbers have no fields, and their own size.
+        is_number = name == 'numpy.dtype' and state[2:7] == (None, None, None, -1, -1)
+        if not is_number and name not in _STATEFUL:
             raise Refused(f'a state for {name}')
 
     def _storage(self, key: Any) -> _Made:
@@ -229,12 +223,11 @@ class _Walk:
             raise Refused(f'a tensor of {size:,} bytes in a file of {self.limit:,}')
         return True
 
-    def _statistic(self, owner: Any, name: Any) -> _Made | None:
-        is_known = owner == _Name(HISTORY) and name in STATISTICS
-        return _Made(f'HistoryBuffer.{name}') if is_known else None
+    def _statistic(self, owner: Any, name: Any) -> _Made | bool:
+        return owner == _Name(HISTORY) and name in STATISTICS and _Made(f'HistoryBuffer.{name}')
 
-    def _array(self, kind: Any, shape: Any, *_: Any) -> _Made | None:
-        return _Made('numpy.ndarray') if (kind, shape) == (_Name('numpy.ndarray'), (0,)) else None
+    def _array(self, kind: Any, shape: Any, *_: Any) -> _Made | bool:
+        return (kind, shape) == (_Name('numpy.ndarray'), (0,)) and _Made('numpy.ndarray')
 
 
 # What may be called: with anything, or with what a check says, which may also give what is made.

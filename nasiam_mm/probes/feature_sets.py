@@ -62,13 +62,12 @@ def read_feature_sets(
 
     The parts are those of the config's probe: its bank is labelled, its query images are for
     validation. ``val_fraction``, such as 0.2, cuts the whole training split into both instead.
-    ValueError if the checkpoint is of another network, the config has no probe section, or its
-    parts share an image.
+    ValueError if the checkpoint is of another network, there is no probe, or parts share an image.
     """
     runner, probe = load_probed(cfg, checkpoint)
     if val_fraction is not None:
         probe = probe.recut(val_fraction)
-    parts = ['train', 'val', 'test'][: 3 if with_test else 2]
+    parts = ('train', 'val', 'test') if with_test else ('train', 'val')
     loaders = {part: runner.build_dataloader(probe.loader(part)) for part in parts}
     datasets = {part: loader.dataset for part, loader in loaders.items()}
     check_disjoint(datasets['train'], datasets['val'])
@@ -81,8 +80,7 @@ def load_probed(cfg: Config, checkpoint: str) -> tuple[Runner, Probe]:
     """Load a checkpoint strictly into the network of a config that has a probe."""
     if read_probe(cfg) is None:
         raise ValueError(
-            f"config '{cfg.filename}' has no probe section to take the labelled and the validation "
-            'images from; give one of configs/nasiam/'
+            f"config '{cfg.filename}' has no probe section to take images by; see configs/nasiam/"
         )
     cfg.default_hooks, cfg.custom_hooks = {}, []  # they act on training, which there is none of
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)

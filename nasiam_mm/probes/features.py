@@ -1,8 +1,5 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""Backbone features of a data set, and what they are worth by their nearest neighbours.
-
-One way for hook, tools and tables, which leaves no trace in the model or the run.
-"""
+"""Backbone features of a data set, and what they are worth by their nearest neighbours."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -21,7 +18,7 @@ from nasiam_mm.engine.running import unwrap
 from nasiam_mm.evaluation import knn_accuracy
 from nasiam_mm.probes.section import Probe
 
-_DIVIDING = "sampler=dict(type='DefaultSampler', shuffle=False)"
+_EACH_ONCE = "sampler=dict(type='DefaultSampler', shuffle=False)"
 
 
 class FeatureSet(NamedTuple):
@@ -34,21 +31,19 @@ class FeatureSet(NamedTuple):
 def extract_features(model: nn.Module, dataloader: DataLoader) -> FeatureSet:
     """Extract the pooled features of the backbone's last stage for every image.
 
-    The model runs in evaluation mode without gradients and in full precision. Its mode (module by
-    module), its buffers and the random number generators are afterwards as they were. Several
-    processes share the work as the loader's ``DefaultSampler`` divides it, use the buffers of rank
-    0, which are those a checkpoint holds, and all return the whole set.
+    The model runs in evaluation mode without gradients and in full precision. Its modes, buffers
+    and the random number generators are afterwards as they were. Several processes share the work
+    as the ``DefaultSampler`` divides it, use the buffers of rank 0, which are those a checkpoint
+    holds, and all return the whole set, on the model's device and in the order of the sampler.
 
     The loader visits each image once, in batches ``dict(inputs=(N, C, H, W), data_samples=[...])``
-    with one ``gt_label`` per sample, as ``PackInputs`` and ``default_collate`` make them, or it is
-    a ValueError. The set is on the device of the model, in the order of the sampler.
+    with one ``gt_label`` per sample, as ``PackInputs`` and ``default_collate`` make them.
     """
     model, sampler = unwrap(model), dataloader.sampler
     allowed = DefaultSampler if get_world_size() > 1 else object
     if isinstance(sampler, InfiniteSampler) or not isinstance(sampler, allowed):
         raise ValueError(
-            f'feature extraction cannot use {type(sampler).__name__}, which does not visit each '
-            f'image once; set {_DIVIDING}'
+            f'feature extraction cannot use {type(sampler).__name__}; set {_EACH_ONCE}'
         )
     features, labels = [], []
     with preserve_rng(), torch.no_grad(), _as_saved(model):
@@ -67,7 +62,7 @@ def extract_features(model: nn.Module, dataloader: DataLoader) -> FeatureSet:
     if not visited or visited < math.ceil((size - rank) / world_size):
         raise ValueError(
             f'feature extraction saw {visited} images on rank {rank} of {world_size} in a set of '
-            f'{size}; set drop_last=False and {_DIVIDING}'
+            f'{size}; set drop_last=False and {_EACH_ONCE}'
         )
     device = next(model.parameters()).device
     return FeatureSet(*(_gather(torch.cat(x), size).to(device) for x in (features, labels)))
@@ -79,8 +74,7 @@ def measure(
     """Classify the images of a split by their nearest neighbours in the labelled bank.
 
     Returns ``knn/{split}_top1`` and, for more than five classes, ``knn/{split}_top5``, in percent.
-    ``seed`` is of loaders still to be built. Nothing of the model or the run changes. With several
-    processes all have to call this. ValueError if the section or its data do not allow it.
+    ``seed`` is of loaders still to be built. Of several processes all have to call this.
     """
     built = probe.build(split, seed)
     loaders = [built.loader('train'), built.loader(split)]
@@ -120,8 +114,7 @@ def _pooled(maps: Tensor | Sequence[Tensor]) -> Tensor:
     last = maps if isinstance(maps, Tensor) else maps[-1]
     if last.ndim not in (2, 4):
         raise ValueError(
-            'feature extraction needs a backbone whose last output is (N, D, H, W) or (N, D), '
-            f'got {tuple(last.shape)}'
+            f'feature extraction needs maps of (N, D, H, W) or (N, D), got {tuple(last.shape)}'
         )
     return last.float().mean((2, 3)) if last.ndim == 4 else last.float()
 

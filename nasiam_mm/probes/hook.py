@@ -15,8 +15,7 @@ from nasiam_mm.registry import HOOKS
 class ProbeHook(Hook):
     """Measure the backbone as the ``probe`` section of the config says; without one do nothing.
 
-    Logs a line and records the scalars of :func:`measure`. Nothing of the run changes: a run with
-    a probe ends as one without. ValueError, before training, if the section is impossible.
+    Logs a line and records the scalars of :func:`measure`; a run with a probe ends as one without.
     """
 
     def __init__(self) -> None:
@@ -24,12 +23,11 @@ class ProbeHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Read the section, build its loaders, and measure the untrained backbone."""
-        if (probe := read_probe(runner.cfg)) is None:
-            return
-        with preserve_rng():
-            self.probe = probe.build(probe.split, runner.seed)
-        if probe.at_start and runner.iter == 0:
-            self._measure(runner, epochs_done=0)
+        if (probe := read_probe(runner.cfg)) is not None:
+            with preserve_rng():
+                self.probe = probe.build(probe.split, runner.seed)
+            if probe.at_start and runner.iter == 0:
+                self._measure(runner, epochs_done=0)
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Measure every ``interval`` epochs and after the last one."""
@@ -40,15 +38,13 @@ class ProbeHook(Hook):
 
     def dataloaders(self) -> list[DataLoader]:
         """Return the loaders that are walked while training, the bank's first."""
-        if self.probe is None:
-            return []
-        return [self.probe.loader(part) for part in ('train', self.probe.split)]
+        parts = () if self.probe is None else ('train', self.probe.split)
+        return [self.probe.loader(part) for part in parts]
 
     def _measure(self, runner: Runner, epochs_done: int) -> None:
         probe = self.probe
         scalars = measure(runner.model, probe, probe.split, runner.seed)
-        for name, value in scalars.items():
-            runner.message_hub.update_scalar(name, value)
+        runner.message_hub.update_scalars(scalars)
         runner.visualizer.add_scalars({**scalars, 'epoch': epochs_done}, step=runner.iter)
         figures = '  '.join(f'{name}: {value:.2f}' for name, value in scalars.items())
         bank, query = (len(loader.dataset) for loader in self.dataloaders())

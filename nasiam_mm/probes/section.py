@@ -17,19 +17,15 @@ from nasiam_mm.datasets.split import innermost, shared_images
 # Of data sets whose published test split has no labels.
 _TESTED_ON = {'ImageNet': 'val'}
 
-Loader: TypeAlias = Mapping | DataLoader  # or the config of one
+Loader: TypeAlias = Mapping | DataLoader  # a mapping is the config of one
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A labelled bank of M images, images to classify by it, and how.
+    """A labelled bank of M images, one view each, images to classify by it, and how."""
 
-    ``query`` is for validation, so that whoever picks an epoch by the figures has not seen the
-    test set (contract C10). ValueError if a value is impossible.
-    """
-
-    bank: Loader  # one view each
-    query: Loader
+    bank: Loader
+    query: Loader  # for validation: who picks an epoch by it has not seen the test set (C10)
     test: Loader | None = None  # by default query's, on the test split of its data set
     k: int = 200  # neighbours, at most M
     temperature: float = 0.1  # of the vote
@@ -54,26 +50,19 @@ class Probe:
         kind = str(type_name(dataset))
         if 'split' not in dataset:
             raise ValueError(
-                f'{kind} of probe.query names no split to put test for; give the test images as '
-                'probe.test=dict(...), a loader like probe.query'
+                f'{kind} of probe.query names no split; give a loader as probe.test=dict(...)'
             )
         return {**self.query, 'dataset': {**dataset, 'split': _TESTED_ON.get(kind, 'test')}}
 
     def build(self, split: str, seed: int | None = None) -> 'Probe':
-        """Build the loaders of the bank and of a split, of which neither may be unusable.
-
-        ValueError if k exceeds M, or the validation images are a test split.
-        """
-        parts = [self.loader('train'), self.loader(split)]
-        bank, query = (Runner.build_dataloader(part, seed=seed) for part in parts)
+        """Build the loaders of the bank and of a split, and check them."""
+        bank = Runner.build_dataloader(self.bank, seed=seed)
+        query = Runner.build_dataloader(self.loader(split), seed=seed)
         if self.k > (size := len(bank.dataset)):
-            raise ValueError(
-                f'probe.k = {self.k} exceeds the {size} images of probe.bank; lower k to that'
-            )
+            raise ValueError(f'probe.k = {self.k} exceeds the {size} images of probe.bank')
         if split == 'val' and _split_of(query.dataset) == 'test':
             raise ValueError(
-                'probe.query reads the test split, which is not for validation; use a part of the '
-                "training set there, and probe.split='test' to be shown the test figures"
+                "probe.query reads the test split; take a part of training, or probe.split='test'"
             )
         return dataclasses.replace(self, bank=bank, **{'query' if split == 'val' else split: query})
 
@@ -83,20 +72,14 @@ class Probe:
             raise ValueError(f'the validation part must be between 0 and 1, got {val_fraction}')
         parts = dict(train=1 - val_fraction, val=val_fraction)
         split = dict(type='SplitDataset', dataset=_innermost_config(self.bank), parts=parts, seed=0)
-        return dataclasses.replace(
-            self,
-            bank={**self.bank, 'dataset': dict(split, part='train')},
-            query={**self.query, 'dataset': dict(split, part='val')},
-        )
+        bank = {**self.bank, 'dataset': dict(split, part='train')}
+        query = {**self.query, 'dataset': dict(split, part='val')}
+        return dataclasses.replace(self, bank=bank, query=query)
 
 
 def read_probe(cfg: Config | Mapping) -> Probe | None:
-    """Read the section of a config, or None where it has none.
-
-    ValueError if a key is unknown, missing or has an impossible value.
-    """
-    section = cfg.get('probe')
-    if not section:
+    """Read the section of a config, or None where it has none; ValueError if it is impossible."""
+    if not (section := cfg.get('probe')):
         return None
     known = [field.name for field in dataclasses.fields(Probe)]
     if unknown := [key for key in section if key not in known]:
@@ -114,12 +97,11 @@ def check_disjoint(bank: Dataset, query: Dataset) -> None:
         if shared := len(shared_images(bank, query)):
             raise ValueError(
                 f'{shared} images are both labelled and for validation; give probe.bank and '
-                "probe.query a SplitDataset with equal 'parts' and 'seed' and another 'part'"
+                "probe.query equal 'parts' and 'seed' and another 'part'"
             )
     elif _split_of(bank) == _split_of(query):
         raise ValueError(
-            'probe.bank and probe.query need a SplitDataset each, or two splits of a data set, '
-            f'got {type(bank).__name__} and {type(query).__name__}'
+            'probe.bank and probe.query need a SplitDataset each, or two splits of a data set'
         )
 
 
