@@ -17,15 +17,12 @@ SUPPORTED = {
 
 
 def check_versions() -> None:
-    """Raise ImportError for the first distribution that is missing or outside its range.
-
-    OpenMMLab's own packages, of the same import names, are named where they are installed instead.
-    """
+    """Raise ImportError for the first distribution that is missing or outside its range."""
     for name, (lowest, limit) in SUPPORTED.items():
         found = _installed(name)
         if found and _release(lowest) <= _release(found) < _release(limit):
             continue
-        original = name.removeprefix('onedl-')
+        original = name.removeprefix('onedl-')  # OpenMMLab's own, of the same import name
         if not found and (instead := _installed(original)):
             found = f'{original} {instead}'
         raise ImportError(

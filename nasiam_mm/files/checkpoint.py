@@ -14,7 +14,7 @@ import urllib.request
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -95,14 +95,12 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = None, mmap: boo
 
 
 def weights_of(checkpoint: Any, path: object) -> dict[str, Any]:
-    """Return the weights of a checkpoint by name, or raise ValueError if it holds none.
-
-    The marks of DistributedDataParallel and torch.compile on the names are taken off in place.
-    """
+    """Return a checkpoint's weights, in place without the marks of what wrapped the network."""
     weights = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else None
     if not isinstance(weights, dict) or not all(isinstance(name, str) for name in weights):
         raise ValueError(f"checkpoint '{path}' holds no weights by name; take one of a training")
-    for name in list(weights):  # all of them, for their order
+    # Of DistributedDataParallel and torch.compile; all are put in again, for their order.
+    for name in list(weights):
         value = weights.pop(name)
         weights[name.removeprefix('module.').replace('_orig_mod.', '')] = value
     return weights
@@ -137,11 +135,7 @@ def is_damaged(path: str | os.PathLike) -> bool:
 
 
 def find_file(path: str | os.PathLike) -> Path:
-    """Return the regular file of a path or an http address, or raise an OSError.
-
-    An address is downloaded once per machine, to torch's cache, under the digest of the whole
-    address; the digest of the content lies beside it and is compared at each reading.
-    """
+    """Return the regular file of a path or an http address, or raise an OSError."""
     if str(path).startswith(('http://', 'https://')):
         return _download(str(path))
     found = Path(path).expanduser()
@@ -152,6 +146,7 @@ def find_file(path: str | os.PathLike) -> Path:
 
 
 def _download(address: str) -> Path:
+    """Download to torch's cache, once per address and machine while its content is as noted."""
     key = hashlib.sha256(address.encode()).hexdigest()
     folder = Path(torch.hub.get_dir(), 'checkpoints', 'nasiam_mm', key)
     target = folder / (Path(urlsplit(address).path).name or 'checkpoint.pth')
@@ -174,9 +169,7 @@ def _download(address: str) -> Path:
     return target
 
 
-def load_for_mmengine(
-    filename: str | os.PathLike | BinaryIO, map_location: Any = None, **_: Any
-) -> Any:
+def load_for_mmengine(filename: Any, map_location: Any = None, **_: Any) -> Any:
     """Read a checkpoint for mmengine, less the text that ``Runner.resume`` would run."""
     if isinstance(filename, (str, os.PathLike)):
         checkpoint = read_checkpoint(filename, map_location)
@@ -186,7 +179,6 @@ def load_for_mmengine(
             copy.flush()
             checkpoint = read_checkpoint(copy.name, map_location)
     weights_of(checkpoint, filename)
-    meta = checkpoint.get('meta')
-    if isinstance(meta, dict):
+    if isinstance(meta := checkpoint.get('meta'), dict):
         meta.pop('config', None)
     return checkpoint

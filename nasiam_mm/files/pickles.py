@@ -42,10 +42,7 @@ class Refused(Exception):
 
 
 def scan_checkpoint(path: str | os.PathLike, allowed: Collection[str] = ()) -> None:
-    """Raise Refused for a file of ``torch.save`` that asks for more than tensors and plain data.
-
-    ``allowed`` are full names of further types; any other error is of a damaged file.
-    """
+    """Refuse a file that asks for more than tensors, plain data and types of ``allowed`` names."""
     size = os.path.getsize(path)
     with open(path, 'rb') as file:
         start = file.read(4)

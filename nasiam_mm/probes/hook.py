@@ -6,20 +6,16 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from nasiam_mm.engine.rng import preserve_rng
-from nasiam_mm.probes.features import measure
+from nasiam_mm.probes.feature_sets import measure
 from nasiam_mm.probes.section import Probe, read_probe
 from nasiam_mm.registry import HOOKS
 
 
 @HOOKS.register_module()
 class ProbeHook(Hook):
-    """Measure the backbone as the ``probe`` section of the config says; without one do nothing.
+    """Log what the config's ``probe`` section measures, if any; the run ends as one without."""
 
-    Logs a line and records the scalars of :func:`measure`; a run with a probe ends as one without.
-    """
-
-    def __init__(self) -> None:
-        self.probe: Probe | None = None
+    probe: Probe | None = None
 
     def before_train(self, runner: Runner) -> None:
         """Read the section, build its loaders, and measure the untrained backbone."""

@@ -5,7 +5,6 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TypeAlias
 
 from mmengine.config import Config
 from mmengine.runner import Runner
@@ -17,16 +16,14 @@ from nasiam_mm.datasets.split import innermost, shared_images
 # Of data sets whose published test split has no labels.
 _TESTED_ON = {'ImageNet': 'val'}
 
-Loader: TypeAlias = Mapping | DataLoader  # a mapping is the config of one
-
 
 @dataclass(frozen=True)
 class Probe:
     """A labelled bank of M images, one view each, images to classify by it, and how."""
 
-    bank: Loader
-    query: Loader  # for validation: who picks an epoch by it has not seen the test set (C10)
-    test: Loader | None = None  # by default query's, on the test split of its data set
+    bank: Mapping | DataLoader  # a mapping is the config of one
+    query: Mapping | DataLoader  # for validation, so that no epoch is picked by test images (C10)
+    test: Mapping | DataLoader | None = None  # by default query's, on its test split
     k: int = 200  # neighbours, at most M
     temperature: float = 0.1  # of the vote
     chunk_size: int = 1024  # queries compared with the bank at a time, at most
@@ -42,7 +39,7 @@ class Probe:
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f'probe.{name} must be a whole number from 1, got {value!r}')
 
-    def loader(self, part: str) -> Loader:
+    def loader(self, part: str) -> Mapping | DataLoader:
         """Return the loader, or its config, of a part: ``'train'``, ``'val'`` or ``'test'``."""
         if part != 'test' or self.test is not None:
             return {'train': self.bank, 'val': self.query, 'test': self.test}[part]

@@ -11,8 +11,7 @@ from typing import Any
 
 from nasiam_mm.evaluation import balanced_subset, knn_accuracy, knn_sweep
 from nasiam_mm.evaluation.linear import linear_accuracy, linear_sweep
-from nasiam_mm.probes.feature_sets import FeatureSets
-from nasiam_mm.probes.features import FeatureSet
+from nasiam_mm.probes.feature_sets import FeatureSet, FeatureSets
 
 
 @dataclass(frozen=True)

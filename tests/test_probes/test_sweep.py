@@ -12,8 +12,7 @@ import pytest
 import torch
 
 from nasiam_mm.evaluation import balanced_subset, fit_linear, knn_accuracy, linear_accuracy
-from nasiam_mm.probes.feature_sets import FeatureSets
-from nasiam_mm.probes.features import FeatureSet
+from nasiam_mm.probes.feature_sets import FeatureSet, FeatureSets
 from nasiam_mm.probes.sweep import Grid, format_figure, render_features, sweep_features
 
 GRID = Grid(

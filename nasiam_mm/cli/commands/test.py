@@ -54,8 +54,7 @@ def evaluate(cfg: Config, checkpoint: str, split: str) -> dict[str, float]:
         ValueError: If the checkpoint is of another network, or the config
             holds nothing to evaluate by.
     """
-    from nasiam_mm.probes.feature_sets import load_probed, load_strictly
-    from nasiam_mm.probes.features import measure
+    from nasiam_mm.probes.feature_sets import load_probed, load_strictly, measure
 
     if cfg.get('test_dataloader'):
         runner = build_runner(cfg)
