@@ -32,16 +32,13 @@ PARAM_SCHEDULERS = _child('PARAM_SCHEDULERS', 'engine', 'engine')
 RUNNERS = _child('RUNNERS', 'engine', 'engine')
 RUNNER_CONSTRUCTORS = _child('RUNNER_CONSTRUCTORS', 'engine', 'engine')
 LOG_PROCESSORS = _child('LOG_PROCESSORS', 'engine', 'engine')
-
 DATASETS = _child('DATASETS', 'datasets', 'datasets')
 DATA_SAMPLERS = _child('DATA_SAMPLERS', 'datasets', 'datasets')
 TRANSFORMS = _child('TRANSFORMS', 'datasets', 'datasets')
-
 MODELS = _child('MODELS', 'models', 'models')
 MODEL_WRAPPERS = _child('MODEL_WRAPPERS', 'models', 'models')
 WEIGHT_INITIALIZERS = _child('WEIGHT_INITIALIZERS', 'models', 'models')
 TASK_UTILS = _child('TASK_UTILS', 'models', 'models')
-
 METRICS = _child('METRICS', 'evaluation', 'evaluation')
 EVALUATORS = _child('EVALUATORS', 'evaluation', 'evaluation')
 VISUALIZERS = _child('VISUALIZERS', 'visualization')

@@ -1,9 +1,5 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""The one reader of checkpoints, which runs nothing that they bring (contract C11).
-
-Where mmengine reads one itself, as in ``Runner.resume``, ``load_from`` and ``init_cfg``,
-:mod:`nasiam_mm.files.guard` has put :func:`load_for_mmengine` there.
-"""
+"""The one reader of checkpoints, ours and mmengine's; it runs nothing they bring (contract C11)."""
 
 import hashlib
 import os
@@ -108,17 +104,18 @@ def weights_of(checkpoint: Any, path: object) -> dict[str, Any]:
 
 def misfits(expected: Mapping[str, Tensor], found: Mapping[str, Any]) -> list[str]:
     """Return a phrase for each entry missing, left over, or of another kind, type or shape."""
-    problems = [f'{name} is missing' for name in expected if name not in found]
-    problems += [f'{name} is left over' for name in found if name not in expected]
-    for name in (name for name in expected if name in found):
-        ours, theirs = expected[name], found[name]
-        if not isinstance(theirs, Tensor):
+    problems = []
+    for name, ours in expected.items():
+        theirs = found.get(name)
+        if name not in found:
+            problems.append(f'{name} is missing')
+        elif not isinstance(theirs, Tensor):
             problems.append(f'{name} is a {type(theirs).__name__}, not a tensor')
         elif ours.shape != theirs.shape:
             problems.append(f'{name} is {tuple(theirs.shape)}, not {tuple(ours.shape)}')
         elif ours.is_floating_point() != theirs.is_floating_point():
             problems.append(f'{name} is of {theirs.dtype}, not of {ours.dtype}')
-    return problems
+    return problems + [f'{name} is left over' for name in found if name not in expected]
 
 
 def is_damaged(path: str | os.PathLike) -> bool:

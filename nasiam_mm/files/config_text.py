@@ -11,8 +11,7 @@ _BUILDERS = {'dict': dict, 'list': list, 'tuple': tuple, 'set': set}
 def read_config_text(text: str) -> dict[str, Any]:
     """Read what mmengine wrote as ``meta.cfg`` of a checkpoint, evaluating nothing.
 
-    It assigns literals, and ``dict()``, ``list()``, ``tuple()`` and ``set()`` of them, to names;
-    ValueError, in one line, if it holds anything else.
+    It assigns literals, and ``_BUILDERS`` called with them, to names; else it is a ValueError.
     """
     if len(text) > _MOST:
         raise ValueError(f'a config text of {len(text):,} characters is not read')

@@ -3,7 +3,6 @@
 
 import sys
 from importlib.machinery import ModuleSpec, PathFinder
-from types import ModuleType
 from typing import Any
 
 _READING = 'mmengine.runner.checkpoint'
@@ -37,7 +36,7 @@ class _Guard:
         sys.meta_path.remove(self)
         execute = spec.loader.exec_module
 
-        def execute_and_install(module: ModuleType) -> None:
+        def execute_and_install(module: Any) -> None:
             execute(module)
             _install(module)
 

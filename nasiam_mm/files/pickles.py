@@ -58,7 +58,20 @@ def scan_checkpoint(path: str | os.PathLike, allowed: Collection[str] = ()) -> N
 
 def _open_archive(file: IO[bytes], size: int) -> tuple[bytes, dict[str, int]]:
     """Return the pickle that torch will find, and the bytes of each storage by its key."""
-    _check_directory(file, size)
+    file.seek(max(0, size - 98))
+    tail = file.read()
+    mark, length, start, comment = struct.unpack('<4s8x2LH', tail[-22:])
+    told = end = size - 22
+    if tail[-42:-38] == b'PK\x06\x07':
+        end = size - 98
+        (told,) = struct.unpack('<Q', tail[-34:-26])
+        length, start = struct.unpack('<2Q', tail[40:56])
+    if mark != b'PK\x05\x06' or comment:
+        raise ValueError('cut short, or followed by something')
+    # Python takes the list of records that ends where the end record begins, torch the one whose
+    # place that record tells; for large archives likewise with the end record itself.
+    if told != end or start + length != end:
+        raise Refused('two lists of its records')
     with zipfile.ZipFile(file) as archive:
         records = archive.infolist()
         names = {record.filename.lower() for record in records}
@@ -74,24 +87,6 @@ def _open_archive(file: IO[bytes], size: int) -> tuple[bytes, dict[str, int]]:
         data = [record for record in records if record.filename.startswith(f'{root}/data/')]
         sizes = {record.filename.removeprefix(f'{root}/data/'): record.file_size for record in data}
         return archive.read(f'{root}/data.pkl'), sizes
-
-
-def _check_directory(file: IO[bytes], size: int) -> None:
-    """Refuse an archive in which Python and torch would find different lists of records."""
-    # Python takes the list that ends where the end record begins, torch the one whose place that
-    # record tells; for large archives likewise with the end record itself.
-    file.seek(max(0, size - 98))
-    tail = file.read()
-    mark, length, start, comment = struct.unpack('<4s8x2LH', tail[-22:])
-    told = end = size - 22
-    if tail[-42:-38] == b'PK\x06\x07':
-        end = size - 98
-        (told,) = struct.unpack('<Q', tail[-34:-26])
-        length, start = struct.unpack('<2Q', tail[40:56])
-    if mark != b'PK\x05\x06' or comment:
-        raise ValueError('cut short, or followed by something')
-    if told != end or start + length != end:
-        raise Refused('two lists of its records')
 
 
 _Name = namedtuple('_Name', 'name')  # that the pickle looked up
@@ -229,15 +224,11 @@ class _Walk:
 
 # What may be called: with anything, or with what a check says, which may also give what is made.
 _CALLS: dict[str, bool | Callable[..., Any]] = {
-    'collections.OrderedDict': True,
-    'collections.Counter': True,
-    'builtins.set': True,
-    'builtins.complex': True,
+    **dict.fromkeys(('collections.OrderedDict', 'collections.Counter'), True),
+    **dict.fromkeys(('builtins.set', 'builtins.complex', 'torch.Size', 'torch.device'), True),
     'builtins.bytes': lambda walk, *args: not args,  # of an empty array
     'builtins.getattr': _Walk._statistic,
     '_codecs.encode': lambda walk, text, code: code == 'latin1',
-    'torch.Size': True,
-    'torch.device': True,
     **{f'torch._utils._rebuild_tensor{form}': _Walk._tensor for form in ('', '_v2', '_v3')},
     **{f'torch._utils._rebuild_parameter{form}': True for form in ('', '_with_state')},
     'torch._tensor._rebuild_from_type_v2': lambda walk, make, cls, args, *_: walk._call(make, args),

@@ -28,7 +28,7 @@ from nasiam_mm.evaluation import knn_accuracy
 from nasiam_mm.files.atomic import atomic_path
 from nasiam_mm.probes.section import Probe, check_disjoint, read_probe
 
-_EACH_ONCE = "sampler=dict(type='DefaultSampler', shuffle=False)"
+_ONCE = "sampler=dict(type='DefaultSampler', shuffle=False)"
 
 
 class FeatureSet(NamedTuple):
@@ -80,9 +80,8 @@ def read_feature_sets(
 ) -> FeatureSets:
     """Load a checkpoint into its config's network and extract the backbone's features.
 
-    The parts are those of the config's probe: its bank is labelled, its query images are for
-    validation. ``val_fraction``, such as 0.2, cuts the whole training split into both instead.
-    ValueError if the checkpoint is of another network, there is no probe, or parts share an image.
+    The parts are those of the config's probe, whose bank is labelled and whose query images are for
+    validation; ``val_fraction``, such as 0.2, cuts the whole training split into both instead.
     """
     runner, probe = load_probed(cfg, checkpoint)
     if val_fraction is not None:
@@ -105,8 +104,7 @@ def load_probed(cfg: Config, checkpoint: str) -> tuple[Runner, Probe]:
     cfg.default_hooks, cfg.custom_hooks = {}, []  # they act on training, which there is none of
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     load_strictly(runner, checkpoint)
-    # The runner's config, in which the data section is written out.
-    return runner, Probe(**runner.cfg.probe)
+    return runner, Probe(**runner.cfg.probe)  # in which the data section is written out
 
 
 def load_strictly(runner: Runner, checkpoint: str) -> None:
@@ -144,9 +142,7 @@ def extract_features(model: nn.Module, dataloader: DataLoader) -> FeatureSet:
     model, sampler = unwrap(model), dataloader.sampler
     allowed = DefaultSampler if get_world_size() > 1 else object
     if isinstance(sampler, InfiniteSampler) or not isinstance(sampler, allowed):
-        raise ValueError(
-            f'feature extraction cannot use {type(sampler).__name__}; set {_EACH_ONCE}'
-        )
+        raise ValueError(f'feature extraction cannot use {type(sampler).__name__}; set {_ONCE}')
     features, labels = [], []
     with preserve_rng(), torch.no_grad(), _as_saved(model):
         for batch in dataloader:
@@ -164,7 +160,7 @@ def extract_features(model: nn.Module, dataloader: DataLoader) -> FeatureSet:
     if not visited or visited < math.ceil((size - rank) / world_size):
         raise ValueError(
             f'feature extraction saw {visited} images on rank {rank} of {world_size} in a set of '
-            f'{size}; set drop_last=False and {_EACH_ONCE}'
+            f'{size}; set drop_last=False and {_ONCE}'
         )
     device = next(model.parameters()).device
     return FeatureSet(*(_gather(torch.cat(x), size).to(device) for x in (features, labels)))
@@ -173,10 +169,9 @@ def extract_features(model: nn.Module, dataloader: DataLoader) -> FeatureSet:
 def measure(
     model: nn.Module, probe: Probe, split: str = 'val', seed: int | None = None
 ) -> dict[str, float]:
-    """Classify the images of a split by their nearest neighbours in the labelled bank.
+    """Classify a split by its neighbours: ``knn/{split}_top1`` and, past five classes, ``_top5``.
 
-    Returns ``knn/{split}_top1`` and, for more than five classes, ``knn/{split}_top5``, in percent.
-    ``seed`` is of loaders still to be built. Of several processes all have to call this.
+    In percent; ``seed`` is of loaders still to be built. Of several processes all have to call it.
     """
     built = probe.build(split, seed)
     loaders = [built.loader('train'), built.loader(split)]
@@ -204,8 +199,7 @@ def _as_saved(model: nn.Module) -> Iterator[None]:
             broadcast(buffer, src=0)
         yield
     finally:
-        # Not model.train(): modules may stand in different modes, such as a frozen BatchNorm.
-        for module, training in modes:
+        for module, training in modes:  # not model.train(): a BatchNorm may be frozen
             module.training = training
         for buffer, value in own:
             buffer.copy_(value)
@@ -241,5 +235,4 @@ def _gather(own: Tensor, size: int) -> Tensor:
     longest = math.ceil(size / get_world_size())
     padding = own.new_zeros(longest - len(own), *own.shape[1:])
     parts = all_gather(torch.cat([own, padding]))
-    # The sampler's repetitions, or our padding, come last.
-    return torch.stack(parts, dim=1).flatten(0, 1)[:size]
+    return torch.stack(parts, dim=1).flatten(0, 1)[:size]  # repetitions and padding come last

@@ -13,8 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from nasiam_mm.config_walk import type_name
 from nasiam_mm.datasets.split import innermost, shared_images
 
-# Of data sets whose published test split has no labels.
-_TESTED_ON = {'ImageNet': 'val'}
+_TESTED_ON = {'ImageNet': 'val'}  # whose published test split has no labels
 
 
 @dataclass(frozen=True)
@@ -46,9 +45,7 @@ class Probe:
         dataset = _innermost_config(self.query)
         kind = str(type_name(dataset))
         if 'split' not in dataset:
-            raise ValueError(
-                f'{kind} of probe.query names no split; give a loader as probe.test=dict(...)'
-            )
+            raise ValueError(f'{kind} of probe.query names no split; give probe.test=dict(...)')
         return {**self.query, 'dataset': {**dataset, 'split': _TESTED_ON.get(kind, 'test')}}
 
     def build(self, split: str, seed: int | None = None) -> 'Probe':
@@ -56,8 +53,8 @@ class Probe:
         bank = Runner.build_dataloader(self.bank, seed=seed)
         query = Runner.build_dataloader(self.loader(split), seed=seed)
         if self.k > (size := len(bank.dataset)):
-            raise ValueError(f'probe.k = {self.k} exceeds the {size} images of probe.bank')
-        if split == 'val' and _split_of(query.dataset) == 'test':
+            raise ValueError(f'probe.k = {self.k} exceeds the {size} images of probe.bank; lower k')
+        if split == 'val' and getattr(innermost(query.dataset), 'split', None) == 'test':
             raise ValueError(
                 "probe.query reads the test split; take a part of training, or probe.split='test'"
             )
@@ -96,14 +93,10 @@ def check_disjoint(bank: Dataset, query: Dataset) -> None:
                 f'{shared} images are both labelled and for validation; give probe.bank and '
                 "probe.query equal 'parts' and 'seed' and another 'part'"
             )
-    elif _split_of(bank) == _split_of(query):
+    elif len({getattr(innermost(part), 'split', None) for part in (bank, query)}) == 1:
         raise ValueError(
             'probe.bank and probe.query need a SplitDataset each, or two splits of a data set'
         )
-
-
-def _split_of(dataset: Dataset) -> str | None:
-    return getattr(innermost(dataset), 'split', None)
 
 
 def _innermost_config(loader: Mapping) -> Mapping:

@@ -1,8 +1,5 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""kNN, linear probe and few labels on cached features, all settings selected on validation.
-
-Test images are classified by what these selected and by the fixed setting of papers (contract C10).
-"""
+"""kNN, linear probe and few labels on cached features, selected on validation (contract C10)."""
 
 import statistics
 from collections.abc import Sequence
@@ -47,8 +44,7 @@ def _best_knn(sets: FeatureSets, labelled: FeatureSet, grid: Grid) -> dict[str, 
     """Sweep k and T on the validation part; report what it selects."""
     ks = [k for k in grid.ks if k <= len(labelled.labels)] or [len(labelled.labels)]
     sweep = knn_sweep(*sets.val, *labelled, sets.num_classes, ks, grid.temperatures)
-    # The first of equals, by the order of the grid.
-    k, temperature = max(sweep, key=sweep.__getitem__)
+    k, temperature = max(sweep, key=sweep.__getitem__)  # the first of equals, by the grid
     test = sets.test and knn_accuracy(*sets.test, *labelled, sets.num_classes, k, temperature)
     return {
         'k': k,
@@ -63,8 +59,7 @@ def _best_linear(sets: FeatureSets, labelled: FeatureSet, grid: Grid) -> dict[st
     """Sweep the penalty on the validation part; report what it selects."""
     probes = linear_sweep(*labelled, sets.num_classes, grid.l2s)
     top1 = {l2: linear_accuracy(probe, *sets.val)['top1'] for l2, probe in probes.items()}
-    # The first of equals: the strongest penalty.
-    l2 = max(top1, key=top1.__getitem__)
+    l2 = max(top1, key=top1.__getitem__)  # the first of equals
     return {
         'l2': l2,
         'val_top1': top1[l2],
@@ -80,8 +75,7 @@ def _named(part: str, accuracy: dict[str, float] | None) -> dict[str, float]:
 
 def _few_labels(sets: FeatureSets, grid: Grid, fraction: float) -> dict[str, Any]:
     """Measure with a part of the training labels; the validation labels all count as known."""
-    # All labels are one choice, whatever the seed.
-    seeds = list(grid.label_seeds)[: 1 if fraction == 1 else None]
+    seeds = list(grid.label_seeds)[: 1 if fraction == 1 else None]  # all labels are one choice
     rows: dict[str, list[float]] = {}
     for seed in seeds:
         chosen = balanced_subset(sets.train.labels, sets.num_classes, fraction, seed)
