@@ -36,5 +36,4 @@ def find_hook(cfg: Mapping, kind: str) -> dict | None:
 
 def deciding_hooks(default_hooks: Mapping | None) -> dict:
     """Return the named hooks of a config less those that decide no result."""
-    hooks = default_hooks or {}
-    return {name: hook for name, hook in hooks.items() if name not in _BESIDE_THE_RESULT}
+    return {n: hook for n, hook in (default_hooks or {}).items() if n not in _BESIDE_THE_RESULT}

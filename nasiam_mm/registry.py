@@ -1,11 +1,7 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""Registry nodes of nasiam_mm.
+"""Registry nodes of nasiam_mm, children of mmpretrain's nodes of the same names.
 
-Every node is a child of mmpretrain's node of the same name, so that a config
-with ``default_scope = 'nasiam_mm'`` finds our components, mmpretrain's, mmcv's
-and mmengine's under their bare names. The places named here are imported on
-first use; mmpretrain's stand there too, as a child does not import for its
-parent.
+So ``default_scope = 'nasiam_mm'`` finds ours, mmpretrain's, mmcv's and mmengine's by bare names.
 """
 
 import mmpretrain.registry as parent
@@ -22,6 +18,7 @@ MODULE2PACKAGE.setdefault('nasiam_mm', 'nasiam_mm')
 def _child(node: str, theirs: str, *ours: str) -> Registry:
     """Open a node below mmpretrain's, whose parts lie in the packages named."""
     above = getattr(parent, node)
+    # Imported on first use; mmpretrain's too, as a child does not import for its parent.
     locations = [f'mmpretrain.{theirs}', *(f'nasiam_mm.{place}' for place in ours)]
     return Registry(above.name, scope='nasiam_mm', parent=above, locations=locations)
 
@@ -35,16 +32,13 @@ PARAM_SCHEDULERS = _child('PARAM_SCHEDULERS', 'engine', 'engine')
 RUNNERS = _child('RUNNERS', 'engine', 'engine')
 RUNNER_CONSTRUCTORS = _child('RUNNER_CONSTRUCTORS', 'engine', 'engine')
 LOG_PROCESSORS = _child('LOG_PROCESSORS', 'engine', 'engine')
-
 DATASETS = _child('DATASETS', 'datasets', 'datasets')
 DATA_SAMPLERS = _child('DATA_SAMPLERS', 'datasets', 'datasets')
 TRANSFORMS = _child('TRANSFORMS', 'datasets', 'datasets')
-
 MODELS = _child('MODELS', 'models', 'models')
 MODEL_WRAPPERS = _child('MODEL_WRAPPERS', 'models', 'models')
 WEIGHT_INITIALIZERS = _child('WEIGHT_INITIALIZERS', 'models', 'models')
 TASK_UTILS = _child('TASK_UTILS', 'models', 'models')
-
 METRICS = _child('METRICS', 'evaluation', 'evaluation')
 EVALUATORS = _child('EVALUATORS', 'evaluation', 'evaluation')
 VISUALIZERS = _child('VISUALIZERS', 'visualization')

@@ -14,35 +14,21 @@ SUPPORTED = {
     'onedl-mmcv': ('2.3.6', '2.4'),
     'onedl-mmpretrain': ('1.3.6', '1.4'),
 }
-_INSTALL = 'pip install -e . -c requirements/constraints.txt'
 
 
-def check_versions(supported: dict[str, tuple[str, str]] = SUPPORTED) -> None:
-    """Compare the installed distributions with the supported ranges.
-
-    Reads the distributions' metadata only, so that ``import nasiam_mm`` stays
-    quick. OpenMMLab's own packages share their import names with the
-    maintained ones, which are asked for here, and are named where they are
-    what is installed instead.
-
-    Args:
-        supported: Lowest supported and first unsupported release by the name
-            of the distribution.
-
-    Raises:
-        ImportError: One line for the first distribution that is missing or
-            outside its range.
-    """
-    for name, (lowest, limit) in supported.items():
-        wanted = f'nasiam_mm needs {name}>={lowest},<{limit}'
+def check_versions() -> None:
+    """Raise ImportError for the first distribution that is missing or outside its range."""
+    for name, (lowest, limit) in SUPPORTED.items():
         found = _installed(name)
-        if found is None:
-            original = name.removeprefix('onedl-')
-            instead = _installed(original) if original != name else None
-            state = f'{original} {instead} is' if instead else 'it is not'
-            raise ImportError(f'{wanted}, but {state} installed; {_INSTALL}')
-        if not _release(lowest) <= _release(found) < _release(limit):
-            raise ImportError(f'{wanted}, but {found} is installed; {_INSTALL}')
+        if found and _release(lowest) <= _release(found) < _release(limit):
+            continue
+        original = name.removeprefix('onedl-')  # OpenMMLab's own, of the same import name
+        if not found and (instead := _installed(original)):
+            found = f'{original} {instead}'
+        raise ImportError(
+            f'nasiam_mm needs {name}>={lowest},<{limit}, but {found or "it"} is '
+            f'{"" if found else "not "}installed; pip install -e . -c requirements/constraints.txt'
+        )
 
 
 def require(module: str, extra: str) -> ModuleType:

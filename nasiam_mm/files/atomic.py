@@ -3,7 +3,7 @@
 
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,29 +14,17 @@ TMP_MARK = '.tmp'
 
 @contextmanager
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
-    """Give a temporary path beside ``path`` which takes its place when the block succeeds.
+    """Give a temporary path of the same suffix that takes ``path``'s place when the block succeeds.
 
     The data reaches the disk before the name does, and the name before this returns, so a crash
-    leaves the old file or the new one. The temporary file has the same suffix and is removed
-    when the block fails; a killed process leaves it, named ``.<name>.*.tmp*``.
-
-    Args:
-        path: File to write; its folder is made.
-
-    Raises:
-        OSError: One line with the path, the cause and the mend.
+    leaves the old file or the new one, and a killed process ``.<name>.*.tmp*`` beside it.
     """
     path = Path(path)
-    temporary = None
+    temporary = path.with_name(f'.{path.name}.{secrets.token_hex(4)}{TMP_MARK}{path.suffix}')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(
-            prefix=f'.{path.name}.', suffix=f'{TMP_MARK}{path.suffix}', dir=path.parent
-        )
-        os.close(handle)
-        temporary = Path(name)
         yield temporary
-        # mkstemp makes private files; data is readable as the umask says.
+        # Some writers make private files; data is readable as the umask says.
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
@@ -47,14 +35,12 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         ours = (None, str(temporary), str(path), str(path.parent))
         if error.errno is None or error.filename not in ours:
             raise  # of something else that the block does
-        raise OSError(
-            error.errno,
-            f"cannot write '{path}': {error.strerror}; free space or choose another place, then "
-            'go on, a training by --resume; earlier files are whole',
-        ) from error
+        what = f"cannot write '{path}': {error.strerror}; free space or choose another place, then "
+        mend = 'go on, a training by --resume; earlier files are whole'
+        raise OSError(error.errno, what + mend) from error
     finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        if os.path.exists(temporary):
+            temporary.unlink()
 
 
 def write_text(text: str, path: str | os.PathLike) -> None:

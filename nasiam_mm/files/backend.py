@@ -18,6 +18,5 @@ class AtomicLocalBackend(LocalBackend):
             temporary.write_bytes(obj)
 
     def put_text(self, obj: str, filepath: str | Path, encoding: str = 'utf-8') -> None:
-        """Write text in the same way."""
-        # A path may hold what the locale could not decode.
+        """Write text, also a path that the locale could not decode."""
         self.put(obj.encode(encoding, 'surrogateescape'), filepath)

@@ -1,10 +1,5 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""The one reader of checkpoints, which runs nothing that they bring (contract C11).
-
-What reads a checkpoint itself calls :func:`read_checkpoint`; where mmengine does the reading
-(``Runner.resume``, ``load_from``, ``init_cfg=dict(type='Pretrained')``, its model zoos),
-:func:`install_safe_reading` has put the same reader there.
-"""
+"""The one reader of checkpoints, ours and mmengine's; it runs nothing they bring (contract C11)."""
 
 import hashlib
 import os
@@ -15,7 +10,7 @@ import urllib.request
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -24,13 +19,9 @@ from mmengine.dist import barrier, is_main_process
 from mmengine.logging import HistoryBuffer
 from torch import Tensor
 
-from nasiam_mm.files.archive import Refused
 from nasiam_mm.files.atomic import atomic_path, write_text
 from nasiam_mm.files.digest import file_digest
-from nasiam_mm.files.pickles import STATISTICS, scan_checkpoint
-
-_SECONDS = 30.0  # without a byte from a server
-_NUMBERS = '?bBhHiIlLqQefdFD'  # bool, integers, floats, complex numbers
+from nasiam_mm.files.pickles import STATISTICS, Refused, scan_checkpoint
 
 
 class UnsafeCheckpointError(ValueError):
@@ -41,23 +32,35 @@ class DamagedCheckpointError(ValueError):
     """A checkpoint that is not whole."""
 
 
+def _statistic(owner: type, name: str) -> Callable:
+    """Stand in for the ``getattr`` of a pickled HistoryBuffer's statistics."""
+    if owner is not HistoryBuffer or name not in STATISTICS:
+        raise pickle.UnpicklingError('getattr')
+    return getattr(HistoryBuffer, name)
+
+
+_MULTIARRAY = (np._core if hasattr(np, '_core') else np.core).multiarray
+# What mmengine's own checkpoints hold beside tensors and plain data.
+_ALLOWED = [
+    HistoryBuffer,
+    (_statistic, 'builtins.getattr'),
+    np.ndarray,
+    np.dtype,
+    bytes,  # of an empty array
+    *{type(np.dtype(code)) for code in '?bBhHiIlLqQefdFD'},
+    # The module's name in NumPy 2 and in NumPy 1.
+    *((_MULTIARRAY._reconstruct, f'numpy.{c}.multiarray._reconstruct') for c in ('_core', 'core')),
+    *((_MULTIARRAY.scalar, f'numpy.{core}.multiarray.scalar') for core in ('_core', 'core')),
+]
+
+
 def read_checkpoint(path: str | os.PathLike, map_location: Any = None, mmap: bool = False) -> Any:
-    """Read a file of ``torch.save``, running nothing that it brings.
+    """Read a file of ``torch.save``, by path or http address, running nothing that it brings.
 
-    It may hold tensors, plain data, arrays of numbers and mmengine's ``HistoryBuffer``; further
-    types are those of ``torch.serialization.add_safe_globals``. What it claims to hold is
-    compared with its size before anything is allocated.
-
-    Args:
-        path: The file, or its http address.
-        map_location: Where its tensors go, see ``torch.load``.
-        mmap: Whether to leave the tensors in the file until they are used; its checksums are
-            then looked at only if something else is wrong.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        UnsafeCheckpointError: If it holds any other type, or claims more than it is large.
-        DamagedCheckpointError: If it is cut short or no such file at all.
+    It may hold tensors, plain data, arrays of numbers, mmengine's ``HistoryBuffer`` and the types
+    of ``torch.serialization.add_safe_globals``; any other, or a claim to more than the file is
+    large, is an UnsafeCheckpointError before anything is allocated. ``mmap`` leaves the tensors in
+    the file until they are used; checksums are then looked at only if something else is wrong.
     """
     address, path = str(path), find_file(path)
     damage = DamagedCheckpointError(
@@ -65,9 +68,13 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = None, mmap: boo
     )
     if not mmap and is_damaged(path):
         raise damage
+    user_types = {
+        entry[1] if isinstance(entry, tuple) else f'{entry.__module__}.{entry.__qualname__}'
+        for entry in torch.serialization.get_safe_globals()
+    }
     try:
-        scan_checkpoint(path, _names(torch.serialization.get_safe_globals()))
-        with torch.serialization.safe_globals(_allowed_types()):
+        scan_checkpoint(path, user_types)
+        with torch.serialization.safe_globals(_ALLOWED):
             mapped = mmap and zipfile.is_zipfile(path)
             return torch.load(path, map_location, weights_only=True, mmap=mapped)
     except (PermissionError, MemoryError, torch.OutOfMemoryError):
@@ -76,60 +83,45 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = None, mmap: boo
         if is_damaged(path):
             raise damage from error
         raise UnsafeCheckpointError(
-            f"checkpoint '{address}' is refused: it holds {error}, and reading that could run "
-            'code or fill the memory; take one from a source you trust, whose types you allow '
-            'by torch.serialization.add_safe_globals'
+            f"checkpoint '{address}' is refused: it holds {error}, which could run code or fill "
+            'memory; types that you trust you allow by torch.serialization.add_safe_globals'
         ) from None
     except Exception as error:
         raise damage from error  # damage shows as any error
 
 
 def weights_of(checkpoint: Any, path: object) -> dict[str, Any]:
-    """Return the weights of a checkpoint by their names in the bare network.
-
-    The marks of what wrapped it are taken off in place: ``module.`` of DistributedDataParallel,
-    ``_orig_mod.`` of torch.compile.
-
-    Raises:
-        ValueError: If it holds no weights by name.
-    """
+    """Return a checkpoint's weights, in place without the marks of what wrapped the network."""
     weights = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else None
     if not isinstance(weights, dict) or not all(isinstance(name, str) for name in weights):
         raise ValueError(f"checkpoint '{path}' holds no weights by name; take one of a training")
-    for name in list(weights):  # all of them, for their order
+    # Of DistributedDataParallel and torch.compile; all are put in again, for their order.
+    for name in list(weights):
         value = weights.pop(name)
         weights[name.removeprefix('module.').replace('_orig_mod.', '')] = value
     return weights
 
 
 def misfits(expected: Mapping[str, Tensor], found: Mapping[str, Any]) -> list[str]:
-    """Name the entries of a checkpoint that do not fit those of a module.
-
-    Args:
-        expected: Entries of the module.
-        found: Entries of the checkpoint.
-
-    Returns:
-        A phrase for each that is missing, left over, or of another kind, type or shape.
-    """
-    problems = [f'{name} is missing' for name in expected if name not in found]
-    problems += [f'{name} is left over' for name in found if name not in expected]
-    for name in (name for name in expected if name in found):
-        ours, theirs = expected[name], found[name]
-        if not isinstance(theirs, Tensor):
+    """Return a phrase for each entry missing, left over, or of another kind, type or shape."""
+    problems = []
+    for name, ours in expected.items():
+        theirs = found.get(name)
+        if name not in found:
+            problems.append(f'{name} is missing')
+        elif not isinstance(theirs, Tensor):
             problems.append(f'{name} is a {type(theirs).__name__}, not a tensor')
         elif ours.shape != theirs.shape:
             problems.append(f'{name} is {tuple(theirs.shape)}, not {tuple(ours.shape)}')
         elif ours.is_floating_point() != theirs.is_floating_point():
             problems.append(f'{name} is of {theirs.dtype}, not of {ours.dtype}')
-    return problems
+    return problems + [f'{name} is left over' for name in found if name not in expected]
 
 
 def is_damaged(path: str | os.PathLike) -> bool:
     """Whether a record does not fit its checksum, at which ``torch.load`` does not look."""
-    # Older versions of torch wrote no archive.
     if not zipfile.is_zipfile(path):
-        return False
+        return False  # older versions of torch wrote no archive
     try:
         with zipfile.ZipFile(path) as archive:
             # What is packed is refused unread: it would unpack to any size.
@@ -140,44 +132,32 @@ def is_damaged(path: str | os.PathLike) -> bool:
 
 
 def find_file(path: str | os.PathLike) -> Path:
-    """Return the regular file that a path or an http address names.
-
-    An address is downloaded once per machine, to torch's cache, under the digest of the whole
-    address; the digest of the content lies beside it and is compared at each reading.
-
-    Raises:
-        FileNotFoundError: If there is none.
-        OSError: If it cannot be downloaded.
-    """
+    """Return the regular file of a path or an http address, or raise an OSError."""
     if str(path).startswith(('http://', 'https://')):
         return _download(str(path))
     found = Path(path).expanduser()
-    if not found.exists():
-        raise FileNotFoundError(f"checkpoint '{path}' does not exist")
     if not found.is_file():
-        raise FileNotFoundError(f"checkpoint '{path}' is no regular file; name the .pth itself")
+        what = 'is no regular file; name the .pth itself' if found.exists() else 'does not exist'
+        raise FileNotFoundError(f"checkpoint '{path}' {what}")
     return found
 
 
 def _download(address: str) -> Path:
+    """Download to torch's cache, once per address and machine while its content is as noted."""
     key = hashlib.sha256(address.encode()).hexdigest()
-    name = Path(urlsplit(address).path).name
-    target = Path(torch.hub.get_dir(), 'checkpoints', 'nasiam_mm', key, name or 'checkpoint.pth')
-    digest = target.with_name('sha256')
+    folder = Path(torch.hub.get_dir(), 'checkpoints', 'nasiam_mm', key)
+    target = folder / (Path(urlsplit(address).path).name or 'checkpoint.pth')
+    digest = folder / 'sha256'
     try:
         if is_main_process() or int(os.environ.get('LOCAL_RANK', 0)) == 0:
             noted = digest.read_text(encoding='utf-8') if digest.is_file() else None
             if not target.is_file() or file_digest(target) != noted:
                 request = urllib.request.Request(address, headers={'User-Agent': 'nasiam_mm'})
-                with (
-                    urllib.request.urlopen(request, timeout=_SECONDS) as response,
-                    atomic_path(target) as whole,
-                    open(whole, 'wb') as file,
-                ):
+                response = urllib.request.urlopen(request, timeout=30.0)
+                with response, atomic_path(target) as whole, open(whole, 'wb') as file:
                     shutil.copyfileobj(response, file)
-                    size = response.headers.get('Content-Length')
-                    if size is not None and file.tell() != int(size):
-                        raise OSError(f'{file.tell()} of {size} bytes came')
+                    if response.length:  # what is left of those announced
+                        raise OSError(f'{response.length} bytes did not come')
                 write_text(file_digest(target), digest)
     except OSError as error:
         raise OSError(f"checkpoint '{address}' cannot be downloaded: {error}") from error
@@ -186,57 +166,7 @@ def _download(address: str) -> Path:
     return target
 
 
-def _statistic(owner: type, name: str) -> Callable:
-    """Stand in for ``getattr``, by which a pickled HistoryBuffer names its statistics."""
-    if owner is not HistoryBuffer or name not in STATISTICS:
-        raise pickle.UnpicklingError('getattr')
-    return getattr(HistoryBuffer, name)
-
-
-def _allowed_types() -> list[Any]:
-    """What mmengine's own checkpoints hold beside tensors and plain data."""
-    arrays = np._core if hasattr(np, '_core') else np.core
-    return [
-        HistoryBuffer,
-        (_statistic, 'builtins.getattr'),
-        np.ndarray,
-        np.dtype,
-        bytes,  # of an empty array
-        *{type(np.dtype(code)) for code in np.typecodes['All'] if code in _NUMBERS},
-        # The module's name in NumPy 2 and in NumPy 1.
-        *(
-            (getattr(arrays.multiarray, function), f'numpy.{core}.multiarray.{function}')
-            for function in ('_reconstruct', 'scalar')
-            for core in ('_core', 'core')
-        ),
-    ]
-
-
-def _names(types: list[Any]) -> set[str]:
-    """Return the full names by which a pickle asks for what the user allows."""
-    return {
-        entry[1] if isinstance(entry, tuple) else f'{entry.__module__}.{entry.__qualname__}'
-        for entry in types
-    }
-
-
-def install_safe_reading() -> None:
-    """Put this reader where mmengine reads checkpoints, whatever the scheme of the address."""
-    from mmengine.runner import checkpoint as theirs
-
-    if theirs.load_from_local is _load_for_mmengine:
-        return
-    # Their other schemes (s3, model zoos) end in one of these three.
-    theirs.load_from_local = theirs.load_from_http = _load_for_mmengine
-    theirs._safe_torch_load = _load_for_mmengine
-    theirs.CheckpointLoader.register_scheme(
-        prefixes=('', 'http://', 'https://'), loader=_load_for_mmengine, force=True
-    )
-
-
-def _load_for_mmengine(
-    filename: str | os.PathLike | BinaryIO, map_location: Any = None, **_: Any
-) -> Any:
+def load_for_mmengine(filename: Any, map_location: Any = None, **_: Any) -> Any:
     """Read a checkpoint for mmengine, less the text that ``Runner.resume`` would run."""
     if isinstance(filename, (str, os.PathLike)):
         checkpoint = read_checkpoint(filename, map_location)
@@ -246,7 +176,6 @@ def _load_for_mmengine(
             copy.flush()
             checkpoint = read_checkpoint(copy.name, map_location)
     weights_of(checkpoint, filename)
-    meta = checkpoint.get('meta')
-    if isinstance(meta, dict):
+    if isinstance(meta := checkpoint.get('meta'), dict):
         meta.pop('config', None)
     return checkpoint

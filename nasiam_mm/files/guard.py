@@ -2,47 +2,43 @@
 """Safe reading of checkpoints from the moment that mmengine can read one (contract C11)."""
 
 import sys
-from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
-from types import ModuleType
+from typing import Any
 
 _READING = 'mmengine.runner.checkpoint'
 
 
 def guard_reading() -> None:
-    """Let mmengine read checkpoints by :mod:`nasiam_mm.files.checkpoint`.
-
-    Done at once where mmengine's reading is imported, otherwise when it is, so that
-    ``import nasiam_mm`` need not wait for torch.
-    """
+    """Let mmengine read checkpoints by our reader, from its own import on if that is to come."""
     if _READING in sys.modules:
-        _install()
+        _install(sys.modules[_READING])
     elif not any(isinstance(finder, _Guard) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Guard())
 
 
-def _install() -> None:
-    from nasiam_mm.files.checkpoint import install_safe_reading
+def _install(theirs: Any) -> None:
+    from nasiam_mm.files.checkpoint import load_for_mmengine
 
-    install_safe_reading()
+    # Their other schemes (s3, model zoos) end in one of these three.
+    theirs.load_from_local = theirs.load_from_http = theirs._safe_torch_load = load_for_mmengine
+    theirs.CheckpointLoader.register_scheme(
+        prefixes=('', 'http://', 'https://'), loader=load_for_mmengine, force=True
+    )
 
 
-class _Guard(MetaPathFinder):
+class _Guard:
     """Finds one module as Python does, and installs the reader behind it."""
 
-    def find_spec(
-        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        spec = PathFinder.find_spec(name, path, target) if name == _READING else None
+    def find_spec(self, name: str, *place: Any) -> ModuleSpec | None:
+        spec = PathFinder.find_spec(name, *place) if name == _READING else None
         if spec is None or spec.loader is None:
             return None
         sys.meta_path.remove(self)
         execute = spec.loader.exec_module
 
-        def execute_and_install(module: ModuleType) -> None:
+        def execute_and_install(module: Any) -> None:
             execute(module)
-            _install()
+            _install(module)
 
         spec.loader.exec_module = execute_and_install  # type: ignore[method-assign]
         return spec

@@ -6,34 +6,24 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from nasiam_mm.engine.rng import preserve_rng
-from nasiam_mm.probes.measure import measure
+from nasiam_mm.probes.feature_sets import measure
 from nasiam_mm.probes.section import Probe, read_probe
 from nasiam_mm.registry import HOOKS
 
 
 @HOOKS.register_module()
 class ProbeHook(Hook):
-    """Measure the backbone as the ``probe`` section of the config says; without one do nothing.
+    """Log what the config's ``probe`` section measures, if any; the run ends as one without."""
 
-    Logs a line and records the scalars of :func:`measure`. Nothing of the run
-    changes: a run with a probe ends as one without.
-
-    Raises:
-        ValueError: Before training, if the section is impossible.
-    """
-
-    def __init__(self) -> None:
-        self.probe: Probe | None = None
+    probe: Probe | None = None
 
     def before_train(self, runner: Runner) -> None:
         """Read the section, build its loaders, and measure the untrained backbone."""
-        self.probe = read_probe(runner.cfg)
-        if self.probe is None:
-            return
-        with preserve_rng():
-            self.probe = self.probe.build(self.probe.split, runner.seed)
-        if self.probe.at_start and runner.iter == 0:
-            self._measure(runner, epochs_done=0)
+        if (probe := read_probe(runner.cfg)) is not None:
+            with preserve_rng():
+                self.probe = probe.build(probe.split, runner.seed)
+            if probe.at_start and runner.iter == 0:
+                self._measure(runner, epochs_done=0)
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Measure every ``interval`` epochs and after the last one."""
@@ -43,19 +33,18 @@ class ProbeHook(Hook):
             self._measure(runner, epochs_done=runner.epoch + 1)
 
     def dataloaders(self) -> list[DataLoader]:
-        """Return the loaders that are walked while training."""
+        """Return the loaders that are walked while training, the bank's first."""
         parts = () if self.probe is None else ('train', self.probe.split)
         return [self.probe.loader(part) for part in parts]
 
     def _measure(self, runner: Runner, epochs_done: int) -> None:
         probe = self.probe
         scalars = measure(runner.model, probe, probe.split, runner.seed)
-        for name, value in scalars.items():
-            runner.message_hub.update_scalar(name, value)
+        runner.message_hub.update_scalars(scalars)
         runner.visualizer.add_scalars({**scalars, 'epoch': epochs_done}, step=runner.iter)
         figures = '  '.join(f'{name}: {value:.2f}' for name, value in scalars.items())
-        sizes = [len(probe.loader(part).dataset) for part in ('train', probe.split)]
+        bank, query = (len(loader.dataset) for loader in self.dataloaders())
         runner.logger.info(
             f'kNN [{epochs_done}/{runner.max_epochs}]  {figures}  '
-            f'(k {probe.k}, T {probe.temperature}, bank {sizes[0]}, query {sizes[1]})'
+            f'(k {probe.k}, T {probe.temperature}, bank {bank}, query {query})'
         )

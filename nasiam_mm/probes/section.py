@@ -5,7 +5,6 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TypeAlias
 
 from mmengine.config import Config
 from mmengine.runner import Runner
@@ -14,41 +13,22 @@ from torch.utils.data import DataLoader, Dataset
 from nasiam_mm.config_walk import type_name
 from nasiam_mm.datasets.split import innermost, shared_images
 
-# Of data sets whose published test split has no labels.
-_TESTED_ON = {'ImageNet': 'val'}
-
-Loader: TypeAlias = Mapping | DataLoader
+_TESTED_ON = {'ImageNet': 'val'}  # whose published test split has no labels
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A labelled bank, images to classify by it, and how.
+    """A labelled bank of M images, one view each, images to classify by it, and how."""
 
-    Attributes:
-        bank: Loader, or the config of one, of M labelled images, one view each.
-        query: Loader of images for validation, so that whoever picks an epoch by the figures has
-            not seen the test set (contract C10).
-        test: Loader of the test images; by default ``query``'s, on the test split of its data set.
-        k: Number of neighbours, at most M.
-        temperature: Temperature of the vote.
-        chunk_size: Queries compared with the bank at a time, at most.
-        interval: Epochs between two measurements in training; the last is always measured.
-        at_start: Whether to measure before the first iteration too; a resumed run does not again.
-        split: ``'val'`` or ``'test'``: what is classified in training.
-
-    Raises:
-        ValueError: If a value is impossible.
-    """
-
-    bank: Loader
-    query: Loader
-    test: Loader | None = None
-    k: int = 200
-    temperature: float = 0.1
-    chunk_size: int = 1024
-    interval: int = 1
-    at_start: bool = True
-    split: str = 'val'
+    bank: Mapping | DataLoader  # a mapping is the config of one
+    query: Mapping | DataLoader  # for validation, so that no epoch is picked by test images (C10)
+    test: Mapping | DataLoader | None = None  # by default query's, on its test split
+    k: int = 200  # neighbours, at most M
+    temperature: float = 0.1  # of the vote
+    chunk_size: int = 1024  # queries compared with the bank at a time, at most
+    interval: int = 1  # epochs between two measurements in training; the last is always measured
+    at_start: bool = True  # measure before the first iteration too; a resumed run does not again
+    split: str = 'val'  # or 'test': what is classified in training
 
     def __post_init__(self) -> None:
         if self.split not in ('val', 'test'):
@@ -58,119 +38,68 @@ class Probe:
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f'probe.{name} must be a whole number from 1, got {value!r}')
 
-    def loader(self, part: str) -> Loader:
+    def loader(self, part: str) -> Mapping | DataLoader:
         """Return the loader, or its config, of a part: ``'train'``, ``'val'`` or ``'test'``."""
-        if part == 'test' and self.test is None:
-            return {**self.query, 'dataset': on_test_split(self.query)}
-        return {'train': self.bank, 'val': self.query, 'test': self.test}[part]
+        if part != 'test' or self.test is not None:
+            return {'train': self.bank, 'val': self.query, 'test': self.test}[part]
+        dataset = _innermost_config(self.query)
+        kind = str(type_name(dataset))
+        if 'split' not in dataset:
+            raise ValueError(f'{kind} of probe.query names no split; give probe.test=dict(...)')
+        return {**self.query, 'dataset': {**dataset, 'split': _TESTED_ON.get(kind, 'test')}}
 
     def build(self, split: str, seed: int | None = None) -> 'Probe':
-        """Build the loaders of the bank and of a split, and check them.
-
-        Raises:
-            ValueError: If k exceeds M, or the validation images are a test split.
-        """
-        bank = Runner.build_dataloader(self.loader('train'), seed=seed)
+        """Build the loaders of the bank and of a split, and check them."""
+        bank = Runner.build_dataloader(self.bank, seed=seed)
         query = Runner.build_dataloader(self.loader(split), seed=seed)
-        if self.k > len(bank.dataset):
+        if self.k > (size := len(bank.dataset)):
+            raise ValueError(f'probe.k = {self.k} exceeds the {size} images of probe.bank; lower k')
+        if split == 'val' and getattr(innermost(query.dataset), 'split', None) == 'test':
             raise ValueError(
-                f'probe.k = {self.k} exceeds the {len(bank.dataset)} images of probe.bank; '
-                f'set k to at most {len(bank.dataset)}'
+                "probe.query reads the test split; take a part of training, or probe.split='test'"
             )
-        if split == 'val' and _split_of(query.dataset) == 'test':
-            raise ValueError(
-                'probe.query reads the test split, which is not for validation; use a part of the '
-                "training set there, and probe.split='test' to be shown the test figures"
-            )
-        name = 'test' if split == 'test' else 'query'
-        return dataclasses.replace(self, bank=bank, **{name: query})
+        return dataclasses.replace(self, bank=bank, **{'query' if split == 'val' else split: query})
 
     def recut(self, val_fraction: float) -> 'Probe':
-        """Cut the whole training split into bank and query by the fraction of the query.
-
-        Raises:
-            ValueError: If there is no such part.
-        """
+        """Cut the whole training split into bank and query by the fraction of the query."""
         if not 0 < val_fraction < 1:
             raise ValueError(f'the validation part must be between 0 and 1, got {val_fraction}')
         parts = dict(train=1 - val_fraction, val=val_fraction)
         split = dict(type='SplitDataset', dataset=_innermost_config(self.bank), parts=parts, seed=0)
-        return dataclasses.replace(
-            self,
-            bank={**self.bank, 'dataset': dict(split, part='train')},
-            query={**self.query, 'dataset': dict(split, part='val')},
-        )
+        bank = {**self.bank, 'dataset': dict(split, part='train')}
+        query = {**self.query, 'dataset': dict(split, part='val')}
+        return dataclasses.replace(self, bank=bank, query=query)
 
 
 def read_probe(cfg: Config | Mapping) -> Probe | None:
-    """Read the section of a config, or None where it has none.
-
-    Raises:
-        ValueError: If a key is unknown, missing or has an impossible value.
-    """
-    section = cfg.get('probe')
-    if not section:
+    """Read the section of a config, or None where it has none; ValueError if it is impossible."""
+    if not (section := cfg.get('probe')):
         return None
     known = [field.name for field in dataclasses.fields(Probe)]
-    for key in section:
-        if key not in known:
-            near = get_close_matches(key, known, n=1)
-            hint = f'did you mean probe.{near[0]}?' if near else f'there are {", ".join(known)}'
-            raise ValueError(f'probe.{key} is no setting; {hint}')
+    if unknown := [key for key in section if key not in known]:
+        near = get_close_matches(unknown[0], known, n=1)
+        hint = f'did you mean probe.{near[0]}?' if near else f'there are {", ".join(known)}'
+        raise ValueError(f'probe.{unknown[0]} is no setting; {hint}')
     if missing := [key for key in ('bank', 'query') if not section.get(key)]:
         raise ValueError(f'the probe section lacks {" and ".join(missing)}; give each a loader')
     return Probe(**section)
 
 
-def need_probe(cfg: Config) -> Probe:
-    """Read the section of a config, as :func:`read_probe`, and refuse one that has none."""
-    probe = read_probe(cfg)
-    if probe is None:
-        raise ValueError(
-            f"config '{cfg.filename}' has no probe section to take the labelled and the validation "
-            'images from; give one of configs/nasiam/'
-        )
-    return probe
-
-
-def on_test_split(loader: Mapping) -> dict:
-    """Return the config of the whole test split of what a loader's config reads.
-
-    Raises:
-        ValueError: If the innermost data set does not name its split.
-    """
-    dataset = _innermost_config(loader)
-    if 'split' not in dataset:
-        raise ValueError(
-            f'{type_name(dataset)} of probe.query names no split to put test for; give the test '
-            'images as probe.test=dict(...), a loader like probe.query'
-        )
-    return {**dataset, 'split': _TESTED_ON.get(str(type_name(dataset)), 'test')}
-
-
 def check_disjoint(bank: Dataset, query: Dataset) -> None:
     """Refuse parts that share an image, or of which nothing tells which images they hold."""
-    if not (hasattr(bank, 'indices') and hasattr(query, 'indices')):
-        if _split_of(bank) == _split_of(query):
+    if hasattr(bank, 'indices') and hasattr(query, 'indices'):
+        if shared := len(shared_images(bank, query)):
             raise ValueError(
-                'probe.bank and probe.query need a SplitDataset each, or two splits of a data set, '
-                f'got {type(bank).__name__} and {type(query).__name__}'
+                f'{shared} images are both labelled and for validation; give probe.bank and '
+                "probe.query equal 'parts' and 'seed' and another 'part'"
             )
-        return
-    shared = shared_images(bank, query)
-    if len(shared):
+    elif len({getattr(innermost(part), 'split', None) for part in (bank, query)}) == 1:
         raise ValueError(
-            f'{len(shared)} images are both labelled and for validation; give probe.bank and '
-            "probe.query a SplitDataset with equal 'parts' and 'seed' and another 'part'"
+            'probe.bank and probe.query need a SplitDataset each, or two splits of a data set'
         )
-
-
-def _split_of(dataset: Dataset) -> str | None:
-    return getattr(innermost(dataset), 'split', None)
 
 
 def _innermost_config(loader: Mapping) -> Mapping:
-    """Return the config of the data set inside any wrappers."""
     while 'dataset' in loader:
         loader = loader['dataset']
     return loader

@@ -1,9 +1,5 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""kNN, linear probe and few labels on cached features, all settings selected on validation.
-
-The test images are classified by what the validation images selected, and by the fixed setting
-that papers report, never by what does best on them (contract C10).
-"""
+"""kNN, linear probe and few labels on cached features, selected on validation (contract C10)."""
 
 import statistics
 from collections.abc import Sequence
@@ -13,16 +9,14 @@ from typing import Any
 from nasiam_mm.evaluation.few_labels import balanced_subset
 from nasiam_mm.evaluation.knn import knn_accuracy, knn_sweep
 from nasiam_mm.evaluation.linear import linear_accuracy, linear_sweep
-from nasiam_mm.probes.feature_sets import FeatureSets
-from nasiam_mm.probes.features import FeatureSet
+from nasiam_mm.probes.feature_sets import FeatureSet, FeatureSets
 
 
 @dataclass(frozen=True)
 class Grid:
     """What is tried: kNN, penalties of the linear probe, few labels; and what papers report."""
 
-    # Those above the number of labelled images are left out.
-    ks: Sequence[int] = (1, 5, 10, 20, 50, 100, 200, 500)
+    ks: Sequence[int] = (1, 5, 10, 20, 50, 100, 200, 500)  # up to the number of labelled images
     temperatures: Sequence[float] = (0.05, 0.07, 0.1, 0.2, 0.5)
     l2s: Sequence[float] = (1e-4, 1e-3, 1e-2, 1e-1)
     fractions: Sequence[float] = (0.01, 0.1)
@@ -32,28 +26,26 @@ class Grid:
 
 
 def sweep_features(sets: FeatureSets, grid: Grid) -> dict[str, Any]:
-    """Measure features; without a test part no test figure appears.
-
-    Returns:
-        Plain data: ``sizes``, ``knn``, ``knn_fixed``, ``linear_cached`` and ``few_labels``, in
-        percent.
-    """
+    """Measure features: plain data, in percent, in which without a test part no test figure is."""
+    k, temperature = min(grid.fixed_k, len(sets.train.labels)), grid.fixed_temperature
+    fixed: dict[str, Any] = {'k': k, 'temperature': temperature}
+    for part, query in sets.queries.items():
+        fixed |= _named(part, knn_accuracy(*query, *sets.train, sets.num_classes, k, temperature))
     return {
         'sizes': {part: len(found.labels) for part, found in sets.parts.items()},
         'num_classes': sets.num_classes,
-        'knn': measure_knn(sets, sets.train, grid),
-        'knn_fixed': _fixed_knn(sets, grid),
-        'linear_cached': measure_linear(sets, sets.train, grid),
+        'knn': _best_knn(sets, sets.train, grid),
+        'knn_fixed': fixed,
+        'linear_cached': _best_linear(sets, sets.train, grid),
         'few_labels': [_few_labels(sets, grid, fraction) for fraction in grid.fractions],
     }
 
 
-def measure_knn(sets: FeatureSets, labelled: FeatureSet, grid: Grid) -> dict[str, Any]:
+def _best_knn(sets: FeatureSets, labelled: FeatureSet, grid: Grid) -> dict[str, Any]:
     """Sweep k and T on the validation part; report what it selects."""
     ks = [k for k in grid.ks if k <= len(labelled.labels)] or [len(labelled.labels)]
     sweep = knn_sweep(*sets.val, *labelled, sets.num_classes, ks, grid.temperatures)
-    # The first of equals, by the order of the grid.
-    k, temperature = max(sweep, key=sweep.__getitem__)
+    k, temperature = max(sweep, key=sweep.__getitem__)  # the first of equals, by the grid
     test = sets.test and knn_accuracy(*sets.test, *labelled, sets.num_classes, k, temperature)
     return {
         'k': k,
@@ -64,17 +56,16 @@ def measure_knn(sets: FeatureSets, labelled: FeatureSet, grid: Grid) -> dict[str
     }
 
 
-def measure_linear(sets: FeatureSets, labelled: FeatureSet, grid: Grid) -> dict[str, Any]:
+def _best_linear(sets: FeatureSets, labelled: FeatureSet, grid: Grid) -> dict[str, Any]:
     """Sweep the penalty on the validation part; report what it selects."""
     probes = linear_sweep(*labelled, sets.num_classes, grid.l2s)
     top1 = {l2: linear_accuracy(probe, *sets.val)['top1'] for l2, probe in probes.items()}
-    # The first of equals: the strongest penalty.
-    l2 = max(top1, key=top1.__getitem__)
+    l2 = max(top1, key=top1.__getitem__)  # the first of equals
     return {
         'l2': l2,
         'val_top1': top1[l2],
         'converged': all(probe.converged for probe in probes.values()),
-        'sweep': [[key, value] for key, value in top1.items()],
+        'sweep': [[*item] for item in top1.items()],
         **_named('test', sets.test and linear_accuracy(probes[l2], *sets.test)),
     }
 
@@ -83,34 +74,19 @@ def _named(part: str, accuracy: dict[str, float] | None) -> dict[str, float]:
     return {f'{part}_{name}': value for name, value in (accuracy or {}).items()}
 
 
-def _fixed_knn(sets: FeatureSets, grid: Grid) -> dict[str, Any]:
-    k, temperature = min(grid.fixed_k, len(sets.train.labels)), grid.fixed_temperature
-    found: dict[str, Any] = {'k': k, 'temperature': temperature}
-    for part, query in sets.parts.items():
-        if part != 'train':
-            top = knn_accuracy(*query, *sets.train, sets.num_classes, k, temperature)
-            found |= _named(part, top)
-    return found
-
-
 def _few_labels(sets: FeatureSets, grid: Grid, fraction: float) -> dict[str, Any]:
     """Measure with a part of the training labels; the validation labels all count as known."""
-    # All labels are one choice, whatever the seed.
-    seeds = list(grid.label_seeds)[: 1 if fraction == 1 else None]
-    rows: list[dict[str, float]] = []
+    seeds = list(grid.label_seeds)[: 1 if fraction == 1 else None]  # all labels are one choice
+    rows: dict[str, list[float]] = {}
     for seed in seeds:
         chosen = balanced_subset(sets.train.labels, sets.num_classes, fraction, seed)
-        chosen = chosen.to(sets.train.labels.device)
         labelled = FeatureSet(sets.train.features[chosen], sets.train.labels[chosen])
-        figures = {
-            'knn': measure_knn(sets, labelled, grid),
-            'linear': measure_linear(sets, labelled, grid),
-        }
-        top1 = [f'{part}_top1' for part in sets.parts if part != 'train']
-        rows.append({f'{name}_{key}': figures[name][key] for name in figures for key in top1})
+        for name, best in (('knn', _best_knn), ('linear', _best_linear)):
+            figures = best(sets, labelled, grid)
+            for part in sets.queries:
+                rows.setdefault(f'{name}_{part}_top1', []).append(figures[f'{part}_top1'])
     summary = {}
-    for name in rows[0]:
-        values = [row[name] for row in rows]
+    for name, values in rows.items():
         deviation = statistics.stdev(values) if len(values) > 1 else None
         summary[name] = {'mean': statistics.fmean(values), 'deviation': deviation}
     return {'fraction': fraction, 'labels': len(chosen), 'label_seeds': seeds, **summary}
@@ -118,29 +94,22 @@ def _few_labels(sets: FeatureSets, grid: Grid, fraction: float) -> dict[str, Any
 
 def render_features(found: dict[str, Any]) -> str:
     """Lay the measured figures out as a table of plain text."""
-    parts = ['val', 'test'] if 'test' in found['sizes'] else ['val']
-    lines = [
-        ', '.join(f'{part} {size}' for part, size in found['sizes'].items()) + ' images',
-        f'{"measure":<44}' + ''.join(f'{part + " top-1":>14}' for part in parts),
-    ]
-
-    def add(name: str, figures: list[str]) -> None:
-        lines.append(f'{name:<44}' + ''.join(f'{figure:>14}' for figure in figures))
-
+    parts = [part for part in found['sizes'] if part != 'train']
     fixed, knn, linear = found['knn_fixed'], found['knn'], found['linear_cached']
-    for name, figures in {
-        f'kNN, k {fixed["k"]}, T {fixed["temperature"]:g}': fixed,
-        f'kNN, k {knn["k"]}, T {knn["temperature"]:g} selected on val': knn,
-        f'linear, cached, l2 {linear["l2"]:g} selected on val': linear,
-    }.items():
-        add(name, [f'{figures[f"{part}_top1"]:.2f}' for part in parts])
-    for row in found['few_labels']:
+    rows = [('measure', [f'{part} top-1' for part in parts])]
+    for name, figures in (
+        (f'kNN, k {fixed["k"]}, T {fixed["temperature"]:g}', fixed),
+        (f'kNN, k {knn["k"]}, T {knn["temperature"]:g} selected on val', knn),
+        (f'linear, cached, l2 {linear["l2"]:g} selected on val', linear),
+    ):
+        rows.append((name, [f'{figures[f"{part}_top1"]:.2f}' for part in parts]))
+    for few in found['few_labels']:
+        share = f'{100 * few["fraction"]:g} % of the labels ({few["labels"]})'
         for name in ('knn', 'linear'):
-            figures = [row[f'{name}_{part}_top1'] for part in parts]
-            add(
-                f'{name}, {100 * row["fraction"]:g} % of the labels ({row["labels"]})',
-                [format_figure(figure['mean'], figure['deviation']) for figure in figures],
-            )
+            figures = [format_figure(**few[f'{name}_{part}_top1']) for part in parts]
+            rows.append((f'{name}, {share}', figures))
+    lines = [', '.join(f'{part} {size}' for part, size in found['sizes'].items()) + ' images']
+    lines += [f'{name:<44}' + ''.join(f'{cell:>14}' for cell in cells) for name, cells in rows]
     lines.append('linear, cached: no augmentation; not the protocol of configs/benchmarks/linear')
     if not linear['converged']:
         lines.append('linear, cached: a fit stopped before its minimum')

@@ -32,6 +32,16 @@ def test_name_appears_only_when_the_file_is_whole(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_what_a_writer_made_private_goes_by_the_umask(tmp_path):
+    before = os.umask(0o022)
+    try:
+        with atomic_path(tmp_path / 'file') as tmp:
+            os.close(os.open(tmp, os.O_CREAT | os.O_WRONLY, 0o600))
+    finally:
+        os.umask(before)
+    assert (tmp_path / 'file').stat().st_mode & 0o777 == 0o644
+
+
 def put(content, path):
     get_file_backend(backend_args=dict(backend='atomic')).put(content.encode(), path)
 

@@ -17,7 +17,7 @@ import torch
 from mmengine.registry import init_default_scope
 
 from nasiam_mm.probes.feature_sets import image_of, read_feature_sets
-from nasiam_mm.probes.section import need_probe
+from nasiam_mm.probes.section import read_probe
 from nasiam_mm.registry import MODELS
 from tests.reduced import MINI, ROOT, reduced
 
@@ -92,7 +92,7 @@ def test_a_labelled_image_must_not_validate(pretrained, tmp_path):
 def test_what_cannot_be_read_is_refused(pretrained, tmp_path):
     cfg = small(tmp_path)
     with pytest.raises(ValueError, match='between 0 and 1, got 1.5'):
-        need_probe(cfg).recut(1.5)
+        read_probe(cfg).recut(1.5)
     other = small(tmp_path)
     other.model.neck.hid_channels = 17
     with pytest.raises(ValueError, match='is not of config') as caught:

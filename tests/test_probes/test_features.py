@@ -19,7 +19,7 @@ from mmpretrain.structures import DataSample
 from torch import nn
 from torch.utils.data import DataLoader, SubsetRandomSampler
 
-from nasiam_mm.probes.features import extract_features
+from nasiam_mm.probes.feature_sets import extract_features
 from nasiam_mm.registry import MODELS
 from tests.test_engine.toy_siamese import MEAN, STD, Blobs, loader_cfg, model_cfg, run_two_processes
 

@@ -6,8 +6,7 @@ import torch
 
 from nasiam_mm.evaluation import knn
 from nasiam_mm.evaluation.knn import knn_accuracy
-from nasiam_mm.probes.features import FeatureSet
-from nasiam_mm.probes.measure import count_classes, measure
+from nasiam_mm.probes.feature_sets import FeatureSet, count_classes, measure
 from nasiam_mm.probes.section import Probe
 from nasiam_mm.registry import MODELS
 from tests.test_engine.toy_siamese import Blobs, loader_cfg, model_cfg

@@ -4,7 +4,7 @@
 import pytest
 from mmengine.config import Config
 
-from nasiam_mm.probes.section import on_test_split, read_probe
+from nasiam_mm.probes.section import read_probe
 from tests.test_engine.toy_siamese import loader_cfg
 
 LOADERS = dict(bank=loader_cfg(size=40), query=loader_cfg(size=21, split='train'))
@@ -37,11 +37,11 @@ def test_the_test_split_is_taken_out_of_its_parts():
     inner = dict(type='CIFAR10', data_root='here', split='train')
     part = dict(type='SplitDataset', dataset=inner, part='val')
     loader = dict(batch_size=4, dataset=dict(type='ReplayDataset', dataset=part))
-    assert on_test_split(loader) == {**inner, 'split': 'test'}
     probe = read_probe(dict(probe=dict(bank=loader, query=loader)))
     assert probe.loader('test') == dict(batch_size=4, dataset={**inner, 'split': 'test'})
     imagenet = dict(dataset=dict(type='mmpretrain.ImageNet', split='train'))
-    assert on_test_split(imagenet)['split'] == 'val'
+    probe = read_probe(dict(probe=dict(bank=imagenet, query=imagenet)))
+    assert probe.loader('test')['dataset']['split'] == 'val'
 
 
 def test_a_data_set_without_splits_needs_a_loader_of_its_test_images():

@@ -14,8 +14,7 @@ import torch
 from nasiam_mm.evaluation.few_labels import balanced_subset
 from nasiam_mm.evaluation.knn import knn_accuracy
 from nasiam_mm.evaluation.linear import fit_linear, linear_accuracy
-from nasiam_mm.probes.feature_sets import FeatureSets
-from nasiam_mm.probes.features import FeatureSet
+from nasiam_mm.probes.feature_sets import FeatureSet, FeatureSets
 from nasiam_mm.probes.sweep import Grid, format_figure, render_features, sweep_features
 
 GRID = Grid(

@@ -45,8 +45,7 @@ def run(args: Namespace) -> None:
 
 def evaluate(cfg: Config, checkpoint: str, split: str) -> dict[str, float]:
     """Build the config's network, load the checkpoint into it and measure it."""
-    from nasiam_mm.probes.feature_sets import load_probed, load_strictly
-    from nasiam_mm.probes.measure import measure
+    from nasiam_mm.probes.feature_sets import load_probed, load_strictly, measure
 
     if cfg.get('test_dataloader'):
         runner = build_runner(cfg)
