@@ -13,8 +13,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from nasiam_mm.engine.rng import preserve_rng
-from nasiam_mm.engine.running import unwrap
+from nasiam_mm.engine.running import preserve_rng, unwrap
 
 
 class FeatureSet(NamedTuple):

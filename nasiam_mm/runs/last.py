@@ -9,7 +9,7 @@ from pathlib import Path
 from nasiam_mm.files.checkpoint import DamagedCheckpointError, is_damaged, read_checkpoint
 
 INTERRUPTED = 'interrupted.pth'  # written on SIGTERM, outside the schedule of checkpoints
-_TRAINING_STATE = ('state_dict', 'optimizer', 'message_hub')
+_TRAINING_STATE = {'state_dict', 'optimizer', 'message_hub'}
 # What a process that died leaves of a file it wrote by atomic_path; earlier versions named some
 # without the mark.
 _LEFTOVER = re.compile(
@@ -19,14 +19,7 @@ _LEFTOVER = re.compile(
 
 @dataclass(frozen=True)
 class LastCheckpoint:
-    """What was found of a run's checkpoints.
-
-    Attributes:
-        path: The checkpoint, or None.
-        epoch: Epochs it has behind it.
-        iteration: Iterations it has behind it.
-        notes: What was passed over, and why.
-    """
+    """What was found of a run's checkpoints: the last, how far it is, what was passed over, why."""
 
     path: Path | None = None
     epoch: int = 0
@@ -40,9 +33,7 @@ def find_last_checkpoint(folder: str | os.PathLike) -> LastCheckpoint:
     Goes by what the files hold, not by their names; between equals one of the schedule comes
     before one of an interruption, and then ``last_checkpoint`` decides, which may be empty or
     outdated. Files that hold no state of training (exported weights, the best model) do not count.
-
-    Raises:
-        UnsafeCheckpointError: If reading a file could run code.
+    UnsafeCheckpointError if reading a file could run code.
     """
     pointer = Path(folder, 'last_checkpoint')
     named = Path(pointer.read_text(encoding='utf-8').strip()).name if pointer.is_file() else None
@@ -57,15 +48,16 @@ def find_last_checkpoint(folder: str | os.PathLike) -> LastCheckpoint:
         except DamagedCheckpointError:
             notes.append(f'skipped {path.name}: cut short or damaged')
             continue
-        if isinstance(checkpoint, dict) and all(key in checkpoint for key in _TRAINING_STATE):
-            meta = checkpoint.get('meta')
-            done = meta if isinstance(meta, dict) else {}
-            iteration, epoch = done.get('iter'), done.get('epoch')
-            if not isinstance(iteration, int) or not isinstance(epoch, int):
-                notes.append(f'skipped {path.name}: does not say how far it is')
-                continue
+        if not isinstance(checkpoint, dict) or not checkpoint.keys() >= _TRAINING_STATE:
+            continue
+        meta = checkpoint.get('meta')
+        done = meta if isinstance(meta, dict) else {}
+        iteration, epoch = done.get('iter'), done.get('epoch')
+        if isinstance(iteration, int) and isinstance(epoch, int):
             rank = (path.name != INTERRUPTED, path.name == named)
             candidates.append((iteration, epoch, *rank, path))
+        else:
+            notes.append(f'skipped {path.name}: does not say how far it is')
     for iteration, epoch, _, is_named, path in sorted(candidates, reverse=True):
         # So far only its table of contents was read.
         if is_damaged(path):
@@ -78,18 +70,10 @@ def find_last_checkpoint(folder: str | os.PathLike) -> LastCheckpoint:
 
 
 def remove_leftovers(folder: str | os.PathLike) -> list[str]:
-    """Remove the temporary files of a process that died while it wrote.
-
-    Returns:
-        Names of the files removed.
-    """
-    left = [
-        path
-        for place in (Path(folder), Path(folder, 'genotypes'))
-        if place.is_dir()
-        for path in place.iterdir()
-        if path.is_file() and _LEFTOVER.fullmatch(path.name)
-    ]
+    """Remove the temporary files of a process that died while it wrote, and return their names."""
+    places = (Path(folder), Path(folder, 'genotypes'))
+    paths = [path for place in places if place.is_dir() for path in place.iterdir()]
+    left = [path for path in paths if path.is_file() and _LEFTOVER.fullmatch(path.name)]
     for path in left:
         path.unlink(missing_ok=True)
     return [path.name for path in left]

@@ -10,7 +10,6 @@ from nasiam_mm.files.atomic import write_json
 from nasiam_mm.runs.identity import Identity, identity_digest, less_extension, name_differences
 
 OWNER = 'owner.json'
-_LOCK = 'owner.lock'
 # What a run leaves that another one would write over.
 _PRODUCTS = ('*.pth', 'last_checkpoint', 'genotype.json')
 _held: dict[Path, int] = {}  # folder -> file that this process has locked
@@ -19,48 +18,30 @@ _held: dict[Path, int] = {}  # folder -> file that this process has locked
 def claim(
     work_dir: str | os.PathLike, identity: Identity, resume: bool, extend: bool = False
 ) -> None:
-    """Make a run the owner of its work directory and its only live run.
+    """Make a run, known by its ``identity``, the owner of its work directory and its only live run.
 
-    A folder in which a run has left no checkpoint and no genotype is free for another.
-
-    Args:
-        work_dir: The folder; it is made.
-        identity: What decides the run, see :func:`nasiam_mm.runs.identity.run_identity`.
-        resume: Whether the run goes on with what is there.
-        extend: Whether it may then have more epochs and another rate.
-
-    Raises:
-        ValueError: One line, if the folder is another run's, or this run's and ``resume`` is
-            False, or if a run is going on in it.
+    A folder, which is made, is free while a run has left no checkpoint and no genotype in it.
+    ValueError if it is another run's, this run's without ``resume``, or a run is going on in it;
+    with ``extend`` the run may have more epochs and another rate than the owner.
     """
     folder = Path(work_dir)
     folder.mkdir(parents=True, exist_ok=True)
     hold(folder)
-    elsewhere = 'take another --work-dir, or remove this one'
     if any(any(folder.glob(pattern)) for pattern in _PRODUCTS):
         owner = read_owner(folder)
-        if owner is None and not resume:
-            raise ValueError(
-                f"work directory '{folder}' holds a run that left no {OWNER}; go on with it by "
-                f'--resume, or {elsewhere}'
-            )
-        theirs, ours = less_extension(owner or identity), less_extension(identity)
-        differences = name_differences(
-            *((theirs, ours) if extend else (owner or identity, identity))
-        )
-        if differences and theirs == ours:
-            elsewhere = f'go on with it by --resume --extend, or {elsewhere}'
-        if differences:
-            raise ValueError(
-                f"work directory '{folder}' is another run's: {differences}; {elsewhere}"
-            )
-        if not resume:
-            raise ValueError(
-                f"work directory '{folder}' holds this run already; go on with it by --resume, or "
-                f'{elsewhere}'
-            )
-    content = {'digest': identity_digest(identity), 'decided by': identity}
-    write_json(content, folder / OWNER)
+        whole = (owner or identity, identity)
+        common = (less_extension(whole[0]), less_extension(identity))
+        problem, mends = '', ['take another --work-dir, or remove this one']
+        if differences := name_differences(*(common if extend else whole)):
+            problem = f"is another run's: {differences}"
+            if common[0] == common[1]:
+                mends.insert(0, 'go on with it by --resume --extend')
+        elif not resume:
+            problem = 'holds this run already' if owner else f'holds a run that left no {OWNER}'
+            mends.insert(0, 'go on with it by --resume')
+        if problem:
+            raise ValueError(f"work directory '{folder}' {problem}; {', or '.join(mends)}")
+    write_json({'digest': identity_digest(identity), 'decided by': identity}, folder / OWNER)
 
 
 def read_owner(folder: Path) -> Identity | None:
@@ -74,8 +55,7 @@ def read_owner(folder: Path) -> Identity | None:
 def hold(folder: Path) -> None:
     """Lock a folder for this process, until :func:`release` or its end, however it comes.
 
-    Raises:
-        ValueError: If another process holds it.
+    ValueError if another process holds it.
     """
     try:
         import fcntl
@@ -84,16 +64,16 @@ def hold(folder: Path) -> None:
     folder = folder.resolve()
     if folder in _held:
         return
-    handle = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    handle = os.open(folder / 'owner.lock', os.O_RDWR | os.O_CREAT, 0o666)
     try:
         # Not flock: workers of loaders are forked, and would keep that of a killed run for a while.
         fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
-        holder = os.read(handle, 200).decode(errors='replace').strip()
+        holder = os.read(handle, 200).decode(errors='replace').strip() or 'another process'
         os.close(handle)
         raise ValueError(
-            f"a run is going on in work directory '{folder}' ({holder or 'another process'}); "
-            'wait for its end, or take another --work-dir'
+            f"a run is going on in work directory '{folder}' ({holder}); wait for its end, or take "
+            'another --work-dir'
         ) from None
     os.ftruncate(handle, 0)
     os.write(handle, f'process {os.getpid()} on {socket.gethostname()}\n'.encode())
@@ -102,6 +82,5 @@ def hold(folder: Path) -> None:
 
 def release(folder: str | os.PathLike) -> None:
     """Let other processes have a folder again."""
-    handle = _held.pop(Path(folder).resolve(), None)
-    if handle is not None:
+    if (handle := _held.pop(Path(folder).resolve(), None)) is not None:
         os.close(handle)

@@ -25,24 +25,16 @@ _TOLD = 3  # what does not fit that a message names
 class ResumeHook(Hook):
     """Own the work directory; find the last whole checkpoint; refuse one that does not fit.
 
-    Which folder a run may have, :func:`nasiam_mm.runs.owner.claim` says.
-
-    With ``resume=True`` and no ``load_from`` (``--resume``), the checkpoint that is furthest and
-    whole is taken and named, with what was skipped and why; without one the run starts from its
-    beginning and says so. Temporary files of a process that died while it wrote are removed.
-
-    ``extend=True`` (``--extend``) lets a resumed run have more epochs, another rate or schedule
-    than it was begun with; the changes are listed, and hold from there on.
+    Which folder a run may have, :func:`claim` says. With ``resume=True`` and no ``load_from``
+    (``--resume``), the checkpoint that is furthest and whole is taken and named, with what was
+    skipped and why; without one the run starts from its beginning and says so. Temporary files of a
+    process that died while it wrote are removed.
 
     Each checkpoint gets what decides how the run ends (:func:`run_identity`), and a resumed run
-    must have the same. Every part of the state must be there and fit: mmengine loads what matches
-    and only warns of the rest, which would go on from random numbers.
-
-    Args:
-        extend: Whether a resumed run may be longer, or have another rate.
-
-    Raises:
-        ValueError: If the folder is another run's, or the checkpoint is, or does not fit.
+    must have the same; with ``extend=True`` (``--extend``) it may have more epochs, another rate or
+    schedule, which are listed and hold from there on. Every part of the state must be there and
+    fit: mmengine loads what matches and only warns of the rest, which would go on from random
+    numbers. What is refused is a ValueError.
     """
 
     # Before a hook takes anything from the checkpoint.
@@ -65,9 +57,8 @@ class ResumeHook(Hook):
             return
         folder = _checkpoint_folder(runner)
         if is_main_process():
-            for place in {folder, runner.work_dir}:
-                for name in remove_leftovers(place):
-                    runner.logger.info(f'removed {name}, which was being written when the run died')
+            for name in (*remove_leftovers(folder), *remove_leftovers(runner.work_dir)):
+                runner.logger.info(f'removed {name}, which was being written when the run died')
         if runner._load_from is not None:
             return
         last = _on_main(lambda: find_last_checkpoint(folder))
@@ -79,36 +70,31 @@ class ResumeHook(Hook):
             runner.logger.warning(f'no {whole} in {folder}: starting from the beginning')
             return
         runner._load_from = str(last.path)
-        runner.logger.info(
-            f'resuming from {last.path}, after {last.iteration} iterations '
-            f'({last.epoch} whole epochs)'
-        )
+        done = f'after {last.iteration} iterations ({last.epoch} whole epochs)'
+        runner.logger.info(f'resuming from {last.path}, {done}')
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Compare the checkpoint with this run."""
         if not runner._resume:
             return
         path = f"checkpoint '{runner._load_from}'"
+        anew = 'start anew in another --work-dir'
         theirs = checkpoint.get('identity') if isinstance(checkpoint, dict) else None
         if not isinstance(theirs, dict):
-            raise ValueError(
-                f'{path} holds no record of the run it is of; to start from its weights alone, '
-                'give it as load_from without --resume'
-            )
+            mend = 'to start from its weights alone, give it as load_from without --resume'
+            raise ValueError(f'{path} holds no record of the run it is of; {mend}')
         differences = name_differences(theirs, self.identity)
         extended = self.extend and less_extension(theirs) == less_extension(self.identity)
         if differences and not extended:
             raise ValueError(
                 f'{path} is of another run: {differences}; resume with the config and arguments '
-                'it was made with, extend it (epochs, rate, schedule) by --extend, or start anew '
-                'in another --work-dir'
+                f'it was made with, extend it (epochs, rate, schedule) by --extend, or {anew}'
             )
-        problems = list(_misfits(runner, checkpoint))
-        if problems:
+        if problems := list(_misfits(runner, checkpoint)):
             more = f' and {len(problems) - _TOLD} more' if len(problems) > _TOLD else ''
             raise ValueError(
                 f'{path} does not fit this run: {", ".join(problems[:_TOLD])}{more}; resume with '
-                'the code it was made with, or start anew in another --work-dir'
+                f'the code it was made with, or {anew}'
             )
         if differences:
             runner.logger.warning(f'extended: {differences}')
@@ -118,10 +104,17 @@ class ResumeHook(Hook):
             self._rates = read_rates(runner)
 
     def before_train(self, runner: Runner) -> None:
-        """Let an extended run follow its own schedule."""
-        if self._rates is not None:
-            _follow_new_schedule(runner, self._rates)
-            self._rates = None
+        """Put the rates of an extended run to where its own schedule stands by now."""
+        if self._rates is None:
+            return
+        set_rates(runner, self._rates)
+        self._rates = None
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # that no step of the optimizer came before
+            for iteration in range(1, runner.iter + 1):
+                for scheduler in runner.param_schedulers or []:
+                    if not scheduler.by_epoch or iteration % len(runner.train_dataloader) == 0:
+                        scheduler.step()
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Put what decides this run into the checkpoint."""
@@ -131,18 +124,6 @@ class ResumeHook(Hook):
         """Let another run have the work directory."""
         if is_main_process():
             release(runner.work_dir)
-
-
-def _follow_new_schedule(runner: Runner, rates: list[dict[str, Any]]) -> None:
-    """Put the rates to where the config's schedule, not the checkpoint's, stands by now."""
-    set_rates(runner, rates)
-    length = len(runner.train_dataloader)
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # that no step of the optimizer came before
-        for iteration in range(1, runner.iter + 1):
-            for scheduler in runner.param_schedulers or []:
-                if not scheduler.by_epoch or iteration % length == 0:
-                    scheduler.step()
 
 
 def _on_main(ask: Callable[[], Any]) -> Any:
@@ -169,16 +150,15 @@ def _checkpoint_folder(runner: Runner) -> str:
 
 def _misfits(runner: Runner, checkpoint: Mapping[str, Any]) -> Iterator[str]:
     """Name what a checkpoint lacks of the run's state, or has of another type or shape."""
-    parts: dict[str, Any] = dict(
-        state_dict=Mapping, meta=Mapping, optimizer=Mapping, message_hub=Mapping
+    parts: dict[str, Any] = dict.fromkeys(
+        ('state_dict', 'meta', 'optimizer', 'message_hub'), Mapping
     )
     if runner.param_schedulers:
-        parts['param_schedulers'] = (list, Mapping)
+        parts['param_schedulers'] = list | Mapping
     wrong = [name for name, kind in parts.items() if not isinstance(checkpoint.get(name), kind)]
     if wrong:
         for name in wrong:
-            state = 'of another type' if name in checkpoint else 'missing'
-            yield f'its {name} is {state}'
+            yield f'its {name} is {"of another type" if name in checkpoint else "missing"}'
         return
     schedulers = checkpoint.get('param_schedulers')
     if isinstance(schedulers, list) and not all(isinstance(one, Mapping) for one in schedulers):
@@ -198,9 +178,9 @@ def _optimizer_misfits(optimizer: Any, state: Mapping[str, Any]) -> Iterator[str
     if not isinstance(groups, list) or not isinstance(values, Mapping):
         yield 'its optimizer holds no groups or no state'
         return
-    counts = [[len(g['params']) for g in there] for there in (groups, optimizer.param_groups)]
-    if counts[0] != counts[1]:
-        yield f'its optimizer has {counts[0]} parameters in its groups, not {counts[1]}'
+    there, here = ([len(g['params']) for g in side] for side in (groups, optimizer.param_groups))
+    if there != here:
+        yield f'its optimizer has {there} parameters in its groups, not {here}'
         return
     parameters = [p for group in optimizer.param_groups for p in group['params']]
     for number, parameter in enumerate(parameters):
