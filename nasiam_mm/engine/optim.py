@@ -20,9 +20,9 @@ from nasiam_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 class AutocastOptimWrapper(OptimWrapper):
     """Autocast to bfloat16, the only ``dtype``, on the CPU too, without loss scaling.
 
-    mmengine's ``AmpOptimWrapper`` asks for an accelerator; bfloat16 needs neither one nor a scaler,
-    having the exponent range of float32. A CPU without instructions for bfloat16 would emulate it
-    at several times the cost of float32: there the run stays in float32, and says so.
+    mmengine's ``AmpOptimWrapper`` asks for an accelerator; bfloat16, of float32's exponent range,
+    needs neither one nor a scaler. A CPU without instructions for it would emulate it at several
+    times the cost of float32: there the run stays in float32, and says so.
     """
 
     def __init__(self, dtype: str = 'bfloat16', **kwargs) -> None:
@@ -52,13 +52,13 @@ def computes_bfloat16() -> bool:
 class WeightOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     """mmengine's default constructor, less what asks for no gradient.
 
-    That is alpha, which asks for one in the alpha step alone, and momentum copies.
-    ``paramwise_cfg.custom_keys`` match by substring, so they cannot keep a predictor's alpha out of
-    a ``'predictor'`` group; taking it out of the finished groups does.
+    That is alpha, which asks for one in the alpha step alone, and momentum copies. They are taken
+    out of the finished groups: ``custom_keys`` match by substring and cannot keep a predictor's
+    alpha out of a ``'predictor'`` group, nor ``'bn'`` leave ``linear_bn_relu``'s linear map out.
 
     ``paramwise_cfg.flat_options`` are options for the parameters of one dimension, biases and the
-    scale and shift of BatchNorm: LARS recipes leave them out by ``dict(weight_decay=0.0,
-    lars_exclude=True)``. A custom key ``'bn'`` would match ``linear_bn_relu``'s linear map too.
+    scale and shift of BatchNorm, as LARS recipes have: ``dict(weight_decay=0.0,
+    lars_exclude=True)``.
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
@@ -67,25 +67,19 @@ class WeightOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         super().__init__(optim_wrapper_cfg, paramwise_cfg)
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
-        """Build the wrapper over the trainable weights; ValueError if an average would outrun it.
-
-        That is one which moves in every iteration where gradients add up over several.
-        """
+        """Build the wrapper; ValueError if gradients add up while a model's average moves on."""
         wrapper, algorithm = super().__call__(model), unwrap(model)
         counts = wrapper._accumulative_counts
         if counts > 1 and getattr(algorithm, 'momentum_pairs', list)():
-            raise ValueError(
-                f'optim_wrapper.accumulative_counts is {counts}, but the average of '
-                f'{type(algorithm).__name__} moves in every iteration, not in every weight step; '
-                'leave it out and enlarge the batch or add processes'
-            )
+            but = f'the average of {type(algorithm).__name__} moves in every iteration'
+            mend = 'leave it out and enlarge the batch or add processes'
+            raise ValueError(f'optim_wrapper.accumulative_counts is {counts}, but {but}; {mend}')
         merged: dict[str, dict] = {}
         for group in wrapper.optimizer.param_groups:
             for weight in (weight for weight in group['params'] if weight.requires_grad):
                 options = {key: value for key, value in group.items() if key != 'params'}
                 options.update(self.flat_options if weight.ndim == 1 else {})
-                target = merged.setdefault(repr(options), {**options, 'params': []})
-                target['params'].append(weight)
+                merged.setdefault(repr(options), {**options, 'params': []})['params'].append(weight)
         # One group per setting, not per parameter: the optimizer steps a group at a time.
         wrapper.optimizer.param_groups[:] = list(merged.values())
         return wrapper

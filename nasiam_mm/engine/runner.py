@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from types import FrameType
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -20,21 +20,13 @@ from torch import nn
 from nasiam_mm.datasets.replay import ReplaySampler
 from nasiam_mm.datasets.resolve import resolve_data
 from nasiam_mm.engine.hooks.resume_hook import ResumeHook
-from nasiam_mm.engine.running import preserve_rng, read_rates, set_rates
+from nasiam_mm.engine.running import preserve_rng
 from nasiam_mm.registry import LOOPS, RUNNERS
-
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-# A launcher passes a signal on that its processes have got already: that is one wish, not two.
-_SAME_WISH_SECONDS = 2.0
 
 
 @RUNNERS.register_module()
 class NasiamRunner(Runner):
-    """Reads what the folder of the config's ``data`` section says before anything is built.
-
-    What it runs, dumps and compares on a resume is the config with the folder's facts written in;
-    see :func:`nasiam_mm.datasets.resolve_data`.
-    """
+    """Runs, dumps and compares on a resume the config with its data folder's facts written in."""
 
     @classmethod
     def from_cfg(cls, cfg: Config | dict) -> 'NasiamRunner':
@@ -56,30 +48,19 @@ class NasiamRunner(Runner):
 class ResumableTrainLoop(EpochBasedTrainLoop):
     """mmengine's loop over epochs, which goes on in the middle of one (contract C6).
 
-    A run resumed at iteration t of an epoch draws batch t next, whose number in the epoch is right
-    for every hook; the epoch's end comes once. Validation leaves the random number generators as
-    they were; resumed at the end of an epoch, a run validates first.
-
-    On SIGTERM or SIGINT the iteration is finished, a checkpoint is written, and the process leaves
-    with status 143 or 130; a second signal ends it at once. Several processes agree on the
-    iteration, by one integer on the CPU each.
+    A run resumed at iteration t of an epoch draws batch t next, with its right number for every
+    hook; the epoch's end comes once. Validation leaves the random number generators as they were;
+    resumed at the end of an epoch, a run validates first. On SIGTERM or SIGINT the iteration is
+    finished, a checkpoint is written, and the process leaves with status 143 or 130; a second
+    signal ends it at once. Several processes agree on the iteration, by one integer each.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if len(self.dataloader) == 0:
-            raise ValueError(
-                f'{len(self.dataloader.dataset)} training images are less than one batch; take a '
-                f'smaller train_dataloader.batch_size than {self.dataloader.batch_size}'
-            )
-
-    def state_dict(self) -> dict[str, Any]:
-        """State beside the numbers of epoch and iteration, which the runner keeps."""
-        return dict(stop_training=self.stop_training)
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take that state up again."""
-        self.stop_training = state['stop_training']
+            images, size = len(self.dataloader.dataset), self.dataloader.batch_size
+            mend = f'take a smaller train_dataloader.batch_size than {size}'
+            raise ValueError(f'{images} training images are less than one batch; {mend}')
 
     def run(self) -> nn.Module:
         """Train to the last epoch; after a signal, SystemExit."""
@@ -99,10 +80,8 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
             self.runner.call_hook('before_train_epoch')
         else:
             # Hooks prepare what they do not save; what was restored is past its beginning.
-            rates = read_rates(self.runner)
-            with preserve_rng():
+            with preserve_rng(), _preserve_rates(self.runner):
                 self.runner.call_hook('before_train_epoch')
-            set_rates(self.runner, rates)
         self.runner.model.train()
         for batch_idx, data_batch in enumerate(self._batches(done), start=done):
             self.run_iter(batch_idx, data_batch)
@@ -122,10 +101,9 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
             sampler.set_epoch(self._epoch)
             sampler.start = done * size
         elif done:
-            self.runner.logger.warning(
-                f'{type(sampler).__name__} cannot start within a pass: loading and dropping {done} '
-                "batches; sampler=dict(type='ReplaySampler') goes on at once"
-            )
+            slow = f'{type(sampler).__name__} cannot start within a pass: loading and dropping'
+            mend = "sampler=dict(type='ReplaySampler') goes on at once"
+            self.runner.logger.warning(f'{slow} {done} batches; {mend}')
             with preserve_rng():
                 batches = iter(self.dataloader)
                 for _ in range(done):
@@ -153,30 +131,38 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         raise SystemExit(128 + number)
 
 
-class StopSignals:
-    """While entered, note the first SIGTERM or SIGINT instead of dying of it.
+@contextmanager
+def _preserve_rates(runner: Runner) -> Iterator[None]:
+    """Give the parameter groups their learning rates and the like back on leaving."""
+    found = runner.optim_wrapper.param_groups
+    several = found.values() if isinstance(found, dict) else [found]  # of one optimizer each
+    groups = [group for of_one in several for group in of_one]
+    rates = [{k: v for k, v in group.items() if k != 'params'} for group in groups]
+    yield
+    for group, rate in zip(groups, rates, strict=True):
+        group.update(rate)
 
-    A second one, later than what a launcher passes on, acts as it would have outside. Only a
-    process's main thread can note signals; in another thread this notes none.
+
+class StopSignals(ExitStack):
+    """While entered, in a main thread, note the first SIGTERM or SIGINT instead of dying of it.
+
+    A second one, later than what a launcher passes on, acts as it would have outside.
     """
 
+    # A launcher passes a signal on that its processes have got already: that is one wish, not two.
+    same_wish_seconds = 2.0
     received: int | None = None
-    _previous: dict[int, Any] = {}
-    _group: torch_dist.ProcessGroup | None = None
+    _group: Any = None
 
     def __enter__(self) -> 'StopSignals':
         self._process = os.getpid()
         if threading.current_thread() is threading.main_thread():
-            self._previous = {number: signal.signal(number, self._note) for number in _SIGNALS}
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self.callback(signal.signal, number, signal.signal(number, self._note))
         if get_world_size() > 1 and torch_dist.get_backend() != 'gloo':
             # On the CPU, so that asking does not make a GPU wait.
             self._group = torch_dist.new_group(backend='gloo')
         return self
-
-    def __exit__(self, *error: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-        self._previous = {}
 
     def agreed(self) -> int | None:
         """Return the signal that any process has received, or None; all have to call this."""
@@ -186,7 +172,7 @@ class StopSignals:
         torch_dist.all_reduce(number, torch_dist.ReduceOp.MAX, group=self._group)
         return int(number) or None
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _note(self, number: int, frame: object) -> None:
         # A forked worker of a loader has this handler too; its parent tells it when to end.
         if os.getpid() != self._process:
             return
@@ -196,6 +182,6 @@ class StopSignals:
             name = signal.Signals(number).name
             # Not by a logger: the signal may have come while one holds its lock.
             os.write(2, f'{name}: stopping after this iteration; again to stop at once\n'.encode())
-        elif now - self._received_at > _SAME_WISH_SECONDS:
-            self.__exit__()  # gives the handlers back
+        elif now - self._received_at > self.same_wish_seconds:
+            self.close()  # gives the handlers back
             os.kill(os.getpid(), number)

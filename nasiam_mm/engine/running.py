@@ -1,5 +1,5 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""What hooks ask of the run they act in: its model, log, rates and random numbers."""
+"""What hooks ask of the run they act in: its model, its log and its random numbers."""
 
 import random
 from collections.abc import Iterator
@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from mmengine.hooks import LoggerHook
 from mmengine.model import is_model_wrapper
-from mmengine.optim import OptimWrapperDict
 from mmengine.runner import Runner
 from torch import nn
 
@@ -21,7 +20,7 @@ def unwrap(model: nn.Module) -> nn.Module:
 
 
 def is_logged(runner: Runner, batch_idx: int, interval: int | None = None) -> bool:
-    """Tell whether an epoch ends with this iteration of it, from 0, or a ``LoggerHook`` logs.
+    """Tell whether a ``LoggerHook`` logs after this iteration, from 0, or the epoch ends with it.
 
     Whoever measures for the log goes by this one interval, or has an ``interval`` of its own.
     """
@@ -31,28 +30,8 @@ def is_logged(runner: Runner, batch_idx: int, interval: int | None = None) -> bo
     return done == len(runner.train_dataloader) or any(done % n == 0 for n in intervals if n > 0)
 
 
-def read_rates(runner: Runner) -> list[dict[str, Any]]:
-    """Return the learning rate and the like of every parameter group of the optimizers."""
-    return [{k: v for k, v in group.items() if k != 'params'} for group in _groups(runner)]
-
-
-def set_rates(runner: Runner, rates: list[dict[str, Any]]) -> None:
-    """Give the parameter groups the settings of :func:`read_rates` back."""
-    for group, rate in zip(_groups(runner), rates, strict=True):
-        group.update(rate)
-
-
-def _groups(runner: Runner) -> list[dict[str, Any]]:
-    found = runner.optim_wrapper
-    wrappers = found.values() if isinstance(found, OptimWrapperDict) else [found]
-    return [group for wrapper in wrappers for group in wrapper.optimizer.param_groups]
-
-
 def get_rng_state() -> dict[str, Any]:
-    """Read the generators of Python, NumPy, torch on the CPU and on every CUDA device.
-
-    The state is lists, numbers and uint8 tensors, so that a checkpoint needs no further type.
-    """
+    """Read Python's, NumPy's and torch's generators, CUDA's too, as types a checkpoint may hold."""
     version, python, gauss = random.getstate()
     state: Any = np.random.get_state()
     name, numpy, *rest = state
@@ -65,10 +44,7 @@ def get_rng_state() -> dict[str, Any]:
 
 
 def set_rng_state(state: dict[str, Any]) -> None:
-    """Put the generators back to a state of :func:`get_rng_state`.
-
-    CUDA devices that the state does not know, or that are not here, are left alone.
-    """
+    """Put the generators back to such a state; CUDA devices not in it, or not here, are left."""
     version, python, gauss = state['python']
     random.setstate((version, tuple(python), gauss))
     name, numpy, *rest = state['numpy']

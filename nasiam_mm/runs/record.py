@@ -31,10 +31,9 @@ def environment(*more: str) -> dict[str, Any]:
 
 
 def merge_logs(work_dir: Path) -> list[dict[str, Any]]:
-    """Join the scalars that mmengine logged, over interruptions, in the order of first logging.
+    """Join the scalars that a run logged over interruptions; FileNotFoundError if there are none.
 
-    What a run logged after its last checkpoint is logged again when it is resumed; the later entry
-    counts. FileNotFoundError if the run has logged nothing.
+    What came after its last checkpoint is logged again by a resumed run; the later entry counts.
     """
     entries: dict[tuple, dict[str, Any]] = {}
     for file in sorted(work_dir.glob('*/vis_data/scalars.json')):

@@ -17,7 +17,6 @@ from mmengine.logging import HistoryBuffer, MessageHub
 from mmengine.runner import Runner
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from nasiam_mm.engine.hooks import speed_hooks
 from nasiam_mm.engine.hooks.speed_hooks import BufferedRuntimeInfoHook
 from tests.reduced import reduced
 
@@ -150,7 +149,7 @@ def test_a_checkpoint_between_two_logs_holds_every_loss(tmp_path):
 
 
 def test_history_does_not_grow(tmp_path, monkeypatch):
-    monkeypatch.setattr(speed_hooks, '_HISTORY', 12)
+    monkeypatch.setattr(BufferedRuntimeInfoHook, 'min_history', 12)
     history = HistoryBuffer(list(range(500)), [1] * 500)
 
     class LongRun(Hook):
@@ -162,7 +161,7 @@ def test_history_does_not_grow(tmp_path, monkeypatch):
 
 
 def test_history_holds_what_the_log_looks_back_on(monkeypatch):
-    monkeypatch.setattr(speed_hooks, '_HISTORY', 10)
+    monkeypatch.setattr(BufferedRuntimeInfoHook, 'min_history', 10)
 
     class Processor:
         window_size = 30

@@ -16,29 +16,25 @@ from nasiam_mm.evaluation.collapse import channel_std, effective_rank
 from nasiam_mm.files.atomic import atomic_path
 from nasiam_mm.registry import HOOKS
 
-_ACTIONS = ('warn', 'stop', 'rollback')
-
 
 @HOOKS.register_module()
 class CollapseHook(StatefulHook):
     """Warn of, or stop, a run whose embeddings collapse; refuse a loss that is not finite.
 
     Every ``interval`` iterations of an epoch (None: ``LoggerHook``'s) and at its end the output z
-    of ``model.neck``, (N, D), is measured: ``collapse/std`` (:func:`channel_std`, 1 as spread as a
-    Gaussian, 0 collapsed) and ``collapse/effective_rank``, which ``LoggerHook`` logs. With several
-    processes z is gathered, so that all act alike. Other iterations read nothing back.
-
-    A sample is unhealthy when std, effective rank or loss is below its threshold (None ignores it;
-    that of the loss is for losses whose minimum is the collapsed solution, such as -1 of SimSiam).
-    ``patience`` unhealthy samples in a row are a collapse. Then ``action``
+    of ``model.neck``, (N, D), is measured and logged: ``collapse/std`` (:func:`channel_std`, 1 as
+    spread as a Gaussian, 0 collapsed) and ``collapse/effective_rank``. Processes gather z and act
+    alike. Other iterations read nothing back. A sample is unhealthy when std, effective rank or
+    loss (for losses whose minimum is the collapsed solution, such as -1 of SimSiam) is below its
+    threshold, unless that is None; ``patience`` in a row are a collapse. Then ``action``
 
     - ``'warn'`` logs a warning, once until a healthy sample follows;
     - ``'stop'`` ends training, after the epoch where the loop is over epochs;
     - ``'rollback'`` does too and leaves the last checkpoint saved between two healthy samples as
       ``work_dir/last_healthy.pth``.
 
-    ValueError if an argument is impossible or the model has no neck; RuntimeError, whatever the
-    action, if a sampled loss or embedding is not finite or the neck did not run.
+    ValueError without a neck; RuntimeError if a sampled loss or embedding is not finite, whatever
+    the action, or the neck did not run.
     """
 
     # Before LoggerHook, BELOW_NORMAL, which prints what is measured here.
@@ -54,8 +50,8 @@ class CollapseHook(StatefulHook):
         action: str = 'warn',
         patience: int = 3,
     ) -> None:
-        if action not in _ACTIONS:
-            raise ValueError(f'CollapseHook.action must be one of {_ACTIONS}, got {action!r}')
+        if action not in (known := ('warn', 'stop', 'rollback')):
+            raise ValueError(f'CollapseHook.action must be one of {known}, got {action!r}')
         if patience < 1 or (interval is not None and interval < 1):
             got = f'patience={patience}, interval={interval}'
             raise ValueError(f'CollapseHook.patience and .interval must be at least 1, got {got}')
@@ -86,22 +82,18 @@ class CollapseHook(StatefulHook):
         if not self._armed:
             return
         z, self._z, self._armed = self._z, None, False
-        where = _where(runner)
+        self._where = f'iteration {runner.iter + 1} (epoch {runner.epoch + 1})'
         if z is None:
-            raise RuntimeError(
-                f'CollapseHook saw no output of model.neck in {where}; the neck must run in every '
-                'training iteration'
-            )
+            saw = f'saw no output of model.neck in {self._where}'
+            raise RuntimeError(f'CollapseHook {saw}; the neck must run in every training iteration')
         loss = torch.as_tensor(outputs['loss']).detach().clone()
         all_reduce(loss, 'mean')
         z = torch.cat(all_gather(z.float().contiguous()))
         if not (loss.isfinite() and z.isfinite().all()):
             finite = loss.isfinite()
             what = 'output of the neck is not finite' if finite else f'loss is {loss.item()}'
-            raise RuntimeError(
-                f'the {what} in {where}; lower the learning rate or train without mixed '
-                f'precision{self._way_back(runner)}'
-            )
+            mend = 'lower the learning rate or train without mixed precision'
+            raise RuntimeError(f'the {what} in {self._where}; {mend}{self._way_back(runner)}')
         sample = dict(std=channel_std(z).item(), effective_rank=effective_rank(z).item())
         for name, value in sample.items():
             # LogProcessor drops the prefix and prints the current value.
@@ -124,7 +116,7 @@ class CollapseHook(StatefulHook):
         if self.streak < self.patience:
             return
         measures = ', '.join(f'{name} {sample[name]:.4g} < {low[name]:g}' for name in low)
-        message = f'embeddings collapsed in {_where(runner)}: {measures}'
+        message = f'embeddings collapsed in {self._where}: {measures}'
         if self.action == 'warn':
             if self.streak == self.patience:
                 runner.logger.warning(f'{message}; lower the learning rate or check the head')
@@ -153,7 +145,3 @@ class CollapseHook(StatefulHook):
         if self.last_healthy is None or not self._kept.exists():
             return f'; no checkpoint in {runner.work_dir} was saved while healthy'
         return f'; {self._kept} is the last healthy checkpoint, {self.last_healthy}'
-
-
-def _where(runner: Runner) -> str:
-    return f'iteration {runner.iter + 1} (epoch {runner.epoch + 1})'

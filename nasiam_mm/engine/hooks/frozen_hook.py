@@ -2,13 +2,12 @@
 """Frozen means frozen: contract C9, held at run time."""
 
 import hashlib
-from collections.abc import Mapping
 
 import torch
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
-from torch import Tensor, nn
+from torch import nn
 
 from nasiam_mm.engine.running import unwrap
 from nasiam_mm.files.checkpoint import misfits, read_checkpoint, weights_of
@@ -19,12 +18,11 @@ from nasiam_mm.registry import HOOKS
 class FrozenHook(Hook):
     """Prove that the backbone is the pretrained one and stays it.
 
-    Before training it compares the backbone with the checkpoint that its ``init_cfg`` names, of
-    which mmengine loads what matches and only warns of the rest. Then it notes every weight and
-    buffer, BatchNorm's statistics too, and compares after each epoch and at the end.
-
-    ValueError if there are no pretrained weights, a weight asks for a gradient, or the checkpoint
-    does not hold the backbone's entries and no others; RuntimeError if an entry moved.
+    Before training it compares the backbone with the checkpoint of its ``init_cfg``, of which
+    mmengine loads what matches and only warns of the rest: ValueError if there is none, it holds
+    other entries, or a weight asks for a gradient. Then it notes every weight and buffer,
+    BatchNorm's statistics too, and compares after each epoch and at the end: RuntimeError if any
+    moved.
     """
 
     # Before CheckpointHook, VERY_LOW: a run that broke the contract leaves no checkpoint of it.
@@ -44,8 +42,12 @@ class FrozenHook(Hook):
             asks = f"'backbone.{learning[0]}' asks for a gradient"
             raise ValueError(f'FrozenHook: {asks}; set model.backbone.frozen_stages to all stages')
         self.held = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
+        whole = hashlib.sha256()
+        for name, tensor in sorted(self.held.items()):
+            whole.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+        self.digest = whole.hexdigest()[:16]
         entries = f'{len(self.held)} of {len(self.held)} entries are those of {path}'
-        runner.logger.info(f'backbone frozen: {entries}, sha256 {_digest(self.held)}')
+        runner.logger.info(f'backbone frozen: {entries}, sha256 {self.digest}')
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Compare with what was noted."""
@@ -54,17 +56,15 @@ class FrozenHook(Hook):
     def after_train(self, runner: Runner) -> None:
         """Compare a last time, and say so in the log."""
         self._check_still(runner, 'by the end of the training')
-        runner.logger.info(f'backbone frozen: unchanged at the end, sha256 {_digest(self.held)}')
+        runner.logger.info(f'backbone frozen: unchanged at the end, sha256 {self.digest}')
 
     def _check_still(self, runner: Runner, when: str) -> None:
         now = unwrap(runner.model).backbone.state_dict()
         moved = [name for name, tensor in self.held.items() if not torch.equal(now[name], tensor)]
         if moved:
-            raise RuntimeError(
-                f"'backbone.{moved[0]}' and {len(moved) - 1} other entries of the frozen backbone "
-                f'moved {when}; set frozen_stages to all stages and norm_eval=True, and keep hooks '
-                'off it'
-            )
+            mend = 'set frozen_stages to all stages and norm_eval=True, and keep hooks off it'
+            names = f"'backbone.{moved[0]}' and {len(moved) - 1} other entries"
+            raise RuntimeError(f'{names} of the frozen backbone moved {when}; {mend}')
 
 
 def _compare(backbone: nn.Module, values: bool) -> str:
@@ -84,16 +84,7 @@ def _compare(backbone: nn.Module, values: bool) -> str:
         problems = [f'{name} was not loaded' for name in moved]
     if problems:
         fitting = len(expected) - len({p.split()[0] for p in problems} & expected.keys())
-        raise ValueError(
-            f"checkpoint '{path}' fits {fitting} of {len(expected)} entries of the backbone: "
-            f'{min(problems)}; take the checkpoint of a network with this backbone, or give the '
-            'config the widths of the checkpoint'
-        )
+        fits = f'fits {fitting} of {len(expected)} entries of the backbone: {min(problems)}'
+        mend = 'take the checkpoint of a network with this backbone, or set the widths to its own'
+        raise ValueError(f"checkpoint '{path}' {fits}; {mend}")
     return path
-
-
-def _digest(state: Mapping[str, Tensor]) -> str:
-    whole = hashlib.sha256()
-    for name, tensor in sorted(state.items()):
-        whole.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
-    return whole.hexdigest()[:16]

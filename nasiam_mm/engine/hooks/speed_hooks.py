@@ -13,15 +13,13 @@ from torch import Tensor, nn
 from nasiam_mm.engine.running import is_logged, unwrap
 from nasiam_mm.registry import HOOKS
 
-_HISTORY = 1000  # values of each training scalar that are kept at least
-
 
 @HOOKS.register_module()
 class MemoryFormatHook(Hook):
     """Lay the weights of convolutions out NHWC where the data preprocessor does so with images.
 
-    Otherwise each convolution would turn its weights around in every step. No result changes by a
-    bit. A model of several processes stays as it is: its gradients' buckets are laid out already.
+    Else each convolution would turn its weights around in every step. No result changes by a bit. A
+    model of several processes stays as it is: its gradients' buckets are laid out already.
     """
 
     # Before anything compiles or copies the model.
@@ -41,10 +39,9 @@ class CompileHook(Hook):
 
     mmengine's ``compile=`` option wraps the whole training step, which ``torch.compile`` breaks at
     the backward pass. Here alpha step and weight step share the compiled modules; their hooks and
-    the state dict stay as they are, and evaluation, whose batches have many sizes, runs the plain
-    code. Results agree with the plain ones to rounding. ``options`` are those of ``torch.compile``:
-    ``mode='reduce-overhead'`` captures CUDA graphs. A hook that ``differentiates_twice`` is refused
-    before training.
+    the state dict stay, and evaluation, whose batches have many sizes, runs the plain code. Results
+    agree to rounding. ``options`` are those of ``torch.compile``: ``mode='reduce-overhead'``
+    captures CUDA graphs. ValueError before training if a hook ``differentiates_twice``.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -57,18 +54,16 @@ class CompileHook(Hook):
                 mend = f'remove the hook or set {type(hook).__name__}.second_order=False'
                 raise ValueError(f'CompileHook: torch.compile cannot differentiate twice; {mend}')
         model = unwrap(runner.model)
-        modules = dict(model.named_modules())
         named = getattr(model, 'compilable', ('backbone', 'neck', 'head.predictor'))
-        names = [name for name in named if name in modules]
-        for module in map(modules.get, names):
+        self.compiled = {name: part for name, part in model.named_modules() if name in named}
+        for module in self.compiled.values():
             module.forward = _in_training(module, torch.compile(module.forward, **self.options))
-        runner.logger.info(f'compiled for training: {", ".join(names)}')
+        runner.logger.info(f'compiled for training: {", ".join(self.compiled)}')
 
     def after_train(self, runner: Runner) -> None:
         """Leave the model as it was, to be copied and saved."""
-        for module in runner.model.modules():
-            if getattr(module.__dict__.get('forward'), 'is_compiled', False):
-                del module.forward
+        for module in self.compiled.values():
+            del module.forward
 
 
 def _in_training(module: nn.Module, compiled: Callable) -> Callable:
@@ -77,7 +72,6 @@ def _in_training(module: nn.Module, compiled: Callable) -> Callable:
     def forward(*args: Any, **kwargs: Any) -> Any:
         return (compiled if module.training else plain)(*args, **kwargs)
 
-    forward.is_compiled = True  # type: ignore[attr-defined]
     return forward
 
 
@@ -86,11 +80,12 @@ class BufferedRuntimeInfoHook(RuntimeInfoHook):
     """mmengine's hook, without a wait for the device and without growing cost.
 
     The stock hook reads every loss at once, which makes the host wait for a GPU, and appends it to
-    a history that is copied whole. This one reads them, the same values, when a ``LoggerHook`` logs
-    (:func:`is_logged`) and before a checkpoint; between two logs the newest are missing. Histories
-    of training scalars keep what the log processor looks back on, at least 1,000 values.
+    a history that is copied whole. This one reads the same values when a ``LoggerHook`` logs and
+    before a checkpoint. Histories of training scalars keep what the log processor looks back on, at
+    least ``min_history`` values.
     """
 
+    min_history = 1000
     _pending: dict[str, list[Any]] = {}
 
     def before_train(self, runner: Runner) -> None:
@@ -99,7 +94,7 @@ class BufferedRuntimeInfoHook(RuntimeInfoHook):
         log = runner.log_processor
         lengths = {'epoch': len(runner.train_dataloader), 'global': runner.max_iters}
         windows = [log.window_size, *(i.get('window_size', 0) for i in log.custom_cfg)]
-        self._kept = max(_HISTORY, *(lengths.get(window, window) for window in windows))
+        self._kept = max(self.min_history, *(lengths.get(window, window) for window in windows))
         self._pending = {}
 
     def after_train_iter(self, runner: Runner, batch_idx, data_batch=None, outputs=None) -> None:

@@ -16,12 +16,10 @@ from nasiam_mm.registry import HOOKS
 
 
 class StatefulHook(Hook):
-    """A hook that a resumed run takes up where it was.
+    """A hook that a resumed run takes up where it was; ValueError if its state does not fit.
 
-    Its state stands in ``checkpoint['hooks']`` under the name of its class, a second one of a class
-    as ``Name#2``. ``state_types`` maps its parts, which are attributes unless a subclass says
-    otherwise, to their types. Resuming from a state that is not whole or does not fit is a
-    ValueError.
+    The state stands in ``checkpoint['hooks']`` under the name of its class, a second one's as
+    ``Name#2``. ``state_types`` maps its parts, attributes by default, to their types.
     """
 
     state_types: ClassVar[dict[str, Any]] = {}
@@ -46,20 +44,18 @@ class StatefulHook(Hook):
         name, states = self._name(runner), checkpoint.get('hooks')
         state = states.get(name) if isinstance(states, Mapping) else None
         if not isinstance(state, Mapping):
-            raise ValueError(
-                f'the checkpoint holds no state of {name}; resume from one of a run with this hook'
-            )
-        its = f'the state of {name} in the checkpoint'
-        for part, kinds in self.state_types.items():
-            if part not in state:
-                raise ValueError(f'{its} lacks {part!r}')
-            if not isinstance(state[part], kinds):
-                kind = type(state[part]).__name__
-                raise ValueError(f'{its} is damaged: {part} is of type {kind}')
+            mend = 'resume from one of a run with this hook'
+            raise ValueError(f'the checkpoint holds no state of {name}; {mend}')
         try:
+            if lacking := self.state_types.keys() - state.keys():
+                raise ValueError(f'it lacks {min(lacking)!r}')
+            for part, kinds in self.state_types.items():
+                if not isinstance(state[part], kinds):
+                    raise TypeError(f'{part} is of type {type(state[part]).__name__}')
             self.load_state_dict(dict(state))
         except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             cause = ' '.join(str(error).split())
+            its = f'the state of {name} in the checkpoint'
             raise ValueError(f'{its} does not fit this run: {cause}') from error
 
     def _name(self, runner: Runner) -> str:
@@ -70,15 +66,14 @@ class StatefulHook(Hook):
 
 @HOOKS.register_module()
 class RunStateHook(StatefulHook):
-    """Save and restore random numbers, gradients not yet applied, and the loop's state.
+    """Save and restore random numbers, gradients not yet applied, and the wish to stop.
 
-    mmengine's checkpoint holds model, optimizer, schedulers, logs and the numbers of epoch and
-    iteration. This adds, for every process, the state of its random number generators and the
-    gradients that are accumulated but not applied, and the state of a :class:`ResumableTrainLoop`.
+    This adds to mmengine's checkpoint, for every process, the state of its random number generators
+    and the gradients that are accumulated but not applied, and whether the loop is about to stop.
 
     A loader draws a seed for its workers from the global generator whenever a pass begins, and a
-    resumed run begins one more; every loader therefore gets a generator of its own here: the
-    training loader and those of hooks, which a hook names by a method ``dataloaders()``.
+    resumed run begins one more; every loader therefore gets a generator of its own: the training
+    loader and those of hooks, which a hook names by a method ``dataloaders()``.
     """
 
     # After everything that draws random numbers before the first iteration.
@@ -86,45 +81,34 @@ class RunStateHook(StatefulHook):
     state_types: ClassVar = dict(ranks=list, loop=dict | None)
 
     def __init__(self) -> None:
-        self._loop: Any = None
-        self._gathered: list[dict[str, Any]] | None = None
-        self._restored: dict[str, Any] | None = None
-
-    def before_run(self, runner: Runner) -> None:
-        """Take note of the loop."""
-        self._loop = runner._train_loop
+        self.ranks: list[dict[str, Any]] | None = None  # gathered to be saved, or restored
+        self.loop: dict[str, Any] | None = None
 
     def gather_rank_states(self, runner: Runner) -> None:
         """Gather what each process has of its own; all of them have to call this."""
         parameters = unwrap(runner.model).named_parameters()
         # There are none after a step, only while they accumulate.
         gradients = {name: p.grad.cpu() for name, p in parameters if p.grad is not None}
-        self._gathered = all_gather_object(dict(rng=get_rng_state(), gradients=gradients))
+        self.ranks = all_gather_object(dict(rng=get_rng_state(), gradients=gradients))
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Put the state into the checkpoint; RuntimeError if that of several is not gathered."""
-        if self._gathered is None and get_world_size() == 1:
+        if self.ranks is None and get_world_size() == 1:
             self.gather_rank_states(runner)
         # A checkpoint without the optimizer, such as the best one, is not for resuming.
-        if self._gathered is None and 'optimizer' in checkpoint:
-            raise RuntimeError(
-                'RunStateHook needs the state of every process in the checkpoint; set '
-                "default_hooks.checkpoint.type='AtomicCheckpointHook'"
-            )
+        if self.ranks is None and 'optimizer' in checkpoint:
+            mend = "set default_hooks.checkpoint.type='AtomicCheckpointHook'"
+            raise RuntimeError(f'RunStateHook needs the state of every process; {mend}')
+        self.loop = dict(stop_training=getattr(runner.train_loop, 'stop_training', False))
         super().before_save_checkpoint(runner, checkpoint)
-        self._gathered = None
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what was gathered, and the state of the loop."""
-        loop = self._loop.state_dict() if hasattr(self._loop, 'state_dict') else None
-        return {'ranks': self._gathered, 'loop': loop}
+        self.ranks = None
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Keep the state until the run begins."""
         parts = [rank[name] for rank in state['ranks'] for name in ('rng', 'gradients')]
         if not all(isinstance(part, dict) for part in parts):
             raise TypeError('rng and gradients of a process must be dicts')
-        self._restored = state
+        super().load_state_dict(state)
 
     def before_train(self, runner: Runner) -> None:
         """Shield the loaders and restore the state."""
@@ -135,14 +119,12 @@ class RunStateHook(StatefulHook):
             if loader.generator is None:
                 loader.generator = torch.Generator().manual_seed(runner.seed)
                 loader.worker_init_fn = partial(_init_worker, loader.worker_init_fn)
-        if self._restored is None:
+        ranks, self.ranks = self.ranks, None
+        if ranks is None:
             return
-        ranks, loop = self._restored['ranks'], self._restored['loop']
-        self._restored = None
-        if loop is not None and hasattr(runner.train_loop, 'load_state_dict'):
-            runner.train_loop.load_state_dict(loop)
-            if loop['stop_training']:
-                runner.logger.warning('the run had stopped itself: it ends with the epoch it is in')
+        if (self.loop or {}).get('stop_training'):
+            runner.train_loop.stop_training = True
+            runner.logger.warning('the run had stopped itself: it ends with the epoch it is in')
         if len(ranks) != get_world_size():
             told = f'random number state of {len(ranks)} processes, but {get_world_size()} run'
             runner.logger.warning(f'the checkpoint holds the {told}; it is left out')
