@@ -244,7 +244,7 @@ def reduce_config(args: Namespace) -> Any:
 
 def last_checkpoint(work_dir: Path) -> str:
     """Return the name of the checkpoint at the end of a run."""
-    from nasiam_mm.runs.last import find_last_checkpoint
+    from nasiam_mm.runs.work_dir import find_last_checkpoint
 
     return find_last_checkpoint(work_dir).path.name
 

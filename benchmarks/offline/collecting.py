@@ -158,7 +158,7 @@ def collect_state(
     Raises:
         ValueError: If no run is begun.
     """
-    from nasiam_mm.runs.last import find_last_checkpoint
+    from nasiam_mm.runs.work_dir import find_last_checkpoint
 
     begun = {
         job.name: workshop.of(job)

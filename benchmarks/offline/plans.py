@@ -210,7 +210,7 @@ def _progress(job: Job, state: str, table: Table, workshop: Workshop) -> str:
 
 def _saved(folder: Path) -> str:
     """Say how far a training is, by its last checkpoint."""
-    from nasiam_mm.runs.last import find_last_checkpoint
+    from nasiam_mm.runs.work_dir import find_last_checkpoint
 
     found = find_last_checkpoint(folder) if folder.is_dir() else None
     if found is None or found.path is None:

@@ -18,27 +18,18 @@ from nasiam_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 
 @OPTIM_WRAPPERS.register_module()
 class AutocastOptimWrapper(OptimWrapper):
-    """Autocast to bfloat16, on the CPU too, without loss scaling.
+    """Autocast to bfloat16, the only ``dtype``, on the CPU too, without loss scaling.
 
-    mmengine's ``AmpOptimWrapper`` asks for an accelerator; bfloat16 needs neither one nor a scaler,
-    having the exponent range of float32. A CPU without instructions for bfloat16 would emulate it
-    at several times the cost of float32: there the run stays in float32, and says so.
-
-    Args:
-        dtype: ``'bfloat16'``; float16 needs ``AmpOptimWrapper``'s scaler.
-        **kwargs: See ``mmengine.optim.OptimWrapper``.
-
-    Raises:
-        ValueError: For another dtype.
+    mmengine's ``AmpOptimWrapper`` asks for an accelerator; bfloat16, of float32's exponent range,
+    needs neither one nor a scaler. A CPU without instructions for it would emulate it at several
+    times the cost of float32: there the run stays in float32, and says so.
     """
 
     def __init__(self, dtype: str = 'bfloat16', **kwargs) -> None:
         super().__init__(**kwargs)
         if dtype != 'bfloat16':
-            raise ValueError(
-                f"AutocastOptimWrapper.dtype must be 'bfloat16', got {dtype!r}; "
-                'for float16 use AmpOptimWrapper on a GPU'
-            )
+            got = f'got {dtype!r}; for float16 use AmpOptimWrapper on a GPU'
+            raise ValueError(f"AutocastOptimWrapper.dtype must be 'bfloat16', {got}")
         self.enabled = computes_bfloat16()
         if not self.enabled:
             print_log('this CPU has no bfloat16: training in float32', 'current', logging.WARNING)
@@ -61,14 +52,13 @@ def computes_bfloat16() -> bool:
 class WeightOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     """mmengine's default constructor, less what asks for no gradient.
 
-    That is alpha, which asks for one in the alpha step alone, and momentum copies.
-    ``paramwise_cfg.custom_keys`` match by substring, so they cannot keep a predictor's alpha out of
-    a ``'predictor'`` group; taking it out of the finished groups does.
+    That is alpha, which asks for one in the alpha step alone, and momentum copies. They are taken
+    out of the finished groups: ``custom_keys`` match by substring and cannot keep a predictor's
+    alpha out of a ``'predictor'`` group, nor ``'bn'`` leave ``linear_bn_relu``'s linear map out.
 
-    ``paramwise_cfg.flat_options`` are options for the parameters of one
-    dimension, biases and the scale and shift of BatchNorm: LARS recipes leave
-    them out by ``dict(weight_decay=0.0, lars_exclude=True)``. A custom key
-    ``'bn'`` would match the linear map of ``linear_bn_relu`` too.
+    ``paramwise_cfg.flat_options`` are options for the parameters of one dimension, biases and the
+    scale and shift of BatchNorm, as LARS recipes have: ``dict(weight_decay=0.0,
+    lars_exclude=True)``.
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
@@ -77,29 +67,19 @@ class WeightOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         super().__init__(optim_wrapper_cfg, paramwise_cfg)
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
-        """Build the optimizer wrapper over the trainable weights of the model.
-
-        Raises:
-            ValueError: If gradients add up over iterations, in each of which an
-                average of the model would move.
-        """
-        optim_wrapper = super().__call__(model)
-        algorithm = unwrap(model)
-        pairs = getattr(algorithm, 'momentum_pairs', list)
-        if optim_wrapper._accumulative_counts > 1 and pairs():
-            raise ValueError(
-                f'optim_wrapper.accumulative_counts is {optim_wrapper._accumulative_counts}, but '
-                f'the average of {type(algorithm).__name__} moves in every iteration, not in every '
-                'weight step; leave it out and enlarge the batch or add processes'
-            )
-        groups = optim_wrapper.optimizer.param_groups
+        """Build the wrapper; ValueError if gradients add up while a model's average moves on."""
+        wrapper, algorithm = super().__call__(model), unwrap(model)
+        counts = wrapper._accumulative_counts
+        if counts > 1 and getattr(algorithm, 'momentum_pairs', list)():
+            but = f'the average of {type(algorithm).__name__} moves in every iteration'
+            mend = 'leave it out and enlarge the batch or add processes'
+            raise ValueError(f'optim_wrapper.accumulative_counts is {counts}, but {but}; {mend}')
         merged: dict[str, dict] = {}
-        for group in groups:
-            for weight in filter(lambda weight: weight.requires_grad, group['params']):
+        for group in wrapper.optimizer.param_groups:
+            for weight in (weight for weight in group['params'] if weight.requires_grad):
                 options = {key: value for key, value in group.items() if key != 'params'}
                 options.update(self.flat_options if weight.ndim == 1 else {})
-                target = merged.setdefault(repr(options), {**options, 'params': []})
-                target['params'].append(weight)
+                merged.setdefault(repr(options), {**options, 'params': []})['params'].append(weight)
         # One group per setting, not per parameter: the optimizer steps a group at a time.
-        groups[:] = list(merged.values())
-        return optim_wrapper
+        wrapper.optimizer.param_groups[:] = list(merged.values())
+        return wrapper

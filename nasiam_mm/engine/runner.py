@@ -1,23 +1,32 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""mmengine's runner for configs with a ``data`` section."""
+"""A runner for configs with a ``data`` section; a loop that stops and goes on at any iteration."""
 
 import copy
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
+import torch
+import torch.distributed as torch_dist
 from mmengine.config import Config
-from mmengine.runner import Runner
+from mmengine.dist import get_world_size
+from mmengine.runner import EpochBasedTrainLoop, Runner
+from torch import nn
 
+from nasiam_mm.datasets.replay import ReplaySampler
 from nasiam_mm.datasets.resolve import resolve_data
 from nasiam_mm.engine.hooks.resume_hook import ResumeHook
-from nasiam_mm.registry import RUNNERS
+from nasiam_mm.engine.running import preserve_rng
+from nasiam_mm.registry import LOOPS, RUNNERS
 
 
 @RUNNERS.register_module()
 class NasiamRunner(Runner):
-    """Reads what the folder of the config's ``data`` section says before anything is built.
-
-    What it runs, dumps and compares on a resume is the config with the folder's facts written in;
-    see :func:`nasiam_mm.datasets.resolve_data`.
-    """
+    """Runs, dumps and compares on a resume the config with its data folder's facts written in."""
 
     @classmethod
     def from_cfg(cls, cfg: Config | dict) -> 'NasiamRunner':
@@ -33,3 +42,146 @@ class NasiamRunner(Runner):
         """Write the config once the run owns the work directory, which ``ResumeHook`` sees to."""
         if not any(isinstance(hook, ResumeHook) and not hook.identity for hook in self.hooks):
             super().dump_config()
+
+
+@LOOPS.register_module()
+class ResumableTrainLoop(EpochBasedTrainLoop):
+    """mmengine's loop over epochs, which goes on in the middle of one (contract C6).
+
+    A run resumed at iteration t of an epoch draws batch t next, with its right number for every
+    hook; the epoch's end comes once. Validation leaves the random number generators as they were;
+    resumed at the end of an epoch, a run validates first. On SIGTERM or SIGINT the iteration is
+    finished, a checkpoint is written, and the process leaves with status 143 or 130; a second
+    signal ends it at once. Several processes agree on the iteration, by one integer each.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if len(self.dataloader) == 0:
+            images, size = len(self.dataloader.dataset), self.dataloader.batch_size
+            mend = f'take a smaller train_dataloader.batch_size than {size}'
+            raise ValueError(f'{images} training images are less than one batch; {mend}')
+
+    def run(self) -> nn.Module:
+        """Train to the last epoch; after a signal, SystemExit."""
+        with StopSignals() as self.signals:
+            self.runner.call_hook('before_train')
+            # A checkpoint at the end of an epoch is written before the epoch's validation.
+            self._validate_if_due()
+            while self._epoch < self._max_epochs and not (self.stop_training and self._done() == 0):
+                self.run_epoch()
+                self._validate_if_due()
+            self.runner.call_hook('after_train')
+        return self.runner.model
+
+    def run_epoch(self) -> None:
+        """Train to the end of the epoch, from wherever the run stands in it."""
+        if (done := self._done()) == 0:
+            self.runner.call_hook('before_train_epoch')
+        else:
+            # Hooks prepare what they do not save; what was restored is past its beginning.
+            with preserve_rng(), _preserve_rates(self.runner):
+                self.runner.call_hook('before_train_epoch')
+        self.runner.model.train()
+        for batch_idx, data_batch in enumerate(self._batches(done), start=done):
+            self.run_iter(batch_idx, data_batch)
+            self._leave_if_asked()
+        self.runner.call_hook('after_train_epoch')
+        self._epoch += 1
+        self._leave_if_asked()
+
+    def _done(self) -> int:
+        """Return how many iterations of the epoch are done; all, where only its end is not."""
+        return self._iter - self._epoch * len(self.dataloader)
+
+    def _batches(self, done: int) -> Iterator[Any]:
+        """Return an iterator over the batches of the epoch but the first ``done``."""
+        sampler, size = self.dataloader.sampler, self.dataloader.batch_size
+        if done and isinstance(sampler, ReplaySampler) and size:
+            sampler.set_epoch(self._epoch)
+            sampler.start = done * size
+        elif done:
+            slow = f'{type(sampler).__name__} cannot start within a pass: loading and dropping'
+            mend = "sampler=dict(type='ReplaySampler') goes on at once"
+            self.runner.logger.warning(f'{slow} {done} batches; {mend}')
+            with preserve_rng():
+                batches = iter(self.dataloader)
+                for _ in range(done):
+                    next(batches)
+            return batches
+        return iter(self.dataloader)
+
+    def _validate_if_due(self) -> None:
+        self._decide_current_val_interval()
+        if self.runner.val_loop is None or self._done() or self._epoch < max(1, self.val_begin):
+            return
+        if self._epoch % self.val_interval == 0 or self._epoch == self._max_epochs:
+            with preserve_rng():
+                self.runner.val_loop.run()
+
+    def _leave_if_asked(self) -> None:
+        if (number := self.signals.agreed()) is None:
+            return
+        kept = 'no checkpoint, as there is no AtomicCheckpointHook'
+        for hook in self.runner.hooks:
+            if hasattr(hook, 'save_interrupted'):
+                kept = f'{hook.save_interrupted(self.runner)} written; go on with --resume'
+        name, done = signal.Signals(number).name, f'{self._iter} of {self._max_iters}'
+        self.runner.logger.warning(f'{name}: stopped after iteration {done}; {kept}')
+        raise SystemExit(128 + number)
+
+
+@contextmanager
+def _preserve_rates(runner: Runner) -> Iterator[None]:
+    """Give the parameter groups their learning rates and the like back on leaving."""
+    found = runner.optim_wrapper.param_groups
+    several = found.values() if isinstance(found, dict) else [found]  # of one optimizer each
+    groups = [group for of_one in several for group in of_one]
+    rates = [{k: v for k, v in group.items() if k != 'params'} for group in groups]
+    yield
+    for group, rate in zip(groups, rates, strict=True):
+        group.update(rate)
+
+
+class StopSignals(ExitStack):
+    """While entered, in a main thread, note the first SIGTERM or SIGINT instead of dying of it.
+
+    A second one, later than what a launcher passes on, acts as it would have outside.
+    """
+
+    # A launcher passes a signal on that its processes have got already: that is one wish, not two.
+    same_wish_seconds = 2.0
+    received: int | None = None
+    _group: Any = None
+
+    def __enter__(self) -> 'StopSignals':
+        self._process = os.getpid()
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self.callback(signal.signal, number, signal.signal(number, self._note))
+        if get_world_size() > 1 and torch_dist.get_backend() != 'gloo':
+            # On the CPU, so that asking does not make a GPU wait.
+            self._group = torch_dist.new_group(backend='gloo')
+        return self
+
+    def agreed(self) -> int | None:
+        """Return the signal that any process has received, or None; all have to call this."""
+        if get_world_size() == 1:
+            return self.received
+        number = torch.tensor(self.received or 0)
+        torch_dist.all_reduce(number, torch_dist.ReduceOp.MAX, group=self._group)
+        return int(number) or None
+
+    def _note(self, number: int, frame: object) -> None:
+        # A forked worker of a loader has this handler too; its parent tells it when to end.
+        if os.getpid() != self._process:
+            return
+        now = time.monotonic()
+        if self.received is None:
+            self.received, self._received_at = number, now
+            name = signal.Signals(number).name
+            # Not by a logger: the signal may have come while one holds its lock.
+            os.write(2, f'{name}: stopping after this iteration; again to stop at once\n'.encode())
+        elif now - self._received_at > self.same_wish_seconds:
+            self.close()  # gives the handlers back
+            os.kill(os.getpid(), number)

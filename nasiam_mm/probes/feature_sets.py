@@ -22,8 +22,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from nasiam_mm.datasets.split import innermost
-from nasiam_mm.engine.rng import preserve_rng
-from nasiam_mm.engine.running import unwrap
+from nasiam_mm.engine.running import preserve_rng, unwrap
 from nasiam_mm.evaluation.knn import knn_accuracy
 from nasiam_mm.files.atomic import atomic_path
 from nasiam_mm.probes.section import Probe, check_disjoint, read_probe

@@ -5,7 +5,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from nasiam_mm.engine.rng import preserve_rng
+from nasiam_mm.engine.running import preserve_rng
 from nasiam_mm.probes.feature_sets import measure
 from nasiam_mm.probes.section import Probe, read_probe
 from nasiam_mm.registry import HOOKS

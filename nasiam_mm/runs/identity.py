@@ -1,16 +1,14 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """What makes two runs the same run: all that decides how it ends, and nothing else.
 
-Resuming, the tables, the demo and the ownership of a work directory all ask here. What is written
-where, what is logged, saved and measured, and how data is loaded decide nothing. Files count by
-what they hold: a genotype by its decisions, a pretrained checkpoint by its digest.
+What is written where, what is logged, saved and measured, and how data is loaded decide nothing.
+Files count by what they hold: a genotype by its decisions, a pretrained checkpoint by its digest.
 """
 
 import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from reprlib import Repr
 from typing import Any
 
 import numpy as np
@@ -24,65 +22,32 @@ from nasiam_mm.files.checkpoint import find_file
 from nasiam_mm.files.digest import file_digest
 
 # Parts of a config that decide how its training ends, and what its evaluation gives.
-TRAINING = (
-    'model',
-    'data_preprocessor',
-    'train_dataloader',
-    'optim_wrapper',
-    'param_scheduler',
-    'train_cfg',
-    'auto_scale_lr',
-    'sync_bn',
-    'default_hooks',
-    'custom_hooks',
-)
+_STEP = ('model', 'data_preprocessor', 'train_dataloader', 'optim_wrapper', 'param_scheduler')
+TRAINING = (*_STEP, 'train_cfg', 'auto_scale_lr', 'sync_bn', 'default_hooks', 'custom_hooks')
 EVALUATION = ('val_dataloader', 'val_evaluator', 'test_dataloader', 'test_evaluator', 'probe')
 # Settings within them that do not: where and how data is loaded, when something is measured.
-_IGNORED = {
-    'num_workers',
-    'persistent_workers',
-    'pin_memory',
-    'prefetch_factor',
-    'data_root',
-    'val_begin',
-    'val_interval',
-    'dynamic_intervals',
-}
+_LOADING = {'num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor', 'data_root'}
+_IGNORED = {*_LOADING, 'val_begin', 'val_interval', 'dynamic_intervals'}
 # What a run may be extended by.
 _EXTENSION = re.compile(r'train_cfg\.max_epochs|param_scheduler\..+|optim_wrapper\.optimizer\.lr')
-_NAMED = 3  # differences that a message names
-_shorten = Repr()
-_shorten.maxstring = _shorten.maxother = 80  # characters
-_shorten.maxlist = 8
+NAMED = 3  # differences, or misfits, that a message names
+_SHOWN = 80  # characters of a value in it
 
 Identity = dict[str, Any]
 
 
 def run_settings(cfg: Config | Mapping, parts: Iterable[str] = TRAINING) -> Identity:
-    """Collect the settings of a config that decide an outcome.
-
-    Args:
-        cfg: The config.
-        parts: What of it: :data:`TRAINING`, with :data:`EVALUATION` for figures.
-
-    Returns:
-        Numbers, texts and lists of them by dotted name, such as ``'model.neck.depth'``.
-    """
+    """Collect by dotted name, as ``'model.neck.depth'``, what in a config decides an outcome."""
     fields: Identity = {'seed': (cfg.get('randomness') or {}).get('seed')}
+    narrow = {'default_hooks': deciding_hooks, 'custom_hooks': _by_type}
     for part in parts:
         value = cfg.get(part)
-        _flatten(deciding_hooks(value) if part == 'default_hooks' else value, part, fields)
+        _flatten(narrow[part](value) if part in narrow else value, part, fields)
     return fields
 
 
 def run_identity(runner: Runner) -> Identity:
-    """Collect all that decides how a run ends: its settings, its data and its processes.
-
-    Data counts by its digest and by which images of it are trained on.
-
-    Args:
-        runner: Runner whose training loop is built.
-    """
+    """Collect what decides how a run ends; data counts by its digest and the images trained on."""
     fields = {
         **run_settings(runner.cfg),
         'seed': runner.seed,
@@ -110,39 +75,42 @@ def less_extension(identity: Identity) -> Identity:
 
 
 def name_differences(there: Identity, here: Identity) -> str:
-    """Say in one line where two identities differ, or '' where they do not.
-
-    Args:
-        there: Of the checkpoint or the folder.
-        here: Of this run.
-    """
-    missing = object()
-    names = [
-        name
-        for name in dict.fromkeys([*there, *here])
-        if there.get(name, missing) != here.get(name, missing)
-    ]
-    told = [
-        f'{name} is {_show(there, name)} there and {_show(here, name)} here'
-        for name in names[:_NAMED]
-    ]
-    if len(names) > _NAMED:
-        told.append(f'and {len(names) - _NAMED} more differences')
+    """Say in one line where two identities, of a folder and this run, differ; '' where nowhere."""
+    names = [n for n in {**there, **here} if (n in there, there.get(n)) != (n in here, here.get(n))]
+    told = [f'{n} is {_show(there, n)} there and {_show(here, n)} here' for n in names[:NAMED]]
+    if len(names) > NAMED:
+        told.append(f'and {len(names) - NAMED} more differences')
     return '; '.join(told)
 
 
 def _show(identity: Identity, name: str) -> str:
-    return _shorten.repr(identity[name]) if name in identity else 'not set'
+    value = repr(identity[name]) if name in identity else 'not set'
+    return value if len(value) <= _SHOWN else f'{value[:_SHOWN]}...'
+
+
+def _by_type(hooks: Iterable | None) -> dict[str, Mapping]:
+    """Name hooks of a list by their type, so that one more or less does not shift the others."""
+    named: dict[str, Mapping] = {}
+    for hook in hooks or ():
+        settings = hook if isinstance(hook, Mapping) else {'type': type(hook)}
+        kind = str(type_name(settings))
+        number = 1 + sum(name.split('#')[0] == kind for name in named)
+        named[kind if number == 1 else f'{kind}#{number}'] = settings
+    return named
 
 
 def _flatten(value: Any, name: str, fields: Identity) -> None:
-    """Put what a part of a config holds into ``fields``."""
+    """Put what a part of a config holds, a file's content in place of its path, into ``fields``."""
     if isinstance(value, Mapping):
+        kind = type_name(value)
         for key, inner in value.items():
+            if key == 'genotype' and isinstance(inner, str):
+                decisions = load_genotype(inner).decisions
+                inner = {choice: '+'.join(made.chosen) for choice, made in decisions.items()}
+            elif key == 'checkpoint' and isinstance(inner, str) and kind == 'Pretrained':
+                inner = f'sha256 {file_digest(find_file(inner))}'
             if key not in _IGNORED:
-                _flatten(_content(value, key, inner), f'{name}.{key}', fields)
-    elif name == 'custom_hooks':
-        _flatten_listed_hooks(value or (), fields)
+                _flatten(inner, f'{name}.{key}', fields)
     elif isinstance(value, (list, tuple)):
         if any(isinstance(item, (Mapping, list, tuple)) for item in value):
             for index, item in enumerate(value):
@@ -153,31 +121,7 @@ def _flatten(value: Any, name: str, fields: Identity) -> None:
         fields[name] = _plain(value)
 
 
-def _content(part: Mapping, key: str, value: Any) -> Any:
-    """Return what a file holds in place of its path."""
-    if not isinstance(value, str):
-        return value
-    if key == 'genotype':
-        decisions = load_genotype(value).decisions
-        return {choice: '+'.join(decision.chosen) for choice, decision in decisions.items()}
-    if key == 'checkpoint' and type_name(part) == 'Pretrained':
-        return f'sha256 {file_digest(find_file(value))}'
-    return value
-
-
-def _flatten_listed_hooks(hooks: Iterable, fields: Identity) -> None:
-    """Name hooks of a list by their type, so that one more or less does not shift the others."""
-    seen: dict[str, int] = {}
-    for hook in hooks:
-        settings = hook if isinstance(hook, Mapping) else {'type': type(hook)}
-        kind = str(type_name(settings))
-        seen[kind] = seen.get(kind, 0) + 1
-        number = '' if seen[kind] == 1 else f'#{seen[kind]}'
-        _flatten(settings, f'custom_hooks.{kind}{number}', fields)
-
-
 def _plain(value: Any) -> Any:
     """Return a value that JSON and a checkpoint hold as they are."""
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    return getattr(value, '__qualname__', None) or str(value)
+    plain = value is None or isinstance(value, (int, float, str))
+    return value if plain else getattr(value, '__qualname__', None) or str(value)

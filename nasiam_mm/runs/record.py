@@ -1,11 +1,11 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """What a run was made with, and what it logged."""
 
-import importlib.metadata
 import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -16,39 +16,24 @@ PACKAGES = ('torch', 'torchvision', 'onedl-mmengine', 'onedl-mmcv', 'onedl-mmpre
 
 def package_versions(*more: str) -> dict[str, str]:
     """Return the versions of this package and of those that decide a result, and of ``more``."""
-    return {'nasiam_mm': __version__, **{name: _version(name) for name in (*PACKAGES, *more)}}
+    found = {name: next(iter(distributions(name=name)), None) for name in (*PACKAGES, *more)}
+    versions = {name: package.version if package else 'absent' for name, package in found.items()}
+    return {'nasiam_mm': __version__, **versions}
 
 
 def environment(*more: str) -> dict[str, Any]:
-    """Return device and versions.
-
-    Args:
-        more: Further distributions whose versions are named.
-    """
+    """Return the device, and the versions of :func:`package_versions`."""
     import torch
 
-    cores = f'{os.cpu_count()} cores, {torch.get_num_threads()} threads'
-    cpu = f'CPU {platform.machine()}, {cores}'
-    return {
-        'device': torch.cuda.get_device_name() if torch.cuda.is_available() else cpu,
-        'versions': package_versions(*more),
-    }
+    cpu = f'CPU {platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads'
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else cpu
+    return {'device': device, 'versions': package_versions(*more)}
 
 
 def merge_logs(work_dir: Path) -> list[dict[str, Any]]:
-    """Join the scalars that mmengine logged, over interruptions.
+    """Join the scalars that a run logged over interruptions; FileNotFoundError if there are none.
 
-    What a run logged after its last checkpoint is logged again when it is resumed; the later entry
-    counts.
-
-    Args:
-        work_dir: Work directory of the run.
-
-    Returns:
-        Entries in the order of the first logging.
-
-    Raises:
-        FileNotFoundError: If the run has logged nothing.
+    What came after its last checkpoint is logged again by a resumed run; the later entry counts.
     """
     entries: dict[tuple, dict[str, Any]] = {}
     for file in sorted(work_dir.glob('*/vis_data/scalars.json')):
@@ -64,29 +49,14 @@ def merge_logs(work_dir: Path) -> list[dict[str, Any]]:
 
 
 def training_metrics(log: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Return the last loss, deviation and kNN of a training log.
-
-    The loss is the mean over what the last epoch logged.
-    """
-    losses = [entry for entry in log if 'loss' in entry]
+    """Return the last epoch's mean loss and the last deviation, rank and kNN of a training log."""
     metrics = {}
-    if losses:
-        last = losses[-1].get('epoch')
-        values = [entry['loss'] for entry in losses if entry.get('epoch') == last]
+    if losses := [entry for entry in log if 'loss' in entry]:
+        epoch = losses[-1].get('epoch')
+        values = [entry['loss'] for entry in losses if entry.get('epoch') == epoch]
         metrics['loss'] = sum(values) / len(values)
-    for metric, name in (
-        ('std', 'collapse/std'),
-        ('effective_rank', 'collapse/effective_rank'),
-        ('knn_val', 'knn/val_top1'),
-    ):
-        values = [entry[name] for entry in log if name in entry]
-        if values:
+    names = dict(std='collapse/std', effective_rank='collapse/effective_rank')
+    for metric, name in {**names, 'knn_val': 'knn/val_top1'}.items():
+        if values := [entry[name] for entry in log if name in entry]:
             metrics[metric] = values[-1]
     return metrics
-
-
-def _version(name: str) -> str:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return 'absent'

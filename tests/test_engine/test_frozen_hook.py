@@ -171,10 +171,3 @@ def test_testing_needs_no_pretraining_checkpoint(tmp_path, pretrained):
     cfg.load_from = str(tmp_path / 'work/epoch_1.pth')
     metrics = Runner.from_cfg(cfg).test()
     assert set(metrics) == {'accuracy/top1', 'accuracy/top5'}
-
-
-def test_an_interval_below_one_is_refused():
-    from nasiam_mm.engine.hooks.frozen_hook import FrozenHook
-
-    with pytest.raises(ValueError, match=r'FrozenHook.interval must be at least 1, got 0'):
-        FrozenHook(interval=0)

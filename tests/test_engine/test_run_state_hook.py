@@ -17,8 +17,8 @@ from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from nasiam_mm.engine.hooks.run_state_hook import RunStateHook
-from nasiam_mm.engine.rng import get_rng_state, set_rng_state
+from nasiam_mm.engine.hooks.stateful_hook import RunStateHook
+from nasiam_mm.engine.running import get_rng_state, set_rng_state
 from nasiam_mm.files.checkpoint import read_checkpoint
 from tests.test_engine.toy_siamese import build_runner, loader_cfg, run_two_processes
 

@@ -17,7 +17,7 @@ from mmengine.logging import HistoryBuffer, MessageHub
 from mmengine.runner import Runner
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from nasiam_mm.engine.hooks.runtime_info_hook import BufferedRuntimeInfoHook
+from nasiam_mm.engine.hooks.speed_hooks import BufferedRuntimeInfoHook
 from tests.reduced import reduced
 
 LOGGED = 4  # iterations between two logs
@@ -30,14 +30,14 @@ def quick(monkeypatch):
     monkeypatch.setattr(Config, 'pretty_text', '')
 
 
-def run(framework, work_dir, runtime_info='BufferedRuntimeInfoHook', hook=None, **options):
+def run(framework, work_dir, runtime_info='BufferedRuntimeInfoHook', hook=None):
     """Run a search of one epoch whose hooks all log every ``LOGGED`` iterations."""
     MessageHub._instance_dict.clear()
     cfg = reduced(f'nasiam/{framework}_r18_search_cifar10', work_dir, batch_size=16)
     cfg.probe = None
     cfg.default_hooks.collapse.interval = None
     cfg.default_hooks.logger.interval = LOGGED
-    cfg.default_hooks.runtime_info = dict(type=runtime_info, **options)
+    cfg.default_hooks.runtime_info = dict(type=runtime_info)
     runner = Runner.from_cfg(cfg)
     if hook is not None:
         runner.register_hook(hook)
@@ -148,18 +148,21 @@ def test_a_checkpoint_between_two_logs_holds_every_loss(tmp_path):
     assert losses[-1] == runner.saved_loss
 
 
-def test_history_does_not_grow(tmp_path):
+def test_history_does_not_grow(tmp_path, monkeypatch):
+    monkeypatch.setattr(BufferedRuntimeInfoHook, 'min_history', 12)
     history = HistoryBuffer(list(range(500)), [1] * 500)
 
     class LongRun(Hook):
         def before_train(self, runner):
             runner.message_hub._log_scalars['train/loss'] = history
 
-    run('simclr', tmp_path, max_history=12, hook=LongRun())
+    run('simclr', tmp_path, hook=LongRun())
     assert history.max_length == len(history.data[0]) == 12
 
 
-def test_history_holds_what_the_log_looks_back_on():
+def test_history_holds_what_the_log_looks_back_on(monkeypatch):
+    monkeypatch.setattr(BufferedRuntimeInfoHook, 'min_history', 10)
+
     class Processor:
         window_size = 30
         custom_cfg = [dict(data_src='loss', method_name='mean', window_size='epoch')]
@@ -170,11 +173,9 @@ def test_history_holds_what_the_log_looks_back_on():
         message_hub = MessageHub('look-back')
         train_dataloader = torch.utils.data.DataLoader(torch.zeros(70))
 
-    hook = BufferedRuntimeInfoHook(max_history=10)
+    hook = BufferedRuntimeInfoHook()
     hook.before_train(Run)
     assert hook._kept == 70
     Processor.custom_cfg = [dict(window_size='global'), dict(data_src='time')]
     hook.before_train(Run)
     assert hook._kept == 210
-    with pytest.raises(ValueError, match='max_history must be at least 1, got 0'):
-        BufferedRuntimeInfoHook(max_history=0)

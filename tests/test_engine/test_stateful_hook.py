@@ -67,7 +67,7 @@ def test_weights_alone_bring_no_state(checkpoint, tmp_path):
         (lambda c: c['hooks']['Counter'].pop('count'), "state of Counter in the .* lacks 'count'"),
         (
             lambda c: c['hooks']['Counter#2'].update(count='7'),
-            'state of Counter#2 in the checkpoint is damaged: count is of type str',
+            'state of Counter#2 in the checkpoint does not fit this run: count is of type str',
         ),
     ],
 )

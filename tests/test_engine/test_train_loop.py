@@ -20,8 +20,7 @@ from mmengine.logging import MMLogger
 from mmengine.runner import ValLoop
 
 from benchmarks.compare import compare_checkpoints
-from nasiam_mm.engine import stop_signals
-from nasiam_mm.engine.stop_signals import StopSignals
+from nasiam_mm.engine.runner import StopSignals
 from nasiam_mm.registry import HOOKS, LOOPS
 from tests.test_engine.toy_siamese import (
     ITERATIONS,
@@ -248,7 +247,7 @@ def test_sigint_leaves_with_130_and_handlers_are_put_back(tmp_path):
 
 def test_only_a_later_second_signal_ends_at_once(monkeypatch, capfd):
     clock = [100.0]
-    monkeypatch.setattr(stop_signals.time, 'monotonic', lambda: clock[0])
+    monkeypatch.setattr(time, 'monotonic', lambda: clock[0])
     # A shell lets what it starts in the background ignore SIGINT.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with pytest.raises(KeyboardInterrupt), StopSignals() as signals:

@@ -6,7 +6,7 @@ import os
 import pytest
 import torch
 
-from nasiam_mm.runs.last import find_last_checkpoint, remove_leftovers
+from nasiam_mm.runs.work_dir import find_last_checkpoint, remove_leftovers
 from tests.checkpoints import change_a_weight, cut, save
 
 

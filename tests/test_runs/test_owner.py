@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from nasiam_mm.runs.owner import OWNER, claim, hold, read_owner, release
+from nasiam_mm.runs.work_dir import OWNER, claim, hold, read_owner, release
 
 RUN = {'optim_wrapper.optimizer.lr': 0.1, 'seed': 0}
 OTHER = {**RUN, 'seed': 7}
@@ -73,7 +73,7 @@ def test_a_run_that_left_nothing_owns_nothing(tmp_path):
 HOLDER = """
 import multiprocessing, sys, time
 from pathlib import Path
-from nasiam_mm.runs.owner import hold
+from nasiam_mm.runs.work_dir import hold
 hold(Path(sys.argv[1]))
 worker = multiprocessing.get_context('fork').Process(target=time.sleep, args=(60,), daemon=True)
 worker.start()

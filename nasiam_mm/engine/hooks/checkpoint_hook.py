@@ -4,31 +4,23 @@
 import os.path as osp
 import re
 
-from mmengine.dist import is_main_process
+from mmengine.dist import is_main_process, master_only
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 import nasiam_mm.files.backend  # noqa: F401
 from nasiam_mm.registry import HOOKS
-from nasiam_mm.runs.last import INTERRUPTED
+from nasiam_mm.runs.work_dir import INTERRUPTED
 
 
 @HOOKS.register_module()
 class AtomicCheckpointHook(CheckpointHook):
     """mmengine's hook, which writes before it removes and writes atomically.
 
-    The stock hook removes the oldest checkpoint first; with
-    ``max_keep_ckpts=1`` a run killed in between keeps none.
-
-    ``by_epoch=False`` counts ``interval`` in iterations, which needs a loop that resumes within an
-    epoch: ``ResumableTrainLoop``. Before each checkpoint every process calls the hooks'
-    ``gather_rank_states``, for what the main process alone could not save.
-
-    Args:
-        **kwargs: See ``mmengine.hooks.CheckpointHook``.
-
-    Raises:
-        ValueError: Before training, if the loop cannot resume from a checkpoint by iteration.
+    The stock hook removes the oldest first; with ``max_keep_ckpts=1`` a run killed in between keeps
+    none. ``by_epoch=False`` counts ``interval`` in iterations, a ValueError unless the loop resumes
+    within an epoch. Before each checkpoint every process calls the hooks' ``gather_rank_states``,
+    for what the main one could not save.
     """
 
     def __init__(self, **kwargs) -> None:
@@ -37,67 +29,49 @@ class AtomicCheckpointHook(CheckpointHook):
     def before_train(self, runner: Runner) -> None:
         """Check the loop, find the folder, remove what a run that was killed had no time to."""
         if not self.by_epoch and type(runner.train_loop) is EpochBasedTrainLoop:
-            raise ValueError(
-                'EpochBasedTrainLoop cannot resume within an epoch, so that checkpoints by '
-                "iteration would not be exact; set train_cfg.type='ResumableTrainLoop'"
-            )
+            mend = "set train_cfg.type='ResumableTrainLoop'"
+            raise ValueError(f'EpochBasedTrainLoop cannot resume within an epoch; {mend}')
         super().before_train(runner)
-        if runner._resume and is_main_process():
-            self._remove(self._outdated(runner))
-
-    def _outdated(self, runner: Runner) -> list[str]:
-        """Name the checkpoints that are older than the one resumed from and not to be kept."""
-        outdated = {INTERRUPTED}
-        if self.max_keep_ckpts > 0:
-            before, _, after = map(re.escape, self.filename_tmpl.partition('{}'))
+        if runner._resume:
             done = runner.epoch if self.by_epoch else runner.iter
-            names = self.file_backend.list_dir_or_file(self.out_dir, list_dir=False)
-            steps = {name: re.fullmatch(rf'{before}(\d+){after}', name) for name in names}
-            outdated |= {name for name, step in steps.items() if step and int(step[1]) < done}
-            outdated -= {self.filename_tmpl.format(step) for step in self.keep_ckpt_ids}
-        return sorted(outdated - {osp.basename(runner._load_from)})
+            self._remove_outdated(done, osp.basename(runner._load_from))
 
     def save_interrupted(self, runner: Runner) -> str:
-        """Save the run between two iterations, outside the schedule, and return the path.
-
-        The file goes with the next checkpoint; no state of the run shows that it was written.
-        """
-        meta = dict(epoch=runner.epoch, iter=runner.iter)
-        self._write(runner, INTERRUPTED, meta, whole=True)
-        return osp.join(self.out_dir, INTERRUPTED)
+        """Save the run between two iterations, outside the schedule, and return the path."""
+        # The file goes with the next checkpoint; no state of the run shows that it was written.
+        return self._write(runner, INTERRUPTED, dict(epoch=runner.epoch, iter=runner.iter))
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         filename = self.filename_tmpl.format(step)
         self.last_ckpt = osp.join(self.out_dir, filename)
-        outdated = [INTERRUPTED]
         if self.max_keep_ckpts > 0 and step not in self.keep_ckpt_ids:
-            if len(self.keep_ckpt_ids) == self.max_keep_ckpts:
-                outdated.append(self.filename_tmpl.format(self.keep_ckpt_ids.popleft()))
-            self.keep_ckpt_ids.append(step)
+            self.keep_ckpt_ids.append(step)  # and forget the oldest where it is full
             runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
-        self._write(runner, filename, meta)
-        if is_main_process():
-            self._remove(outdated)
+        parts = {name: getattr(self, name) for name in ('save_optimizer', 'save_param_scheduler')}
+        self._write(runner, filename, meta, **parts)
+        self._remove_outdated(step, filename)
 
-    def _remove(self, names: list[str]) -> None:
-        for path in (osp.join(self.out_dir, name) for name in names):
+    def _write(self, runner: Runner, filename: str, meta: dict, **parts: bool) -> str:
+        """Write a checkpoint, then its path to ``last_checkpoint``, and return that."""
+        runner.call_hook('gather_rank_states')
+        options = {**self.args, **parts, 'backend_args': self.backend_args}
+        runner.save_checkpoint(self.out_dir, filename, meta=meta, by_epoch=self.by_epoch, **options)
+        path = osp.join(self.out_dir, filename)
+        if is_main_process():
+            self.file_backend.put_text(path, osp.join(runner.work_dir, 'last_checkpoint'))
+        return path
+
+    @master_only
+    def _remove_outdated(self, done: int, last: str) -> None:
+        """Remove what is older than the ``last`` checkpoint and not to be kept."""
+        outdated = {INTERRUPTED}
+        if self.max_keep_ckpts > 0:
+            before, _, after = map(re.escape, self.filename_tmpl.partition('{}'))
+            for name in self.file_backend.list_dir_or_file(self.out_dir, list_dir=False):
+                step = re.fullmatch(rf'{before}(\d+){after}', name)
+                if step and int(step[1]) < done and int(step[1]) not in self.keep_ckpt_ids:
+                    outdated.add(name)
+        for path in (osp.join(self.out_dir, name) for name in sorted(outdated - {last})):
             if self.file_backend.isfile(path):
                 self.file_backend.remove(path)
-
-    def _write(self, runner: Runner, filename: str, meta: dict, whole: bool = False) -> None:
-        """Write a checkpoint, then its path to ``last_checkpoint``."""
-        runner.call_hook('gather_rank_states')
-        runner.save_checkpoint(
-            self.out_dir,
-            filename,
-            save_optimizer=whole or self.save_optimizer,
-            save_param_scheduler=whole or self.save_param_scheduler,
-            meta=meta,
-            by_epoch=self.by_epoch,
-            backend_args=self.backend_args,
-            **self.args,
-        )
-        if is_main_process():
-            path = osp.join(self.out_dir, filename)
-            self.file_backend.put_text(path, osp.join(runner.work_dir, 'last_checkpoint'))

@@ -2,7 +2,6 @@
 """Watch the projector's output for collapse, and the loss for values that are not finite."""
 
 from pathlib import Path
-from types import NoneType
 from typing import ClassVar
 
 import torch
@@ -17,49 +16,30 @@ from nasiam_mm.evaluation.collapse import channel_std, effective_rank
 from nasiam_mm.files.atomic import atomic_path
 from nasiam_mm.registry import HOOKS
 
-_ACTIONS = ('warn', 'stop', 'rollback')
-
 
 @HOOKS.register_module()
 class CollapseHook(StatefulHook):
     """Warn of, or stop, a run whose embeddings collapse; refuse a loss that is not finite.
 
-    Every ``interval`` iterations and at the end of each epoch the output z of ``model.neck``, of
-    shape (N, D), is measured: ``collapse/std`` (:func:`channel_std`, 1 as spread as a Gaussian, 0
-    collapsed) and ``collapse/effective_rank`` (:func:`effective_rank`). ``LoggerHook`` prints and
-    records both with its next line. With several processes z is gathered, so that all act alike.
-    Other iterations cost nothing and read nothing back from the device.
-
-    A sample is unhealthy when a measure is below its threshold; ``patience`` unhealthy samples in
-    a row are a collapse. Then ``action``
+    Every ``interval`` iterations of an epoch (None: ``LoggerHook``'s) and at its end the output z
+    of ``model.neck``, (N, D), is measured and logged: ``collapse/std`` (:func:`channel_std`, 1 as
+    spread as a Gaussian, 0 collapsed) and ``collapse/effective_rank``. Processes gather z and act
+    alike. Other iterations read nothing back. A sample is unhealthy when std, effective rank or
+    loss (for losses whose minimum is the collapsed solution, such as -1 of SimSiam) is below its
+    threshold, unless that is None; ``patience`` in a row are a collapse. Then ``action``
 
     - ``'warn'`` logs a warning, once until a healthy sample follows;
     - ``'stop'`` ends training, after the epoch where the loop is over epochs;
     - ``'rollback'`` does too and leaves the last checkpoint saved between two healthy samples as
       ``work_dir/last_healthy.pth``.
 
-    Args:
-        interval: Iterations between samples within the epoch; ``None`` takes ``LoggerHook``'s.
-        std_threshold: Smallest healthy ``collapse/std``; ``None`` to ignore.
-        rank_threshold: Smallest healthy effective rank; ``None`` to ignore.
-        loss_threshold: Smallest healthy loss, for losses whose minimum is the collapsed solution,
-            such as -1 of SimSiam; ``None`` to ignore.
-        action: ``'warn'``, ``'stop'`` or ``'rollback'``.
-        patience: Number of unhealthy samples in a row that are a collapse.
-
-    Raises:
-        ValueError: If an argument is impossible or the model has no neck.
-        RuntimeError: If a sampled loss or embedding is not finite, whatever the action, or if the
-            neck did not run.
+    ValueError without a neck; RuntimeError if a sampled loss or embedding is not finite, whatever
+    the action, or the neck did not run.
     """
 
     # Before LoggerHook, BELOW_NORMAL, which prints what is measured here.
     priority = 'NORMAL'
-    state_types: ClassVar = {
-        'streak': int,
-        'last_seen': (str, NoneType),
-        'last_healthy': (str, NoneType),
-    }
+    state_types: ClassVar = dict(streak=int, last_seen=str | None, last_healthy=str | None)
 
     def __init__(
         self,
@@ -70,18 +50,14 @@ class CollapseHook(StatefulHook):
         action: str = 'warn',
         patience: int = 3,
     ) -> None:
-        if action not in _ACTIONS:
-            raise ValueError(f'CollapseHook.action must be one of {_ACTIONS}, got {action!r}')
+        if action not in (known := ('warn', 'stop', 'rollback')):
+            raise ValueError(f'CollapseHook.action must be one of {known}, got {action!r}')
         if patience < 1 or (interval is not None and interval < 1):
-            raise ValueError(
-                'CollapseHook.patience and .interval must be at least 1, '
-                f'got patience={patience}, interval={interval}'
-            )
-        self.interval = interval
+            got = f'patience={patience}, interval={interval}'
+            raise ValueError(f'CollapseHook.patience and .interval must be at least 1, got {got}')
+        self.interval, self.action, self.patience = interval, action, patience
         limits = dict(std=std_threshold, effective_rank=rank_threshold, loss=loss_threshold)
         self.thresholds = {name: limit for name, limit in limits.items() if limit is not None}
-        self.action = action
-        self.patience = patience
         self.streak = 0  # unhealthy samples in a row
         self.last_seen: str | None = None  # newest checkpoint judged
         self.last_healthy: str | None = None  # newest one judged healthy, under its own name
@@ -91,48 +67,38 @@ class CollapseHook(StatefulHook):
     def before_train(self, runner: Runner) -> None:
         """Listen to the neck's output."""
         model = unwrap(runner.model)
-        neck = getattr(model, 'neck', None)
-        if neck is None:
-            raise ValueError(
-                f'CollapseHook watches model.neck, which {type(model).__name__} does not have; '
-                'give the model a neck or remove the hook'
-            )
-        neck.register_forward_hook(self._capture)
+        if getattr(model, 'neck', None) is None:
+            lacks = f'model.neck, which {type(model).__name__} does not have'
+            raise ValueError(f'CollapseHook watches {lacks}; give it one or remove the hook')
+        model.neck.register_forward_hook(self._capture)
+        self._kept = Path(runner.work_dir, 'last_healthy.pth')
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None) -> None:
         """Arm the capture for this iteration."""
-        if self.interval is None:
-            self._armed = is_logged(runner, batch_idx)
-        else:
-            self._armed = self.every_n_inner_iters(batch_idx, self.interval) or self.end_of_epoch(
-                runner.train_dataloader, batch_idx
-            )
+        self._armed = is_logged(runner, batch_idx, self.interval)
 
-    def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
-    ) -> None:
+    def after_train_iter(self, runner: Runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Measure the captured embeddings, judge them, act."""
         if not self._armed:
             return
         z, self._z, self._armed = self._z, None, False
+        self._where = f'iteration {runner.iter + 1} (epoch {runner.epoch + 1})'
         if z is None:
-            raise RuntimeError(
-                f'CollapseHook saw no output of model.neck in {_where(runner)}; the neck must run '
-                'in every training iteration'
-            )
+            saw = f'saw no output of model.neck in {self._where}'
+            raise RuntimeError(f'CollapseHook {saw}; the neck must run in every training iteration')
         loss = torch.as_tensor(outputs['loss']).detach().clone()
         all_reduce(loss, 'mean')
         z = torch.cat(all_gather(z.float().contiguous()))
-        self._refuse_non_finite(runner, loss, z)
-        sample = {
-            'std': channel_std(z).item(),
-            'effective_rank': effective_rank(z).item(),
-            'loss': loss.item(),
-        }
-        for name in ('std', 'effective_rank'):
+        if not (loss.isfinite() and z.isfinite().all()):
+            finite = loss.isfinite()
+            what = 'output of the neck is not finite' if finite else f'loss is {loss.item()}'
+            mend = 'lower the learning rate or train without mixed precision'
+            raise RuntimeError(f'the {what} in {self._where}; {mend}{self._way_back(runner)}')
+        sample = dict(std=channel_std(z).item(), effective_rank=effective_rank(z).item())
+        for name, value in sample.items():
             # LogProcessor drops the prefix and prints the current value.
-            runner.message_hub.update_scalar(f'train/collapse/{name}', sample[name])
-        self._judge(runner, sample)
+            runner.message_hub.update_scalar(f'train/collapse/{name}', value)
+        self._judge(runner, {**sample, 'loss': loss.item()})
 
     def _capture(self, module: nn.Module, inputs: tuple, output: Tensor | tuple) -> None:
         if self._armed:
@@ -140,15 +106,6 @@ class CollapseHook(StatefulHook):
             # The last of the iteration stays: the weight step's, which every other step of an
             # iteration comes before, and of its last view, where the views come one by one.
             self._z = z.detach()
-
-    def _refuse_non_finite(self, runner: Runner, loss: Tensor, z: Tensor) -> None:
-        if loss.isfinite() and z.isfinite().all():
-            return
-        what = 'output of the neck is not finite' if loss.isfinite() else f'loss is {loss.item()}'
-        raise RuntimeError(
-            f'the {what} in {_where(runner)}; lower the learning rate or train without mixed '
-            f'precision{self._way_back(runner)}'
-        )
 
     def _judge(self, runner: Runner, sample: dict[str, float]) -> None:
         low = {name: least for name, least in self.thresholds.items() if sample[name] < least}
@@ -159,7 +116,7 @@ class CollapseHook(StatefulHook):
         if self.streak < self.patience:
             return
         measures = ', '.join(f'{name} {sample[name]:.4g} < {low[name]:g}' for name in low)
-        message = f'embeddings collapsed in {_where(runner)}: {measures}'
+        message = f'embeddings collapsed in {self._where}: {measures}'
         if self.action == 'warn':
             if self.streak == self.patience:
                 runner.logger.warning(f'{message}; lower the learning rate or check the head')
@@ -178,21 +135,13 @@ class CollapseHook(StatefulHook):
             self.last_healthy = newest
             if is_main_process():
                 # Not a link: CheckpointHook deletes old files and may write to one again.
-                with atomic_path(_kept(runner)) as part:
+                with atomic_path(self._kept) as part:
                     copyfile_to_local(newest, part)
 
     def _way_back(self, runner: Runner) -> str:
         if self.action != 'rollback':
             return ''
         # A run resumed elsewhere has left the file in its old folder.
-        if self.last_healthy is None or not _kept(runner).exists():
+        if self.last_healthy is None or not self._kept.exists():
             return f'; no checkpoint in {runner.work_dir} was saved while healthy'
-        return f'; {_kept(runner)} is the last healthy checkpoint, {self.last_healthy}'
-
-
-def _kept(runner: Runner) -> Path:
-    return Path(runner.work_dir) / 'last_healthy.pth'
-
-
-def _where(runner: Runner) -> str:
-    return f'iteration {runner.iter + 1} (epoch {runner.epoch + 1})'
+        return f'; {self._kept} is the last healthy checkpoint, {self.last_healthy}'

@@ -2,14 +2,12 @@
 """Frozen means frozen: contract C9, held at run time."""
 
 import hashlib
-from collections.abc import Mapping
-from typing import Any
 
 import torch
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
-from torch import Tensor, nn
+from torch import nn
 
 from nasiam_mm.engine.running import unwrap
 from nasiam_mm.files.checkpoint import misfits, read_checkpoint, weights_of
@@ -20,118 +18,73 @@ from nasiam_mm.registry import HOOKS
 class FrozenHook(Hook):
     """Prove that the backbone is the pretrained one and stays it.
 
-    Before training it compares the backbone with the checkpoint that its ``init_cfg`` names, of
-    which mmengine loads what matches and only warns of the rest. Then it notes every weight and
-    buffer, BatchNorm's statistics too, and compares after each epoch and at the end.
-
-    Args:
-        module: Name of the frozen part of the model.
-        interval: Epochs between two comparisons.
-
-    Raises:
-        ValueError: If the part has no pretrained weights, asks for a gradient, or the checkpoint
-            does not hold its entries and no others.
-        RuntimeError: If an entry moved.
+    Before training it compares the backbone with the checkpoint of its ``init_cfg``, of which
+    mmengine loads what matches and only warns of the rest: ValueError if there is none, it holds
+    other entries, or a weight asks for a gradient. Then it notes every weight and buffer,
+    BatchNorm's statistics too, and compares after each epoch and at the end: RuntimeError if any
+    moved.
     """
 
     # Before CheckpointHook, VERY_LOW: a run that broke the contract leaves no checkpoint of it.
     priority = 'NORMAL'
 
-    def __init__(self, module: str = 'backbone', interval: int = 1) -> None:
-        if interval < 1:
-            raise ValueError(f'FrozenHook.interval must be at least 1, got {interval}')
-        self.module_name = module
-        self.interval = interval
-        self.held: dict[str, Tensor] = {}
-
     def before_run(self, runner: Runner) -> None:
         """Refuse a checkpoint that does not fit, before mmengine loads the part that does."""
         # Testing runs through here too, and needs no pretraining checkpoint any more.
         if isinstance(runner.optim_wrapper, OptimWrapper):
-            self._compare(runner, values=False)
+            _compare(unwrap(runner.model).backbone, values=False)
 
     def before_train(self, runner: Runner) -> None:
         """Check the loaded weights entry by entry and note them."""
-        self._compare(runner, values=True)
-        module = self._module(runner)
-        for name, parameter in module.named_parameters():
-            if parameter.requires_grad:
-                raise ValueError(
-                    f"FrozenHook: '{self.module_name}.{name}' asks for a gradient; set "
-                    f'model.{self.module_name}.frozen_stages to all stages'
-                )
-        self.held = {name: tensor.clone() for name, tensor in module.state_dict().items()}
-        runner.logger.info(
-            f'{self.module_name} frozen: {len(self.held)} of {len(self.held)} entries are those of '
-            f'{self._init_cfg(module)["checkpoint"]}, sha256 {_digest(self.held)}'
-        )
+        backbone = unwrap(runner.model).backbone
+        path = _compare(backbone, values=True)
+        if learning := [name for name, p in backbone.named_parameters() if p.requires_grad]:
+            asks = f"'backbone.{learning[0]}' asks for a gradient"
+            raise ValueError(f'FrozenHook: {asks}; set model.backbone.frozen_stages to all stages')
+        self.held = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
+        whole = hashlib.sha256()
+        for name, tensor in sorted(self.held.items()):
+            whole.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+        self.digest = whole.hexdigest()[:16]
+        entries = f'{len(self.held)} of {len(self.held)} entries are those of {path}'
+        runner.logger.info(f'backbone frozen: {entries}, sha256 {self.digest}')
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Compare every ``interval`` epochs."""
-        if self.every_n_epochs(runner, self.interval):
-            self._check_still(runner, f'in epoch {runner.epoch + 1}')
+        """Compare with what was noted."""
+        self._check_still(runner, f'in epoch {runner.epoch + 1}')
 
     def after_train(self, runner: Runner) -> None:
         """Compare a last time, and say so in the log."""
         self._check_still(runner, 'by the end of the training')
-        runner.logger.info(
-            f'{self.module_name} frozen: unchanged at the end, sha256 {_digest(self.held)}'
-        )
+        runner.logger.info(f'backbone frozen: unchanged at the end, sha256 {self.digest}')
 
     def _check_still(self, runner: Runner, when: str) -> None:
-        now = self._module(runner).state_dict()
+        now = unwrap(runner.model).backbone.state_dict()
         moved = [name for name, tensor in self.held.items() if not torch.equal(now[name], tensor)]
         if moved:
-            raise RuntimeError(
-                f"'{self.module_name}.{moved[0]}' and {len(moved) - 1} other entries of the frozen "
-                f'{self.module_name} moved {when}; set frozen_stages to all stages and '
-                'norm_eval=True, and keep hooks off it'
-            )
-
-    def _compare(self, runner: Runner, values: bool) -> None:
-        """Compare names and shapes with the checkpoint, and values where asked."""
-        module = self._module(runner)
-        init_cfg = self._init_cfg(module)
-        path = init_cfg['checkpoint']
-        found = _read_prefixed(path, init_cfg.get('prefix'))
-        expected = module.state_dict()
-        problems = misfits(expected, found)
-        if values and not problems:
-            problems = [
-                f'{name} was not loaded'
-                for name, tensor in expected.items()
-                if not torch.equal(tensor.cpu(), found[name].cpu())
-            ]
-        if problems:
-            fitting = len(expected) - len({p.split()[0] for p in problems} & expected.keys())
-            raise ValueError(
-                f"checkpoint '{path}' fits {fitting} of {len(expected)} entries of the "
-                f'{self.module_name}: {sorted(problems)[0]}; take the checkpoint of a network with '
-                f'this {self.module_name}, or give the config the widths of the checkpoint'
-            )
-
-    def _module(self, runner: Runner) -> nn.Module:
-        return getattr(unwrap(runner.model), self.module_name)
-
-    def _init_cfg(self, module: nn.Module) -> dict:
-        init_cfg: Any = getattr(module, 'init_cfg', None)
-        if not isinstance(init_cfg, dict) or not init_cfg.get('checkpoint'):
-            raise ValueError(
-                f'the {self.module_name} to be frozen has no pretrained weights; pass '
-                '--checkpoint FILE to tools/train.py'
-            )
-        return init_cfg
+            mend = 'set frozen_stages to all stages and norm_eval=True, and keep hooks off it'
+            names = f"'backbone.{moved[0]}' and {len(moved) - 1} other entries"
+            raise RuntimeError(f'{names} of the frozen backbone moved {when}; {mend}')
 
 
-def _read_prefixed(path: str, prefix: str | None) -> dict[str, Tensor]:
-    """Read the entries of a checkpoint under a prefix, as mmengine's Pretrained init does."""
+def _compare(backbone: nn.Module, values: bool) -> str:
+    """Compare names and shapes with the checkpoint, and values where asked; return its path."""
+    init_cfg = getattr(backbone, 'init_cfg', None)
+    if not isinstance(init_cfg, dict) or not (path := init_cfg.get('checkpoint')):
+        mend = 'pass --checkpoint FILE to tools/train.py'
+        raise ValueError(f'the backbone to be frozen has no pretrained weights; {mend}')
+    # Its entries under the prefix, as mmengine's Pretrained init reads them.
     weights = weights_of(read_checkpoint(path, 'cpu'), path)
-    prefix = prefix.removesuffix('.') + '.' if prefix else ''
-    return {name.removeprefix(prefix): w for name, w in weights.items() if name.startswith(prefix)}
-
-
-def _digest(state: Mapping[str, Tensor]) -> str:
-    whole = hashlib.sha256()
-    for name, tensor in sorted(state.items()):
-        whole.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
-    return whole.hexdigest()[:16]
+    prefix = f'{init_cfg["prefix"].removesuffix(".")}.' if init_cfg.get('prefix') else ''
+    found = {name.removeprefix(prefix): w for name, w in weights.items() if name.startswith(prefix)}
+    expected = backbone.state_dict()
+    problems = misfits(expected, found)
+    if values and not problems:
+        moved = [name for name in expected if not torch.equal(expected[name].cpu(), found[name])]
+        problems = [f'{name} was not loaded' for name in moved]
+    if problems:
+        fitting = len(expected) - len({p.split()[0] for p in problems} & expected.keys())
+        fits = f'fits {fitting} of {len(expected)} entries of the backbone: {min(problems)}'
+        mend = 'take the checkpoint of a network with this backbone, or set the widths to its own'
+        raise ValueError(f"checkpoint '{path}' {fits}; {mend}")
+    return path

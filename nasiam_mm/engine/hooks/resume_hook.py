@@ -11,38 +11,25 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import BaseLoop, Runner
 from torch import Tensor
 
-from nasiam_mm.engine.running import read_rates, set_rates, unwrap
+from nasiam_mm.engine.running import unwrap
 from nasiam_mm.files.checkpoint import misfits
 from nasiam_mm.registry import HOOKS
-from nasiam_mm.runs.identity import Identity, less_extension, name_differences, run_identity
-from nasiam_mm.runs.last import find_last_checkpoint, remove_leftovers
-from nasiam_mm.runs.owner import claim, release
-
-_TOLD = 3  # what does not fit that a message names
+from nasiam_mm.runs.identity import NAMED, Identity, less_extension, name_differences, run_identity
+from nasiam_mm.runs.work_dir import claim, find_last_checkpoint, release, remove_leftovers
 
 
 @HOOKS.register_module()
 class ResumeHook(Hook):
     """Own the work directory; find the last whole checkpoint; refuse one that does not fit.
 
-    Which folder a run may have, :func:`nasiam_mm.runs.owner.claim` says.
+    Which folder a run may have, :func:`claim` says. With ``resume=True`` and no ``load_from``
+    (``--resume``), the checkpoint that is furthest and whole is taken and named, with what was
+    skipped and why. What a process that died left half-written is removed.
 
-    With ``resume=True`` and no ``load_from`` (``--resume``), the checkpoint that is furthest and
-    whole is taken and named, with what was skipped and why; without one the run starts from its
-    beginning and says so. Temporary files of a process that died while it wrote are removed.
-
-    ``extend=True`` (``--extend``) lets a resumed run have more epochs, another rate or schedule
-    than it was begun with; the changes are listed, and hold from there on.
-
-    Each checkpoint gets what decides how the run ends (:func:`run_identity`), and a resumed run
-    must have the same. Every part of the state must be there and fit: mmengine loads what matches
-    and only warns of the rest, which would go on from random numbers.
-
-    Args:
-        extend: Whether a resumed run may be longer, or have another rate.
-
-    Raises:
-        ValueError: If the folder is another run's, or the checkpoint is, or does not fit.
+    Each checkpoint gets what decides how the run ends (:func:`run_identity`). A resumed run must
+    have the same, but with ``extend=True`` (``--extend``) other epochs, rates or schedules, which
+    hold from there on. Every part of the state must fit: mmengine loads what matches and only warns
+    of the rest, which would go on from random numbers. What is refused is a ValueError.
     """
 
     # Before a hook takes anything from the checkpoint.
@@ -51,7 +38,6 @@ class ResumeHook(Hook):
     def __init__(self, extend: bool = False) -> None:
         self.extend = extend
         self.identity: Identity | None = None
-        self._rates: list[dict[str, Any]] | None = None
 
     def before_run(self, runner: Runner) -> None:
         """Claim the work directory and choose the checkpoint, before the runner loads it."""
@@ -63,11 +49,13 @@ class ResumeHook(Hook):
         runner.dump_config()
         if not runner._resume:
             return
-        folder = _checkpoint_folder(runner)
+        # That which CheckpointHook is about to choose.
+        chosen = [h.out_dir for h in runner.hooks if isinstance(h, CheckpointHook) and h.out_dir]
+        name = osp.basename(runner.work_dir.rstrip(osp.sep))
+        folder = osp.join(chosen[0], name) if chosen else runner.work_dir
         if is_main_process():
-            for place in {folder, runner.work_dir}:
-                for name in remove_leftovers(place):
-                    runner.logger.info(f'removed {name}, which was being written when the run died')
+            for name in (*remove_leftovers(folder), *remove_leftovers(runner.work_dir)):
+                runner.logger.info(f'removed {name}, which was being written when the run died')
         if runner._load_from is not None:
             return
         last = _on_main(lambda: find_last_checkpoint(folder))
@@ -79,49 +67,33 @@ class ResumeHook(Hook):
             runner.logger.warning(f'no {whole} in {folder}: starting from the beginning')
             return
         runner._load_from = str(last.path)
-        runner.logger.info(
-            f'resuming from {last.path}, after {last.iteration} iterations '
-            f'({last.epoch} whole epochs)'
-        )
+        done = f'after {last.iteration} iterations ({last.epoch} whole epochs)'
+        runner.logger.info(f'resuming from {last.path}, {done}')
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Compare the checkpoint with this run."""
         if not runner._resume:
             return
         path = f"checkpoint '{runner._load_from}'"
+        anew = 'start anew in another --work-dir'
         theirs = checkpoint.get('identity') if isinstance(checkpoint, dict) else None
         if not isinstance(theirs, dict):
-            raise ValueError(
-                f'{path} holds no record of the run it is of; to start from its weights alone, '
-                'give it as load_from without --resume'
-            )
+            mend = 'to start from its weights alone, give it as load_from without --resume'
+            raise ValueError(f'{path} holds no record of the run it is of; {mend}')
         differences = name_differences(theirs, self.identity)
         extended = self.extend and less_extension(theirs) == less_extension(self.identity)
         if differences and not extended:
-            raise ValueError(
-                f'{path} is of another run: {differences}; resume with the config and arguments '
-                'it was made with, extend it (epochs, rate, schedule) by --extend, or start anew '
-                'in another --work-dir'
-            )
-        problems = list(_misfits(runner, checkpoint))
-        if problems:
-            more = f' and {len(problems) - _TOLD} more' if len(problems) > _TOLD else ''
-            raise ValueError(
-                f'{path} does not fit this run: {", ".join(problems[:_TOLD])}{more}; resume with '
-                'the code it was made with, or start anew in another --work-dir'
-            )
+            mend = f'resume with its own config and arguments, extend it by --extend, or {anew}'
+            raise ValueError(f'{path} is of another run: {differences}; {mend}')
+        if problems := list(_misfits(runner, checkpoint)):
+            more = f' and {len(problems) - NAMED} more' if len(problems) > NAMED else ''
+            told = f'{", ".join(problems[:NAMED])}{more}; resume with the code it was made with'
+            raise ValueError(f'{path} does not fit this run: {told}, or {anew}')
         if differences:
-            runner.logger.warning(f'extended: {differences}')
-            checkpoint.pop('param_schedulers', None)
             if not hasattr(runner.optim_wrapper, 'optimizer'):
                 raise ValueError('--extend: a run of several optimizers cannot be extended')
-            self._rates = read_rates(runner)
-
-    def before_train(self, runner: Runner) -> None:
-        """Let an extended run follow its own schedule."""
-        if self._rates is not None:
-            _follow_new_schedule(runner, self._rates)
-            self._rates = None
+            runner.logger.warning(f'extended: {differences}')
+            _follow_own_schedule(runner, checkpoint)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Put what decides this run into the checkpoint."""
@@ -133,16 +105,18 @@ class ResumeHook(Hook):
             release(runner.work_dir)
 
 
-def _follow_new_schedule(runner: Runner, rates: list[dict[str, Any]]) -> None:
-    """Put the rates to where the config's schedule, not the checkpoint's, stands by now."""
-    set_rates(runner, rates)
-    length = len(runner.train_dataloader)
+def _follow_own_schedule(runner: Runner, checkpoint: dict) -> None:
+    """Put the rates to where the schedule of this run, not of the checkpoint, stands by now."""
+    checkpoint.pop('param_schedulers', None)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # that no step of the optimizer came before
-        for iteration in range(1, runner.iter + 1):
+        for iteration in range(1, checkpoint['meta']['iter'] + 1):
             for scheduler in runner.param_schedulers or []:
-                if not scheduler.by_epoch or iteration % length == 0:
+                if not scheduler.by_epoch or iteration % len(runner.train_dataloader) == 0:
                     scheduler.step()
+    groups = runner.optim_wrapper.optimizer.param_groups
+    for theirs, ours in zip(checkpoint['optimizer']['param_groups'], groups, strict=True):
+        theirs.update({**ours, 'params': theirs['params']})
 
 
 def _on_main(ask: Callable[[], Any]) -> Any:
@@ -159,26 +133,16 @@ def _on_main(ask: Callable[[], Any]) -> Any:
     return found[0]
 
 
-def _checkpoint_folder(runner: Runner) -> str:
-    """Folder that ``CheckpointHook`` is about to choose."""
-    for hook in runner.hooks:
-        if isinstance(hook, CheckpointHook) and hook.out_dir is not None:
-            return osp.join(hook.out_dir, osp.basename(runner.work_dir.rstrip(osp.sep)))
-    return runner.work_dir
-
-
 def _misfits(runner: Runner, checkpoint: Mapping[str, Any]) -> Iterator[str]:
     """Name what a checkpoint lacks of the run's state, or has of another type or shape."""
-    parts: dict[str, Any] = dict(
-        state_dict=Mapping, meta=Mapping, optimizer=Mapping, message_hub=Mapping
-    )
+    names = ('state_dict', 'meta', 'optimizer', 'message_hub')
+    parts: dict[str, Any] = dict.fromkeys(names, Mapping)
     if runner.param_schedulers:
-        parts['param_schedulers'] = (list, Mapping)
+        parts['param_schedulers'] = list | Mapping
     wrong = [name for name, kind in parts.items() if not isinstance(checkpoint.get(name), kind)]
+    for name in wrong:
+        yield f'its {name} is {"of another type" if name in checkpoint else "missing"}'
     if wrong:
-        for name in wrong:
-            state = 'of another type' if name in checkpoint else 'missing'
-            yield f'its {name} is {state}'
         return
     schedulers = checkpoint.get('param_schedulers')
     if isinstance(schedulers, list) and not all(isinstance(one, Mapping) for one in schedulers):
@@ -188,22 +152,19 @@ def _misfits(runner: Runner, checkpoint: Mapping[str, Any]) -> Iterator[str]:
         if not isinstance(count, int) or count < 0:
             yield f'its meta holds no number of {name}'
     yield from misfits(unwrap(runner.model).state_dict(), checkpoint['state_dict'])
-    if hasattr(runner.optim_wrapper, 'optimizer'):
-        yield from _optimizer_misfits(runner.optim_wrapper.optimizer, checkpoint['optimizer'])
-
-
-def _optimizer_misfits(optimizer: Any, state: Mapping[str, Any]) -> Iterator[str]:
-    """Name what does not fit of an optimizer's state, which torch takes by position."""
-    groups, values = state.get('param_groups'), state.get('state')
+    if not hasattr(runner.optim_wrapper, 'optimizer'):
+        return
+    # Of an optimizer, whose state torch takes by position.
+    ours, theirs = runner.optim_wrapper.optimizer.param_groups, checkpoint['optimizer']
+    groups, values = theirs.get('param_groups'), theirs.get('state')
     if not isinstance(groups, list) or not isinstance(values, Mapping):
         yield 'its optimizer holds no groups or no state'
         return
-    counts = [[len(g['params']) for g in there] for there in (groups, optimizer.param_groups)]
-    if counts[0] != counts[1]:
-        yield f'its optimizer has {counts[0]} parameters in its groups, not {counts[1]}'
+    there, here = ([len(group['params']) for group in side] for side in (groups, ours))
+    if there != here:
+        yield f'its optimizer has {there} parameters in its groups, not {here}'
         return
-    parameters = [p for group in optimizer.param_groups for p in group['params']]
-    for number, parameter in enumerate(parameters):
+    for number, parameter in enumerate(p for group in ours for p in group['params']):
         for name, value in (values.get(number) or {}).items():
             # A count of steps has no dimension.
             if isinstance(value, Tensor) and value.dim() and value.shape != parameter.shape:

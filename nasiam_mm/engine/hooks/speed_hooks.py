@@ -1,16 +1,16 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""What makes a model fast to train: the layout of its weights, and ``torch.compile``."""
+"""What makes training fast: layout of weights, ``torch.compile``, no waiting for the device."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from mmengine.hooks import Hook
+from mmengine.hooks import Hook, RuntimeInfoHook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from torch import nn
+from torch import Tensor, nn
 
-from nasiam_mm.engine.running import unwrap
+from nasiam_mm.engine.running import is_logged, unwrap
 from nasiam_mm.registry import HOOKS
 
 
@@ -18,8 +18,8 @@ from nasiam_mm.registry import HOOKS
 class MemoryFormatHook(Hook):
     """Lay the weights of convolutions out NHWC where the data preprocessor does so with images.
 
-    Otherwise each convolution would turn its weights around in every step. No result changes by a
-    bit. A model of several processes stays as it is: its gradients' buckets are laid out already.
+    Else each convolution would turn its weights around in every step. No result changes by a bit. A
+    model of several processes stays as it is: its gradients' buckets are laid out already.
     """
 
     # Before anything compiles or copies the model.
@@ -27,62 +27,43 @@ class MemoryFormatHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Lay the weights out, after a checkpoint is loaded."""
-        if is_model_wrapper(runner.model):
-            return
-        layout = getattr(runner.model.data_preprocessor, 'memory_format', torch.contiguous_format)
-        if layout is torch.channels_last:
-            runner.model.to(memory_format=layout)
+        if not is_model_wrapper(runner.model):
+            layout = getattr(runner.model.data_preprocessor, 'memory_format', None)
+            if layout is torch.channels_last:
+                runner.model.to(memory_format=layout)
 
 
 @HOOKS.register_module()
 class CompileHook(Hook):
-    """Compile the forward passes of a model's parts, each on its own.
+    """Compile the forward passes of what the model names as ``compilable``, each on its own.
 
     mmengine's ``compile=`` option wraps the whole training step, which ``torch.compile`` breaks at
     the backward pass. Here alpha step and weight step share the compiled modules; their hooks and
-    the state dict stay as they are, and evaluation, whose batches have many sizes, runs the plain
-    code. Results agree with the plain ones to rounding.
-
-    Args:
-        parts: Names of modules to compile; by default what the algorithm names
-            as ``compilable``, otherwise backbone, neck and predictor.
-        **options: Options of ``torch.compile``: ``mode='reduce-overhead'`` captures CUDA graphs.
-
-    Raises:
-        ValueError: Before training, if the model lacks such a part or a hook
-            is of ``second_order``.
+    the state dict stay, and evaluation, whose batches have many sizes, runs the plain code. Results
+    agree to rounding. ``options`` are those of ``torch.compile``: ``mode='reduce-overhead'``
+    captures CUDA graphs. ValueError before training if a hook is of ``second_order``.
     """
 
-    def __init__(self, parts: Sequence[str] | None = None, **options: Any) -> None:
-        self.parts = parts
+    def __init__(self, **options: Any) -> None:
         self.options = {'dynamic': False, **options}
 
     def before_train(self, runner: Runner) -> None:
         """Put the compiled forward passes in place; compilation itself waits for the first step."""
-        model = unwrap(runner.model)
         for hook in runner.hooks:
             if getattr(hook, 'second_order', False):
-                raise ValueError(
-                    'CompileHook: torch.compile cannot differentiate twice; remove the hook or set '
-                    f'{type(hook).__name__}.second_order=False'
-                )
-        modules = dict(model.named_modules())
-        names = self.parts
-        if names is None:
-            said = getattr(model, 'compilable', ('backbone', 'neck', 'head.predictor'))
-            names = [name for name in said if name in modules]
-        if missing := [name for name in names if name not in modules]:
-            raise ValueError(f'CompileHook.parts: {type(model).__name__} has no {missing}')
-        for name in names:
-            module = modules[name]
+                mend = f'remove the hook or set {type(hook).__name__}.second_order=False'
+                raise ValueError(f'CompileHook: torch.compile cannot differentiate twice; {mend}')
+        model = unwrap(runner.model)
+        named = getattr(model, 'compilable', ('backbone', 'neck', 'head.predictor'))
+        self.compiled = {name: part for name, part in model.named_modules() if name in named}
+        for module in self.compiled.values():
             module.forward = _in_training(module, torch.compile(module.forward, **self.options))
-        runner.logger.info(f'compiled for training: {", ".join(names)}')
+        runner.logger.info(f'compiled for training: {", ".join(self.compiled)}')
 
     def after_train(self, runner: Runner) -> None:
         """Leave the model as it was, to be copied and saved."""
-        for module in runner.model.modules():
-            if getattr(module.__dict__.get('forward'), 'is_compiled', False):
-                del module.forward
+        for module in self.compiled.values():
+            del module.forward
 
 
 def _in_training(module: nn.Module, compiled: Callable) -> Callable:
@@ -91,5 +72,53 @@ def _in_training(module: nn.Module, compiled: Callable) -> Callable:
     def forward(*args: Any, **kwargs: Any) -> Any:
         return (compiled if module.training else plain)(*args, **kwargs)
 
-    forward.is_compiled = True  # type: ignore[attr-defined]
     return forward
+
+
+@HOOKS.register_module()
+class BufferedRuntimeInfoHook(RuntimeInfoHook):
+    """mmengine's hook, without a wait for the device and without growing cost.
+
+    The stock hook reads every loss at once, which makes the host wait for a GPU, and appends it to
+    a history that is copied whole. This one reads the same values when a ``LoggerHook`` logs and
+    before a checkpoint. Histories of training scalars keep what the log processor looks back on, at
+    least ``min_history`` values.
+    """
+
+    min_history = 1000
+    _pending: dict[str, list[Any]] = {}
+
+    def before_train(self, runner: Runner) -> None:
+        """Find out over how many iterations the log processor takes statistics."""
+        super().before_train(runner)
+        log = runner.log_processor
+        lengths = {'epoch': len(runner.train_dataloader), 'global': runner.max_iters}
+        windows = [log.window_size, *(i.get('window_size', 0) for i in log.custom_cfg)]
+        self._kept = max(self.min_history, *(lengths.get(window, window) for window in windows))
+        self._pending = {}
+
+    def after_train_iter(self, runner: Runner, batch_idx, data_batch=None, outputs=None) -> None:
+        """Keep the losses; read them where they are about to be logged."""
+        for name, value in (outputs or {}).items():
+            # Detached: the loss would keep the graph of its iteration alive.
+            kept = value.detach() if isinstance(value, Tensor) else value
+            self._pending.setdefault(f'train/{name}', []).append(kept)
+        if is_logged(runner, batch_idx):
+            self._flush(runner)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Complete the message hub of the checkpoint."""
+        if self._pending:
+            self._flush(runner)
+            checkpoint['message_hub'] = runner.message_hub.state_dict()
+
+    def _flush(self, runner: Runner) -> None:
+        for name, values in self._pending.items():
+            if all(isinstance(value, Tensor) for value in values):
+                values = torch.stack([value.reshape(()) for value in values]).tolist()
+            for value in values:
+                runner.message_hub.update_scalar(name, value)
+        self._pending = {}
+        for name, history in runner.message_hub.log_scalars.items():
+            if name.startswith('train/'):
+                history.max_length = self._kept
