@@ -20,7 +20,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import ROOT
-from benchmarks.papers.measures import MEASURES, Trained, figures, missing_measures, summary
+from benchmarks.papers.measures import (
+    MEASURES,
+    Trained,
+    figures,
+    missing_measures,
+    summary,
+    training_metrics,
+)
 from benchmarks.papers.planning import Job, config_changes, searched_choices, top_k
 from benchmarks.papers.rows import LOG, ROW, digest_of, read_row, write_log
 from benchmarks.papers.spec import Table
@@ -28,7 +35,7 @@ from nasiam_mm.architecture.genotype import random_genotype, save_genotype
 from nasiam_mm.cli.config import set_genotype
 from nasiam_mm.files.atomic import write_json
 from nasiam_mm.files.digest import file_digest
-from nasiam_mm.runs.record import environment, merge_logs, training_metrics
+from nasiam_mm.runs.record import environment, merge_logs
 from nasiam_mm.version import __version__
 
 # How the training loop and the system name an end by SIGINT or SIGTERM.

@@ -3,7 +3,7 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -196,3 +196,17 @@ def _finish(out: Path, run: Trained, measure: str, **more: str) -> None:
     found = json.loads(out.read_text(encoding='utf-8'))
     write_json({'checkpoint_sha256': run.sha256, **more, **found}, run.folder / f'{measure}.json')
     out.unlink()
+
+
+def training_metrics(log: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return the last epoch's mean loss and the last deviation, rank and kNN of a training log."""
+    metrics = {}
+    if losses := [entry for entry in log if 'loss' in entry]:
+        epoch = losses[-1].get('epoch')
+        values = [entry['loss'] for entry in losses if entry.get('epoch') == epoch]
+        metrics['loss'] = sum(values) / len(values)
+    names = dict(std='collapse/std', effective_rank='collapse/effective_rank')
+    for metric, name in {**names, 'knn_val': 'knn/val_top1'}.items():
+        if values := [entry[name] for entry in log if name in entry]:
+            metrics[metric] = values[-1]
+    return metrics

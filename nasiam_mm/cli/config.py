@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mmengine.config import Config, DictAction
 
 from nasiam_mm.cli.reading import find_config, load_config
-from nasiam_mm.config_walk import find_hook, type_name, walk
+from nasiam_mm.config_walk import type_name, walk
 
 if TYPE_CHECKING:
     from mmengine.runner import Runner
@@ -37,10 +37,6 @@ def read_config(args: Namespace) -> Config:
     """Read the config and let the common arguments but ``--cfg-options`` override it.
 
     The work directory is the argument's, the config's, or ``work_dirs/<name of the config>``.
-
-    Raises:
-        FileNotFoundError: If there is no such config.
-        ValueError: If the config cannot be read, or has no slot for a genotype given.
     """
     # As python -m does: a config's custom_imports may name a file of the user's folder.
     sys.path.append(os.getcwd())
@@ -84,11 +80,6 @@ def build_runner(cfg: Config) -> 'Runner':
 
     start_processes_on_cpu(cfg)
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-
-
-def is_search(cfg: Config) -> bool:
-    """Whether the model of a config is searched."""
-    return any(part.get('space') for part in walk(cfg.get('model')))
 
 
 def check_seed(seed: int) -> None:
@@ -136,12 +127,6 @@ def set_amp(cfg: Config) -> None:
         wrapper.setdefault('loss_scale', 'dynamic')
 
 
-def set_compiled(cfg: Config) -> None:
-    """Compile backbone and heads for training."""
-    if find_hook(cfg, 'CompileHook') is None:
-        cfg.merge_from_dict({'default_hooks.compile': dict(type='CompileHook')})
-
-
 def set_loader_defaults(
     cfg: Config, pin_memory: bool = True, persistent_workers: bool = True
 ) -> None:
@@ -161,12 +146,6 @@ def set_loader_defaults(
             loader['pin_memory'] = False
         if not persistent_workers and 'persistent_workers' in loader:
             loader['persistent_workers'] = False
-
-
-def drop_validation(cfg: Config) -> None:
-    """Train without measuring: neither a validation loop nor a probe of the backbone."""
-    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-    cfg.probe = None
 
 
 def check_checkpoint(path: str) -> None:

@@ -8,19 +8,9 @@ import warnings
 from collections.abc import Callable
 from types import FrameType
 
-from nasiam_mm.files.guard import guard_reading
-
 # Who refuses an input: we, or mmengine where it reads a config, builds from it and loads files.
-_REFUSING = (
-    'nasiam_mm',
-    'benchmarks',
-    '__main__',
-    'mmengine.config',
-    'mmengine.registry',
-    'mmengine.fileio',
-    'mmengine.runner',
-    'mmengine.utils',
-)
+_MMENGINE = ('config', 'registry', 'fileio', 'runner', 'utils')
+_REFUSING = ('nasiam_mm', 'benchmarks', '__main__', *(f'mmengine.{name}' for name in _MMENGINE))
 _REFUSALS = (ValueError, KeyError, RuntimeError, ImportError)
 # What a value in a config may cause besides, where something is built with it.
 _BUILD_ERRORS = (*_REFUSALS, TypeError, AttributeError, AssertionError)
@@ -33,7 +23,6 @@ def run_tool(main: Callable[[], None]) -> None:
     where, the mend>`` and status 2. What is not known to be the user's is a defect and keeps its
     traceback and status 1.
     """
-    guard_reading()
     # mmcv says so on every import without compiled ops; nothing here uses that layer.
     warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
     try:

@@ -6,31 +6,22 @@ A command is a module with a docstring, ``add_arguments(parser)`` and ``run(args
 """
 
 import argparse
+import ast
 import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from types import ModuleType
 
 from nasiam_mm.cli.ending import run_tool
 from nasiam_mm.version import __version__
 
 GROUP = 'nasiam_mm.commands'
-COMMANDS = {
-    'search': 'search a head by gradient descent on a held-out part of the images',
-    'train': 'pretrain with a head, or train what else a config says (also: pretrain)',
-    'test': 'evaluate a checkpoint as its config says',
-    'probe': 'measure a backbone on cached features: kNN, linear probe, few labels',
-    'export': 'export a backbone for mmdet, torchvision or timm',
-    'detect': 'train and evaluate a detector on a backbone',
-    'draw': "draw a genotype, or a search's alpha over time",
-    'data': 'bring CIFAR-10 or CIFAR-100, or describe a folder of images',
-    'genotype': "draw a genotype at random, or import the authors' text form",
-    'config': 'print a config with all that it inherits',
-    'env': 'print the machine and the versions',
-}
+_FOLDER = Path(__file__).parent / 'commands'
+COMMANDS = sorted(path.stem for path in _FOLDER.glob('[!_]*.py'))
 ALIASES = {'pretrain': 'train'}
 
 
@@ -53,8 +44,10 @@ def dispatch(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument('--version', action='version', version=f'nasiam_mm {__version__}')
     commands = parser.add_subparsers(title='commands', metavar='COMMAND')
-    for name, text in COMMANDS.items():
-        commands.add_parser(name, help=text)
+    for name in COMMANDS:
+        # Read, not imported: some import what takes seconds.
+        doc = ast.get_docstring(ast.parse((_FOLDER / f'{name}.py').read_text(encoding='utf-8')))
+        commands.add_parser(name, help=str(doc).splitlines()[0])
     for name, entry in sorted(_foreign().items()):
         commands.add_parser(name, help=f'of {entry.dist.name if entry.dist else entry.value}')
     parser.parse_args(argv or ['--help'])

@@ -18,13 +18,9 @@ _SHIPPED = (_PACKAGE / '.mim/configs', _PACKAGE.parent / 'configs')
 
 
 def find_config(name: str | Path) -> str:
-    """Return the path of a config.
+    """Return the path of a config: a file, or a shipped one by its path below ``configs/``.
 
-    Args:
-        name: A file, or a shipped config by its path below ``configs/``, which may precede it.
-
-    Raises:
-        FileNotFoundError: If there is neither.
+    FileNotFoundError if there is neither.
     """
     if Path(name).is_file():
         return str(name)

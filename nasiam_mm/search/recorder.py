@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from mmengine.dist import master_only
 from mmengine.runner import Runner
 
 from nasiam_mm.architecture.alpha import Architecture
 from nasiam_mm.architecture.genotype import Decision, Genotype, GenotypeError, save_genotype
-from nasiam_mm.architecture.measures import alpha_entropy, margin
 from nasiam_mm.datasets.split import innermost
 from nasiam_mm.engine.hooks.stateful_hook import StatefulHook
 from nasiam_mm.engine.running import unwrap
@@ -151,3 +151,21 @@ def _provenance(runner: Runner) -> dict:
         'max_epochs': runner.max_epochs,
         'versions': package_versions(),
     }
+
+
+def _filled(weights: Any) -> np.ndarray:
+    return np.nan_to_num(np.asarray(weights, dtype=np.float64), nan=0.0)
+
+
+def alpha_entropy(weights: Any) -> np.ndarray:
+    """Entropy of mixing weights (..., L, K) by layer, (..., L), in nats; 0 log 0 and NaN are 0."""
+    weights = _filled(weights)
+    logarithm = np.log(weights, out=np.zeros_like(weights), where=weights > 0)
+    return np.abs((weights * logarithm).sum(axis=-1))
+
+
+def margin(weights: Any) -> np.ndarray:
+    """Lead of the top weight of (..., L, K) over the second, (..., L); all of it where K is 1."""
+    ordered = np.sort(_filled(weights), axis=-1)
+    second = ordered[..., -2] if ordered.shape[-1] > 1 else 0.0
+    return ordered[..., -1] - second

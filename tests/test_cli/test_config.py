@@ -10,6 +10,7 @@ import torch
 from mmengine.config import Config
 
 from nasiam_mm.cli import config as config_tools
+from nasiam_mm.cli.commands import train
 
 PRETRAIN = """
 work_dir = {work_dir!r}
@@ -130,13 +131,16 @@ def test_amp_is_scaled_float16_on_a_gpu_without_bfloat16(cfg, monkeypatch):
     assert cfg.optim_wrapper.loss_scale == 'dynamic'
 
 
-def test_compile_adds_its_hook_once(cfg):
-    for _ in range(2):
-        config_tools.set_compiled(cfg)
-        assert cfg.default_hooks == dict(compile=dict(type='CompileHook'))
-    listed = Config(dict(custom_hooks=[dict(type='CompileHook', mode='reduce-overhead')]))
-    config_tools.set_compiled(listed)
-    assert 'default_hooks' not in listed
+def test_compile_adds_its_hook_once(tmp_path):
+    parser = ArgumentParser()
+    train.add_arguments(parser)
+    for number, hooks in enumerate(([], [dict(type='CompileHook', mode='reduce-overhead')])):
+        path = tmp_path / f'{number}.py'
+        Config(dict(custom_hooks=hooks)).dump(path)
+        argv = [str(path), '--compile', '--work-dir', str(tmp_path / 'work')]
+        cfg = train.configure(parser.parse_args(argv))
+        added = {} if hooks else dict(compile=dict(type='CompileHook'))
+        assert cfg.get('default_hooks', {}) == added and cfg.custom_hooks == hooks
 
 
 def test_amp_leaves_a_mixed_wrapper_and_refuses_another(cfg):
@@ -169,13 +173,6 @@ def test_loader_switches_reach_the_loaders_of_hooks(cfg):
     assert cfg.train_dataloader.pin_memory is False
     assert cfg.train_dataloader.persistent_workers is False
     assert cfg.probe.bank.persistent_workers is False
-
-
-def test_no_validation_drops_the_loop_and_the_neighbours(cfg):
-    config_tools.drop_validation(cfg)
-    assert cfg.val_cfg is None
-    assert cfg.probe is None
-    assert [hook['type'] for hook in cfg.custom_hooks] == ['CollapseHook']
 
 
 def test_a_checkpoint_that_is_no_whole_file_is_refused(tmp_path):

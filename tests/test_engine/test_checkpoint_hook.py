@@ -8,7 +8,7 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
-from nasiam_mm.files.backend import AtomicLocalBackend
+from nasiam_mm.engine.hooks.checkpoint_hook import AtomicLocalBackend
 from tests.reduced import reduced
 
 

@@ -21,8 +21,8 @@ from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 
 from benchmarks.compare import compare_checkpoints
+from nasiam_mm.engine.hooks.checkpoint_hook import AtomicLocalBackend
 from nasiam_mm.engine.running import get_rng_state
-from nasiam_mm.files.backend import AtomicLocalBackend
 from nasiam_mm.registry import HOOKS
 from tests.reduced import ROOT, reduced
 

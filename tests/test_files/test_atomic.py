@@ -8,7 +8,7 @@ import stat
 import pytest
 from mmengine.fileio import LocalBackend, get_file_backend
 
-import nasiam_mm.files.backend  # noqa: F401
+import nasiam_mm.engine.hooks.checkpoint_hook  # noqa: F401
 from nasiam_mm.files.atomic import atomic_path, write_json, write_text
 
 

@@ -16,10 +16,12 @@ import pytest
 import torch
 from mmengine.registry import init_default_scope
 
-from nasiam_mm.probes.feature_sets import image_of, read_feature_sets
+from nasiam_mm.probes.feature_sets import read_feature_sets
 from nasiam_mm.probes.section import read_probe
 from nasiam_mm.registry import MODELS
 from tests.reduced import MINI, ROOT, reduced
+
+image_of = runpy.run_path(str(ROOT / 'tools/analysis_tools/nearest_neighbours.py'))['image_of']
 
 BASELINE = 'nasiam/simclr_r18_baseline_cifar10_demo'
 

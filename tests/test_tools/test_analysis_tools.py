@@ -2,6 +2,7 @@
 """Pictures of neighbours and embeddings: the right image and colour at its place."""
 
 import runpy
+from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -21,7 +22,12 @@ draw_embedding, embed_in_plane = _map['draw_embedding'], _map['embed_in_plane']
 def drawn():
     """Catch the figures that are saved."""
     figures = []
-    with mock.patch.object(Figure, 'savefig', lambda self, *a, **k: figures.append(self)):
+
+    def savefig(self, path, **options):
+        figures.append(self)
+        Path(path).touch()
+
+    with mock.patch.object(Figure, 'savefig', savefig):
         yield figures
 
 

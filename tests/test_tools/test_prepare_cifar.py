@@ -485,7 +485,7 @@ def test_order_of_writing_puts_the_record_last(host, prepare, root, monkeypatch)
         seen.append((path.stem, (root / 'source.json').exists()))
         save_array(path, array)
 
-    monkeypatch.setattr('nasiam_mm.datasets.prepare.save_array', save)
+    monkeypatch.setattr('nasiam_mm.datasets.source.save_array', save)
     assert prepare() == 0
     assert seen == [(name, False) for name in ARRAY_NAMES]
 

@@ -5,8 +5,7 @@
     nasiam detect detection/CONFIG.py --random-init
 
 The backbone is exported, its keys and outputs are checked against the checkpoint and inside the
-detector, the data is looked through, the final config is written, then mmdet trains and evaluates.
-A bad checkpoint, annotation file or image gives one line, and nothing is written.
+detector, the data is looked through; only then anything is written, and mmdet trains and evaluates.
 
     work_dir/backbone.pth    the exported backbone
     work_dir/CONFIG.py       the config as run

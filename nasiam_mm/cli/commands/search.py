@@ -10,7 +10,8 @@ of each epoch, checkpoints and logs.
 from argparse import ArgumentParser, Namespace
 
 from nasiam_mm.cli.commands import train
-from nasiam_mm.cli.config import build_runner, is_search
+from nasiam_mm.cli.config import build_runner
+from nasiam_mm.config_walk import walk
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -25,7 +26,7 @@ def run(args: Namespace) -> None:
         ValueError: If the config searches nothing.
     """
     cfg = train.configure(args)
-    if not is_search(cfg):
+    if not any(part.get('space') for part in walk(cfg.get('model'))):
         raise ValueError(
             f"config '{cfg.filename}' has nothing to search; take one of "
             'configs/nasiam/*_search_*.py, or nasiam train'

@@ -13,18 +13,13 @@ from argparse import ArgumentParser, Namespace
 
 from mmengine.config import Config
 
-from nasiam_mm.cli.config import (
-    add_config_arguments,
-    build_runner,
-    read_evaluated,
-    start_processes_on_cpu,
-)
+from nasiam_mm.cli import config as settings
 from nasiam_mm.cli.outputs import check_outputs
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the command line."""
-    add_config_arguments(parser)
+    settings.add_config_arguments(parser)
     parser.add_argument('checkpoint', help='path of the checkpoint')
     parser.add_argument('--out', help='JSON file for the metrics')
     told = 'what the nearest neighbours classify; whatever is chosen by a result needs val'
@@ -35,7 +30,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> None:
     """Evaluate, and write what came out."""
     check_outputs(args)
-    cfg = read_evaluated(args, pin_memory=not args.no_pin_memory)
+    cfg = settings.read_evaluated(args, pin_memory=not args.no_pin_memory)
     metrics = evaluate(cfg, args.checkpoint, args.split)
     if args.out is not None and int(os.environ.get('RANK', 0)) == 0:
         from nasiam_mm.files.atomic import write_json
@@ -48,10 +43,10 @@ def evaluate(cfg: Config, checkpoint: str, split: str) -> dict[str, float]:
     from nasiam_mm.probes.feature_sets import load_probed, load_strictly, measure
 
     if cfg.get('test_dataloader'):
-        runner = build_runner(cfg)
+        runner = settings.build_runner(cfg)
         load_strictly(runner, checkpoint)
         return runner.test()
-    start_processes_on_cpu(cfg)
+    settings.start_processes_on_cpu(cfg)
     runner, probe = load_probed(cfg, checkpoint)
     metrics = measure(runner.model, probe, split, runner.seed)
     figures = '  '.join(f'{name}: {value:.2f}' for name, value in metrics.items())

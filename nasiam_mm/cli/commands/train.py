@@ -10,24 +10,14 @@ from argparse import ArgumentParser, Namespace
 
 from mmengine.config import Config
 
-from nasiam_mm.cli.config import (
-    add_config_arguments,
-    build_runner,
-    check_checkpoint,
-    check_seed,
-    drop_validation,
-    merge_options,
-    read_config,
-    set_amp,
-    set_compiled,
-    set_loader_defaults,
-)
+from nasiam_mm.cli import config as settings
 from nasiam_mm.cli.outputs import check_own_config
+from nasiam_mm.config_walk import find_hook
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the command line."""
-    add_config_arguments(parser)
+    settings.add_config_arguments(parser)
 
     def flag(name: str, text: str) -> None:
         parser.add_argument(name, action='store_true', help=text)
@@ -48,31 +38,26 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> None:
     """Train."""
-    build_runner(configure(args)).train()
+    settings.build_runner(configure(args)).train()
 
 
 def configure(args: Namespace) -> Config:
-    """Read the config and let the arguments override it.
-
-    Raises:
-        FileNotFoundError: If a config or a checkpoint does not exist.
-        ValueError: If one is damaged, or an argument does not fit the config.
-    """
-    cfg = read_config(args)
+    """Read the config and let the arguments override it; an error if one does not fit it."""
+    cfg = settings.read_config(args)
     if args.no_validate:
-        drop_validation(cfg)
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = cfg.probe = None
     if args.amp:
-        set_amp(cfg)
-    if args.compile:
-        set_compiled(cfg)
+        settings.set_amp(cfg)
+    if args.compile and find_hook(cfg, 'CompileHook') is None:
+        cfg.merge_from_dict({'default_hooks.compile': dict(type='CompileHook')})
     if args.seed is not None:
-        check_seed(args.seed)
+        settings.check_seed(args.seed)
         cfg.randomness = {**cfg.get('randomness', {}), 'seed': args.seed}
     if args.checkpoint is not None:
         set_pretrained(cfg, args.checkpoint)
     if args.resume is not None:
         if args.resume != 'auto':
-            check_checkpoint(args.resume)
+            settings.check_checkpoint(args.resume)
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
     if args.extend:
@@ -86,8 +71,8 @@ def configure(args: Namespace) -> Config:
                 'is; add auto_scale_lr=dict(base_batch_size=...)'
             )
         cfg.auto_scale_lr.enable = True
-    set_loader_defaults(cfg, not args.no_pin_memory, not args.no_persistent_workers)
-    merge_options(cfg, args.cfg_options)
+    settings.set_loader_defaults(cfg, not args.no_pin_memory, not args.no_persistent_workers)
+    settings.merge_options(cfg, args.cfg_options)
     check_own_config(cfg)
     return cfg
 

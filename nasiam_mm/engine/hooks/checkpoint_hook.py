@@ -3,14 +3,30 @@
 
 import os.path as osp
 import re
+from pathlib import Path
 
 from mmengine.dist import is_main_process, master_only
+from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
-import nasiam_mm.files.backend  # noqa: F401
+from nasiam_mm.files.atomic import atomic_path
 from nasiam_mm.registry import HOOKS
 from nasiam_mm.runs.work_dir import INTERRUPTED
+
+
+@register_backend('atomic')
+class AtomicLocalBackend(LocalBackend):
+    """mmengine's local backend, writing beside the target and renaming."""
+
+    def put(self, obj: bytes, filepath: str | Path) -> None:
+        """Write bytes; see :func:`atomic_path`."""
+        with atomic_path(filepath) as temporary:
+            temporary.write_bytes(obj)
+
+    def put_text(self, obj: str, filepath: str | Path, encoding: str = 'utf-8') -> None:
+        """Write text, also a path that the locale could not decode."""
+        self.put(obj.encode(encoding, 'surrogateescape'), filepath)
 
 
 @HOOKS.register_module()

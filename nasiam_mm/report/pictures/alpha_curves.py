@@ -117,14 +117,12 @@ def _checked(
                 f'{where} has shape {array.shape}, but {expected[0]} epochs of {expected[1]} '
                 f'layers and {expected[2]} operations need {expected}'
             )
-        present = np.array([[name is not None for name in row] for row in names])
         for (t, n, k), value in np.ndenumerate(array):
-            if present[n, k] and not 0 <= value <= 1:
-                raise ValueError(f'{where}[{t}][{n}][{k}] must be from 0 to 1, got {value}')
-            if not present[n, k] and not math.isnan(value):
-                raise ValueError(
-                    f'{where}[{t}][{n}][{k}] is {value}, but that layer lacks the operation'
-                )
+            place = f'{where}[{t}][{n}][{k}]'
+            if names[n][k] is not None and not 0 <= value <= 1:
+                raise ValueError(f'{place} must be from 0 to 1, got {value}')
+            if names[n][k] is None and not math.isnan(value):
+                raise ValueError(f'{place} is {value}, but that layer lacks the operation')
         for (t, n), total in np.ndenumerate(np.nansum(array, axis=2)):
             if abs(total - 1) > 1e-3:
                 raise ValueError(f'{where}[{t}][{n}] sums to {total:.6g}, not to 1')

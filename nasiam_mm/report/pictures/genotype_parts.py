@@ -66,11 +66,9 @@ def _short(value: Any) -> str:
 
 def layers_of(genotype: Genotype, head: str) -> tuple[Layer, ...]:
     """Layers of a head; operations by what they are at the widths they were decided at."""
-    decisions = genotype.of(head)
-    layers = []
-    for shape, decision in zip(
-        genotype.decided_at(head) or (None,) * len(decisions), decisions, strict=True
-    ):
+    decisions, layers = genotype.of(head), []
+    shapes = genotype.decided_at(head) or (None,) * len(decisions)
+    for shape, decision in zip(shapes, decisions, strict=True):
         labels = dict(zip(decision.options, decision.options, strict=True))
         labels |= candidate_labels(decision.options, shape) if shape else {}
         weights = {labels[option]: weight for option, weight in decision.weights.items()}

@@ -14,7 +14,6 @@ import torch
 
 from nasiam_mm.architecture.alpha import Architecture
 from nasiam_mm.architecture.choice import op_choices
-from nasiam_mm.architecture.measures import alpha_entropy, margin
 from nasiam_mm.ops.candidates import SPACES, layer_shapes
 from nasiam_mm.report.pictures.alpha_curves import (
     alpha_figure,
@@ -23,6 +22,7 @@ from nasiam_mm.report.pictures.alpha_curves import (
     save_alpha_history,
 )
 from nasiam_mm.report.pictures.figure import op_colors
+from nasiam_mm.search.recorder import alpha_entropy, margin
 from tests.test_report.pictures.pictures import collisions, visible_texts
 
 TOOL = Path(__file__).parents[3] / 'tools/analysis_tools/plot_alpha.py'
