@@ -106,7 +106,7 @@ def test_it_is_plain_data_and_names_data_and_processes(of_search):
 
 def test_which_images_are_trained_on_counts_where_the_settings_do_not_show_it(of_search, tmp_path):
     def other_rows(dataset):
-        dataset.dataset.indices = dataset.dataset._indices[::-1]
+        dataset.dataset.indices = dataset.dataset.indices[::-1]
 
     told = name_differences(of_search, identity(tmp_path, change_data=other_rows))
     assert told.startswith('training images is ') and ';' not in told
