@@ -21,6 +21,7 @@ GROUP = 'nasiam_mm.commands'
 COMMANDS = {
     'search': 'search a head by gradient descent on a held-out part of the images',
     'train': 'pretrain with a head, or train what else a config says (also: pretrain)',
+    'check': 'check a training before it begins: options, data, widths, disk',
     'test': 'evaluate a checkpoint as its config says',
     'probe': 'measure a backbone on cached features: kNN, linear probe, few labels',
     'export': 'export a backbone for mmdet, torchvision or timm',

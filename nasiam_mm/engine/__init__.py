@@ -3,6 +3,7 @@
 
 from nasiam_mm.engine.hooks.checkpoint_hook import AtomicCheckpointHook
 from nasiam_mm.engine.hooks.collapse_hook import CollapseHook
+from nasiam_mm.engine.hooks.fixed_lr_hook import FixedLrHook
 from nasiam_mm.engine.hooks.frozen_hook import FrozenHook
 from nasiam_mm.engine.hooks.resume_hook import ResumeHook
 from nasiam_mm.engine.hooks.run_state_hook import RunStateHook
@@ -18,6 +19,7 @@ __all__ = [
     'BufferedRuntimeInfoHook',
     'CollapseHook',
     'CompileHook',
+    'FixedLrHook',
     'FrozenHook',
     'MemoryFormatHook',
     'NasiamRunner',

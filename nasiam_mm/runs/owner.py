@@ -37,7 +37,7 @@ def claim(
     folder.mkdir(parents=True, exist_ok=True)
     hold(folder)
     elsewhere = 'take another --work-dir, or remove this one'
-    if any(any(folder.glob(pattern)) for pattern in _PRODUCTS):
+    if holds_a_run(folder):
         owner = read_owner(folder)
         if owner is None and not resume:
             raise ValueError(
@@ -61,6 +61,11 @@ def claim(
             )
     content = {'digest': identity_digest(identity), 'decided by': identity}
     write_json(content, folder / OWNER)
+
+
+def holds_a_run(folder: str | os.PathLike) -> bool:
+    """Tell whether a run has left a checkpoint or a genotype in a folder."""
+    return any(any(Path(folder).glob(pattern)) for pattern in _PRODUCTS)
 
 
 def read_owner(folder: Path) -> Identity | None:

@@ -31,6 +31,8 @@ class AtomicCheckpointHook(CheckpointHook):
         ValueError: Before training, if the loop cannot resume from a checkpoint by iteration.
     """
 
+    takes_no_more = True  # mmengine's would hand any further argument to torch.save
+
     def __init__(self, **kwargs) -> None:
         super().__init__(**kwargs, backend_args=dict(backend='atomic'))
 
