@@ -32,6 +32,8 @@ def reduced(name: str, work_dir: Path, epochs: int = 1, batch_size: int = 32) ->
     # The narrowest stage has eight channels, see above.
     _walk(cfg._cfg_dict, batch_size, cfg.model.backbone.base_channels // 8)
     resolve_data(cfg)
+    for scheduler in cfg.param_scheduler:  # stays as long as the recipe's
+        scheduler.setdefault('end', cfg.train_cfg.max_epochs)
     cfg.work_dir = str(work_dir)
     cfg.train_cfg.max_epochs = epochs
     cfg.default_hooks.checkpoint.interval = 1

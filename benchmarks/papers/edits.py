@@ -26,18 +26,13 @@ def put(name: str, value: Any) -> Edit:
 
 
 def epochs(number: int) -> Edit:
-    """Train for a number of epochs, the cosine of the learning rate over all of them."""
+    """Train for a number of epochs, which the cosine of the learning rate follows."""
 
     def edit(cfg: Config) -> None:
+        begin = max(scheduler.get('begin', 0) for scheduler in cfg.param_scheduler)
+        if begin >= number:
+            raise ValueError(f'{number} epochs end before the warm-up of {begin}')
         cfg.train_cfg.max_epochs = number
-        for scheduler in cfg.param_scheduler:
-            if scheduler.type == 'CosineAnnealingLR':
-                begin = scheduler.get('begin', 0)
-                if begin >= number:
-                    raise ValueError(f'{number} epochs end before the warm-up of {begin}')
-                scheduler.T_max = number - begin
-                if 'end' in scheduler:
-                    scheduler.end = number
 
     return edit
 
@@ -51,8 +46,6 @@ def batch_size(number: int) -> Edit:
         cfg.optim_wrapper.optimizer.lr *= factor
         if (hook := find_hook(cfg, 'AlphaStepHook')) is not None:
             hook.dataloader.batch_size = number
-        if (hook := find_hook(cfg, 'SimSiamHook')) is not None:
-            hook.lr *= factor
         if 'auto_scale_lr' in cfg:
             cfg.auto_scale_lr.base_batch_size = number
 

@@ -117,7 +117,7 @@ def run(args: Namespace) -> None:
 def run_items(names: Sequence[str], setup: 'Setup') -> Iterator['Measurement']:
     """Measure items in the order given; one that fails says why, and the rest go on."""
     from benchmarks.speed.figures import Measurement
-    from nasiam_mm.cli.ending import one_line
+    from nasiam_mm.refusals import one_line
 
     measures = _measures()
     for name in names:

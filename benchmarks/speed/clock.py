@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.speed.figures import Measurement, Ratio, Side
 from benchmarks.speed.setup import Setup
-from nasiam_mm.cli.ending import one_line
+from nasiam_mm.refusals import one_line
 
 # Makes what a side runs; building may fail, as where a peer is absent.
 Build = Callable[[], Callable[[], object]]

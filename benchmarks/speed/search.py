@@ -21,9 +21,9 @@ from benchmarks.speed.setup import Setup
 from benchmarks.speed.steps import make_fastest
 from nasiam_mm.architecture.alpha import Architecture
 from nasiam_mm.architecture.choice import op_choices
-from nasiam_mm.cli.ending import one_line
 from nasiam_mm.datasets.replay import endless_batches
 from nasiam_mm.ops.candidates import SPACES
+from nasiam_mm.refusals import one_line
 from nasiam_mm.registry import MODELS
 from nasiam_mm.search.gradient.hook import AlphaStepHook
 

@@ -15,8 +15,8 @@ from benchmarks.configs import without_workers
 from benchmarks.speed.clock import Build, seconds, turns
 from benchmarks.speed.figures import Measurement, Ratio, Side
 from benchmarks.speed.setup import Setup
-from nasiam_mm.cli.ending import one_line
 from nasiam_mm.datasets.replay import endless_batches
+from nasiam_mm.refusals import one_line
 from nasiam_mm.registry import MODELS, TRANSFORMS
 
 OURS, LOADED = 'ours', 'ours, its loader too'

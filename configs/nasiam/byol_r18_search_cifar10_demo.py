@@ -4,7 +4,7 @@ model = dict(
     type='BYOL',
     space=['linear_bn_relu', 'max_pool_3_bn', 'avg_pool_3_bn', 'identity'],
     base_momentum=0.01,
-    data_preprocessor=_base_.data_preprocessor,
+    data_preprocessor=_base_._data_preprocessor,
     backbone=dict(
         type='ResNet_CIFAR',
         depth=18,
@@ -43,13 +43,13 @@ optim_wrapper = dict(
     optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=5e-4),
 )
 param_scheduler = [
-    dict(type='CosineAnnealingLR', T_max=6, by_epoch=True, convert_to_iter_based=True)
+    dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True)
 ]
 train_cfg = dict(type='ResumableTrainLoop', max_epochs=6)
 default_hooks = dict(
     alpha_step=dict(
         type='AlphaStepHook',
-        dataloader=_base_.alpha_dataloader,
+        dataloader=_base_._alpha_dataloader,
         optimizer=dict(type='AdamW', lr=1e-2, betas=(0.9, 0.999), weight_decay=1e-3),
     ),
     genotype=dict(type='GenotypeHook'),

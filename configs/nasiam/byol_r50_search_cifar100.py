@@ -5,7 +5,7 @@ model = dict(
     type='BYOL',
     space=['linear_bn_relu', 'max_pool_3_bn', 'avg_pool_3_bn', 'identity'],
     base_momentum=0.01,
-    data_preprocessor=_base_.data_preprocessor,
+    data_preprocessor=_base_._data_preprocessor,
     backbone=dict(type='ResNet_CIFAR', depth=50, out_indices=(3,), norm_cfg=dict(type='BN')),
     neck=dict(
         type='HeadMLP',
@@ -36,12 +36,12 @@ optim_wrapper = dict(
     constructor='WeightOptimWrapperConstructor',
     optimizer=dict(type='SGD', lr=0.06, momentum=0.9, weight_decay=5e-4, fused=True),
 )
-param_scheduler = [dict(type='CosineAnnealingLR', T_max=100, by_epoch=True)]
+param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True)]
 train_cfg = dict(type='ResumableTrainLoop', max_epochs=100)
 default_hooks = dict(
     alpha_step=dict(
         type='AlphaStepHook',
-        dataloader=_base_.alpha_dataloader,
+        dataloader=_base_._alpha_dataloader,
         optimizer=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.999), weight_decay=1e-3),
     ),
     genotype=dict(type='GenotypeHook'),

@@ -7,7 +7,7 @@ model = dict(
     queue_len=1024,
     feat_dim=128,
     momentum=0.01,
-    data_preprocessor=_base_.data_preprocessor,
+    data_preprocessor=_base_._data_preprocessor,
     backbone=dict(
         type='ResNet_CIFAR',
         depth=18,
@@ -33,13 +33,13 @@ optim_wrapper = dict(
     optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=5e-4),
 )
 param_scheduler = [
-    dict(type='CosineAnnealingLR', T_max=6, by_epoch=True, convert_to_iter_based=True)
+    dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True)
 ]
 train_cfg = dict(type='ResumableTrainLoop', max_epochs=6)
 default_hooks = dict(
     alpha_step=dict(
         type='AlphaStepHook',
-        dataloader=_base_.alpha_dataloader,
+        dataloader=_base_._alpha_dataloader,
         optimizer=dict(type='Adam', lr=1e-2, weight_decay=1e-3),
     ),
     genotype=dict(type='GenotypeHook'),

@@ -8,7 +8,7 @@ model = dict(
     queue_len=65536,
     feat_dim=128,
     momentum=0.001,
-    data_preprocessor=_base_.data_preprocessor,
+    data_preprocessor=_base_._data_preprocessor,
     backbone=dict(type='ResNet', depth=50, out_indices=(3,), norm_cfg=dict(type='BN')),
     neck=dict(
         type='HeadMLP',
@@ -25,7 +25,7 @@ optim_wrapper = dict(
     constructor='WeightOptimWrapperConstructor',
     optimizer=dict(type='SGD', lr=0.03, momentum=0.9, weight_decay=1e-4, fused=True),
 )
-param_scheduler = [dict(type='CosineAnnealingLR', T_max=100, by_epoch=True)]
+param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True)]
 train_cfg = dict(type='ResumableTrainLoop', max_epochs=100)
 default_hooks = dict(collapse=dict(type='CollapseHook', interval=50))
 probe = dict(interval=10, at_start=False)

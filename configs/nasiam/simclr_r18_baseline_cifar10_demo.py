@@ -2,7 +2,7 @@ _base_ = ['../_base_/data/cifar10_pretrain_demo.py', '../_base_/runtime.py']
 
 model = dict(
     type='SimCLR',
-    data_preprocessor=_base_.data_preprocessor,
+    data_preprocessor=_base_._data_preprocessor,
     backbone=dict(
         type='ResNet_CIFAR',
         depth=18,
@@ -28,7 +28,7 @@ optim_wrapper = dict(
     optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=5e-4),
 )
 param_scheduler = [
-    dict(type='CosineAnnealingLR', T_max=5, by_epoch=True, convert_to_iter_based=True)
+    dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True)
 ]
 train_cfg = dict(type='ResumableTrainLoop', max_epochs=5)
 default_hooks = dict(

@@ -2,7 +2,7 @@ _base_ = ['../_base_/data/imagenet_pretrain.py', '../_base_/runtime.py']
 
 model = dict(
     type='SimCLR',
-    data_preprocessor=_base_.data_preprocessor,
+    data_preprocessor=_base_._data_preprocessor,
     backbone=dict(type='ResNet', depth=50, out_indices=(3,), norm_cfg=dict(type='BN')),
     neck=dict(
         type='NonLinearNeck',
@@ -24,7 +24,7 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-4, by_epoch=True, end=10, convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', T_max=90, by_epoch=True, begin=10, end=100),
+    dict(type='CosineAnnealingLR', by_epoch=True, begin=10),
 ]
 train_cfg = dict(type='ResumableTrainLoop', max_epochs=100)
 default_hooks = dict(collapse=dict(type='CollapseHook', interval=50))

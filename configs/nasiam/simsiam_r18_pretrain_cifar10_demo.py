@@ -4,7 +4,7 @@ model = dict(
     type='SimSiam',
     # Set by tools/train.py --genotype FILE.
     genotype=None,
-    data_preprocessor=_base_.data_preprocessor,
+    data_preprocessor=_base_._data_preprocessor,
     backbone=dict(
         type='ResNet_CIFAR',
         depth=18,
@@ -44,11 +44,11 @@ optim_wrapper = dict(
     paramwise_cfg=dict(custom_keys=dict(predictor=dict(fix_lr=True))),
 )
 param_scheduler = [
-    dict(type='CosineAnnealingLR', T_max=5, by_epoch=True, convert_to_iter_based=True)
+    dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True)
 ]
 train_cfg = dict(type='ResumableTrainLoop', max_epochs=5)
 default_hooks = dict(
-    predictor_lr=dict(type='SimSiamHook', fix_pred_lr=True, lr=0.03, adjust_by_epoch=False),
+    predictor_lr=dict(type='FixedLrHook'),
     collapse=dict(type='CollapseHook', interval=10),
     checkpoint=dict(interval=1, max_keep_ckpts=1),
 )

@@ -3,7 +3,7 @@ _base_ = ['../_base_/data/cifar10_search_demo.py', '../_base_/runtime.py']
 model = dict(
     type='SimSiam',
     space=['linear_bn_relu', 'max_pool_3_bn', 'avg_pool_3_bn', 'identity'],
-    data_preprocessor=_base_.data_preprocessor,
+    data_preprocessor=_base_._data_preprocessor,
     backbone=dict(
         type='ResNet_CIFAR',
         depth=18,
@@ -45,14 +45,14 @@ optim_wrapper = dict(
     paramwise_cfg=dict(custom_keys=dict(predictor=dict(fix_lr=True))),
 )
 param_scheduler = [
-    dict(type='CosineAnnealingLR', T_max=6, by_epoch=True, convert_to_iter_based=True)
+    dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True)
 ]
 train_cfg = dict(type='ResumableTrainLoop', max_epochs=6)
 default_hooks = dict(
-    predictor_lr=dict(type='SimSiamHook', fix_pred_lr=True, lr=0.03, adjust_by_epoch=False),
+    predictor_lr=dict(type='FixedLrHook'),
     alpha_step=dict(
         type='AlphaStepHook',
-        dataloader=_base_.alpha_dataloader,
+        dataloader=_base_._alpha_dataloader,
         optimizer=dict(type='AdamW', lr=1e-2, betas=(0.9, 0.999), weight_decay=1e-3),
     ),
     genotype=dict(type='GenotypeHook'),

@@ -4,7 +4,7 @@ model = dict(
     type='SimSiam',
     # Set by tools/train.py --genotype FILE.
     genotype=None,
-    data_preprocessor=_base_.data_preprocessor,
+    data_preprocessor=_base_._data_preprocessor,
     backbone=dict(type='ResNet', depth=50, out_indices=(3,), norm_cfg=dict(type='BN')),
     neck=dict(
         type='HeadMLP',
@@ -35,10 +35,10 @@ optim_wrapper = dict(
     optimizer=dict(type='SGD', lr=0.05, momentum=0.9, weight_decay=1e-4, fused=True),
     paramwise_cfg=dict(custom_keys=dict(predictor=dict(fix_lr=True))),
 )
-param_scheduler = [dict(type='CosineAnnealingLR', T_max=100, by_epoch=True)]
+param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True)]
 train_cfg = dict(type='ResumableTrainLoop', max_epochs=100)
 default_hooks = dict(
-    predictor_lr=dict(type='SimSiamHook', fix_pred_lr=True, lr=0.05),
+    predictor_lr=dict(type='FixedLrHook'),
     collapse=dict(type='CollapseHook', interval=50),
 )
 probe = dict(interval=10, at_start=False)

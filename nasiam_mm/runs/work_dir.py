@@ -35,7 +35,7 @@ def claim(work_dir: str | Path, identity: Identity, resume: bool, extend: bool =
     folder = Path(work_dir)
     folder.mkdir(parents=True, exist_ok=True)
     hold(folder)
-    if any(any(folder.glob(pattern)) for pattern in _PRODUCTS):
+    if holds_a_run(folder):
         owner = read_owner(folder)
         whole = (owner or identity, identity)
         common = (less_extension(whole[0]), less_extension(identity))
@@ -50,6 +50,11 @@ def claim(work_dir: str | Path, identity: Identity, resume: bool, extend: bool =
         if problem:
             raise ValueError(f"work directory '{folder}' {problem}; {', or '.join(mends)}")
     write_json({'digest': identity_digest(identity), 'decided by': identity}, folder / OWNER)
+
+
+def holds_a_run(folder: str | Path) -> bool:
+    """Tell whether a run has left a checkpoint or a genotype in a folder."""
+    return any(any(Path(folder).glob(pattern)) for pattern in _PRODUCTS)
 
 
 def read_owner(folder: Path) -> Identity | None:

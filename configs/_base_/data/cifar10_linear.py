@@ -3,14 +3,14 @@
 data = dict(root='data/cifar10')
 # 'data.root', 'data.mean' and the like are what source.json of that folder says; another folder
 # comes by --data FOLDER, or by such a line in a config built on this one.
-images = dict(type='Images', data_root='data.root', size='data.size')
-parts = dict(train=0.9, val=0.1)
-train_pipeline = [
+_images = dict(type='Images', data_root='data.root', size='data.size')
+_parts = dict(train=0.9, val=0.1)
+_train_pipeline = [
     dict(type='RandomCrop', crop_size='data.size', padding=4),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='PackInputs'),
 ]
-test_pipeline = [dict(type='PackInputs')]
+_test_pipeline = [dict(type='PackInputs')]
 
 train_dataloader = dict(
     batch_size=256,
@@ -23,8 +23,8 @@ train_dataloader = dict(
         type='ReplayDataset',
         dataset=dict(
             type='SplitDataset',
-            dataset=dict(**images, split='train', pipeline=train_pipeline),
-            parts=parts,
+            dataset=dict(**_images, split='train', pipeline=_train_pipeline),
+            parts=_parts,
             part='train',
             seed=0,
         ),
@@ -37,8 +37,8 @@ val_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='SplitDataset',
-        dataset=dict(**images, split='train', pipeline=test_pipeline),
-        parts=parts,
+        dataset=dict(**_images, split='train', pipeline=_test_pipeline),
+        parts=_parts,
         part='val',
         seed=0,
     ),
@@ -48,11 +48,11 @@ test_dataloader = dict(
     num_workers=2,
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(**images, split='test', pipeline=test_pipeline),
+    dataset=dict(**_images, split='test', pipeline=_test_pipeline),
 )
 val_evaluator = test_evaluator = dict(type='Accuracy', topk=(1, 5))
 val_cfg = test_cfg = dict()
-data_preprocessor = dict(
+_data_preprocessor = dict(
     type='ClsDataPreprocessor',
     num_classes='data.num_classes',
     mean='data.mean',

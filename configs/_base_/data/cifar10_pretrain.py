@@ -3,16 +3,16 @@
 data = dict(root='data/cifar10')
 # 'data.root', 'data.mean' and the like are what source.json of that folder says; another folder
 # comes by --data FOLDER, or by such a line in a config built on this one.
-images = dict(
+_images = dict(
     type='Images',
     data_root='data.root',
     split='train',
     size='data.size',
     pipeline=[dict(type='PackInputs')],
 )
-parts = dict(bank=45000, val=5000)
-bank_part = dict(type='SplitDataset', dataset=images, parts=parts, part='bank', seed=0)
-val_part = dict(type='SplitDataset', dataset=images, parts=parts, part='val', seed=0)
+_parts = dict(bank=45000, val=5000)
+_bank_part = dict(type='SplitDataset', dataset=_images, parts=_parts, part='bank', seed=0)
+_val_part = dict(type='SplitDataset', dataset=_images, parts=_parts, part='val', seed=0)
 
 # The images stay on the device; ReplayDataset(with_view_seed=True) with default_collate and
 # workers draws the same batches one image at a time.
@@ -23,7 +23,7 @@ train_dataloader = dict(
     drop_last=True,
     collate_fn=dict(type='as_drawn'),
     sampler=dict(type='ReplaySampler'),
-    dataset=dict(type='ResidentDataset', dataset=images),
+    dataset=dict(type='ResidentDataset', dataset=_images),
 )
 probe = dict(
     bank=dict(
@@ -31,19 +31,19 @@ probe = dict(
         num_workers=2,
         collate_fn=dict(type='default_collate'),
         sampler=dict(type='DefaultSampler', shuffle=False),
-        dataset=bank_part,
+        dataset=_bank_part,
     ),
     query=dict(
         batch_size=512,
         num_workers=2,
         collate_fn=dict(type='default_collate'),
         sampler=dict(type='DefaultSampler', shuffle=False),
-        dataset=val_part,
+        dataset=_val_part,
     ),
     k=200,
     temperature=0.1,
 )
-data_preprocessor = dict(
+_data_preprocessor = dict(
     type='TwoViewPreprocessor',
     mean='data.mean',
     std='data.std',

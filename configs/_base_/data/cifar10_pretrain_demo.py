@@ -2,16 +2,16 @@
 data = dict(root='data/cifar10')
 # 'data.root', 'data.mean' and the like are what source.json of that folder says; another folder
 # comes by --data FOLDER, or by such a line in a config built on this one.
-parts = dict(train=10000, val=2000)
-images = dict(
+_parts = dict(train=10000, val=2000)
+_images = dict(
     type='Images',
     data_root='data.root',
     split='train',
     size='data.size',
     pipeline=[dict(type='PackInputs')],
 )
-bank_part = dict(type='SplitDataset', dataset=images, parts=parts, part='train', seed=0)
-val_part = dict(type='SplitDataset', dataset=images, parts=parts, part='val', seed=0)
+_bank_part = dict(type='SplitDataset', dataset=_images, parts=_parts, part='train', seed=0)
+_val_part = dict(type='SplitDataset', dataset=_images, parts=_parts, part='val', seed=0)
 
 train_dataloader = dict(
     batch_size=128,
@@ -19,7 +19,7 @@ train_dataloader = dict(
     drop_last=True,
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='ReplaySampler'),
-    dataset=dict(type='ReplayDataset', dataset=bank_part, with_view_seed=True),
+    dataset=dict(type='ReplayDataset', dataset=_bank_part, with_view_seed=True),
 )
 probe = dict(
     bank=dict(
@@ -27,19 +27,19 @@ probe = dict(
         num_workers=0,
         collate_fn=dict(type='default_collate'),
         sampler=dict(type='DefaultSampler', shuffle=False),
-        dataset=bank_part,
+        dataset=_bank_part,
     ),
     query=dict(
         batch_size=500,
         num_workers=0,
         collate_fn=dict(type='default_collate'),
         sampler=dict(type='DefaultSampler', shuffle=False),
-        dataset=val_part,
+        dataset=_val_part,
     ),
     k=200,
     temperature=0.1,
 )
-data_preprocessor = dict(
+_data_preprocessor = dict(
     type='TwoViewPreprocessor',
     mean='data.mean',
     std='data.std',

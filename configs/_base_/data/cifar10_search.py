@@ -2,16 +2,16 @@
 data = dict(root='data/cifar10')
 # 'data.root', 'data.mean' and the like are what source.json of that folder says; another folder
 # comes by --data FOLDER, or by such a line in a config built on this one.
-parts = dict(weights=0.5, alpha=0.5)
-images = dict(
+_parts = dict(weights=0.5, alpha=0.5)
+_images = dict(
     type='Images',
     data_root='data.root',
     split='train',
     size='data.size',
     pipeline=[dict(type='PackInputs')],
 )
-weights_part = dict(type='SplitDataset', dataset=images, parts=parts, part='weights', seed=0)
-alpha_part = dict(type='SplitDataset', dataset=images, parts=parts, part='alpha', seed=0)
+_weights_part = dict(type='SplitDataset', dataset=_images, parts=_parts, part='weights', seed=0)
+_alpha_part = dict(type='SplitDataset', dataset=_images, parts=_parts, part='alpha', seed=0)
 
 # The images stay on the device; ReplayDataset(with_view_seed=True) with default_collate and
 # workers draws the same batches one image at a time.
@@ -22,16 +22,16 @@ train_dataloader = dict(
     drop_last=True,
     collate_fn=dict(type='as_drawn'),
     sampler=dict(type='ReplaySampler'),
-    dataset=dict(type='ResidentDataset', dataset=weights_part),
+    dataset=dict(type='ResidentDataset', dataset=_weights_part),
 )
-alpha_dataloader = dict(
+_alpha_dataloader = dict(
     batch_size=512,
     num_workers=0,
     pin_memory=False,
     drop_last=True,
     collate_fn=dict(type='as_drawn'),
     sampler=dict(type='ReplaySampler', stream=1),
-    dataset=dict(type='ResidentDataset', dataset=alpha_part),
+    dataset=dict(type='ResidentDataset', dataset=_alpha_part),
 )
 # Neighbours come from one half, queries from the other; the test images stay unseen.
 probe = dict(
@@ -40,19 +40,19 @@ probe = dict(
         num_workers=2,
         collate_fn=dict(type='default_collate'),
         sampler=dict(type='DefaultSampler', shuffle=False),
-        dataset=weights_part,
+        dataset=_weights_part,
     ),
     query=dict(
         batch_size=512,
         num_workers=2,
         collate_fn=dict(type='default_collate'),
         sampler=dict(type='DefaultSampler', shuffle=False),
-        dataset=alpha_part,
+        dataset=_alpha_part,
     ),
     k=200,
     temperature=0.1,
 )
-data_preprocessor = dict(
+_data_preprocessor = dict(
     type='TwoViewPreprocessor',
     mean='data.mean',
     std='data.std',

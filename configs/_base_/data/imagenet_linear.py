@@ -3,15 +3,15 @@
 data = dict(root='data/imagenet')
 # 'data.root', 'data.mean' and the like are what is known of that folder; another folder comes
 # by --data FOLDER, or by such a line in a config built on this one.
-images = dict(type='Images', data_root='data.root')
-parts = dict(train=0.96, val=0.04)
-train_pipeline = [
+_images = dict(type='Images', data_root='data.root')
+_parts = dict(train=0.96, val=0.04)
+_train_pipeline = [
     dict(type='LoadImage'),
     dict(type='RandomResizedCrop', scale=224, backend='pillow'),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='PackInputs'),
 ]
-test_pipeline = [
+_test_pipeline = [
     dict(type='LoadImage'),
     dict(type='ResizeEdge', scale=256, edge='short', backend='pillow'),
     dict(type='CenterCrop', crop_size=224),
@@ -29,8 +29,8 @@ train_dataloader = dict(
         type='ReplayDataset',
         dataset=dict(
             type='SplitDataset',
-            dataset=dict(**images, split='train', pipeline=train_pipeline),
-            parts=parts,
+            dataset=dict(**_images, split='train', pipeline=_train_pipeline),
+            parts=_parts,
             part='train',
             seed=0,
         ),
@@ -43,8 +43,8 @@ val_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='SplitDataset',
-        dataset=dict(**images, split='train', pipeline=test_pipeline),
-        parts=parts,
+        dataset=dict(**_images, split='train', pipeline=_test_pipeline),
+        parts=_parts,
         part='val',
         seed=0,
     ),
@@ -54,11 +54,11 @@ test_dataloader = dict(
     num_workers=8,
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(**images, split='test', pipeline=test_pipeline),
+    dataset=dict(**_images, split='test', pipeline=_test_pipeline),
 )
 val_evaluator = test_evaluator = dict(type='Accuracy', topk=(1, 5))
 val_cfg = test_cfg = dict()
-data_preprocessor = dict(
+_data_preprocessor = dict(
     type='ClsDataPreprocessor',
     num_classes='data.num_classes',
     mean='data.mean',

@@ -4,7 +4,7 @@
 data = dict(root='data/imagenet')
 # 'data.root', 'data.mean' and the like are what is known of that folder; another folder comes
 # by --data FOLDER, or by such a line in a config built on this one.
-views = dict(
+_views = dict(
     size=224,
     scale=(0.2, 1.0),
     flip_prob=0.5,
@@ -13,8 +13,8 @@ views = dict(
     blur_prob=0.5,
     blur_sigma=(0.1, 2.0),
 )
-two_views = [dict(type='DecodeCrops', views=views), dict(type='PackInputs')]
-centre = [
+_two_views = [dict(type='DecodeCrops', views=_views), dict(type='PackInputs')]
+_centre = [
     dict(type='LoadImage'),
     dict(type='ResizeEdge', scale=256, edge='short', backend='pillow'),
     dict(type='CenterCrop', crop_size=224),
@@ -22,11 +22,11 @@ centre = [
     dict(type='NumpyToPIL', to_rgb=True),
     dict(type='PackInputs'),
 ]
-files = dict(type='Images', data_root='data.root', split='train', pipeline=[])
-labelled = dict(type='Images', data_root='data.root', split='train', pipeline=centre)
-parts = dict(bank=100000, val=10000)
-bank_part = dict(type='SplitDataset', dataset=labelled, parts=parts, part='bank', seed=0)
-val_part = dict(type='SplitDataset', dataset=labelled, parts=parts, part='val', seed=0)
+_files = dict(type='Images', data_root='data.root', split='train', pipeline=[])
+_labelled = dict(type='Images', data_root='data.root', split='train', pipeline=_centre)
+_parts = dict(bank=100000, val=10000)
+_bank_part = dict(type='SplitDataset', dataset=_labelled, parts=_parts, part='bank', seed=0)
+_val_part = dict(type='SplitDataset', dataset=_labelled, parts=_parts, part='val', seed=0)
 
 # 32 images on each of 8 GPUs.
 train_dataloader = dict(
@@ -37,7 +37,7 @@ train_dataloader = dict(
     drop_last=True,
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='ReplaySampler'),
-    dataset=dict(type='ReplayDataset', dataset=files, pipeline=two_views, with_view_seed=True),
+    dataset=dict(type='ReplayDataset', dataset=_files, pipeline=_two_views, with_view_seed=True),
 )
 probe = dict(
     bank=dict(
@@ -45,21 +45,21 @@ probe = dict(
         num_workers=8,
         collate_fn=dict(type='default_collate'),
         sampler=dict(type='DefaultSampler', shuffle=False),
-        dataset=bank_part,
+        dataset=_bank_part,
     ),
     query=dict(
         batch_size=128,
         num_workers=8,
         collate_fn=dict(type='default_collate'),
         sampler=dict(type='DefaultSampler', shuffle=False),
-        dataset=val_part,
+        dataset=_val_part,
     ),
     k=200,
     temperature=0.1,
 )
-data_preprocessor = dict(
+_data_preprocessor = dict(
     type='TwoViewPreprocessor',
     mean='data.mean',
     std='data.std',
-    views=views,
+    views=_views,
 )

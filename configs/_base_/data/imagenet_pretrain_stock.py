@@ -4,7 +4,7 @@
 data = dict(root='data/imagenet')
 # 'data.root', 'data.mean' and the like are what is known of that folder; another folder comes
 # by --data FOLDER, or by such a line in a config built on this one.
-view = [
+_view = [
     dict(type='RandomResizedCrop', scale=224, crop_ratio_range=(0.2, 1.0), backend='pillow'),
     dict(
         type='RandomApply',
@@ -20,22 +20,22 @@ view = [
     dict(type='GaussianBlur', magnitude_range=(0.1, 2.0), magnitude_std='inf', prob=0.5),
     dict(type='RandomFlip', prob=0.5),
 ]
-two_views = [
+_two_views = [
     dict(type='LoadImage'),
-    dict(type='MultiView', num_views=2, transforms=[view]),
+    dict(type='MultiView', num_views=2, transforms=[_view]),
     dict(type='PackInputs'),
 ]
-centre = [
+_centre = [
     dict(type='LoadImage'),
     dict(type='ResizeEdge', scale=256, edge='short', backend='pillow'),
     dict(type='CenterCrop', crop_size=224),
     dict(type='PackInputs'),
 ]
-images = dict(type='Images', data_root='data.root', split='train', pipeline=two_views)
-labelled = dict(type='Images', data_root='data.root', split='train', pipeline=centre)
-parts = dict(bank=100000, val=10000)
-bank_part = dict(type='SplitDataset', dataset=labelled, parts=parts, part='bank', seed=0)
-val_part = dict(type='SplitDataset', dataset=labelled, parts=parts, part='val', seed=0)
+_images = dict(type='Images', data_root='data.root', split='train', pipeline=_two_views)
+_labelled = dict(type='Images', data_root='data.root', split='train', pipeline=_centre)
+_parts = dict(bank=100000, val=10000)
+_bank_part = dict(type='SplitDataset', dataset=_labelled, parts=_parts, part='bank', seed=0)
+_val_part = dict(type='SplitDataset', dataset=_labelled, parts=_parts, part='val', seed=0)
 
 # 32 images on each of 8 GPUs.
 train_dataloader = dict(
@@ -46,7 +46,7 @@ train_dataloader = dict(
     drop_last=True,
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='ReplaySampler'),
-    dataset=dict(type='ReplayDataset', dataset=images),
+    dataset=dict(type='ReplayDataset', dataset=_images),
 )
 probe = dict(
     bank=dict(
@@ -54,19 +54,19 @@ probe = dict(
         num_workers=8,
         collate_fn=dict(type='default_collate'),
         sampler=dict(type='DefaultSampler', shuffle=False),
-        dataset=bank_part,
+        dataset=_bank_part,
     ),
     query=dict(
         batch_size=128,
         num_workers=8,
         collate_fn=dict(type='default_collate'),
         sampler=dict(type='DefaultSampler', shuffle=False),
-        dataset=val_part,
+        dataset=_val_part,
     ),
     k=200,
     temperature=0.1,
 )
-data_preprocessor = dict(
+_data_preprocessor = dict(
     type='SelfSupDataPreprocessor',
     mean='data.mean',
     std='data.std',

@@ -3,7 +3,7 @@ _base_ = ['../../_base_/data/cifar10_linear_demo.py', '../../_base_/runtime.py']
 # The pretrained weights come by tools/train.py --checkpoint FILE.
 model = dict(
     type='ImageClassifier',
-    data_preprocessor=_base_.data_preprocessor,
+    data_preprocessor=_base_._data_preprocessor,
     backbone=dict(
         type='ResNet_CIFAR',
         depth=18,
@@ -30,7 +30,7 @@ optim_wrapper = dict(
     constructor='WeightOptimWrapperConstructor',
     optimizer=dict(type='SGD', lr=0.5, momentum=0.9, weight_decay=0.0),
 )
-param_scheduler = [dict(type='CosineAnnealingLR', T_max=30, by_epoch=True)]
+param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True)]
 train_cfg = dict(type='ResumableTrainLoop', max_epochs=30, val_interval=10)
 default_hooks = dict(
     frozen=dict(type='FrozenHook'),

@@ -3,7 +3,7 @@ _base_ = ['../../_base_/data/imagenet_linear.py', '../../_base_/runtime.py']
 # The pretrained weights come by tools/train.py --checkpoint FILE.
 model = dict(
     type='ImageClassifier',
-    data_preprocessor=_base_.data_preprocessor,
+    data_preprocessor=_base_._data_preprocessor,
     backbone=dict(
         type='ResNet',
         depth=50,
@@ -28,7 +28,7 @@ optim_wrapper = dict(
     constructor='WeightOptimWrapperConstructor',
     optimizer=dict(type='LARS', lr=1.6, momentum=0.9, weight_decay=0.0),
 )
-param_scheduler = [dict(type='CosineAnnealingLR', T_max=100, by_epoch=True)]
+param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True)]
 train_cfg = dict(type='ResumableTrainLoop', max_epochs=100, val_interval=10)
 # The backbone is frozen; synchronised BatchNorm would only cost.
 sync_bn = None

@@ -10,7 +10,6 @@ of each epoch, checkpoints and logs.
 from argparse import ArgumentParser, Namespace
 
 from nasiam_mm.cli.commands import train
-from nasiam_mm.cli.config import build_runner
 from nasiam_mm.config_walk import walk
 
 
@@ -31,4 +30,4 @@ def run(args: Namespace) -> None:
             f"config '{cfg.filename}' has nothing to search; take one of "
             'configs/nasiam/*_search_*.py, or nasiam train'
         )
-    build_runner(cfg).train()
+    train.train_checked(cfg)

@@ -6,6 +6,7 @@ nasiam train nasiam/simsiam_r18_baseline_cifar10.py
 nasiam train benchmarks/linear/r18_cifar10_linear.py --checkpoint epoch_800.pth
 """
 
+import os
 from argparse import ArgumentParser, Namespace
 
 from mmengine.config import Config
@@ -37,8 +38,18 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> None:
-    """Train."""
-    settings.build_runner(configure(args)).train()
+    """Check, then train."""
+    train_checked(configure(args))
+
+
+def train_checked(cfg: Config) -> None:
+    """Train, after all that can be known to be wrong was refused by the first process."""
+    import nasiam_mm.engine  # noqa: F401, registers what a config names
+    from nasiam_mm.checks.before_training import refuse_problems
+
+    if int(os.environ.get('RANK', 0)) == 0 and cfg.get('model'):
+        refuse_problems(cfg)
+    settings.build_runner(cfg).train()
 
 
 def configure(args: Namespace) -> Config:

@@ -1,4 +1,8 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""What acts during a run."""
+"""What acts during a run; every file here is imported, so that its hooks are registered."""
 
-from . import checkpoint_hook, collapse_hook, frozen_hook, resume_hook, speed_hooks, stateful_hook  # noqa: F401
+from importlib import import_module
+from pkgutil import iter_modules
+
+for _module in iter_modules(__path__):
+    import_module(f'{__name__}.{_module.name}')

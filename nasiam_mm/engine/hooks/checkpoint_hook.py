@@ -39,6 +39,8 @@ class AtomicCheckpointHook(CheckpointHook):
     for what the main one could not save.
     """
 
+    takes_no_more = True  # mmengine's would hand any further argument to torch.save
+
     def __init__(self, **kwargs) -> None:
         super().__init__(**kwargs, backend_args=dict(backend='atomic'))
 

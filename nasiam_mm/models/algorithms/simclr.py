@@ -12,6 +12,7 @@ from torch.nn.functional import normalize
 
 from nasiam_mm.models.algorithms.searched import Searched
 from nasiam_mm.models.frameworks import Framework, projector, register_framework
+from nasiam_mm.models.losses import in_float32
 from nasiam_mm.registry import MODELS
 
 
@@ -37,19 +38,24 @@ class SimCLR(Searched, _SimCLR):
         """
         batches = [torch.cat(inputs)] if self.joint_bn else inputs
         z = torch.cat([self.neck(self.backbone(batch))[0] for batch in batches])  # 2NxC
-        z1, z2 = normalize(z, dim=1).chunk(2)
-        if get_world_size() > 1:
-            z1, z2 = torch.cat(all_gather(z1)), torch.cat(all_gather(z2))
-        z = torch.cat([z1, z2])
+        with in_float32(z):
+            z1, z2 = normalize(z.float(), dim=1).chunk(2)
+            if get_world_size() > 1:
+                z1, z2 = torch.cat(all_gather(z1)), torch.cat(all_gather(z2))
+            return dict(loss=self._nt_xent(torch.cat([z1, z2])))
+
+    def _nt_xent(self, z: Tensor) -> Tensor:
+        """Contrast normalised embeddings, (2N, C), of which i and i + N are views of an image."""
         count = len(z)
         similarity = z @ z.T  # 2Nx2N
         row = torch.arange(count, device=z.device)
         partner = (row + count // 2) % count
-        positive = similarity[row, partner].unsqueeze(1)  # 2Nx1
-        others = torch.ones_like(similarity, dtype=torch.bool)
-        others[row, row] = others[row, partner] = False
-        negative = similarity[others].view(count, count - 2)  # 2Nx(2N-2)
-        return dict(loss=self.head.loss(positive, negative))
+        # All columns but the row's own and its partner's, without a mask that a GPU is waited for.
+        other = torch.arange(count - 2, device=z.device).expand(count, -1)
+        other = other + (other >= torch.minimum(row, partner)[:, None])
+        other = other + (other >= torch.maximum(row, partner)[:, None])
+        positive = similarity.gather(1, partner[:, None])  # 2Nx1
+        return self.head.loss(positive, similarity.gather(1, other))  # 2Nx(2N-2) negatives
 
 
 def _example(width: int) -> dict:

@@ -1,0 +1,140 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""All that can be known of a run before it trains, in one pass of seconds (contract C14)."""
+
+import copy
+import shutil
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader
+
+from nasiam_mm.checks.files import name_unreadable
+from nasiam_mm.checks.forward import Forward
+from nasiam_mm.config_walk import find_hook
+from nasiam_mm.datasets.resolve import resolve_data
+from nasiam_mm.engine.running import preserve_rng
+from nasiam_mm.engine.schedule import check_schedules
+from nasiam_mm.probes.section import read_probe
+from nasiam_mm.refusals import is_user_error, one_line
+from nasiam_mm.runs.work_dir import holds_a_run
+from nasiam_mm.unread import find_unread
+
+_TOLD = 5  # problems that an error names
+
+
+def refuse_problems(cfg: Config) -> None:
+    """Refuse a run of which :func:`find_problems` finds anything, by one ValueError of all."""
+    problems = find_problems(cfg)
+    if len(problems) == 1:
+        raise ValueError(problems[0])
+    if problems:
+        more = f'; {len(problems) - _TOLD} more: nasiam check' if len(problems) > _TOLD else ''
+        told = '; '.join(f'({n}) {text}' for n, text in enumerate(problems[:_TOLD], 1))
+        raise ValueError(f'{len(problems)} problems: {told}{more}')
+
+
+def find_problems(cfg: Config) -> list[str]:
+    """Find what is wrong with a run, and train, write and change nothing.
+
+    Looked at are options that nothing reads, schedules, the data of every loader with the headers
+    of its image files, the number of batches, every part of the model on a whole and on the last
+    batch (on the meta device: widths, queue, degenerate batches), room for the checkpoints, and
+    whether the work directory is free.
+
+    Args:
+        cfg: Config of a training, as it is about to be built; it stays as it is.
+
+    Returns:
+        A line for each problem, with where it is and the mend.
+    """
+    cfg = copy.deepcopy(cfg)
+    problems = find_unread(cfg) + check_schedules(cfg)
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope')), preserve_rng():
+        _try(lambda: resolve_data(cfg), 'data', problems)
+        loaders = {
+            name: _try(partial(_build, loader), name, problems) for name, loader in _loaders(cfg)
+        }
+        for name, loader in loaders.items():
+            if loader is not None:
+                problems += name_unreadable(loader.dataset, name)
+        train = loaders.get('train_dataloader')
+        if train is not None:
+            model = _try(lambda: Forward(cfg, train), 'model', problems)
+            trained = [loaders.get(name) for name in ('train_dataloader', 'alpha_step.dataloader')]
+            sizes = {size for loader in trained if loader for size in _batch_sizes(loader)}
+            for size in sorted(sizes, reverse=True) if model is not None else ():
+                _try(partial(model.run, size), f'a batch of {size}', problems)
+            if model is not None:
+                problems += _disk(cfg, model.checkpoint_bytes)
+    if cfg.get('work_dir') and not cfg.get('resume') and holds_a_run(cfg.work_dir):
+        problems.append(
+            f"work directory '{cfg.work_dir}' holds a run; go on with it by --resume, or take "
+            'another --work-dir'
+        )
+    return list(dict.fromkeys(problems))
+
+
+def _loaders(cfg: Config) -> Iterator[tuple[str, Any]]:
+    """Yield the loaders that a training builds, by where they stand in the config."""
+    for name in ('train_dataloader', 'val_dataloader'):
+        if cfg.get(name):
+            yield name, cfg[name]
+    if (hook := find_hook(cfg, 'AlphaStepHook')) is not None:
+        yield 'alpha_step.dataloader', hook['dataloader']
+    if (probe := read_probe(cfg)) is not None:
+        yield 'probe.bank', probe.loader('train')
+        yield f'probe.{probe.split}', probe.loader(probe.split)
+
+
+def _build(loader: dict) -> DataLoader:
+    """Build a loader, without the processes of its workers."""
+    plain = {**loader, 'num_workers': 0, 'persistent_workers': False, 'prefetch_factor': None}
+    built = Runner.build_dataloader({k: v for k, v in plain.items() if v is not None}, seed=0)
+    if len(built) == 0:
+        raise ValueError(
+            f'{len(built.sampler)} images are less than one batch of {built.batch_size}; lower '
+            'batch_size, or enlarge the part'
+        )
+    return built
+
+
+def _batch_sizes(loader: DataLoader) -> list[int]:
+    """Return the sizes of a loader's first and of its last batch."""
+    if not loader.batch_size:
+        return []
+    rest = 0 if loader.drop_last else len(loader.sampler) % loader.batch_size
+    return [min(loader.batch_size, len(loader.sampler)), *([rest] if rest else [])]
+
+
+def _disk(cfg: Config, size: int) -> list[str]:
+    """Compare the room where checkpoints go with what they take."""
+    hook = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
+    folder = Path(hook.get('out_dir') or cfg.get('work_dir') or '.').absolute()
+    while not folder.exists():
+        folder = folder.parent
+    epochs = (cfg.get('train_cfg') or {}).get('max_epochs', 1)
+    kept = hook.get('max_keep_ckpts', -1)
+    kept = kept if kept > 0 else max(1, epochs // max(1, hook.get('interval', 1)))
+    needed, free = (kept + 1) * size, shutil.disk_usage(folder).free  # one is written beside them
+    if needed <= free:
+        return []
+    return [
+        f'{folder} has {free / 1e9:.1f} GB free, {kept} checkpoints and one being written take '
+        f'{needed / 1e9:.1f}; free space, or lower default_hooks.checkpoint.max_keep_ckpts'
+    ]
+
+
+def _try(action: Callable[[], Any], where: str, problems: list[str]) -> Any:
+    """Return what an action gives; note an error that is not a defect, and give None."""
+    try:
+        return action()
+    except Exception as error:
+        if not is_user_error(error):
+            raise
+        problems.append(f'{where}: {one_line(error)}'[:400])
+        return None

@@ -1,0 +1,81 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""A model's loss on batches of any size that cost nothing: on the meta device."""
+
+import copy
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmpretrain.structures import DataSample
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from nasiam_mm.registry import MODELS
+
+_SLOTS = {'SGD': 1, 'LARS': 1, 'Adam': 2, 'AdamW': 2, 'LAMB': 2}  # tensors an optimizer keeps
+
+
+class Forward:
+    """The model of a config as shapes alone, fed with the shapes that its data have.
+
+    Two real samples go through pipeline and preprocessor; no number of the model is computed.
+
+    Args:
+        cfg: Config of a training, its data section resolved.
+        loader: Its training loader.
+
+    Raises:
+        ValueError: If the model cannot be built, or a sample cannot be read.
+    """
+
+    def __init__(self, cfg: Config, loader: DataLoader) -> None:
+        model = copy.deepcopy(dict(cfg.model))
+        model.setdefault('data_preprocessor', copy.deepcopy(cfg.get('data_preprocessor')))
+        preprocess = MODELS.build(model['data_preprocessor'])
+        keys = next(iter(loader.batch_sampler))[:2]
+        fetch = getattr(loader.dataset, '__getitems__', None)
+        samples = fetch(keys) if fetch else [loader.dataset[key] for key in keys]
+        data = preprocess(loader.collate_fn(samples), True)
+        inputs = data['inputs']
+        self.is_labelled = data.get('data_samples') is not None
+        self.shapes = [v.shape[1:] for v in ([inputs] if isinstance(inputs, Tensor) else inputs)]
+        self.is_list = not isinstance(inputs, Tensor)
+        self.model: Any = MODELS.build(model)
+        self.model.to('meta').train()
+        wrapper = cfg.get('optim_wrapper') or {}
+        kind = str((wrapper.get('optimizer') or {}).get('type', '')).rsplit('.', 1)[-1]
+        weights = [p.nbytes for p in self.model.parameters() if p.requires_grad]
+        state = sum(value.nbytes for value in self.model.state_dict().values())
+        self.checkpoint_bytes = state + _SLOTS.get(kind, 1) * sum(weights)
+        self.current = ''
+        for name, part in self._parts():
+            part.register_forward_pre_hook(self._note(name))
+
+    def run(self, size: int) -> None:
+        """Compute the loss of a batch; ValueError with the part that does not take it."""
+        still = {'update_state': False} if hasattr(self.model, 'momentum_pairs') else {}
+        with torch.device('meta'), torch.no_grad():
+            views = [torch.empty(size, *shape) for shape in self.shapes]
+            samples = [DataSample().set_gt_label(0) for _ in range(size)]
+            inputs: Any = views if self.is_list else views[0]
+            try:
+                self.model.loss(inputs, samples if self.is_labelled else None, **still)
+            except (RuntimeError, ValueError, TypeError, AttributeError) as error:
+                text = ' '.join(str(error).split())
+                if 'meta tensor' in text:
+                    return  # a loss that reads numbers cannot be judged by shapes
+                raise ValueError(f'{self.current}: {text}' if self.current else text) from error
+
+    def _parts(self) -> list[tuple[str, nn.Module]]:
+        names = ('backbone', 'neck', 'head', 'head.predictor')
+        parts = dict(self.model.named_modules())
+        return [(name, parts[name]) for name in names if name in parts]
+
+    def _note(self, name: str) -> Any:
+        def note(part: nn.Module, inputs: tuple) -> None:
+            given = inputs[0] if inputs else None
+            given = given[-1] if isinstance(given, (tuple, list)) and given else given
+            shape = tuple(given.shape) if isinstance(given, Tensor) else '?'
+            self.current = f'model.{name}, given {shape}'
+
+        return note

@@ -1,0 +1,32 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""Check a training before it begins: options, data, batches, widths, disk, work directory.
+
+nasiam check nasiam/simsiam_r18_search_cifar10.py
+
+Takes the arguments of nasiam train; every problem is a line, and nothing is written.
+"""
+
+import sys
+from argparse import ArgumentParser, Namespace
+
+from nasiam_mm.cli.commands import train
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the command line, that of ``nasiam train``."""
+    train.add_arguments(parser)
+
+
+def run(args: Namespace) -> None:
+    """Print every problem; exit status 2 if there is one."""
+    cfg = train.configure(args)
+
+    import nasiam_mm.engine  # noqa: F401, registers what a config names
+    from nasiam_mm.checks.before_training import find_problems
+
+    problems = find_problems(cfg)
+    for problem in problems:
+        print(problem)
+    print(f'{args.config}: {len(problems) or "no"} problem{"s" * (len(problems) != 1)} found')
+    if problems:
+        sys.exit(2)

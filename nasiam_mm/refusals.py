@@ -1,0 +1,57 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""What is a refused input and what a defect, and a refusal in one line (contract C8)."""
+
+import traceback
+from types import FrameType
+
+# Who refuses an input: we, or mmengine where it reads a config, builds from it and loads files.
+_MMENGINE = ('config', 'registry', 'fileio', 'runner', 'utils')
+_REFUSING = ('nasiam_mm', 'benchmarks', '__main__', *(f'mmengine.{name}' for name in _MMENGINE))
+_REFUSALS = (ValueError, KeyError, RuntimeError, ImportError)
+# What a value in a config may cause besides, where something is built with it.
+_BUILD_ERRORS = (*_REFUSALS, TypeError, AttributeError, AssertionError)
+
+
+def is_user_error(error: Exception) -> bool:
+    """Tell a refused input from a defect by what was raised and by whom."""
+    if isinstance(error, OSError):
+        return True
+    if _built(error) is not None:
+        return isinstance(error, _BUILD_ERRORS)
+    # A sentence is a refusal; a bare key or name is a look-up that a defect let fail.
+    is_refusal = isinstance(error, _REFUSALS) and ' ' in str(error)
+    return is_refusal and _is_within(_raised_in(error), _REFUSING)
+
+
+def one_line(error: Exception) -> str:
+    """Return the message of an error as one line that also says what was being built."""
+    # str() of a KeyError is the repr of its key.
+    text = error.args[0] if isinstance(error, KeyError) and error.args else error
+    line = ' '.join(str(text).split()) or type(error).__name__
+    built = _built(error)
+    speaks_for_itself = _is_within(_raised_in(error), ('nasiam_mm', 'mmengine.registry'))
+    if built is None or (speaks_for_itself and isinstance(error, _REFUSALS)):
+        return line
+    return f'{built} cannot be built from the config: {line}'
+
+
+def _frames(error: Exception) -> list[FrameType]:
+    return [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+
+
+def _raised_in(error: Exception) -> str:
+    frames = _frames(error)
+    return frames[-1].f_globals.get('__name__', '') if frames else ''
+
+
+def _built(error: Exception) -> str | None:
+    """Return the type that a registry was building when the error was raised, or None."""
+    for frame in reversed(_frames(error)):
+        if frame.f_globals.get('__name__') == 'mmengine.registry.build_functions':
+            kind = frame.f_locals.get('obj_type', 'a part')
+            return kind if isinstance(kind, str) else getattr(kind, '__name__', str(kind))
+    return None
+
+
+def _is_within(module: str, packages: tuple[str, ...]) -> bool:
+    return any(module == package or module.startswith(f'{package}.') for package in packages)

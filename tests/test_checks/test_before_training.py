@@ -1,0 +1,146 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""One pass finds all that can be known to be wrong with a run, and changes nothing."""
+
+import copy
+import shutil
+from collections import namedtuple
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import nasiam_mm.engine  # noqa: F401
+from nasiam_mm.checks.before_training import find_problems, refuse_problems
+from nasiam_mm.datasets import describe
+from tests.reduced import ROOT, reduced
+
+SEARCHES = [
+    f'nasiam/{name}_r18_search_cifar10_demo' for name in ('simsiam', 'simclr', 'mocov2', 'byol')
+]
+BASELINES = [name.replace('search', 'baseline') for name in SEARCHES]
+LINEAR = 'benchmarks/linear/r18_cifar10_linear_demo'
+
+
+@pytest.mark.parametrize('name', [*SEARCHES, *BASELINES])
+def test_a_recipe_has_no_problem_and_nothing_is_changed(name, tmp_path):
+    cfg = reduced(name, tmp_path / 'work')
+    before, state = copy.deepcopy(cfg.to_dict()), torch.get_rng_state()
+    assert find_problems(cfg) == []
+    assert cfg.to_dict() == before and torch.equal(torch.get_rng_state(), state)
+    assert not (tmp_path / 'work').exists()
+
+
+def search(tmp_path, framework='simsiam', **changes):
+    cfg = reduced(f'nasiam/{framework}_r18_search_cifar10_demo', tmp_path / 'work')
+    cfg.merge_from_dict(changes)
+    return cfg
+
+
+FAULTS = {
+    'option': ({'lr': 1}, "nothing reads 'lr'"),
+    'schedule': ({'param_scheduler': [dict(type='CosineAnnealingLR', T_max=1)],
+                  'train_cfg.max_epochs': 5}, 'the rate would climb again'),
+    'no batch': ({'train_dataloader.batch_size': 5000}, 'train_dataloader: 100 images are less'),
+    'no alpha batch': ({'default_hooks.alpha_step.dataloader.batch_size': 5000},
+                       'alpha_step.dataloader: 100 images are less than one batch'),
+    'last batch of one': ({'train_dataloader.batch_size': 33, 'train_dataloader.drop_last': False},
+                          'a batch of 1: model.neck'),
+    'width': ({'model.neck.in_channels': 7}, 'model.neck, given (32, '),
+    'predictor width': ({'model.head.predictor.in_channels': 7}, 'model.head.predictor'),
+    'part': ({'train_dataloader.dataset.dataset.part': 'wieghts'}, "part 'wieghts' is not one of"),
+    'data': ({'train_dataloader.dataset.dataset.dataset.data_root': '/no/such'}, '/no/such'),
+    'operation': ({'model.space': ['linear_bn_rleu']}, 'unknown candidate operation'),
+    'type': ({'model.backbone.type': 'ResNet_CIFRA'}, 'ResNet_CIFRA'),
+    'value': ({'model.backbone.depth': 17}, 'ResNet_CIFAR cannot be built'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('fault', FAULTS)
+def test_each_fault_is_found(fault, tmp_path):
+    changes, told = FAULTS[fault]
+    problems = find_problems(search(tmp_path, **changes))
+    assert [told in line for line in problems] == [True], problems
+    assert '\n' not in problems[0] and len(problems[0]) <= 500
+    with pytest.raises(ValueError) as caught:
+        refuse_problems(search(tmp_path, **changes))
+    assert str(caught.value) == problems[0]
+
+
+def test_the_queue_is_asked_for_the_batch_that_is_trained_on(tmp_path):
+    [line] = find_problems(search(tmp_path, 'mocov2', **{'model.queue_len': 100}))
+    assert 'a batch of 32: queue_len 100 must be a multiple of the 64 keys' in line
+
+
+def test_all_faults_are_named_at_once(tmp_path):
+    alpha = 'default_hooks.alpha_step.dataloader.batch_size'
+    cfg = search(tmp_path, **{'lr': 1, 'model.neck.in_channels': 7, alpha: 5000})
+    assert len(find_problems(cfg)) == 3
+    with pytest.raises(ValueError, match=r"^\d problems: \(1\) nothing reads 'lr'.*; \(2\) "):
+        refuse_problems(cfg)
+
+
+def test_a_folder_that_holds_a_run_and_a_disk_that_is_full(tmp_path, monkeypatch):
+    cfg = search(tmp_path)
+    (tmp_path / 'work').mkdir()
+    (tmp_path / 'work/epoch_3.pth').write_bytes(b'')
+    [line] = find_problems(cfg)
+    assert 'holds a run; go on with it by --resume' in line
+    cfg.resume = True
+    assert find_problems(cfg) == []
+    usage = namedtuple('usage', 'total used free')
+    monkeypatch.setattr(shutil, 'disk_usage', lambda path: usage(10**9, 10**9, 10**5))
+    [line] = find_problems(cfg)
+    assert '1 checkpoints and one being written take' in line
+
+
+def test_the_room_that_is_asked_for_is_what_checkpoints_take(tmp_path):
+    from mmengine.registry import RUNNERS
+
+    from nasiam_mm.checks.forward import Forward
+
+    cfg = search(tmp_path, **{'probe': None})
+    runner = RUNNERS.build(cfg)
+    runner.train()
+    [path] = (tmp_path / 'work').glob('epoch_*.pth')
+    asked = Forward(cfg, runner.train_dataloader).checkpoint_bytes
+    assert 0.8 * path.stat().st_size < asked < 1.2 * path.stat().st_size
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Sixty JPEG files in two classes."""
+    rng = np.random.default_rng(0)
+    for number in range(60):
+        path = tmp_path / 'photos/train' / 'ab'[number % 2] / f'{number:02}.jpg'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (40, 40, 3), np.uint8)).save(path)
+    describe(tmp_path / 'photos').write(tmp_path / 'photos')
+    return tmp_path / 'photos'
+
+
+def test_all_unreadable_images_are_named_before_training(photos, tmp_path):
+    cfg = reduced(SEARCHES[1], tmp_path / 'work', batch_size=8)
+    from mmengine.config import Config
+
+    raw = Config.fromfile(ROOT / f'configs/{SEARCHES[1]}.py')
+    raw.data.root = str(photos)
+    raw.train_dataloader.batch_size = 8
+    raw.default_hooks.alpha_step.dataloader.batch_size = 8
+    raw.work_dir = cfg.work_dir
+    assert find_problems(raw) == []
+    whole = (photos / 'train/a/02.jpg').read_bytes()
+    (photos / 'train/a/02.jpg').write_bytes(whole[: len(whole) // 2] + bytes(len(whole) // 2))
+    (photos / 'train/b/05.jpg').write_text('no image')
+    (photos / 'train/a/10.jpg').write_bytes(b'')
+    describe_again = [line for line in find_problems(raw) if 'unreadable' in line]
+    told = ' '.join(describe_again)
+    for name in ('a/02.jpg', 'b/05.jpg', 'a/10.jpg'):
+        assert name in told or 'sha256' in ' '.join(find_problems(raw))
+
+
+def test_a_linear_evaluation_is_checked_too(tmp_path):
+    cfg = reduced(LINEAR, tmp_path / 'work')
+    cfg.model.head.in_channels = 3
+    problems = find_problems(cfg)
+    assert any('model.head' in line for line in problems), problems
