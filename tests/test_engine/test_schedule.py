@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
 
-from nasiam_mm.engine import CollapseHook
+from nasiam_mm.engine.hooks.collapse_hook import CollapseHook
 from nasiam_mm.engine.schedule import check_schedules
 from tests.reduced import ROOT, reduced
 
