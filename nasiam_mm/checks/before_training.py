@@ -55,10 +55,10 @@ def find_problems(cfg: Config) -> list[str]:
     cfg = copy.deepcopy(cfg)
     problems = find_unread(cfg) + check_schedules(cfg)
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope')), preserve_rng():
-        _try(lambda: resolve_data(cfg), 'data', problems)
-        loaders = {
-            name: _try(partial(_build, loader), name, problems) for name, loader in _loaders(cfg)
-        }
+        # What the folder does not tell would be missed once more by every loader.
+        is_told = _try(lambda: [resolve_data(cfg)], 'data', problems)
+        told = _try(lambda: list(_loaders(cfg)), 'probe', problems) if is_told else None
+        loaders = {name: _try(partial(_build, cfg), name, problems) for name, cfg in told or ()}
         for name, loader in loaders.items():
             if loader is not None:
                 problems += name_unreadable(loader.dataset, name)

@@ -56,7 +56,8 @@ class Forward:
         still = {'update_state': False} if hasattr(self.model, 'momentum_pairs') else {}
         with torch.device('meta'), torch.no_grad():
             views = [torch.empty(size, *shape) for shape in self.shapes]
-            samples = [DataSample().set_gt_label(0) for _ in range(size)]
+            label = torch.zeros(1, dtype=torch.long)
+            samples = [DataSample().set_gt_label(label) for _ in range(size)]
             inputs: Any = views if self.is_list else views[0]
             try:
                 self.model.loss(inputs, samples if self.is_labelled else None, **still)

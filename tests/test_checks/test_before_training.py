@@ -8,12 +8,13 @@ from collections import namedtuple
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from PIL import Image
 
 import nasiam_mm.engine  # noqa: F401
 from nasiam_mm.checks.before_training import find_problems, refuse_problems
 from nasiam_mm.datasets import describe
-from tests.reduced import ROOT, reduced
+from tests.reduced import MINI, ROOT, reduced
 
 SEARCHES = [
     f'nasiam/{name}_r18_search_cifar10_demo' for name in ('simsiam', 'simclr', 'mocov2', 'byol')
@@ -121,8 +122,6 @@ def photos(tmp_path):
 
 def test_all_unreadable_images_are_named_before_training(photos, tmp_path):
     cfg = reduced(SEARCHES[1], tmp_path / 'work', batch_size=8)
-    from mmengine.config import Config
-
     raw = Config.fromfile(ROOT / f'configs/{SEARCHES[1]}.py')
     raw.data.root = str(photos)
     raw.train_dataloader.batch_size = 8
@@ -139,8 +138,19 @@ def test_all_unreadable_images_are_named_before_training(photos, tmp_path):
         assert name in told or 'sha256' in ' '.join(find_problems(raw))
 
 
+def test_a_folder_that_is_not_there_is_one_problem(tmp_path):
+    cfg = Config.fromfile(ROOT / f'configs/{SEARCHES[0]}.py')
+    cfg.data.root = str(tmp_path / 'nowhere')
+    [line] = find_problems(cfg)
+    assert line.startswith('data: ') and 'no such folder' in line
+    cfg.data.root, cfg.probe.kk = MINI, 3
+    assert any('probe.kk' in line for line in find_problems(cfg))
+
+
 def test_a_linear_evaluation_is_checked_too(tmp_path):
     cfg = reduced(LINEAR, tmp_path / 'work')
+    cfg.model.backbone.pop('init_cfg', None)
+    assert find_problems(cfg) == []
     cfg.model.head.in_channels = 3
     problems = find_problems(cfg)
     assert any('model.head' in line for line in problems), problems
