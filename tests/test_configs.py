@@ -28,6 +28,7 @@ RECIPES = sorted(
     for path in (ROOT / 'configs/nasiam').glob('*.py')
 )
 IMAGENET = [name for name in RECIPES if name.endswith('_imagenet')]
+ON_STOCK = 'nasiam/simsiam_r50_baseline_imagenet'
 SEARCHES = [name for name in RECIPES if '_search_' in name]
 
 
@@ -88,7 +89,7 @@ def on_stock_views(name, tmp_path):
 
 
 def test_imagenet_recipe_makes_a_step_on_stock_views(tmp_path):
-    cfg = reduced(on_stock_views(IMAGENET[0], tmp_path), tmp_path)
+    cfg = reduced(on_stock_views(ON_STOCK, tmp_path), tmp_path)
     assert 'DecodeCrops' not in str(cfg.train_dataloader)
     assert type(make_a_step(cfg).model.data_preprocessor).__name__ == 'SelfSupDataPreprocessor'
 
@@ -102,12 +103,12 @@ def test_imagenet_crops_and_views_have_one_recipe(name):
 
 @pytest.mark.parametrize('is_stock', [False, True])
 def test_imagenet_probe_sees_the_colours_that_training_sees(is_stock, tmp_path):
-    name = on_stock_views(IMAGENET[0], tmp_path) if is_stock else IMAGENET[0]
+    name = on_stock_views(ON_STOCK, tmp_path) if is_stock else IMAGENET[0]
     cfg = reduced(name, tmp_path)
     color = torch.tensor([200.0, 90.0, 20.0])  # RGB
-    for path in Path(cfg.labelled.data_root, 'train').iterdir():
+    for path in Path(cfg.data.root, 'train').iterdir():
         mmcv.imwrite(np.full((40, 40, 3), color.flip(0), dtype=np.uint8), str(path))
-    preprocessor = MODELS.build(cfg.data_preprocessor)
+    preprocessor = MODELS.build(cfg.model.data_preprocessor)
     expected = (color - preprocessor.mean.flatten()) / preprocessor.std.flatten()
     part = DATASETS.build(cfg.probe.query.dataset)
     pixels = preprocessor(default_collate([part[0]]), False)['inputs'][0]

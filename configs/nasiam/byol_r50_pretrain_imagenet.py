@@ -1,11 +1,26 @@
 _base_ = ['../_base_/data/imagenet_pretrain.py', '../_base_/runtime.py']
 
+# The two views of BYOL, appendix B, table 6.
+_view = dict(
+    size=224,
+    scale=(0.08, 1.0),
+    flip_prob=0.5,
+    jitter=dict(brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, prob=0.8),
+    gray_prob=0.2,
+    blur_sigma=(0.1, 2.0),
+)
+_views = [dict(_view, blur_prob=1.0), dict(_view, blur_prob=0.1, solarize_prob=0.2)]
+# 256 images on each of 16 GPUs.
+train_dataloader = dict(
+    batch_size=256,
+    dataset=dict(pipeline=[dict(type='DecodeCrops', views=_views), dict(type='PackInputs')]),
+)
 model = dict(
     type='BYOL',
     # Set by tools/train.py --genotype FILE.
     genotype=None,
     base_momentum=0.01,
-    data_preprocessor=_base_._data_preprocessor,
+    data_preprocessor=dict(_base_._data_preprocessor, views=_views),
     backbone=dict(type='ResNet', depth=50, out_indices=(3,), norm_cfg=dict(type='BN')),
     neck=dict(
         type='HeadMLP',
@@ -29,10 +44,10 @@ model = dict(
     ),
 )
 
-# The rate of BYOL for 100 epochs and a batch of 256.
+# BYOL's base learning rate for 100 epochs, 0.45 x batch 4096 / 256.
 optim_wrapper = dict(
     constructor='WeightOptimWrapperConstructor',
-    optimizer=dict(type='LARS', lr=0.45, momentum=0.9, weight_decay=1e-6),
+    optimizer=dict(type='LARS', lr=7.2, momentum=0.9, weight_decay=1e-6),
     # Biases and BatchNorm: no decay, no layer-wise rate.
     paramwise_cfg=dict(flat_options=dict(weight_decay=0.0, lars_exclude=True)),
 )
@@ -43,4 +58,4 @@ param_scheduler = [
 train_cfg = dict(type='ResumableTrainLoop', max_epochs=100)
 default_hooks = dict(collapse=dict(type='CollapseHook', interval=50))
 probe = dict(interval=10, at_start=False)
-auto_scale_lr = dict(base_batch_size=256)
+auto_scale_lr = dict(base_batch_size=4096)

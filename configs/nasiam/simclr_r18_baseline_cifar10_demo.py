@@ -27,9 +27,7 @@ optim_wrapper = dict(
     constructor='WeightOptimWrapperConstructor',
     optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=5e-4),
 )
-param_scheduler = [
-    dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True)
-]
+param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True)]
 train_cfg = dict(type='ResumableTrainLoop', max_epochs=5)
 default_hooks = dict(
     collapse=dict(type='CollapseHook', interval=10),

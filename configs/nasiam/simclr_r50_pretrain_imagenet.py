@@ -1,10 +1,25 @@
 _base_ = ['../_base_/data/imagenet_pretrain.py', '../_base_/runtime.py']
 
+# Crop and colour of SimCLR, appendix A, at strength 1.
+_views = dict(
+    size=224,
+    scale=(0.08, 1.0),
+    flip_prob=0.5,
+    jitter=dict(brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2, prob=0.8),
+    gray_prob=0.2,
+    blur_prob=0.5,
+    blur_sigma=(0.1, 2.0),
+)
+# 256 images on each of 16 GPUs.
+train_dataloader = dict(
+    batch_size=256,
+    dataset=dict(pipeline=[dict(type='DecodeCrops', views=_views), dict(type='PackInputs')]),
+)
 model = dict(
     type='SimCLR',
     # Set by tools/train.py --genotype FILE.
     genotype=None,
-    data_preprocessor=_base_._data_preprocessor,
+    data_preprocessor=dict(_base_._data_preprocessor, views=_views),
     backbone=dict(type='ResNet', depth=50, out_indices=(3,), norm_cfg=dict(type='BN')),
     neck=dict(
         type='HeadMLP',
@@ -16,10 +31,10 @@ model = dict(
     head=dict(type='ContrastiveHead', loss=dict(type='CrossEntropyLoss'), temperature=0.1),
 )
 
-# The rate of SimCLR for a batch of 4096 is 4.8.
+# Base learning rate 0.3 x batch 4096 / 256.
 optim_wrapper = dict(
     constructor='WeightOptimWrapperConstructor',
-    optimizer=dict(type='LARS', lr=0.3, momentum=0.9, weight_decay=1e-6),
+    optimizer=dict(type='LARS', lr=4.8, momentum=0.9, weight_decay=1e-6),
     # Biases and BatchNorm: no decay, no layer-wise rate.
     paramwise_cfg=dict(flat_options=dict(weight_decay=0.0, lars_exclude=True)),
 )
@@ -30,4 +45,4 @@ param_scheduler = [
 train_cfg = dict(type='ResumableTrainLoop', max_epochs=100)
 default_hooks = dict(collapse=dict(type='CollapseHook', interval=50))
 probe = dict(interval=10, at_start=False)
-auto_scale_lr = dict(base_batch_size=256)
+auto_scale_lr = dict(base_batch_size=4096)

@@ -42,9 +42,7 @@ optim_wrapper = dict(
     optimizer=dict(type='SGD', lr=0.03, momentum=0.9, weight_decay=5e-4),
     paramwise_cfg=dict(custom_keys=dict(predictor=dict(fix_lr=True))),
 )
-param_scheduler = [
-    dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True)
-]
+param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True)]
 train_cfg = dict(type='ResumableTrainLoop', max_epochs=5)
 default_hooks = dict(
     predictor_lr=dict(type='FixedLrHook'),

@@ -30,6 +30,7 @@ model = dict(
     ),
 )
 
+# Base learning rate 0.05 x batch 256 / 256.
 optim_wrapper = dict(
     constructor='WeightOptimWrapperConstructor',
     optimizer=dict(type='SGD', lr=0.05, momentum=0.9, weight_decay=1e-4, fused=True),

@@ -4,6 +4,7 @@
 data = dict(root='data/imagenet')
 # 'data.root', 'data.mean' and the like are what is known of that folder; another folder comes
 # by --data FOLDER, or by such a line in a config built on this one.
+# SimSiam's and MoCo v2's; the recipes of SimCLR and BYOL write theirs, and how many images.
 _views = dict(
     size=224,
     scale=(0.2, 1.0),
