@@ -34,6 +34,8 @@ def reduced(name: str, work_dir: Path, epochs: int = 1, batch_size: int = 32) ->
     resolve_data(cfg)
     for scheduler in cfg.param_scheduler:  # stays as long as the recipe's
         scheduler.setdefault('end', cfg.train_cfg.max_epochs)
+    if 'auto_scale_lr' in cfg:
+        cfg.auto_scale_lr.base_batch_size = batch_size
     cfg.work_dir = str(work_dir)
     cfg.train_cfg.max_epochs = epochs
     cfg.default_hooks.checkpoint.interval = 1

@@ -2,7 +2,6 @@
 """Transfer to detection: a detector on each pretrained backbone, and on random weights."""
 
 from benchmarks.papers.catalogue import TABLES
-from benchmarks.papers.edits import put
 from benchmarks.papers.nasiam import DEMO_NOTE, FRAMEWORKS, cifar10
 from benchmarks.papers.spec import Head, Recipe, Row, Table
 
@@ -23,9 +22,7 @@ def detection(scale: str) -> Table:
     if is_demo:
         detector = Recipe('detection/mask-rcnn_r18-fpn_cifar10det_demo')
     else:
-        # 16 images in one process: the statistics that SyncBN takes over 8 x 2.
-        batch = put('train_dataloader.batch_size', 16)
-        detector = Recipe('detection/mask-rcnn_r50-fpn_ms-1x_coco', (batch,))
+        detector = Recipe('detection/mask-rcnn_r50-fpn_ms-1x_coco')
     scratch = 'random initialisation'
     rows = [Row(scratch, detector)]
     for stem in ('simclr', 'simsiam') if is_demo else FRAMEWORKS:

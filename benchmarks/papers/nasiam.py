@@ -188,7 +188,10 @@ def t4(scale: str) -> Table:
         'paper, linear top-1 (table 4)',
         linear=IMAGENET_LINEAR,
         features=False,
-        notes=('The paper quotes MoCo v2, BYOL and SimCLR at the batch sizes of their papers.',),
+        notes=(
+            'Batch 256 for MoCo v2 and SimSiam, 4096 for BYOL and SimCLR, as in the paper; here in '
+            'one process, whose BatchNorm sees all of it, and MoCo has no others to shuffle over.',
+        ),
     )
 
 

@@ -156,13 +156,16 @@ def config_digest(cfg: Config, **more: Any) -> str:
 
 
 def read_recipe(recipe: Recipe, root: Path) -> Config:
-    """Read the config of a recipe and make its edits."""
+    """Read the config of a recipe, with the whole batch in one process, and make its edits."""
     path = recipe.path(root)
     if not path.is_file():
         raise FileNotFoundError(f"config '{path}' does not exist")
     if recipe.config.startswith('detection/'):
         require('mmdet', 'detection')
     cfg = copy.deepcopy(_read_config(path, path.stat().st_mtime_ns))
+    # A run is one process; the rates are for this batch.
+    if whole := (cfg.get('auto_scale_lr') or {}).get('base_batch_size'):
+        cfg.train_dataloader.batch_size = whole
     for edit in recipe.edits:
         edit(cfg)
     return cfg
@@ -175,11 +178,12 @@ def _read_config(path: Path, mtime: int) -> Config:
 
 
 def config_changes(recipe: Recipe, root: Path) -> dict[str, Any]:
-    """Name what the edits of a recipe change in its shipped config: setting -> new value.
+    """Name what a run of a recipe changes in its shipped config: setting -> new value.
 
     A setting that is gone has the value None.
     """
-    before = _flat(read_recipe(Recipe(recipe.config), root).to_dict())
+    path = recipe.path(root)
+    before = _flat(_read_config(path, path.stat().st_mtime_ns).to_dict())
     after = _flat(read_recipe(recipe, root).to_dict())
     names = [*after, *(name for name in before if name not in after)]
     return {name: after.get(name) for name in names if before.get(name) != after.get(name)}

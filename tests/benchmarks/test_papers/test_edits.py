@@ -36,9 +36,21 @@ def test_epochs_stand_in_one_place():
 
 def test_epochs_leave_a_warm_up_alone():
     found = changes('nasiam/byol_r50_pretrain_imagenet', epochs(60))
-    assert found == {'train_cfg.max_epochs': 60}
+    assert found == {'train_cfg.max_epochs': 60, 'train_dataloader.batch_size': 4096}
     with pytest.raises(ValueError, match='10 epochs end before the warm-up of 10'):
         changes('nasiam/byol_r50_pretrain_imagenet', epochs(10))
+
+
+@pytest.mark.parametrize(
+    ('config', 'whole'),
+    [
+        ('nasiam/simsiam_r50_baseline_imagenet', 256),
+        ('nasiam/simclr_r50_pretrain_imagenet', 4096),
+        ('benchmarks/linear/r50_imagenet_linear', 4096),
+    ],
+)
+def test_one_process_holds_the_batch_that_the_rates_are_for(config, whole):
+    assert changes(config) == {'train_dataloader.batch_size': whole}
 
 
 def test_learning_rates_follow_the_batch_size():
