@@ -27,7 +27,8 @@ SIMSIAM = {**SGD, **VIEWS, 'rate': '0.05', 'decay': '0.0001', 'batch': '256', 'e
 SIMCLR = {**LARS, **WIDE, 'rate': '0.3', 'decay': '1e-6', 'batch': '4096', 'epochs': '100',
           'temperature': '0.1', 'jitter': '0.8, 0.8, 0.8, 0.2'}  # fmt: skip
 MOCO = {**SGD, **VIEWS, 'rate': '0.03', 'decay': '0.0001', 'batch': '256', 'epochs': '200',
-        'temperature': '0.2', 'queue': '65536', 'average': '0.999', 'loss': 'one-sided'}  # fmt: skip
+        'temperature': '0.2', 'queue': '65536', 'average': '0.999',
+        'loss': 'one-sided'}  # fmt: skip
 BYOL = {**LARS, **WIDE, 'rate': '0.2', 'decay': '1.5e-6', 'batch': '4096', 'epochs': '1000',
         'average': '0.996 to 1', 'jitter': '0.4, 0.4, 0.2, 0.1', 'blur': '1 / 0.1',
         'solarize': '0 / 0.2'}  # fmt: skip
