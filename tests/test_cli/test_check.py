@@ -1,5 +1,5 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""``nasiam check`` prints all that is wrong, trains and writes nothing, and says so by its status."""
+"""``nasiam check`` prints all that is wrong and writes nothing; its status says whether any was."""
 
 import pytest
 
