@@ -74,6 +74,9 @@ def test_the_predictor_keeps_the_optimizers_own_rate(tmp_path, scaled):
     runner, rates = RUNNERS.build(cfg), Rates()
     runner.register_hook(rates)
     runner.train()
+    (log,) = tmp_path.glob('*/*.log')
+    told = 'the learning rate is for 64 images a step, this run takes 32; --auto-scale-lr'
+    assert (told in log.read_text()) is not scaled
     assert not any(isinstance(hook, CollapseHook) for hook in runner.hooks)
     first = 0.25 if scaled else 0.5
     fixed = [bool(group.get('fix_lr')) for group in runner.optim_wrapper.optimizer.param_groups]
