@@ -52,6 +52,18 @@ def batch_size(number: int) -> Edit:
     return edit
 
 
+def warm_up(number: int) -> Edit:
+    """Let the learning rate grow over the first epochs, before its cosine."""
+
+    def edit(cfg: Config) -> None:
+        [cosine] = cfg.param_scheduler
+        growth = dict(type='LinearLR', start_factor=1e-4, by_epoch=True, end=number)
+        cosine = dict(cosine, begin=number)
+        cfg.param_scheduler = [dict(growth, convert_to_iter_based=True), cosine]
+
+    return edit
+
+
 def space(names: Sequence[str]) -> Edit:
     """Search over another space."""
     return put('model.space', list(names))

@@ -2,7 +2,14 @@
 """SimSiam's ablations, and the sweeps of the CIFAR-10 study (study 003)."""
 
 from benchmarks.papers.catalogue import TABLES
-from benchmarks.papers.edits import Edit, batch_size, part_of_training_set, predictor_lr, put
+from benchmarks.papers.edits import (
+    Edit,
+    batch_size,
+    part_of_training_set,
+    predictor_lr,
+    put,
+    warm_up,
+)
 from benchmarks.papers.nasiam import cifar10, columns, linear_of, notes
 from benchmarks.papers.spec import Recipe, Row, Table
 
@@ -77,7 +84,9 @@ def simsiam_ablations(scale: str) -> Table:
     # The shipped size is the first row.
     sizes = set(_BATCH_SIZES) - {512} if scale == 'paper' else set(_DEMO_BATCH_SIZES) - {128}
     for size in sorted(sizes):
-        changes[f'batch {size}'] = ((batch_size(size),), _BATCH_SIZES.get(size, ''))
+        # Ten epochs of warm-up from 1024 images on (section 4.3).
+        edits = (batch_size(size), *([warm_up(10)] if size >= 1024 else []))
+        changes[f'batch {size}'] = (edits, _BATCH_SIZES.get(size, ''))
     baseline = 'SimSiam'
     rows = [Row(baseline, Recipe(config), paper='68.1')]
     for name, (edits, paper) in changes.items():

@@ -4,6 +4,7 @@
 import pytest
 from mmengine.config import Config
 
+from benchmarks.papers.catalogue import find_table
 from benchmarks.papers.edits import (
     batch_size,
     epochs,
@@ -13,7 +14,7 @@ from benchmarks.papers.edits import (
     resnet50,
     space,
 )
-from benchmarks.papers.planning import config_changes
+from benchmarks.papers.planning import config_changes, read_recipe
 from benchmarks.papers.spec import Recipe
 from nasiam_mm.config_walk import find_hook
 from nasiam_mm.datasets import split_indices
@@ -61,6 +62,18 @@ def test_learning_rates_follow_the_batch_size():
     # Neither the learning rate of alpha nor the loaders of the kNN probe.
     assert 'default_hooks.alpha_step.optimizer.lr' not in found
     assert len([name for name in found if name.endswith('batch_size')]) <= 3
+
+
+def test_large_batches_of_simsiam_are_warmed_up_as_other_recipes():
+    rows = {row.name: row.recipe for row in find_table('simsiam-ablations', 'paper').rows}
+    for size in (128, 1024, 4096):
+        cfg = read_recipe(rows[f'batch {size}'], ROOT)
+        assert len(cfg.param_scheduler) == 1 + (size >= 1024)
+        assert cfg.optim_wrapper.optimizer.lr == pytest.approx(0.03 * size / 256)
+    ours = read_recipe(Recipe('nasiam/byol_r50_baseline_imagenet'), ROOT).param_scheduler
+    assert [
+        dict(by_epoch=True, **s) if 'by_epoch' not in s else s for s in cfg.param_scheduler
+    ] == [dict(one) for one in ours]
 
 
 def test_the_space_is_exchanged():
