@@ -43,11 +43,14 @@ class NasiamRunner(Runner):
         runner = super().from_cfg(cfg)
         for note in notes:
             runner.logger.info(note)
-        scale, images = cfg.get('auto_scale_lr') or {}, _step_size(cfg, runner.world_size)
-        base = scale.get('base_batch_size', images)
-        if images and images != base and not scale.get('enable'):
-            what = f'the learning rate is for {base} images a step, this run takes {images}'
-            runner.logger.warning(f'{what}; --auto-scale-lr scales it')
+        loader, wrapper = cfg.get('train_dataloader'), cfg.get('optim_wrapper')
+        scale = cfg.get('auto_scale_lr') or {}
+        size = loader.get('batch_size') if isinstance(loader, dict) else None
+        if size and isinstance(wrapper, dict) and not scale.get('enable'):
+            images = runner.world_size * size * wrapper.get('accumulative_counts', 1)
+            if images != (base := scale.get('base_batch_size', images)):
+                what = f'the learning rate is for {base} images a step, this run takes {images}'
+                runner.logger.warning(f'{what}; --auto-scale-lr scales it')
         return runner
 
     def register_default_hooks(self, hooks: dict | None = None) -> None:
@@ -60,14 +63,6 @@ class NasiamRunner(Runner):
         """Write the config once the run owns the work directory, which ``ResumeHook`` sees to."""
         if not any(isinstance(hook, ResumeHook) and not hook.identity for hook in self.hooks):
             super().dump_config()
-
-
-def _step_size(cfg: Config, processes: int) -> int:
-    """Return the images of a weight step; 0 where the config does not say."""
-    loader, wrapper = cfg.get('train_dataloader'), cfg.get('optim_wrapper')
-    if not isinstance(loader, dict) or not isinstance(wrapper, dict):
-        return 0
-    return processes * (loader.get('batch_size') or 0) * wrapper.get('accumulative_counts', 1)
 
 
 @LOOPS.register_module()

@@ -7,7 +7,6 @@ import pytest
 from mmengine.config import Config
 
 import nasiam_mm.engine  # noqa: F401
-from nasiam_mm.cli.config import set_compiled
 from nasiam_mm.unread import find_unread
 from tests.reduced import ROOT
 
@@ -24,7 +23,7 @@ SHOWN = [
 @pytest.mark.parametrize(('page', 'option'), SHOWN, ids=str)
 def test_an_option_that_a_page_shows_is_read(page, option):
     cfg = Config.fromfile(ROOT / 'configs/nasiam/simsiam_r18_search_cifar10.py')
-    set_compiled(cfg)
+    cfg.default_hooks.compile = dict(type='CompileHook')  # as by --compile
     key, value = option.split('=')
     cfg.merge_from_dict({key: value})
     assert find_unread(cfg) == []
