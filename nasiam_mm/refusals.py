@@ -6,7 +6,10 @@ from types import FrameType
 
 # Who refuses an input: we, or mmengine where it reads a config, builds from it and loads files.
 _MMENGINE = ('config', 'registry', 'fileio', 'runner', 'utils')
-_REFUSING = ('nasiam_mm', 'benchmarks', '__main__', *(f'mmengine.{name}' for name in _MMENGINE))
+_LOADER = ('torch.utils.data.dataloader', 'torch.utils.data.sampler')
+_OURS = ('nasiam_mm', 'benchmarks', '__main__')
+_REFUSING = (*_OURS, *_LOADER, *(f'mmengine.{name}' for name in _MMENGINE))
+_LONGEST = 480  # characters of an error
 _REFUSALS = (ValueError, KeyError, RuntimeError, ImportError)
 # What a value in a config may cause besides, where something is built with it.
 _BUILD_ERRORS = (*_REFUSALS, TypeError, AttributeError, AssertionError)
@@ -31,8 +34,14 @@ def one_line(error: Exception) -> str:
     built = _built(error)
     speaks_for_itself = _is_within(_raised_in(error), ('nasiam_mm', 'mmengine.registry'))
     if built is None or (speaks_for_itself and isinstance(error, _REFUSALS)):
-        return line
-    return f'{built} cannot be built from the config: {line}'
+        return shorten(line)
+    return shorten(f'{built} cannot be built from the config: {line}')
+
+
+def shorten(text: str, longest: int = _LONGEST) -> str:
+    """Cut a text in its middle: what and where stand first, the mend last."""
+    end = longest // 3
+    return text if len(text) <= longest else f'{text[: longest - end - 5]} ... {text[-end:]}'
 
 
 def _frames(error: Exception) -> list[FrameType]:

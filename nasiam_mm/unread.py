@@ -41,7 +41,7 @@ _READERS: dict[str, Any] = {
     'env_cfg.mp_cfg': {'mp_start_method', 'opencv_num_threads'},
     'auto_scale_lr': {'base_batch_size', 'enable'},
     'custom_imports': {'imports', 'allow_failed_imports'},
-    'data': {'root', 'resolved'},
+    'data': {'root', 'resolved', 'skip_unreadable'},
     'optim_wrapper.paramwise_cfg': {
         'custom_keys', 'flat_options', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult',
         'flat_decay_mult', 'dwconv_decay_mult', 'dcn_offset_lr_mult', 'bypass_duplicate',

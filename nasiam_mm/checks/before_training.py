@@ -20,11 +20,12 @@ from nasiam_mm.datasets.resolve import resolve_data
 from nasiam_mm.engine.running import preserve_rng
 from nasiam_mm.engine.schedule import check_schedules
 from nasiam_mm.probes.section import read_probe
-from nasiam_mm.refusals import is_user_error, one_line
+from nasiam_mm.refusals import is_user_error, one_line, shorten
 from nasiam_mm.runs.work_dir import holds_a_run
 from nasiam_mm.unread import find_unread
 
-_TOLD = 5  # problems that an error names
+_TOLD, _WIDTH = 3, 140  # problems that an error names, and characters of each
+_NEEDED = 'model', 'train_dataloader'
 
 
 def refuse_problems(cfg: Config) -> None:
@@ -34,7 +35,8 @@ def refuse_problems(cfg: Config) -> None:
         raise ValueError(problems[0])
     if problems:
         more = f'; {len(problems) - _TOLD} more: nasiam check' if len(problems) > _TOLD else ''
-        told = '; '.join(f'({n}) {text}' for n, text in enumerate(problems[:_TOLD], 1))
+        cut = [shorten(text, _WIDTH) for text in problems[:_TOLD]]
+        told = '; '.join(f'({n}) {text}' for n, text in enumerate(cut, 1))
         raise ValueError(f'{len(problems)} problems: {told}{more}')
 
 
@@ -53,15 +55,15 @@ def find_problems(cfg: Config) -> list[str]:
         A line for each problem, with where it is and the mend.
     """
     cfg = copy.deepcopy(cfg)
+    if absent := [name for name in _NEEDED if not isinstance(cfg.get(name), dict)]:
+        return [f'config has no {" and no ".join(absent)}: nothing to train']
     problems = find_unread(cfg) + check_schedules(cfg)
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope')), preserve_rng():
-        # What the folder does not tell would be missed once more by every loader.
-        is_told = _try(lambda: [resolve_data(cfg)], 'data', problems)
-        told = _try(lambda: list(_loaders(cfg)), 'probe', problems) if is_told else None
-        loaders = {name: _try(partial(_build, cfg), name, problems) for name, cfg in told or ()}
-        for name, loader in loaders.items():
-            if loader is not None:
-                problems += name_unreadable(loader.dataset, name)
+        if _try(lambda: resolve_data(cfg), 'data', problems) is None:
+            return problems  # what else could be told would follow from it
+        named = _try(lambda: list(_loaders(cfg)), 'probe', problems) or []
+        loaders = {name: _try(partial(_build, loader), name, problems) for name, loader in named}
+        problems += name_unreadable(loader.dataset for loader in loaders.values() if loader)
         train = loaders.get('train_dataloader')
         if train is not None:
             model = _try(lambda: Forward(cfg, train), 'model', problems)
@@ -136,5 +138,5 @@ def _try(action: Callable[[], Any], where: str, problems: list[str]) -> Any:
     except Exception as error:
         if not is_user_error(error):
             raise
-        problems.append(f'{where}: {one_line(error)}'[:400])
+        problems.append(shorten(f'{where}: {one_line(error)}'))
         return None

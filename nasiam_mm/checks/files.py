@@ -2,67 +2,49 @@
 """Image files that cannot be read, found by their headers before training."""
 
 import os
-import warnings
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from collections.abc import Iterable
 
 import numpy as np
-from PIL import Image
 from torch.utils.data import Dataset
 
 from nasiam_mm.datasets.folder import read_image
+from nasiam_mm.datasets.headers import name_some, read_headers
 from nasiam_mm.datasets.split import innermost
 
 _HEADERS, _WHOLE = 100_000, 64  # files looked at, at most; files decoded
-_NAMED = 3
-_TAIL = 4096  # bytes in which a JPEG ends
 
 
-def name_unreadable(dataset: Dataset, where: str) -> list[str]:
-    """Name the image files of a data set that cannot be read, in one line; none for arrays.
+def name_unreadable(datasets: Iterable[Dataset]) -> list[str]:
+    """Name the image files of data sets that cannot be read, a line a folder; none of arrays.
 
-    Of every file, up to a hundred thousand spread evenly, the header is read and, of a JPEG, that
-    it ends; of a few all pixels.
+    Of every file, up to a hundred thousand spread evenly, header and end are read; of a few all
+    pixels. What several data sets hold is looked at once.
     """
-    paths = _paths(innermost(dataset))
-    step = -(-len(paths) // _HEADERS) or 1
-    looked = paths[::step]
-    with ThreadPoolExecutor(8) as pool, warnings.catch_warnings():
-        warnings.simplefilter('ignore', Image.DecompressionBombWarning)
-        broken = [p for p, fault in zip(looked, pool.map(_fault, looked), strict=True) if fault]
-    for path in looked[:: -(-len(looked) // _WHOLE) or 1]:
-        if path not in broken and not _decodes(path):
-            broken.append(path)
-    if not broken:
-        return []
-    names = ', '.join(map(str, broken[:_NAMED]))
-    more = f' and {len(broken) - _NAMED} more' if len(broken) > _NAMED else ''
-    looked_at = '' if step == 1 else f' (of every {step}th that was looked at)'
-    return [f'{where}: {len(broken)} unreadable images{looked_at}: {names}{more}; replace them']
+    lines = []
+    for folder, files in dict.fromkeys(map(_files, datasets)):
+        found, step = read_headers(files, most=_HEADERS)
+        whole = range(0, len(files), -(-len(files) // _WHOLE) or 1)
+        decoded = {n for n in whole if n not in found and not _decodes(files[n])}
+        if broken := [files[n] for n in sorted({*found, *decoded})]:
+            told = '' if step == 1 else f' (every {step}th was looked at)'
+            mend = 'replace them, or set data.skip_unreadable=True'
+            names = name_some(broken)
+            lines.append(f'{folder}: {len(broken)} unreadable images{told}: {names}; {mend}')
+    return lines
 
 
-def _paths(dataset: Dataset) -> Sequence[Path]:
+def _files(dataset: Dataset) -> tuple[str, tuple[str, ...]]:
+    """Return the folder of a data set and the image files that it holds."""
+    dataset = innermost(dataset)
     images, folder = getattr(dataset, '_images', None), getattr(dataset, '_folder', None)
     if folder is None or images is None or images.dtype == np.uint8:
-        return []
-    return [folder / os.fsdecode(name) for name in images]
+        return '', ()
+    rows = dataset.data_list
+    return str(folder), tuple(os.path.join(folder, os.fsdecode(images[row])) for row in rows)
 
 
-def _fault(path: Path) -> str | None:
-    """Say what is wrong with a file by its header and its end."""
+def _decodes(path: str) -> bool:
     try:
-        with open(path, 'rb') as file, Image.open(file) as image:
-            if image.format == 'JPEG':
-                file.seek(max(0, os.path.getsize(path) - _TAIL))
-                return None if b'\xff\xd9' in file.read() else 'cut short'
-        return None
-    except Exception as error:  # Pillow's readers let anything through
-        return str(error) or 'unreadable'
-
-
-def _decodes(path: Path) -> bool:
-    try:
-        return read_image(str(path)).size > 0
+        return read_image(path).size > 0
     except (ValueError, OSError):
         return False

@@ -2,6 +2,7 @@
 """A model's loss on batches of any size that cost nothing: on the meta device."""
 
 import copy
+from functools import reduce
 from typing import Any
 
 import torch
@@ -47,7 +48,8 @@ class Forward:
         weights = [p.nbytes for p in self.model.parameters() if p.requires_grad]
         state = sum(value.nbytes for value in self.model.state_dict().values())
         self.checkpoint_bytes = state + _SLOTS.get(kind, 1) * sum(weights)
-        self.current = ''
+        self.current = self.mend = ''
+        self.cfg = dict(cfg.model)
         for name, part in self._parts():
             part.register_forward_pre_hook(self._note(name))
 
@@ -65,7 +67,8 @@ class Forward:
                 text = ' '.join(str(error).split())
                 if 'meta tensor' in text:
                     return  # a loss that reads numbers cannot be judged by shapes
-                raise ValueError(f'{self.current}: {text}' if self.current else text) from error
+                told = f'{self.current}: {text}' if self.current else text
+                raise ValueError(told + self.mend) from error
 
     def _parts(self) -> list[tuple[str, nn.Module]]:
         names = ('backbone', 'neck', 'head', 'head.predictor')
@@ -77,6 +80,16 @@ class Forward:
             given = inputs[0] if inputs else None
             given = given[-1] if isinstance(given, (tuple, list)) and given else given
             shape = tuple(given.shape) if isinstance(given, Tensor) else '?'
-            self.current = f'model.{name}, given {shape}'
+            self.current, self.mend = f'model.{name}, given {shape}', ''
+            settings = reduce(lambda node, key: node.get(key) or {}, name.split('.'), self.cfg)
+            wanted = settings.get('in_channels')
+            if isinstance(wanted, int) and len(shape) > 1 and wanted != shape[1]:
+                self.mend = f'; set model.{name}.in_channels={shape[1]}'
+            elif len(shape) == 2 and _pools(part):
+                self.mend = f'; set model.{name}.with_avg_pool=False'
 
         return note
+
+
+def _pools(part: nn.Module) -> bool:
+    return bool(getattr(part, 'with_avg_pool', False)) or getattr(part, 'pool', None) is not None

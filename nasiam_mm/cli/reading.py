@@ -10,6 +10,8 @@ from mmengine.config import Config
 from mmengine.config.lazy import LazyAttr, LazyObject
 from mmengine.config.utils import MODULE2PACKAGE
 
+from nasiam_mm.files.config_file import read_config
+
 # As nasiam_mm.registry does, which takes seconds to import.
 MODULE2PACKAGE.setdefault('nasiam_mm', 'nasiam_mm')
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -43,15 +45,7 @@ def load_config(path: str) -> Config:
         ValueError: One line, if it is not valid Python, its ``_base_`` goes in a circle, or it
             holds what a config file cannot say.
     """
-    where = f"config '{path}' or one of its _base_"
-    try:
-        cfg = Config.fromfile(path)
-    except RecursionError:
-        raise ValueError(f"config '{path}': its _base_ leads back to itself") from None
-    except SyntaxError as error:
-        raise ValueError(f'{where}, line {error.lineno}: {error.msg}') from error
-    except (NameError, TypeError, AttributeError) as error:
-        raise ValueError(f'{where}: {error}') from error
+    cfg = read_config(path)
     top = cfg._cfg_dict
     for name in [name for name, value in dict.items(top) if isinstance(value, type)]:
         del top[name]  # of an import

@@ -17,6 +17,7 @@ from mmengine import fileio
 from PIL import ExifTags, Image, UnidentifiedImageError
 from torch import Tensor
 
+from nasiam_mm.datasets.headers import refuse_bomb
 from nasiam_mm.registry import TRANSFORMS
 from nasiam_mm.views.view_params import sample_crop_boxes, view_recipes
 
@@ -81,6 +82,7 @@ class DecodeCrops(BaseTransform):
                 image = _decode(data, factor, path)
                 if image.shape[:2] == tuple(-(-side // factor) for side in shape):
                     return image, factor, shape, boxes
+            refuse_bomb(io.BytesIO(data), path)
             image = _decode(data, 1, path)
         # The size is known from the pixels only.
         shape = image.shape[:2]
@@ -94,7 +96,12 @@ class LoadImage(LoadImageFromFile):
     def transform(self, results: dict) -> dict | None:
         """Put the image into ``img``."""
         if 'img' not in results:
-            return super().transform(results)
+            path = results['img_path']
+            refuse_bomb(path, path)
+            try:
+                return super().transform(results)
+            except (cv2.error, AssertionError, AttributeError) as error:
+                raise ValueError(f'LoadImage: {path} is no image; replace the file') from error
         image = np.ascontiguousarray(results['img'][..., ::-1])
         results.update(img=image, img_shape=image.shape[:2], ori_shape=image.shape[:2])
         return results
@@ -109,6 +116,8 @@ def jpeg_shape(data: bytes) -> Shape | None:
             exif.load(image.info.get('exif'))  # image.getexif() would hide that it is broken
         turned = exif.get(ExifTags.Base.Orientation, 1) != 1
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, struct.error):
+        return None
+    except Image.DecompressionBombError:
         return None
     return None if turned else (height, width)
 

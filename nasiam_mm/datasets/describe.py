@@ -8,14 +8,19 @@ from pathlib import Path
 
 import numpy as np
 
-from nasiam_mm.datasets.folder import open_part, part_digests, part_folder, read_image, square
-from nasiam_mm.datasets.source import Source
+from nasiam_mm.datasets.folder import (
+    open_part,
+    part_digests,
+    part_folder,
+    read_image,
+    square,
+)
+from nasiam_mm.datasets.headers import name_some
+from nasiam_mm.datasets.source import MOST_PIXELS, Source
 
 _LARGEST = 224  # what images are brought to unless asked otherwise
 _MEASURED = 20000  # images that mean and deviation are measured on, at most
 _MOST_CLASSES = 100_000
-_MOST_PIXELS = 4096  # along a side
-_NAMED = 3  # unreadable files that a message names
 
 
 def describe(folder: Path | str, name: str | None = None, size: int | None = None) -> Source:
@@ -28,8 +33,8 @@ def describe(folder: Path | str, name: str | None = None, size: int | None = Non
     if there are no images, ValueError if a file is damaged or the set is a published one.
     """
     root = Path(folder)
-    if size is not None and not 1 <= size <= _MOST_PIXELS:
-        raise ValueError(f'--size must be from 1 to {_MOST_PIXELS}, got {size}')
+    if size is not None and not 1 <= size <= MOST_PIXELS:
+        raise ValueError(f'--size must be from 1 to {MOST_PIXELS}, got {size}')
     before = None
     with suppress(ValueError):
         before = Source.read(root)
@@ -40,7 +45,7 @@ def describe(folder: Path | str, name: str | None = None, size: int | None = Non
         with suppress(FileNotFoundError):
             found[part] = open_part(root, part)
     images, labels = found['train']
-    classes = _classes(root, labels, before)
+    classes = _classes(root, images, labels, before)
     size, mean, std = _measure(root, images, size)
     found = {part: pair for part, pair in found.items() if labels is None or pair[1] is not None}
     parts, stored = {part: len(pair[0]) for part, pair in found.items()}, {}
@@ -56,7 +61,9 @@ def describe(folder: Path | str, name: str | None = None, size: int | None = Non
     return Source(name, 'own', classes, mean, std, size, parts, stored, digests)
 
 
-def _classes(root: Path, labels: np.ndarray | None, before: Source | None) -> list[str]:
+def _classes(
+    root: Path, images: np.ndarray, labels: np.ndarray | None, before: Source | None
+) -> list[str]:
     """Return the names of the classes: of their folders, as written before, or their numbers."""
     if labels is None:
         return []
@@ -64,9 +71,9 @@ def _classes(root: Path, labels: np.ndarray | None, before: Source | None) -> li
         if not 0 <= label < _MOST_CLASSES:
             raise ValueError(f'{root}: label {label} is not from 0 to {_MOST_CLASSES - 1}')
     number = int(labels.max()) + 1
-    folder = part_folder(root, 'train')
-    names = [path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != '.']
-    if not any(folder.glob('*.npy')) and len(names) == number:
+    files = map(os.fsdecode, [] if images.dtype == np.uint8 else images)
+    names = {name.split('/')[0] for name in files if '/' in name}
+    if len(names) == number:
         return sorted(names)
     if before is not None and len(before.classes) >= number:
         return list(before.classes)
@@ -104,9 +111,9 @@ def _read_all(paths: list[Path]) -> Iterator[np.ndarray]:
     for path in paths:
         try:
             yield read_image(path)
-        except (ValueError, FileNotFoundError):
-            broken.append(str(path))
+        except (ValueError, FileNotFoundError) as error:
+            is_large = 'million pixels' in str(error)
+            broken.append(f'{path} (too large)' if is_large else str(path))
     if broken:
-        more = f' and {len(broken) - _NAMED} more' if len(broken) > _NAMED else ''
-        names = ', '.join(broken[:_NAMED]) + more
-        raise ValueError(f'no images that OpenCV reads: {names}; replace or remove them')
+        told = f'no images that OpenCV reads: {name_some(broken)}; replace or remove them'
+        raise ValueError(told)

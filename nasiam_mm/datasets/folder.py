@@ -9,6 +9,7 @@ import cv2
 import mmcv
 import numpy as np
 
+from nasiam_mm.datasets.headers import name_some, read_header
 from nasiam_mm.datasets.source import OFFICIAL, Source, array_path, load_array, sha256_array
 
 _SUFFIXES = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif', '.tiff', '.webp')
@@ -19,9 +20,8 @@ Part = tuple[np.ndarray, Labels]
 
 def read_image(path: str | Path) -> np.ndarray:
     """Read an image file, turned as its EXIF says, to uint8 RGB (H, W, 3), or a ValueError."""
+    read_header(path)
     try:
-        if Path(path).exists() and not Path(path).is_file():
-            raise TypeError('a pipe would be waited for')
         return mmcv.imfrombytes(Path(path).read_bytes(), channel_order='rgb', backend='cv2')
     except (cv2.error, AttributeError, TypeError) as error:
         raise ValueError(f'{path}: no image that OpenCV reads; replace or remove it') from error
@@ -60,13 +60,24 @@ def open_part(root: Path | str, part: str, source: Source | None = None) -> Part
             raise ValueError(f'{path}: holds no image')
         if labels is not None and len(labels) != len(images):
             raise ValueError(f'{path}: {len(images)} images with {len(labels)} labels')
-        return images, labels
+        return images, labels if labels is None else _in_range(labels_path, labels, source)
     if source is not None and source.name in OFFICIAL:
         return read_official(root, part, source.name)
     listing, folder = Path(root, 'meta', f'{part}.txt'), part_folder(root, part)
     files, found = _read_listing(listing) if listing.is_file() else _class_folders(folder, source)
+    found = found if found is None else _in_range(listing, found, source)
     # One array, which processes share as they do not share a list.
     return np.array([os.fsencode(name) for name in files]), found
+
+
+def _in_range(path: Path, labels: np.ndarray, source: Source | None) -> np.ndarray:
+    """Return labels that are numbers of the classes of ``source``, or a ValueError."""
+    if source is not None and source.classes:
+        for label in (labels.min(), labels.max()):
+            if not 0 <= label < len(source.classes):
+                told = f'is none of the {len(source.classes)} classes of source.json'
+                raise ValueError(f'{path}: label {label} {told}')
+    return labels
 
 
 def _class_folders(folder: Path, source: Source | None) -> tuple[list[str], Labels]:
@@ -78,7 +89,7 @@ def _class_folders(folder: Path, source: Source | None) -> tuple[list[str], Labe
     if not names:
         return files, None
     if loose := [name for name in files if '/' not in name]:
-        some = f'{len(loose)} images, such as {loose[0]}'
+        some = f'{len(loose)} images, such as {name_some(loose[:1])}'
         raise ValueError(f'{folder}: {some}, lie beside the folders of the classes, not in one')
     classes = source.classes if source and set(names) <= set(source.classes) else names
     if source and len(classes) != len(source.classes):
@@ -89,25 +100,44 @@ def _class_folders(folder: Path, source: Source | None) -> tuple[list[str], Labe
 
 
 def _image_files(folder: Path) -> Iterator[str]:
-    """Walk over the image files below a folder, sorted, hidden ones left out."""
+    """Walk over the image files below a folder, sorted, :func:`left_out` ones left out."""
     for base, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith('.'))
+        folders[:] = sorted(name for name in folders if not is_hidden(name))
         inside = Path(base).relative_to(folder)
         for name in sorted(names):
-            if name.lower().endswith(_SUFFIXES) and not name.startswith('.'):
+            if name.lower().endswith(_SUFFIXES) and not is_hidden(name):
                 yield (inside / name).as_posix()
+
+
+def left_out(folder: Path | str) -> list[str]:
+    """Name the hidden folders, and the links to folders, below one that are not looked into."""
+    found = []
+    for base, folders, _ in os.walk(folder):
+        skipped = [n for n in folders if is_hidden(n) or Path(base, n).is_symlink()]
+        found += [(Path(base).relative_to(folder) / name).as_posix() for name in sorted(skipped)]
+        folders[:] = [name for name in folders if name not in skipped]
+    return found
+
+
+def is_hidden(name: str) -> bool:
+    """Tell what a tool has put beside the images by its name."""
+    return name.startswith('.') or name in ('__MACOSX', '@eaDir')
 
 
 def _read_listing(listing: Path) -> tuple[list[str], Labels]:
     """Read a list of files, each with its label behind it, or none with one."""
-    lines = listing.read_text(encoding='utf-8').splitlines()
-    rows = [line.strip().rsplit(' ', 1) for line in lines if line.strip()]
-    if {len(row) for row in rows} == {1}:
-        return [row[0] for row in rows], None
     try:
-        return [name for name, _ in rows], np.array([int(row[1]) for row in rows])
-    except ValueError as error:
-        raise ValueError(f'{listing}: a line is not a file and its label: {error}') from error
+        lines = listing.read_text(encoding='utf-8').splitlines()
+        rows = [line.strip().rsplit(' ', 1) for line in lines if line.strip()]
+        if not rows:
+            raise ValueError('it is empty')
+        if {len(row) for row in rows} == {1}:
+            return [row[0] for row in rows], None
+        return [name for name, _ in rows], np.array([int(row[1]) for row in rows], np.int64)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(
+            f'{listing}: a line is not a file and its label: {error!s:.150}'
+        ) from error
 
 
 def read_official(root: Path | str, part: str, name: str) -> Part:

@@ -2,16 +2,25 @@
 """A folder of arrays or of image files as a data set, checked by what it says of itself."""
 
 import os
+from functools import lru_cache
 
 import numpy as np
 from mmengine.dataset import force_full_init
+from mmengine.logging import print_log
 from mmpretrain.datasets import BaseDataset
 
 from nasiam_mm.datasets.folder import open_part, part_digests, part_folder, read_image, square
+from nasiam_mm.datasets.headers import name_some, read_headers
 from nasiam_mm.datasets.resolve import refuse_unresolved
 from nasiam_mm.datasets.source import KNOWN, Source, mend, read_source, sha256_array, split_digest
 from nasiam_mm.datasets.split import split_indices
 from nasiam_mm.registry import DATASETS
+
+
+@lru_cache(maxsize=16)  # loaders over one folder read its headers once
+def unreadable(files: tuple[str, ...]) -> frozenset[int]:
+    """Return the positions of the files that cannot be read."""
+    return frozenset(read_headers(files)[0])
 
 
 @DATASETS.register_module()
@@ -31,6 +40,8 @@ class Images(BaseDataset):
         data_root: The folder of the data, such as ``data/cifar10``.
         split: A part that the folder has: 'train', 'test', perhaps 'val'.
         size: Side of the square cut from the centre, the short edge resized; None to leave images.
+        skip_unreadable: Whether to leave out, and log, the files of which header or end tell that
+            they cannot be read; every other image stays in the part that it was in.
         verify: Whether to check the digests; without, ``metainfo['digest']`` is None.
         **kwargs: Of mmpretrain's BaseDataset; the row numbers listed are never serialised.
     """
@@ -43,10 +54,12 @@ class Images(BaseDataset):
         split: str = 'train',
         size: int | None = None,
         verify: bool = True,
+        skip_unreadable: bool = False,
         **kwargs,
     ) -> None:
         refuse_unresolved(data_root)
         self.split, self.size, self.verify = split, size, verify
+        self.skip_unreadable = skip_unreadable
         super().__init__('', data_root=data_root, **{**kwargs, 'serialize_data': False})
 
     def load_data_list(self) -> list[int]:
@@ -72,9 +85,23 @@ class Images(BaseDataset):
         if len(sizes) > 1:
             rows = split_indices(len(rows), sizes, seed=0)[self.split]
             digest = digest and split_digest(digest, sha256_array(rows))
+        if self.skip_unreadable and self._images.dtype != np.uint8:
+            rows = self._readable(rows)
         self._metainfo.setdefault('classes', tuple(source.classes))
         self._metainfo.update(dataset=source.name, digest=digest)
         return rows.tolist()
+
+    def _readable(self, rows: np.ndarray) -> np.ndarray:
+        """Leave out the rows of files that cannot be read, and say how many."""
+        files = [str(self._folder / os.fsdecode(name)) for name in self._images[rows]]
+        broken = sorted(unreadable(tuple(files)))
+        if len(broken) == len(files):
+            raise ValueError(f'{self._folder}: not one of {len(files)} images can be read')
+        if broken:
+            told = f'{self.data_root}, part {self.split!r}: {len(broken)} of {len(files)} images'
+            names = name_some([files[n] for n in broken])
+            print_log(f'{told} cannot be read and are left out: {names}', 'current')
+        return np.delete(rows, broken)
 
     def _checked_digest(self, place: str, source: Source) -> str | None:
         """Compare what was opened with what is expected; return the digest of the part."""

@@ -2,7 +2,8 @@
 """The ``data`` section of a config: what its folder says goes to every place that asks for it.
 
 A recipe writes ``data = dict(root='data/cifar10')``, and ``'data.root'``, ``'data.mean'``,
-``'data.std'``, ``'data.size'`` or ``'data.num_classes'`` wherever one of these is wanted.
+``'data.std'``, ``'data.size'`` or ``'data.num_classes'`` wherever one of these is wanted. With
+``data.skip_unreadable=True`` every ``Images`` leaves unreadable files out.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,7 @@ from mmengine.config import Config
 
 from nasiam_mm.config_walk import walk
 from nasiam_mm.datasets.source import Source, read_source
+from nasiam_mm.registry import DATASETS
 
 # Settings that may hold a fact, for taking back what another folder said.
 _PLACES = {fact: fact for fact in ('mean', 'std', 'size', 'num_classes')}
@@ -47,6 +49,8 @@ def resolve_data(cfg: Config | dict) -> list[str]:
     if not isinstance(section, dict) or 'root' not in section:
         return []
     root = section['root']
+    if not isinstance(root, str):
+        raise ValueError(f'data.root must be the name of a folder, got {root!r:.60}')
     source = read_source(root)
     facts = dict(root=root, mean=list(source.mean), std=list(source.std), size=source.size)
     facts['num_classes'] = len(source.classes)
@@ -62,6 +66,9 @@ def resolve_data(cfg: Config | dict) -> list[str]:
                 raise ValueError(f'{root}: has no labels, which {key} needs')
             node[key] = facts[fact]
             used.add(fact)
+    if section.get('skip_unreadable'):
+        for node in (node for node in walk(top) if node.get('type') == 'Images'):
+            node['skip_unreadable'] = True
     section['resolved'] = {fact: value for fact, value in facts.items() if fact in used}
     notes = []
     if not source.classes and top.get('probe'):
@@ -83,7 +90,7 @@ def _fit(node: dict, source: Source) -> Iterator[str]:
             yield f'{source.name} has {held} images: parts {parts} become {parts | fitted}'
     elif 'k' in node and 'bank' in node:
         held = _length(node['bank']['dataset'], source)
-        if held is not None and (k := node['k']) > held:
+        if held is not None and isinstance(k := node['k'], int) and k > held:
             node['k'] = max(1, held // 10)
             yield f'the bank of the probe has {held} images: probe.k {k} becomes {node["k"]}'
 
@@ -91,9 +98,13 @@ def _fit(node: dict, source: Source) -> Iterator[str]:
 def _length(dataset: Mapping, source: Source) -> int | None:
     """Return the number of images of a dataset's config; None for one that is not the folder's."""
     if dataset.get('type') == 'SplitDataset':
-        held, size = _length(dataset['dataset'], source), dataset['parts'][dataset['part']]
-        return held if held is None else size if isinstance(size, int) else int(held * size)
+        held, size = _length(dataset['dataset'], source), dataset['parts'].get(dataset['part'])
+        if held is None or not isinstance(size, (int, float)):
+            return None
+        return size if isinstance(size, int) else int(held * size)
     if 'dataset' in dataset:
         return _length(dataset['dataset'], source)
     is_ours = dataset.get('type') == 'Images'
+    if is_ours and dataset.get('skip_unreadable'):
+        return len(DATASETS.build({**dataset, 'pipeline': []}))
     return source.parts.get(dataset.get('split', 'train')) if is_ours else None

@@ -21,6 +21,8 @@ from mmpretrain.datasets.categories import IMAGENET_CATEGORIES
 
 from nasiam_mm.files.atomic import atomic_path, write_json
 
+MOST_PIXELS = 4096  # along the side of the square that images are brought to
+_MOST_BYTES = 2**24  # of source.json
 ARRAY_NAMES = ('train_images', 'train_labels', 'test_images', 'test_labels')
 SOURCE_NAME = 'source.json'
 SOURCES = ('official', 'npm', 'subset', 'own')
@@ -54,17 +56,22 @@ def load_array(path: Path) -> np.ndarray:
     FileNotFoundError if there is none, ValueError if it is damaged or another array.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError('a pipe would be waited for')
         array = np.load(path, mmap_mode='r', allow_pickle=False)
+        if not isinstance(array, np.ndarray):
+            raise ValueError('an archive of arrays')
     except FileNotFoundError:
         raise
     except Exception as error:  # numpy's reader of headers lets SyntaxError and others through
         raise ValueError(f'{path}: truncated or not a .npy file') from error
     if path.stem.endswith('images'):
         expected, fits = 'uint8 (N, H, W, 3)', array.dtype == np.uint8 and array.shape[3:] == (3,)
+        fits = fits and min(array.shape[1:]) > 0
     else:
         expected, fits = 'integers (N,)', array.dtype.kind in 'iu' and array.ndim == 1
     if not fits:
-        raise ValueError(f'{path}: holds {array.dtype} {array.shape}, expected {expected}')
+        raise ValueError(f'{path}: holds {array.dtype!s:.60} {array.shape}, expected {expected}')
     return array
 
 
@@ -93,14 +100,16 @@ class Source:
             if not isinstance(value, kind) or (kind is Sequence and isinstance(value, str)):
                 raise ValueError(f'{key.name} must not be {value!r:.40}')
         texts = [*self.classes, *self.stored.values(), *self.digests.values()]
-        are_numbers = all(isinstance(n, (int, float)) for n in (*self.mean, *self.std))
+        numbers = (*self.mean, *self.std)
+        are_numbers = all(isinstance(n, (int, float)) and -1e6 < n < 1e6 for n in numbers)
         is_rgb = are_numbers and len(self.mean) == len(self.std) == 3 and min(self.std) > 0
         are_counts = all(isinstance(n, int) and n > 0 for n in self.parts.values())
         rules = {
+            'name must have 1 to 255 characters': 0 < len(self.name) < 256,
             f'source must be one of {", ".join(SOURCES)}': self.source in SOURCES,
             'classes, stored and digests must hold texts': all(isinstance(t, str) for t in texts),
             'mean and std must be 3 numbers each, std above 0': is_rgb,
-            'size must be above 0': self.size > 0,
+            f'size must be from 1 to {MOST_PIXELS}': 0 < self.size <= MOST_PIXELS,
             "parts must hold 'train' and counts above 0": 'train' in self.parts and are_counts,
         }
         if broken := [rule for rule, holds in rules.items() if not holds]:
@@ -117,12 +126,21 @@ class Source:
         if not path.exists():
             return None
         try:
+            if not path.is_file() or path.stat().st_size > _MOST_BYTES:
+                raise ValueError(f'no file, or of more than {_MOST_BYTES} bytes')
             record = json.loads(path.read_text(encoding='utf-8'))
             if isinstance(record, dict) and 'dataset' in record:
                 record = _from_first_form(root, **record)
             return cls(**record)
-        except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
-            raise ValueError(f'{path}: not a valid source record: {error}') from error
+        except (
+            ValueError,
+            TypeError,
+            LookupError,
+            AttributeError,
+            OSError,
+            RecursionError,
+        ) as error:
+            raise ValueError(f'{path}: not a valid source record: {error!s:.200}') from error
 
     def write(self, root: Path | str) -> None:
         """Write the file of a folder, atomically."""

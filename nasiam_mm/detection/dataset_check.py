@@ -1,16 +1,26 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""Look through a detection set before any training: annotations whole, images there.
+"""Look through a detection set before any training: annotations whole, images as they say.
 
 mmdet skips much that is broken without a word (a box outside its image, a class of another
-name) and meets a missing image only when its turn comes, hours later.
+name) and meets a missing image only when its turn comes, hours later. A set of which it keeps
+nothing to learn is refused, as is an image of another size than annotated, such as a turned one.
 """
 
 import json
 import math
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
+
+from mmengine.logging import print_log
+
+from nasiam_mm.datasets.headers import Size, name_some, read_header, read_headers
+
+_HEADERS = 50_000  # images looked at, at most
+_MOST_XML = 2**20  # bytes
 
 
 def leaves(dataset: Mapping[str, Any]) -> list[Any]:
@@ -30,26 +40,32 @@ def check_dataset(dataset: Mapping[str, Any], classes: Sequence[str], masks: boo
     names = []
     for leaf in leaves(dataset):
         root, prefix = Path(leaf.get('data_root') or ''), leaf.get('data_prefix') or {}
-        ann_file, kind = root / leaf['ann_file'], str(leaf['type']).split('.')[-1]
+        ann_file, kind = root / leaf.get('ann_file', ''), str(leaf.get('type')).split('.')[-1]
         if kind not in ('CocoDataset', 'VOCDataset'):
-            raise ValueError(f'{kind} is not checked here; use CocoDataset or VOCDataset')
+            raise ValueError(f'{kind:.60} is not checked here; use CocoDataset or VOCDataset')
         if not ann_file.is_file():
             raise FileNotFoundError(f'{ann_file}: no such annotation file; see docs/detection.md')
+        limits = {} if leaf.get('test_mode') else leaf.get('filter_cfg') or {}
         if kind == 'CocoDataset':
-            names.append(check_coco(ann_file, root / prefix.get('img', ''), classes, masks))
+            images, least = root / prefix.get('img', ''), limits.get('min_size', 0)
+            names.append(check_coco(ann_file, images, classes, masks, least))
         else:
-            names.append(_check_voc(ann_file, root / prefix.get('sub_data_root', '')))
+            names.append(
+                check_voc(ann_file, root / prefix.get('sub_data_root', ''), classes, limits)
+            )
     return ' + '.join(dict.fromkeys(names))
 
 
-def check_coco(ann_file: Path, images: Path, classes: Sequence[str], masks: bool = True) -> str:
+def check_coco(
+    ann_file: Path, images: Path, classes: Sequence[str], masks: bool = True, min_size: int = 0
+) -> str:
     """Check a set in COCO format; return its ``info.description``, or the file's name."""
     try:
         coco = json.loads(ann_file.read_bytes())
         problem = _coco_problem(coco, masks)
-    except ValueError as error:
-        problem = f'not valid JSON ({error})'
-    except (KeyError, TypeError) as error:
+    except (ValueError, RecursionError) as error:
+        problem = f'not valid JSON ({error!s:.200})'
+    except KeyError as error:
         problem = f'an image or category lacks {error}'
     if problem:
         raise ValueError(f'{ann_file}: {problem}; make or fetch it again')
@@ -57,18 +73,115 @@ def check_coco(ann_file: Path, images: Path, classes: Sequence[str], masks: bool
     if absent := [name for name in classes if name not in categories.values()]:
         mend = 'set metainfo.classes to the categories'
         raise ValueError(f"{ann_file}: has no category '{absent[0]}'; {mend}")
-    _require_files(images, [image['file_name'] for image in coco['images']], ann_file)
-    return (coco.get('info') or {}).get('description') or ann_file.name
+    sizes = {image['id']: (image['width'], image['height']) for image in coco['images']}
+    learned = {number for number, name in categories.items() if name in classes}
+    _require_learnable(
+        ann_file, Counter(_drops(a, sizes, learned, min_size) for a in coco['annotations'])
+    )
+    names = [image['file_name'] for image in coco['images']]
+    _require_files(images, names, ann_file)
+    _require_images(images, names, list(sizes.values()), ann_file)
+    info = coco.get('info')
+    told = info.get('description') if isinstance(info, dict) else None
+    return told if told and isinstance(told, str) else ann_file.name
 
 
-def _check_voc(ann_file: Path, root: Path) -> str:
-    """Check a set in the layout of Pascal VOC; return its folder's name, such as ``VOC2007``."""
-    names = ann_file.read_text(encoding='utf-8').split()
+def _drops(item: Mapping, sizes: Mapping, learned: set, min_size: int) -> str | None:
+    """Say why mmdet's ``CocoDataset`` does not learn from an annotation; None where it does."""
+    x, y, width, height = item['bbox']
+    size = sizes[item['image_id']]
+    inside = min(x + width, size[0]) - max(x, 0), min(y + height, size[1]) - max(y, 0)
+    reasons = {
+        'of other classes': item['category_id'] not in learned,
+        'to be ignored': item.get('ignore'),
+        'a crowd': item['iscrowd'],
+        'smaller than a pixel': min(width, height) < 1 or item['area'] <= 0 or min(inside) <= 0,
+        f'in images below filter_cfg.min_size {min_size}': min(size) < min_size,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
+
+
+def _require_learnable(ann_file: Path, kept: Counter) -> None:
+    """Require instances, counted by why they are dropped, that are not."""
+    if not kept[None]:
+        why = ', '.join(f'{n} {reason}' for reason, n in kept.most_common() if reason)
+        mend = 'mend metainfo.classes, filter_cfg or the annotations'
+        raise ValueError(f'{ann_file}: holds nothing to learn: {why or "no instance"}; {mend}')
+
+
+def check_voc(ann_file: Path, root: Path, classes: Sequence[str], limits: Mapping) -> str:
+    """Check a set in the layout of Pascal VOC; return its folder's name, such as ``VOC2007``.
+
+    ``limits`` are ``min_size`` and ``bbox_min_size`` of mmdet's ``filter_cfg``.
+    """
+    try:
+        names = ann_file.read_text(encoding='utf-8').splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{ann_file}: is no text in UTF-8; fetch it again') from error
     if not names:
         raise ValueError(f'{ann_file}: names no image; fetch it again')
     _require_files(root / 'JPEGImages', [f'{name}.jpg' for name in names], ann_file)
     _require_files(root / 'Annotations', [f'{name}.xml' for name in names], ann_file)
+    sizes, broken, kept = [], [], Counter[str | None]()
+    for name in names:
+        path = root / 'Annotations' / f'{name}.xml'
+        try:
+            size, reasons = _read_voc(path, classes, limits)
+            sizes.append(size)
+            kept.update(reasons)
+        except (ElementTree.ParseError, ValueError, OverflowError, OSError) as error:
+            broken.append(f'{name}.xml ({error!s:.80})')
+    if broken:
+        told = f'{len(broken)} broken annotations: {name_some(broken)}'
+        raise ValueError(f'{root / "Annotations"}: {told}; make or fetch them again')
+    _require_learnable(ann_file, kept)
+    _require_images(root / 'JPEGImages', [f'{name}.jpg' for name in names], sizes, ann_file)
     return root.name
+
+
+def _read_voc(path: Path, classes: Sequence[str], limits: Mapping) -> tuple[Size, list]:
+    """Return the size that an annotation tells, and why each object is dropped, or None."""
+    if not path.is_file() or path.stat().st_size > _MOST_XML:
+        raise ValueError(f'no file, or of more than {_MOST_XML} bytes')
+    root = ElementTree.parse(path).getroot()
+    told = root.find('size')
+    if told is None:
+        width, height = read_header(path.parents[1] / 'JPEGImages' / f'{path.name[:-4]}.jpg')
+    else:
+        width, height = (int(_text(told, side)) for side in ('width', 'height'))
+    other_case = {name.casefold(): name for name in classes}
+    reasons: list[str | None] = []
+    for item in root.findall('object'):
+        name = _text(item, 'name')
+        if (meant := other_case.get(name.strip().casefold(), name)) != name:
+            raise ValueError(f'class {name!r:.40} is written {meant!r:.40} in metainfo.classes')
+        if name not in classes:
+            reasons.append(f'of other classes, such as {name!r:.40}')
+            continue
+        box = item.find('bndbox')
+        if box is None:
+            raise ValueError('an object has no <bndbox>')
+        left, top, right, bottom = (
+            int(float(_text(box, side))) for side in ('xmin', 'ymin', 'xmax', 'ymax')
+        )
+        if right < left or bottom < top:
+            raise ValueError('a box has a negative side')
+        if left > width or top > height or right < 1 or bottom < 1:  # VOC counts from 1
+            raise ValueError(f'a box lies outside its {width} x {height} image')
+        smallest = limits.get('bbox_min_size') or 0
+        why = {
+            'difficult': item.find('difficult') is not None and int(_text(item, 'difficult')),
+            'below filter_cfg.bbox_min_size': min(right - left, bottom - top) < smallest,
+            'in images below filter_cfg.min_size': min(width, height) < limits.get('min_size', 0),
+        }
+        reasons.append(next((reason for reason, holds in why.items() if holds), None))
+    return (width, height), reasons
+
+
+def _text(node: ElementTree.Element, key: str) -> str:
+    if not (text := node.findtext(key)):
+        raise ValueError(f'<{node.tag:.40}> has no <{key}>')
+    return text
 
 
 def _coco_problem(coco: Any, masks: bool) -> str | None:
@@ -76,51 +189,56 @@ def _coco_problem(coco: Any, masks: bool) -> str | None:
     for key in ('images', 'annotations', 'categories'):
         if not isinstance(coco, dict) or not isinstance(coco.get(key), list) or not coco[key]:
             return f"has no '{key}', is not a COCO annotation file"
-    sizes: dict[Any, tuple[int, int]] = {}
+        if not all(isinstance(item, dict) for item in coco[key]):
+            return f"'{key}' holds what is no object"
+    sizes: dict[Any, Size] = {}
     for image in coco['images']:
-        size = image['width'], image['height']
+        size, name = (image['width'], image['height']), f'image {image["id"]!r:.60}'
+        if not isinstance(image['id'], int | str):
+            return f'{name}: is not an id'
         if image['id'] in sizes:
-            return f'image {image["id"]}: its id is used twice'
-        if not all(isinstance(side, int) and side > 0 for side in size):
-            return f'image {image["id"]}: width {size[0]!r} and height {size[1]!r} are not pixels'
+            return f'{name}: its id is used twice'
+        if not all(type(side) is int and 0 < side < 10**6 for side in size):
+            return f'{name}: width {size[0]!r:.60} and height {size[1]!r:.60} are not pixels'
         if not isinstance(image['file_name'], str):
-            return f'image {image["id"]}: file_name {image["file_name"]!r} is no name'
+            return f'{name}: file_name {image["file_name"]!r:.60} is no name'
         sizes[image['id']] = size
+    for category in coco['categories']:
+        if not isinstance(category['id'], int | str) or not isinstance(category['name'], str):
+            return f'category {category["id"]!r:.60} has no id and name'
     categories = {category['id']: category['name'] for category in coco['categories']}
     ids: set[Any] = set()
     for item in coco['annotations']:
         if problem := _annotation_problem(item, ids, sizes, categories, masks):
-            return f'annotation {item.get("id") if isinstance(item, dict) else item}: {problem}'
+            return f'annotation {item.get("id")!r:.60}: {problem}'
         ids.add(item['id'])
     return None
 
 
 def _annotation_problem(
-    item: Any, ids: set, sizes: Mapping[Any, tuple], categories: Mapping, masks: bool
+    item: dict, ids: set, sizes: Mapping[Any, tuple], categories: Mapping, masks: bool
 ) -> str | None:
-    if not isinstance(item, dict):
-        return 'not an object'
     for key in ('id', 'image_id', 'category_id', 'bbox', 'area', 'iscrowd'):
         if key not in item:
             return f"has no '{key}'"
     for key, known in (('id', None), ('image_id', sizes), ('category_id', categories)):
         if not isinstance(item[key], int | str):
-            return f'{key} {item[key]} is not an id'
+            return f'{key} {item[key]!r:.60} is not an id'
         if known is not None and item[key] not in known:
             owner = 'images' if known is sizes else 'categories'
-            return f'{key} {item[key]} is not among the {owner}'
+            return f'{key} {item[key]!r:.60} is not among the {owner}'
     if item['id'] in ids:
         return 'its id is used twice'
     if not _is_finite(item['area']):
-        return f'area {item["area"]!r} is not a finite number'
+        return f'area {item["area"]!r:.60} is not a finite number'
     box, size = item['bbox'], sizes[item['image_id']]
     if not isinstance(box, list) or len(box) != 4 or not all(map(_is_finite, box)):
-        return f'bbox {box} is not four finite numbers'
+        return f'bbox {box!r:.60} is not four finite numbers'
     x, y, width, height = box
     if width < 0 or height < 0:
-        return f'bbox {box} has a negative side'
+        return f'bbox {box!r:.60} has a negative side'
     if x >= size[0] or y >= size[1] or x + width < 0 or y + height < 0:
-        return f'bbox {box} lies outside its {size[0]} x {size[1]} image'
+        return f'bbox {box!r:.60} lies outside its {size[0]} x {size[1]} image'
     return _mask_problem(item.get('segmentation'), [size[1], size[0]]) if masks else None
 
 
@@ -142,7 +260,7 @@ def _mask_problem(segmentation: Any, size: list[int]) -> str | None:
 
 
 def _is_finite(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+    return isinstance(value, int | float) and abs(value) < 1e15  # of an integer, of any size
 
 
 def _require_files(folder: Path, names: Sequence[str], ann_file: Path) -> None:
@@ -157,6 +275,20 @@ def _require_files(folder: Path, names: Sequence[str], ann_file: Path) -> None:
     if empty:
         more = f'empty, as are {len(empty) - 1} more; make or fetch them again'
         raise ValueError(f'{folder / empty[0]}: {more}')
+
+
+def _require_images(
+    folder: Path, names: Sequence[str], sizes: Sequence[Size], ann_file: Path
+) -> None:
+    """Require by their headers that the images can be read, and have the sizes that were told."""
+    found, step = read_headers([folder / name for name in names], sizes, most=_HEADERS)
+    if step > 1:
+        told = f'the header of every {step}th of {len(names)} images was looked at'
+        print_log(f'{ann_file}: {told}', 'current')
+    if found:
+        told = name_some([f'{names[n]} ({fault})' for n, fault in found.items()])
+        mend = 'replace them, or annotate them as OpenCV reads them'
+        raise ValueError(f'{folder}: {len(found)} images are not as annotated: {told}; {mend}')
 
 
 def run_lengths(counts: Any) -> list[int] | None:
@@ -174,7 +306,7 @@ def run_lengths(counts: Any) -> list[int] | None:
     runs: list[int] = []
     value = shift = 0
     for bits in (ord(character) - 48 for character in counts):
-        if not 0 <= bits < 64:
+        if not 0 <= bits < 64 or shift > 30:  # no image has a run of more bits
             return None
         value |= (bits & 31) << shift
         shift += 5

@@ -23,13 +23,14 @@ from nasiam_mm.detection.dataset_check import check_dataset, leaves
 from nasiam_mm.export import PretrainedBackbone, export_backbone
 from nasiam_mm.export.backbone import require_equal_outputs, require_equal_weights, stage_outputs
 from nasiam_mm.export.checkpoint import PREFIX, check_fit
+from nasiam_mm.files.config_file import read_config
 
 CIFAR_TYPE = 'ResNet_CIFAR'
 
 
 def load_config(path: Path | str, options: Mapping[str, Any] | None = None) -> Config:
     """Read a detection config, or ValueError if it is none, and apply ``--cfg-options`` to it."""
-    cfg = Config.fromfile(str(path))
+    cfg = read_config(path)
     cfg.merge_from_dict(dict(options or {}))
     if cfg.get('default_scope') != 'mmdet' or 'backbone' not in cfg.get('model', {}):
         raise ValueError(f'{path}: not a detection config (default_scope mmdet, model.backbone)')
@@ -92,6 +93,7 @@ def check_detector(cfg: Config, source: PretrainedBackbone) -> int:
     shared head; loaded by the detector's own ``init_cfg`` each is equal, and so are the outputs.
     ValueError if an entry is left over, missing, of another shape, or an output differs.
     """
+    original = source.build()
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder, 'backbone.pth')
         detector = build_detector(cfg, weights)
@@ -102,7 +104,7 @@ def check_detector(cfg: Config, source: PretrainedBackbone) -> int:
         for owner in owners:
             initialize(owner, owner.init_cfg)
     require_equal_weights(f'{cfg.filename}: the detector', source.state_dict, _entries(owners))
-    original, where = source.build(), f"{cfg.filename}: the detector's backbone"
+    where = f"{cfg.filename}: the detector's backbone"
     require_equal_outputs(where, original, detector.backbone)
     if shared_head is not None:
         shared_head.eval()

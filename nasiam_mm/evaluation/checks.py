@@ -4,13 +4,18 @@
 import torch
 from torch import Tensor
 
+# Of a matrix made at a time, in float64 128 MB: bounds the memory of a measure, not its result.
+ENTRIES = 2**24
+
 
 def check_features(name: str, features: Tensor, rows: int = 1) -> None:
     """Require a finite (N, D) matrix of at least ``rows`` rows, or raise ValueError."""
     if features.ndim != 2 or len(features) < rows or not features.size(1):
         shape = tuple(features.shape)
         raise ValueError(f'{name} must be an (N, D) matrix of at least {rows} row(s), got {shape}')
-    broken = (~features.isfinite().all(1)).nonzero()
+    # In blocks: isfinite() holds two matrices of the size of its argument.
+    blocks = features.split(max(1, ENTRIES // features.size(1)))
+    broken = (~torch.cat([block.isfinite().all(1) for block in blocks])).nonzero()
     if len(broken):
         first = f'(first: row {int(broken[0])}); the model that made them has diverged'
         raise ValueError(f'{len(broken)} of {len(features)} {name} are not finite {first}')

@@ -11,12 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nasiam_mm.evaluation.checks import check_features, check_labels, top_accuracy
-
-# Bank rows brought to float64 at a time: bounds the memory, not the result.
-_BANK_BLOCK = 65536
-# Pairs of a query and a bank row compared at a time: bounds the memory likewise.
-_PAIRS = 2**27
+from nasiam_mm.evaluation.checks import ENTRIES, check_features, check_labels, top_accuracy
 
 
 def knn_scores(
@@ -27,6 +22,7 @@ def knn_scores(
     ks: Sequence[int],
     temperatures: Sequence[float],
     chunk_size: int = 1024,
+    bank_block: int = 16384,
 ) -> Iterator[tuple[slice, dict[tuple[int, float], Tensor]]]:
     """Score the classes of each query by a weighted vote of its k nearest neighbours.
 
@@ -34,17 +30,19 @@ def knn_scores(
     ("Unsupervised Feature Learning via Non-Parametric Instance Discrimination", Wu et al., CVPR
     2018, section 3.4). Cosines are computed in float64 and rounded to 2**-24, and rows exactly as
     similar as the k-th neighbour share the places left to them equally, so that neither
-    ``chunk_size`` nor the order of the bank changes a score.
+    ``chunk_size``, ``bank_block`` nor the order of the bank changes a score.
 
     Takes features on one device, L2-normalised here, of the queries, (Q, D), and of labelled
     images, (M, D), and the class indices of these, (M,). Small temperatures, T > 0, trust the
-    nearest most; ``chunk_size`` queries at most are compared with the bank at a time.
+    nearest most; ``chunk_size`` queries at most are compared with ``bank_block`` rows of the bank
+    at a time, with fewer where D, C or k is large: the memory does not grow with Q and M.
 
     Yields:
         The rows of a chunk of queries and its scores, (q, C), float64, by ``(k, temperature)``;
         ValueError for what is not usable.
     """
-    chunk_size = _check_sizes(query, bank, ks, chunk_size)
+    held = max(num_classes * len(ks) * (1 + len(temperatures)), *ks)
+    chunk_size, bank_block = _check_sizes(query, bank, ks, chunk_size, bank_block, held)
     for temperature in temperatures:
         # exp(1 / T), the largest weight, must be a float64.
         if not 1 / 700 < temperature < math.inf:
@@ -52,16 +50,14 @@ def knn_scores(
     bank_labels = check_labels('bank_labels', bank_labels, bank, num_classes)
     for start in range(0, len(query), chunk_size):
         rows = slice(start, start + chunk_size)
-        similarity = _cosine(query[rows], bank)  # (q, M)
-        nearest, index = similarity.topk(max(ks), dim=1)  # (q, k), most similar first
-        labels = bank_labels[index]  # (q, k)
+        found = _neighbours(query[rows], bank, bank_labels, num_classes, ks, bank_block)
+        nearest, labels, ties = found
         scores = {}
         for k in ks:
             edge = nearest[:, k - 1 : k]  # (q, 1)
             at_edge = nearest[:, :k] == edge
-            places = edge.new_zeros(len(edge), num_classes, dtype=torch.float64)
-            places.scatter_add_(1, labels[:, :k], at_edge.double())
-            _share_places(places, similarity == edge, at_edge.sum(1), bank_labels)
+            shares = at_edge.sum(1) / ties[k].sum(1).double()  # of a place, to each that ties
+            places = ties[k].double() * shares[:, None]  # (q, C)
             for temperature in temperatures:
                 votes = torch.exp(nearest[:, :k].double() / temperature) * ~at_edge
                 score = places * torch.exp(edge.double() / temperature)
@@ -77,15 +73,16 @@ def knn_accuracy(
     num_classes: int,
     k: int = 200,
     temperature: float = 0.1,
-    chunk_size: int = 1024,
+    **blocks: int,
 ) -> dict[str, float]:
     """Measure how often the vote of :func:`knn_scores` names the right class.
 
     A class without a vote is never counted as named, and of classes with equal scores the lower
-    index comes first. Returns ``top1`` and, for more than five classes, ``top5``, in percent.
+    index comes first. Returns ``top1`` and, for more than five classes, ``top5``, in percent;
+    ``blocks`` are ``chunk_size`` and ``bank_block``.
     """
     query_labels = check_labels('query_labels', query_labels, query, num_classes)
-    chunks = knn_scores(query, bank, bank_labels, num_classes, [k], [temperature], chunk_size)
+    chunks = knn_scores(query, bank, bank_labels, num_classes, [k], [temperature], **blocks)
     ranks = [_rank_of_label(scores[k, temperature], query_labels[rows]) for rows, scores in chunks]
     return top_accuracy(torch.cat(ranks), num_classes)
 
@@ -98,14 +95,14 @@ def knn_sweep(
     num_classes: int,
     ks: Sequence[int],
     temperatures: Sequence[float],
-    chunk_size: int = 1024,
+    **blocks: int,
 ) -> dict[tuple[int, float], float]:
     """Measure top-1 in percent by ``(k, temperature)``, comparing query and bank once.
 
     Each figure equals that of :func:`knn_accuracy`.
     """
     query_labels = check_labels('query_labels', query_labels, query, num_classes)
-    chunks = knn_scores(query, bank, bank_labels, num_classes, ks, temperatures, chunk_size)
+    chunks = knn_scores(query, bank, bank_labels, num_classes, ks, temperatures, **blocks)
     ranks: dict = {(k, temperature): [] for k in ks for temperature in temperatures}
     for rows, scores in chunks:
         for key, found in ranks.items():
@@ -119,37 +116,70 @@ def nearest_neighbours(query: Tensor, bank: Tensor, k: int) -> tuple[Tensor, Ten
     Returns their indices, (Q, k), equally similar ones in the order of the bank, and their
     cosines, (Q, k), float64; all else as in :func:`knn_scores`.
     """
+    chunk_size, block = _check_sizes(query, bank, [k], 1024, 16384, k)
     indices, cosines = [], []
-    for chunk in query.split(_check_sizes(query, bank, [k], 1024)):
-        # A stable sort keeps the order of the bank among equals; topk does not.
-        cosine, index = _cosine(chunk, bank).sort(dim=1, descending=True, stable=True)
-        indices.append(index[:, :k])
-        cosines.append(cosine[:, :k].double())
+    for chunk in query.split(chunk_size):
+        nearest = chunk.new_empty(len(chunk), 0, dtype=torch.float32)
+        index = torch.empty_like(nearest, dtype=torch.long)
+        for start, cosine in _cosines(chunk, bank, block):
+            rows = torch.arange(start, start + cosine.size(1), device=bank.device)
+            # A stable sort keeps the order of the bank among equals; topk does not.
+            nearest = torch.cat([nearest, cosine], 1)
+            nearest, order = (x[:, :k] for x in nearest.sort(dim=1, descending=True, stable=True))
+            index = torch.cat([index, rows.expand(len(chunk), -1)], 1).gather(1, order)
+        indices.append(index)
+        cosines.append(nearest.double())
     return torch.cat(indices), torch.cat(cosines)
 
 
-def _cosine(query: Tensor, bank: Tensor) -> Tensor:
-    """Cosine similarity, (q, M), float32, in multiples of 2**-24.
+def _cosines(query: Tensor, bank: Tensor, block: int) -> Iterator[tuple[int, Tensor]]:
+    """Yield the first row of each block of the bank and its cosines, (q, m), float32.
 
-    Products in float64 depend in their last bits on how the matrices are cut; after rounding
-    equal rows are equally similar, wherever they stand.
+    They are multiples of 2**-24: products in float64 depend in their last bits on how the matrices
+    are cut; after rounding equal rows are equally similar, wherever they stand.
     """
     query = F.normalize(query.double())
-    blocks = []
-    for block in bank.split(_BANK_BLOCK):
-        cosine = query @ F.normalize(block.double()).T
-        blocks.append(cosine.mul_(2**24).round_().float().mul_(2**-24))
-    return torch.cat(blocks, dim=1)
+    for start in range(0, len(bank), block):
+        cosine = query @ F.normalize(bank[start : start + block].double()).T
+        yield start, cosine.mul_(2**24).round_().float().mul_(2**-24)
 
 
-def _share_places(places: Tensor, tied: Tensor, left: Tensor, bank_labels: Tensor) -> None:
-    """Share places, (q, C), in place where more bank rows tie, (q, M), than are left, (q,)."""
-    rivals = tied.sum(1)
-    crowded = rivals > left
-    if crowded.any():
-        tied = tied[crowded].float()
-        of_class = tied.new_zeros(len(tied), places.size(1)).index_add_(1, bank_labels, tied)
-        places[crowded] = of_class.double() * (left / rivals.double())[crowded, None]
+def _neighbours(
+    query: Tensor,
+    bank: Tensor,
+    bank_labels: Tensor,
+    num_classes: int,
+    ks: Sequence[int],
+    block: int,
+) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
+    """Return the largest cosines and their labels, (q, max k), the largest first.
+
+    Further, by k, how many bank rows of each class are exactly as similar as the k-th, (q, C).
+    """
+    ties = {k: bank_labels.new_zeros(len(query), num_classes) for k in ks}
+    nearest = query.new_empty(len(query), 0, dtype=torch.float32)
+    labels = bank_labels.new_empty(nearest.shape)
+    for start, cosine in _cosines(query, bank, block):
+        before, before_labels, new = nearest, labels, bank_labels[start : start + block]
+        best, index = cosine.topk(min(max(ks), cosine.size(1)))
+        nearest, labels = torch.cat([before, best], 1), torch.cat([labels, new[index]], 1)
+        nearest, order = nearest.topk(min(max(ks), nearest.size(1)))
+        labels = labels.gather(1, order)
+        for k in (k for k in ks if k <= nearest.size(1)):
+            edge = nearest[:, k - 1 : k]
+            # Rows seen before that are nearer than the k-th of them were are all among the held.
+            rises = before[:, k - 1 : k] != edge if k <= before.size(1) else edge == edge
+            counts = ties[k].masked_fill_(rises, 0)
+            _count(counts, (before == edge) & rises, before_labels)
+            _count(counts, cosine == edge, new.expand_as(cosine))
+    return nearest, labels, ties
+
+
+def _count(counts: Tensor, chosen: Tensor, labels: Tensor) -> None:
+    """Add to ``counts``, (q, C), the labels, (q, m), of what is chosen, (q, m)."""
+    rows, columns = chosen.nonzero(as_tuple=True)
+    place = rows * counts.size(1) + labels[rows, columns]
+    counts.view(-1).index_add_(0, place, torch.ones_like(place))
 
 
 def _rank_of_label(scores: Tensor, labels: Tensor) -> Tensor:
@@ -160,8 +190,13 @@ def _rank_of_label(scores: Tensor, labels: Tensor) -> Tensor:
     return before.sum(1).masked_fill(own[:, 0] <= 0, scores.size(1))
 
 
-def _check_sizes(query: Tensor, bank: Tensor, ks: Sequence[int], chunk_size: int) -> int:
-    """Refuse what does not fit; return ``chunk_size``, or fewer where the bank is large."""
+def _check_sizes(
+    query: Tensor, bank: Tensor, ks: Sequence[int], chunk_size: int, bank_block: int, held: int
+) -> tuple[int, int]:
+    """Refuse what does not fit; return the queries and the bank rows to compare at a time.
+
+    ``held`` is the number of entries that each query needs besides.
+    """
     check_features('query features', query)
     check_features('bank features', bank)
     width, expected = query.size(1), bank.size(1)
@@ -170,6 +205,8 @@ def _check_sizes(query: Tensor, bank: Tensor, ks: Sequence[int], chunk_size: int
     for k in ks:
         if not 1 <= k <= len(bank):
             raise ValueError(f'kNN: k = {k} does not fit a bank of {len(bank)} rows')
-    if chunk_size < 1:
-        raise ValueError(f'kNN: chunk_size must be at least 1, got {chunk_size}')
-    return max(1, min(chunk_size, _PAIRS // len(bank)))
+    for name, value in (('chunk_size', chunk_size), ('bank_block', bank_block)):
+        if value < 1:
+            raise ValueError(f'kNN: {name} must be at least 1, got {value}')
+    chunk_size = max(1, min(chunk_size, ENTRIES // max(width, held)))
+    return chunk_size, max(1, min(bank_block, ENTRIES // max(width, chunk_size)))

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nasiam_mm.evaluation.checks import check_features, check_labels, top_accuracy
+from nasiam_mm.evaluation.checks import ENTRIES, check_features, check_labels, top_accuracy
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,12 @@ def fit_linear(
     if not 0 <= l2 < float('inf') or not tolerance > 0 or max_steps < 1:
         given = f'{l2 = }, {tolerance = }, {max_steps = }'
         raise ValueError(f'linear probe: {given}; give l2 >= 0, tolerance > 0 and max_steps >= 1')
-    features = features.double()
-    mean, deviation = features.mean(0), features.std(0, correction=0)
+    standard = features.to(torch.float64, copy=True)  # the one copy, and worked on in place
+    mean, deviation = standard.mean(0), standard.std(0, correction=0)
     # Rounding leaves a constant feature with a tiny deviation of its own.
-    constant = deviation <= 1e-12 * features.abs().amax(0)
-    deviation = deviation.masked_fill(constant, 1.0)
-    standard = (features - mean) / deviation
+    largest = torch.maximum(standard.amax(0), -standard.amin(0))
+    deviation = deviation.masked_fill(deviation <= 1e-12 * largest, 1.0)
+    standard.sub_(mean).div_(deviation)
     if start is None:
         weight, bias = standard.new_zeros(num_classes, len(mean)), standard.new_zeros(num_classes)
     else:
@@ -73,11 +73,17 @@ def fit_linear(
     search = dict(tolerance_change=0.0, history_size=20, line_search_fn='strong_wolfe')
     optimizer = torch.optim.LBFGS(weights, max_iter=max_steps, tolerance_grad=tolerance, **search)
 
+    block = max(1, ENTRIES // num_classes)
+
     def objective() -> Tensor:
         optimizer.zero_grad()
-        loss = F.cross_entropy(torch.addmm(bias, standard, weight.T), labels)
-        loss = loss + l2 / 2 * weight.square().sum()
+        loss = l2 / 2 * weight.square().sum()
         loss.backward()
+        for rows, label in zip(standard.split(block), labels.split(block), strict=True):
+            scores = torch.addmm(bias, rows, weight.T)
+            part = F.cross_entropy(scores, label) * (len(rows) / len(standard))
+            part.backward()
+            loss = loss.detach() + part.detach()
         return loss
 
     with torch.enable_grad():
@@ -100,6 +106,7 @@ def linear_accuracy(
     labels = check_labels('labels', labels, features, num_classes)
     if (found := features.size(1)) != width:
         raise ValueError(f'linear probe: features have width {found}, the classifier takes {width}')
+    chunk_size = max(1, min(chunk_size, ENTRIES // max(num_classes, width)))
     ranks = []
     for chunk, label in zip(features.split(chunk_size), labels.split(chunk_size), strict=True):
         scores = probe.scores(chunk)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
 from torch import Tensor, nn
 
 from nasiam_mm.files.checkpoint import find_file, misfits, read_checkpoint, weights_of
+from nasiam_mm.files.config_file import read_config
 from nasiam_mm.files.config_text import read_config_text
 from nasiam_mm.files.digest import file_digest
 from nasiam_mm.registry import MODELS, WEIGHT_INITIALIZERS
@@ -93,7 +93,7 @@ def _backbone_cfg(path: Path, config: Path | str | None, meta: Any) -> dict[str,
                 raise ValueError('carries no config')
             model = read_config_text(text).get('model')
         else:
-            model = Config.fromfile(str(config)).get('model')
+            model = read_config(config).get('model')
         backbone = model.get('backbone') if isinstance(model, dict) else None
         if not isinstance(backbone, dict):
             raise ValueError('has no model.backbone')

@@ -98,7 +98,7 @@ def weights_of(checkpoint: Any, path: object) -> dict[str, Any]:
     # Of DistributedDataParallel and torch.compile; all are put in again, for their order.
     for name in list(weights):
         value = weights.pop(name)
-        weights[name.removeprefix('module.').replace('_orig_mod.', '')] = value
+        weights[name.replace('_orig_mod.', '').removeprefix('module.')] = value
     return weights
 
 

@@ -63,6 +63,9 @@ def _check_registered(name: str) -> None:
         raise ValueError(f'unknown candidate operation {name!r}; {known}; {mend}')
 
 
+_MODULE = nn.ModuleDict()
+
+
 def check_space(space: Sequence[str]) -> None:
     """Raise ValueError unless a space is a list of different registered operations.
 
@@ -75,7 +78,7 @@ def check_space(space: Sequence[str]) -> None:
         raise ValueError(f'a space names each operation once; repeated: {repeated}')
     for name in space:
         _check_registered(name)
-        if not name or '.' in name or hasattr(nn.ModuleDict(), name):
+        if not name or '.' in name or hasattr(_MODULE, name):
             why = 'which torch forbids or uses itself in a module; register it by another name'
             raise ValueError(f'an operation cannot be called {name!r}, {why}')
 
@@ -117,7 +120,7 @@ def candidate_labels(space: Sequence[str], shape: LayerShape) -> dict[str, str]:
     """
     check_space(space)
     # By the builders too: a name may be registered anew.
-    builders = tuple(CANDIDATE_OPS.get(name) for name in space)
+    builders = tuple(CANDIDATE_OPS.module_dict[name] for name in space)
     in_channels, out_channels, is_output = shape
     _check_widths(in_channels, out_channels)
     if all(map(_is_own, builders)):

@@ -165,7 +165,8 @@ def measure(
     bank, query = (extract_features(model, loader) for loader in loaders)
     datasets = [loader.dataset for loader in loaders]  # type: ignore[union-attr]
     num_classes = count_classes(datasets, [bank, query])
-    top = knn_accuracy(*query, *bank, num_classes, probe.k, probe.temperature, probe.chunk_size)
+    blocks = dict(chunk_size=probe.chunk_size, bank_block=probe.bank_block)
+    top = knn_accuracy(*query, *bank, num_classes, probe.k, probe.temperature, **blocks)
     return {f'knn/{split}_{name}': value for name, value in top.items()}
 
 
@@ -219,6 +220,8 @@ def _labels(data_samples: Sequence[DataSample] | None) -> Tensor:
 
 def _gather(own: Tensor, size: int) -> Tensor:
     """Join what the ranks hold, rank r the rows r, r + W, ..., to ``size`` rows on all ranks."""
+    if get_world_size() == 1:
+        return own[:size]
     longest = math.ceil(size / get_world_size())
     padding = own.new_zeros(longest - len(own), *own.shape[1:])
     parts = all_gather(torch.cat([own, padding]))

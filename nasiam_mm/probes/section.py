@@ -26,6 +26,7 @@ class Probe:
     k: int = 200  # neighbours, at most M
     temperature: float = 0.1  # of the vote
     chunk_size: int = 1024  # queries compared with the bank at a time, at most
+    bank_block: int = 16384  # rows of the bank that they are compared with at a time, at most
     interval: int = 1  # epochs between two measurements in training; the last is always measured
     at_start: bool = True  # measure before the first iteration too; a resumed run does not again
     split: str = 'val'  # or 'test': what is classified in training
@@ -33,7 +34,7 @@ class Probe:
     def __post_init__(self) -> None:
         if self.split not in ('val', 'test'):
             raise ValueError(f"probe.split must be 'val' or 'test', got {self.split!r}")
-        for name in ('k', 'interval', 'chunk_size'):
+        for name in ('k', 'interval', 'chunk_size', 'bank_block'):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f'probe.{name} must be a whole number from 1, got {value!r}')

@@ -57,6 +57,7 @@ def test_paths_become_text_and_imports_are_no_settings(tmp_path):
         (dict(a="_base_ = './a.py'\n"), 'its _base_ leads back to itself'),
         (dict(a="_base_ = './none.py'\n"), 'none.py'),
         (dict(a='x = (\n'), 'line 1: '),
+        (dict(a='x = [][1]\n'), 'IndexError: list index out of range'),
         (dict(a='x = y\n'), "name 'y' is not defined"),
         (dict(a='import io\nm = dict(n=[1, io.StringIO()])\n'), 'm.n.1 is a StringIO'),
         (dict(a='m = dict(f=lambda x: x)\n'), 'm.f is a function'),

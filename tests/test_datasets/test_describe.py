@@ -1,12 +1,14 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 
 import os
+import shutil
 
 import numpy as np
 import pytest
 
+from nasiam_mm.cli.main import dispatch
 from nasiam_mm.datasets import Images, Source, describe
-from nasiam_mm.datasets.folder import read_image, square
+from nasiam_mm.datasets.folder import left_out, read_image, square
 from tests.test_datasets.fake_cifar import ARRAYS, DIGESTS, MINI
 from tests.test_datasets.photos import write_photos
 
@@ -135,3 +137,42 @@ def test_images_of_one_colour_have_a_deviation(tmp_path):
     root = save(tmp_path / 'x', train_images=np.full((9, 8, 8, 3), 7, np.uint8))
     found = describe(root)
     assert found.mean == [7, 7, 7] and found.std == [1, 1, 1] and found.parts == {'train': 9}
+
+
+def test_what_tools_put_beside_images_is_no_class_and_is_named(tmp_path, capsys):
+    root = write_photos(tmp_path / 'pets', ('cat', 'dog'), per_class=5)
+    for name in ('.ipynb_checkpoints', '@eaDir', '__MACOSX', 'cat/.thumbs'):
+        shutil.copytree(root / 'train/dog', root / 'train' / name)
+    (root / 'train/emu').symlink_to(root / 'train/dog')
+    (root / 'train/empty').mkdir()
+    dispatch(['data', 'describe', str(root)])
+    told = capsys.readouterr().out
+    assert 'left out are hidden and linked folders: train/.ipynb_checkpoints, ' in told
+    assert left_out(root)[-1] == 'train/cat/.thumbs' and 'train/emu' in left_out(root)
+    assert Source.read(root).classes == ['cat', 'dog']
+    assert Source.read(root).parts == {'train': 9, 'test': 1}
+
+
+@pytest.mark.parametrize(
+    ('name', 'content', 'told'),
+    [
+        ('train_images.npy', b'PK\x03\x04', 'truncated or not a .npy file'),
+        ('train_images.npy', None, 'truncated or not a .npy file'),
+        ('train_images.npy', np.zeros((4, 0, 8, 3), np.uint8), 'expected uint8'),
+        ('meta/train.txt', b'\xff\xfe', 'train.txt: a line is not a file and its label'),
+        ('meta/train.txt', b'a.png 99999999999999999999999', 'train.txt: a line is not'),
+        ('meta/train.txt', b'', 'train.txt: a line is not a file and its label: it is empty'),
+    ],
+)
+def test_other_files_end_in_a_line(tmp_path, name, content, told):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    if content is None:
+        os.mkfifo(path)
+    elif isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        np.save(path, content)
+    with pytest.raises(ValueError, match=told) as caught:
+        describe(tmp_path)
+    assert len(str(caught.value)) <= 500

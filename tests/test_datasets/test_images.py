@@ -14,7 +14,7 @@ from mmpretrain.datasets import CIFAR100 as MMCIFAR100
 from mmpretrain.datasets import KFoldDataset
 from torch.utils.data import DataLoader
 
-from nasiam_mm.datasets import CIFAR10, CIFAR100, Images, Source, describe
+from nasiam_mm.datasets import CIFAR10, CIFAR100, Images, Source, describe, images
 from nasiam_mm.datasets.folder import square
 from nasiam_mm.registry import DATASETS
 from tests.reduced import image_folder
@@ -407,3 +407,38 @@ def test_lists_of_files_and_imagenets_validation_part(tmp_path):
     (tmp_path / 'meta/val.txt').write_text('0.JPEG x\n')
     with pytest.raises(ValueError, match=r'val.txt: a line is not a file and its label'):
         Images(data_root=root, split='test')
+
+
+def test_unreadable_files_are_left_out_where_asked(tmp_path, monkeypatch):
+    root = str(write_photos(tmp_path / 'pets', classes=('cat', 'dog'), per_class=20))
+    describe(root).write(root)
+    parts = {split: Images(root, split) for split in ('train', 'test')}
+    paths = {split: [i['img_path'] for i in map(p.get_data_info, range(len(p)))]
+             for split, p in parts.items()}  # fmt: skip
+    whole = Path(paths['train'][5]).read_bytes()
+    half = len(whole) // 2  # its size stays, and so its digest
+    Path(paths['train'][5]).write_bytes(whole[:half] + bytes(len(whole) - half))
+    for split in paths:
+        kept = Images(root, split, skip_unreadable=True)
+        left = [kept.get_data_info(n)['img_path'] for n in range(len(kept))]
+        assert left == [path for path in paths[split] if path != paths['train'][5]]
+        assert kept.get_gt_labels().tolist() == [int('dog' in path) for path in left]
+    for path in paths['test']:
+        Path(path).write_bytes(bytes(Path(path).stat().st_size))
+    images.unreadable.cache_clear()
+    with pytest.raises(ValueError, match='not one of 4 images can be read'):
+        len(Images(root, 'test', skip_unreadable=True))
+    told = []
+    monkeypatch.setattr(images, 'print_log', lambda text, *_: told.append(text))
+    len(Images(root, skip_unreadable=True))
+    assert told == [
+        f"{root}, part 'train': 1 of 36 images cannot be read and are left out: {paths['train'][5]}"
+    ]
+
+
+def test_labels_are_numbers_of_the_classes(tmp_path):
+    np.save(tmp_path / 'train_images.npy', ARRAYS['train_images'])
+    np.save(tmp_path / 'train_labels.npy', ARRAYS['train_labels'])
+    Source('x', 'own', ['a', 'b'], (1, 1, 1), (1, 1, 1), 16, {'train': 500}).write(tmp_path)
+    with pytest.raises(ValueError, match='label 9 is none of the 2 classes of source.json'):
+        len(Images(str(tmp_path)))

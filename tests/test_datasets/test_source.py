@@ -1,6 +1,8 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 import hashlib
 import json
+import math
+import os
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -67,7 +69,11 @@ def test_record_of_the_first_form_is_completed(tmp_path):
         ({'mean': [1, 2]}, 'mean and std'),
         ({'mean': ['1', 2, 3]}, 'mean and std'),
         ({'std': [1, 0, 1]}, 'mean and std'),
+        ({'mean': [1, math.nan, 3]}, 'mean and std'),
+        ({'std': [1, 10**400, 3]}, 'mean and std'),
         ({'size': 0}, 'size must be'),
+        ({'size': 10**9}, 'size must be from 1 to 4096'),
+        ({'x' * 1000: 1}, 'unexpected keyword'),
         ({'size': 2.5}, 'size must not'),
         ({'parts': {}}, 'parts must'),
         ({'parts': {'train': '9'}}, 'parts must'),
@@ -83,11 +89,22 @@ def test_malformed_record(tmp_path, change, reason):
 
 @pytest.mark.parametrize(
     ('text', 'reason'),
-    [('', 'Expecting value'), ('[]', 'must be a mapping'), ('{}', 'missing 7 required')],
+    [
+        ('', 'Expecting value'),
+        ('[]', 'must be a mapping'),
+        ('{}', 'missing 7 required'),
+        ('[' * 100_000, 'recursion'),
+        (' ' * (2**24 + 1), 'more than 16777216 bytes'),
+    ],
 )
 def test_text_that_is_no_record(tmp_path, text, reason):
     (tmp_path / 'source.json').write_text(text)
     _refused(tmp_path, reason)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / 'source.json')
+    _refused(tmp_path, 'no file')
 
 
 def _refused(folder, reason):
@@ -95,7 +112,7 @@ def _refused(folder, reason):
         Source.read(folder)
     message = str(info.value)
     assert message.startswith(f'{folder}/source.json: not a valid source record: ')
-    assert reason in message and '\n' not in message
+    assert reason in message and '\n' not in message and len(message) <= 500
 
 
 @pytest.mark.parametrize(

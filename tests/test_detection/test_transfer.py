@@ -288,3 +288,9 @@ def test_table_rounds_to_percent_and_separates_coco():
     assert lines[2] == '| COCO 2017 Dataset | c | p | 38.6 | - | - | - | - | - | 0 | 1.5 |'
     assert lines[3] == '| VOC2007 | c | p | 50.0 | 80.0 | - | - | - | - | 0 | 1.5 |'
     assert len(lines) == 4
+
+
+def test_a_config_that_is_none_ends_in_a_line(tmp_path):
+    (tmp_path / 'a.py').write_text('model = (\n')
+    with pytest.raises(ValueError, match='line 1: '):
+        transfer.load_config(tmp_path / 'a.py')

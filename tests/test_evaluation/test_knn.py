@@ -3,7 +3,8 @@
 
 1. Scores are the sums of exp(cos / T) worked out by hand.
 2. They equal a loop over Python numbers, written independently, also with ties.
-3. Neither the chunk size nor the order of the bank changes a bit of them.
+3. Neither the sizes of blocks nor the order of the bank changes a bit of them, and no matrix is
+   made that grows with the bank.
 4. Ties at the k-th place are shared; ties between classes go to the lower index.
 5. The sweep is the single measurement, repeated; accuracies are exact counts.
 6. Each unusable input has its own message.
@@ -13,16 +14,19 @@ import math
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from nasiam_mm.evaluation.knn import knn_accuracy, knn_scores, knn_sweep
+from nasiam_mm.evaluation import checks, knn
+from nasiam_mm.evaluation.knn import knn_accuracy, knn_scores, knn_sweep, nearest_neighbours
 
 EAST, NORTH, WEST = [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]
 NORTH_EAST = [1.0, 1.0]
 
 
-def knn_predict(query, bank, bank_labels, num_classes, k=200, temperature=0.1, chunk_size=1024):
+def knn_predict(query, bank, bank_labels, num_classes, k=200, temperature=0.1, **blocks):
     """Scores of all queries, (Q, C), for one k and temperature."""
-    chunks = knn_scores(query, bank, bank_labels, num_classes, [k], [temperature], chunk_size)
+    chunks = knn_scores(query, bank, bank_labels, num_classes, [k], [temperature], **blocks)
     return torch.cat([scores[k, temperature] for _, scores in chunks])
 
 
@@ -118,6 +122,42 @@ def test_chunk_size_changes_nothing(clusters):
         assert torch.equal(chunked, whole)
 
 
+@pytest.mark.parametrize('bank_block', [1, 7, 64])
+def test_blocks_of_the_bank_change_nothing(clusters, bank_block):
+    query, _, bank, labels = clusters
+    # Doubles tie across blocks; rounded features tie a lot.
+    bank, labels = torch.cat([bank, bank]), torch.cat([labels, labels.flip(0)])
+    for rounding in (8, 1):
+        parts = (query * rounding).round(), (bank * rounding).round(), labels, 7
+        [(_, whole)] = knn_scores(*parts, [1, 5, 60], [0.1, 1.0])
+        [(_, blocks)] = knn_scores(*parts, [1, 5, 60], [0.1, 1.0], bank_block=bank_block)
+        assert all(torch.equal(whole[key], blocks[key]) for key in whole)
+
+
+class Largest(TorchDispatchMode):
+    """Note the entries of the largest tensor that is made."""
+
+    entries = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        made = [x for x in tree_leaves(result) if isinstance(x, torch.Tensor) and not x._is_view()]
+        self.entries = max([self.entries, *(x.numel() for x in made)])
+        return result
+
+
+@pytest.mark.parametrize('spread', [0.0, 1.0])
+def test_memory_is_bounded_in_every_dimension(monkeypatch, spread):
+    for module in (checks, knn):
+        monkeypatch.setattr(module, 'ENTRIES', 2**14)
+    bank, labels = spread * torch.randn(9000, 16) + 1, torch.arange(9000) % 300
+    with Largest() as made:
+        knn_sweep(bank[:700], labels[:700], bank, labels, 300, [1, 2000], [0.1, 1.0])
+        nearest_neighbours(bank[:70], bank, 20)
+    # Where all tie, each entry is found by its row and its column.
+    assert made.entries <= 2 * 2**14 < bank.numel()
+
+
 def test_order_of_bank_changes_nothing(clusters):
     query, _, bank, labels = clusters
     bank = torch.cat([bank, bank[:30]])  # doubles tie, also for the last place
@@ -197,6 +237,7 @@ def test_half_precision_features_and_small_temperature(clusters):
         ({'temperature': 0.001}, r'temperature = 0.001 is not usable'),
         ({'temperature': float('nan')}, r'temperature = nan is not usable'),
         ({'chunk_size': 0}, r'chunk_size must be at least 1'),
+        ({'bank_block': 0}, r'bank_block must be at least 1'),
         ({'num_classes': 3}, r'bank_labels holds \d, outside 0 to 2'),
         (
             {'bank_labels': torch.zeros(3).long()},

@@ -14,8 +14,26 @@ import numpy as np
 import pytest
 import scipy.optimize
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
+from nasiam_mm.evaluation import linear
 from nasiam_mm.evaluation.linear import LinearProbe, fit_linear, linear_accuracy, linear_sweep
+
+
+class Largest(TorchDispatchMode):
+    """Count the real matrices of the features' size that are made; a check makes one of bool."""
+
+    copies = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        made = [x for x in tree_leaves(result) if isinstance(x, torch.Tensor)]
+        is_new = not any(x._is_view() for x in made) and not func.__name__.split('.')[0].endswith(
+            '_'
+        )
+        self.copies += is_new and any(x.numel() == 450 and x.dtype == torch.float64 for x in made)
+        return result
 
 
 def data(seed=0, n=90, width=5, classes=3):
@@ -96,6 +114,17 @@ def test_a_sweep_ends_where_single_fits_end():
     for l2, probe in probes.items():
         alone = fit_linear(features, labels, 3, l2, tolerance=1e-9)
         torch.testing.assert_close(probe.weight, alone.weight, atol=1e-6, rtol=0)
+
+
+def test_neither_copies_nor_scores_grow_with_the_images(monkeypatch):
+    features, labels = data()
+    kept, whole = features.clone(), fit_linear(features, labels, 3, 0.01, tolerance=1e-9)
+    monkeypatch.setattr(linear, 'ENTRIES', 21)  # seven images at a time
+    with Largest() as made:
+        probe = fit_linear(features, labels, 3, 0.01, tolerance=1e-9)
+    assert made.copies == 1 and torch.equal(features, kept)
+    torch.testing.assert_close(probe.weight, whole.weight, atol=1e-8, rtol=0)
+    assert probe.converged
 
 
 def test_too_few_steps_do_not_count_as_converged():

@@ -25,7 +25,7 @@ def test_equals_come_by_index():
 def test_chunks_change_nothing(monkeypatch):
     query, bank = torch.randn(7, 3), torch.randn(30, 3)
     whole = nearest_neighbours(query, bank, 6)
-    monkeypatch.setattr(knn, '_PAIRS', 60)
+    monkeypatch.setattr(knn, 'ENTRIES', 20)
     chunks = nearest_neighbours(query, bank, 6)
     assert torch.equal(whole[0], chunks[0])
     assert torch.equal(whole[1], chunks[1])

@@ -128,7 +128,9 @@ def test_missing_file(tmp_path):
         read_checkpoint(tmp_path / 'none.pth')
 
 
-@pytest.mark.parametrize('wrapped', ['module.', 'module._orig_mod.', '_orig_mod.', ''])
+@pytest.mark.parametrize(
+    'wrapped', ['module.', 'module._orig_mod.', '_orig_mod.', '_orig_mod.module.', '']
+)
 def test_marks_of_wrappers_are_taken_off_by_every_reader(tmp_path, wrapped):
     model = nn.ModuleDict({'backbone': nn.BatchNorm1d(3), 'neck': nn.Linear(3, 2)})
     state = model.state_dict()

@@ -138,6 +138,7 @@ def test_k_beyond_the_bank_fails_before_training(tmp_path, at_start):
         ({'k': 0}, 'probe.k must be a whole number from 1, got 0'),
         ({'interval': 0}, 'probe.interval must be a whole number from 1, got 0'),
         ({'chunk_size': 1.5}, 'probe.chunk_size must be a whole number from 1, got 1.5'),
+        ({'bank_block': 0}, 'probe.bank_block must be a whole number from 1, got 0'),
     ],
 )
 def test_impossible_arguments(change, message):

@@ -1,11 +1,8 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""One measure behind hook and tools: figures, number of classes, splits, memory of the vote."""
+"""One measure behind hook and tools: figures, number of classes, splits."""
 
-import pytest
 import torch
 
-from nasiam_mm.evaluation import knn
-from nasiam_mm.evaluation.knn import knn_accuracy
 from nasiam_mm.probes.feature_sets import FeatureSet, count_classes, measure
 from nasiam_mm.probes.section import Probe
 from nasiam_mm.registry import MODELS
@@ -33,17 +30,3 @@ def test_the_number_of_classes_is_what_is_named_or_seen():
     named.metainfo = {'classes': ('a',) * 9}
     assert count_classes([Blobs(3), Blobs(3)], [labels]) == 5
     assert count_classes([named, Blobs(3)], [labels]) == 9
-
-
-def test_a_large_bank_is_compared_with_fewer_queries_at_a_time(monkeypatch):
-    generator = torch.Generator().manual_seed(0)
-    bank = FeatureSet(torch.randn(50, 4, generator=generator), torch.arange(50) % 7)
-    query = FeatureSet(torch.randn(30, 4, generator=generator), torch.arange(30) % 7)
-    expected = knn_accuracy(*query, *bank, 7, k=5, temperature=0.1)
-    sizes, cosine = [], knn._cosine
-    monkeypatch.setattr(knn, '_cosine', lambda q, b: (sizes.append(len(q)), cosine(q, b))[1])
-    monkeypatch.setattr(knn, '_PAIRS', 400)
-    assert knn_accuracy(*query, *bank, 7, k=5, temperature=0.1) == expected
-    assert max(sizes) == 8
-    with pytest.raises(ValueError, match='chunk_size must be at least 1'):
-        knn_accuracy(*query, *bank, 7, k=5, temperature=0.1, chunk_size=0)

@@ -34,9 +34,13 @@ def run(args: Namespace) -> None:
     """Prepare or describe the data."""
     if args.action == 'describe':
         from nasiam_mm.datasets.describe import describe
+        from nasiam_mm.datasets.folder import left_out
+        from nasiam_mm.datasets.headers import name_some
 
         source = describe(args.folder, args.name, args.size)
         source.write(args.folder)
+        if hidden := left_out(args.folder):
+            print(f'{args.folder}: left out are hidden and linked folders: {name_some(hidden)}')
         parts = ', '.join(f'{count} {part}' for part, count in source.parts.items())
         print(
             f'{args.folder}: {source.name}, {parts} images of {source.size} x {source.size}, '
