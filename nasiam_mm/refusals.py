@@ -1,6 +1,7 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """What is a refused input and what a defect, and a refusal in one line (contract C8)."""
 
+import re
 import traceback
 from types import FrameType
 
@@ -11,26 +12,33 @@ _OURS = ('nasiam_mm', 'benchmarks', '__main__')
 _REFUSING = (*_OURS, *_LOADER, *(f'mmengine.{name}' for name in _MMENGINE))
 _LONGEST = 480  # characters of an error
 _REFUSALS = (ValueError, KeyError, RuntimeError, ImportError)
+# What torch makes of an error in a worker of a loader: the traceback there, in the message here.
+_OF_A_WORKER = re.compile(
+    r'Caught \w+ in DataLoader worker process .*\n  File "(?P<file>[^"\n]+)", line [^\n]+\n'
+    r'(?:    [^\n]*\n)*(?P<kind>[\w.]+): (?P<text>.*)',
+    re.DOTALL,
+)
+_WORKER_LOST = 'DataLoader worker (pid'
 # What a value in a config may cause besides, where something is built with it.
 _BUILD_ERRORS = (*_REFUSALS, TypeError, AttributeError, AssertionError)
 
 
 def is_user_error(error: Exception) -> bool:
     """Tell a refused input from a defect by what was raised and by whom."""
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) or str(error).startswith(_WORKER_LOST):
         return True
     if _built(error) is not None:
         return isinstance(error, _BUILD_ERRORS)
     # A sentence is a refusal; a bare key or name is a look-up that a defect let fail.
-    is_refusal = isinstance(error, _REFUSALS) and ' ' in str(error)
+    is_refusal = isinstance(error, _REFUSALS) and ' ' in _text(error)
     return is_refusal and _is_within(_raised_in(error), _REFUSING)
 
 
 def one_line(error: Exception) -> str:
     """Return the message of an error as one line that also says what was being built."""
-    # str() of a KeyError is the repr of its key.
-    text = error.args[0] if isinstance(error, KeyError) and error.args else error
-    line = ' '.join(str(text).split()) or type(error).__name__
+    line = ' '.join(_text(error).split()) or type(error).__name__
+    if line.startswith(_WORKER_LOST):
+        line += '; lower num_workers or batch_size, or give them more memory'
     built = _built(error)
     speaks_for_itself = _is_within(_raised_in(error), ('nasiam_mm', 'mmengine.registry'))
     if built is None or (speaks_for_itself and isinstance(error, _REFUSALS)):
@@ -44,11 +52,29 @@ def shorten(text: str, longest: int = _LONGEST) -> str:
     return text if len(text) <= longest else f'{text[: longest - end - 5]} ... {text[-end:]}'
 
 
+def follows_another(error: Exception) -> bool:
+    """Tell whether an error only says that another process of the run has ended."""
+    told = ('gloo', 'NCCL', 'Connection closed by peer', 'Connection reset by peer')
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in told)
+
+
+def _text(error: Exception) -> str:
+    """Return what an error says, in a worker or here."""
+    # str() of a KeyError is the repr of its key.
+    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+    found = _OF_A_WORKER.search(text)
+    return found['text'] if found else text
+
+
 def _frames(error: Exception) -> list[FrameType]:
     return [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
 
 
 def _raised_in(error: Exception) -> str:
+    if found := _OF_A_WORKER.search(str(error)):
+        path = found['file'].removesuffix('.py').replace('/', '.')
+        names = [name for name in _REFUSING if f'.{name}.' in f'{path}.']
+        return max(names, key=len, default='')
     frames = _frames(error)
     return frames[-1].f_globals.get('__name__', '') if frames else ''
 

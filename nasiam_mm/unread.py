@@ -8,7 +8,8 @@ from functools import lru_cache
 from typing import Any
 
 import mmengine.registry as mmengine_registry
-from mmengine.optim import OptimWrapper
+import torch
+from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from mmengine.registry import Registry
 from mmengine.runner import EpochBasedTrainLoop, LogProcessor, Runner, TestLoop, ValLoop
 from mmengine.runner.utils import set_random_seed
@@ -22,7 +23,7 @@ _LATE = {
     'env_info', 'filename',
 }  # fmt: skip
 # Settings that a builder takes before the part is built.
-_BUILDERS = {'type', '_scope_', '_delete_', 'init_cfg'}
+_BUILDERS = {'type', '_scope_', 'init_cfg'}
 _BY_REGISTRY = {
     'optim_wrapper': {'constructor', 'paramwise_cfg'},
     'parameter scheduler': {'convert_to_iter_based', 'epoch_length'},
@@ -39,14 +40,24 @@ _READERS: dict[str, Any] = {
     'visualizer': Visualizer,
     'env_cfg': {'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
     'env_cfg.mp_cfg': {'mp_start_method', 'opencv_num_threads'},
+    'env_cfg.dist_cfg': {'backend', 'init_backend', 'timeout', 'port', 'init_method'},
+    'compile': torch.compile,
     'auto_scale_lr': {'base_batch_size', 'enable'},
     'custom_imports': {'imports', 'allow_failed_imports'},
     'data': {'root', 'resolved', 'skip_unreadable'},
+    'optim_wrapper.clip_grad': {
+        'type', 'max_norm', 'norm_type', 'error_if_nonfinite', 'clip_value', 'foreach',
+    },
     'optim_wrapper.paramwise_cfg': {
         'custom_keys', 'flat_options', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult',
         'flat_decay_mult', 'dwconv_decay_mult', 'dcn_offset_lr_mult', 'bypass_duplicate',
     },
 }  # fmt: skip
+_SECTIONS = {
+    *('model', 'data', 'probe', 'randomness', 'optim_wrapper', 'default_hooks', 'auto_scale_lr'),
+    *('train_dataloader', 'val_dataloader', 'test_dataloader', 'train_cfg', 'val_cfg', 'test_cfg'),
+    *('env_cfg', 'log_processor', 'visualizer', 'custom_imports', 'model_wrapper_cfg'),
+}
 _LOADER = {'dataset', 'num_batch_per_epoch'}
 
 
@@ -64,6 +75,8 @@ def find_unread(cfg: Mapping[str, Any], only: Collection[str] | None = None) -> 
     Returns:
         A line for each, with the nearest setting that counts.
     """
+    if wrong := wrong_sections(cfg, only):
+        return wrong
     cfg = getattr(cfg, '_cfg_dict', cfg)
     known = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'} | _LATE
     scope, told = cfg.get('default_scope') or 'mmengine', []
@@ -75,8 +88,24 @@ def find_unread(cfg: Mapping[str, Any], only: Collection[str] | None = None) -> 
         elif key not in known:
             told.append(f'nothing reads {key!r}; {_mend(key, known, cfg)}')
         else:
-            told += [f'nothing reads {path!r}; {near}' for path, near in _walk(value, key, scope)]
+            pairs = [*_walk(value, key, scope)]
+            if key == 'optim_wrapper' and isinstance(value, Mapping):
+                pairs += _group_options(value, scope)
+            told += [f'nothing reads {path!r}; {near}' for path, near in pairs]
     return told
+
+
+def wrong_sections(cfg: Mapping[str, Any], only: Collection[str] | None = None) -> list[str]:
+    """Name the sections of a config that hold a plain value, such as by an option ``model=3``."""
+    names = sorted({*_SECTIONS, 'param_scheduler', 'custom_hooks'})
+    found = {name: cfg.get(name) for name in names if only is None or name in only}
+    return [
+        f'{name} must be a {"dict" if name in _SECTIONS else "list"}, got {value!r:.80}; '
+        f'set a part of it, as {name}.<key>=<value>'
+        for name, value in found.items()
+        if isinstance(value, (bool, int, float, str))
+        or (isinstance(value, (list, tuple)) and name in _SECTIONS)
+    ]
 
 
 def _mend(key: str, known: set[str], cfg: Mapping[str, Any]) -> str:
@@ -119,10 +148,38 @@ def _walk(node: Any, path: str, scope: str) -> Iterator[tuple[str, str]]:
         yield f'{path}.{key}', f'did you mean {near[0]}?' if near else f'{what} takes {shown}'
 
 
+def _group_options(wrapper: Mapping, scope: str) -> Iterator[tuple[str, str]]:
+    """Yield the options of groups of parameters that the optimizer does not read."""
+    optimizer, paramwise = wrapper.get('optimizer') or {}, wrapper.get('paramwise_cfg') or {}
+    known = _known(optimizer, 'optim_wrapper.optimizer', scope) if 'type' in optimizer else None
+    if known is None:
+        return
+    kind = optimizer['type']
+    parts = [part for _, part in _registered(kind, scope)] if isinstance(kind, str) else [kind]
+    known |= {'lr_mult', 'decay_mult', 'fix_lr'}.union(*map(_constants, parts))
+    groups = {f'custom_keys.{k}': v for k, v in (paramwise.get('custom_keys') or {}).items()}
+    for name, options in {**groups, 'flat_options': paramwise.get('flat_options')}.items():
+        for key in (options or {}).keys() - known:
+            near = get_close_matches(key, known, n=1)
+            mend = f'did you mean {near[0]}?' if near else 'neither the optimizer nor a hook has it'
+            yield f'optim_wrapper.paramwise_cfg.{name}.{key}', mend
+
+
+def _constants(part: type) -> set[str]:
+    """Return the texts in the code of a class: an optimizer may read more than it is given."""
+    methods = (
+        inspect.unwrap(m) for c in part.__mro__[:-2] for m in vars(c).values() if callable(m)
+    )
+    codes = (getattr(method, '__code__', None) for method in methods)
+    return {text for code in codes if code for text in code.co_consts if isinstance(text, str)}
+
+
 def _known(node: Mapping, path: str, scope: str) -> set[str] | None:
     """Return the names that are read of a dict; None where any may be."""
     kind = node.get('type')
-    if kind is None:
+    if path == 'optim_wrapper' and not _is_stock(node.get('constructor'), scope):
+        return None  # such as one of several optimizers
+    if kind is None or isinstance(_READERS.get(path), set):
         if 'dataset' in node and {'batch_size', 'batch_sampler'} & node.keys():
             return _accepted(DataLoader) | _LOADER  # type: ignore[operator]
         reader = _READERS.get(path)
@@ -136,6 +193,14 @@ def _known(node: Mapping, path: str, scope: str) -> set[str] | None:
             return None
         names |= accepted | _BY_REGISTRY.get(registry, set())
     return names if found else None  # an unknown type is refused where it is built
+
+
+def _is_stock(constructor: Any, scope: str) -> bool:
+    """Tell whether a constructor of optimizers reads what mmengine's does."""
+    if constructor is None:
+        return True
+    found = _registered(constructor, scope) if isinstance(constructor, str) else [('', constructor)]
+    return any(issubclass(part, DefaultOptimWrapperConstructor) for _, part in found)
 
 
 @lru_cache(maxsize=4096)

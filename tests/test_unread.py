@@ -7,7 +7,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
 
 import nasiam_mm.engine  # noqa: F401
-from nasiam_mm.registry import HOOKS
+from nasiam_mm.registry import HOOKS, OPTIM_WRAPPER_CONSTRUCTORS
 from nasiam_mm.unread import find_unread
 from tests.reduced import ROOT, reduced
 
@@ -42,6 +42,11 @@ def test_a_recipe_holds_nothing_that_is_not_read(path):
         ('optim_wrapper.optimizer.lrr', 'did you mean lr?'),
         ('optim_wrapper.accumulativ_counts', 'did you mean accumulative_counts?'),
         ('optim_wrapper.paramwise_cfg.custom_key', 'did you mean custom_keys?'),
+        ('optim_wrapper.clip_grad.max_nom', 'did you mean max_norm?'),
+        ('optim_wrapper.paramwise_cfg.custom_keys.predictor.lr_mul', 'did you mean lr_mult?'),
+        ('optim_wrapper.paramwise_cfg.flat_options.lars_exclude', 'neither the optimizer nor'),
+        ('env_cfg.dist_cfg.backnd', 'did you mean backend?'),
+        ('compile.modee', 'did you mean mode?'),
         ('train_cfg.max_epoch', 'did you mean max_epochs?'),
         ('default_hooks.alpha_step.secnd_order', 'did you mean second_order?'),
         ('default_hooks.alpha_step.optimizer.bettas', 'did you mean betas?'),
@@ -75,6 +80,33 @@ def test_what_is_read_may_be_set(option):
     cfg = Config.fromfile(SEARCH)
     cfg.merge_from_dict({option: None})
     assert find_unread(cfg) == []
+
+
+@pytest.mark.parametrize('path', sorted((ROOT / 'configs/detection').glob('*.py')))
+def test_what_the_detector_of_a_recipe_is_built_of_is_read(path):
+    pytest.importorskip('mmdet')
+    cfg = Config.fromfile(path)
+    built = {'model', 'train_dataloader', 'val_dataloader', 'val_evaluator', 'optim_wrapper'}
+    assert find_unread(cfg, only={*built, 'default_hooks', 'param_scheduler', 'train_cfg'}) == []
+    cfg.merge_from_dict({'model.roi_head.bbox_head.num_clases': 1})
+    [line] = find_unread(cfg, only={'model'})
+    assert 'did you mean num_classes?' in line
+
+
+def test_a_constructor_of_ones_own_reads_what_it_likes():
+    @OPTIM_WRAPPER_CONSTRUCTORS.register_module(force=True)
+    class Two:
+        def __init__(self, optim_wrapper_cfg, paramwise_cfg=None):
+            pass
+
+    one = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1))
+    cfg = dict(default_scope='nasiam_mm', optim_wrapper=dict(constructor='Two', a=one, b=one))
+    assert find_unread(cfg) == []
+    one['optimizer']['lrr'] = 1
+    assert [line.split(';')[0] for line in find_unread(cfg)] == [
+        "nothing reads 'optim_wrapper.a.optimizer.lrr'",
+        "nothing reads 'optim_wrapper.b.optimizer.lrr'",
+    ]
 
 
 def test_only_some_top_level_names_are_looked_at():

@@ -16,7 +16,7 @@ MASTER_ADDR=${MASTER_ADDR:-"127.0.0.1"}
 
 export PYTHONPATH="$(dirname "$0")/..:${PYTHONPATH:-}"
 # exec: a signal to this script reaches the launcher, which hands it on to the processes.
-exec python -m torch.distributed.run \
+exec python -m nasiam_mm.cli.launch \
     --nnodes="$NNODES" \
     --node_rank="$NODE_RANK" \
     --master_addr="$MASTER_ADDR" \

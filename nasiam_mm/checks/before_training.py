@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.dataset import DefaultSampler
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
@@ -17,12 +18,14 @@ from nasiam_mm.checks.files import name_unreadable
 from nasiam_mm.checks.forward import Forward
 from nasiam_mm.config_walk import find_hook
 from nasiam_mm.datasets.resolve import resolve_data
+from nasiam_mm.engine.optim import refuse_idle_keys
 from nasiam_mm.engine.running import preserve_rng
 from nasiam_mm.engine.schedule import check_schedules
 from nasiam_mm.probes.section import read_probe
 from nasiam_mm.refusals import is_user_error, one_line, shorten
+from nasiam_mm.runs.processes import process_count
 from nasiam_mm.runs.work_dir import holds_a_run
-from nasiam_mm.unread import find_unread
+from nasiam_mm.unread import find_unread, wrong_sections
 
 _TOLD, _WIDTH = 3, 140  # problems that an error names, and characters of each
 _NEEDED = 'model', 'train_dataloader'
@@ -54,6 +57,8 @@ def find_problems(cfg: Config) -> list[str]:
     Returns:
         A line for each problem, with where it is and the mend.
     """
+    if wrong := wrong_sections(cfg):
+        return wrong
     cfg = copy.deepcopy(cfg)
     if absent := [name for name in _NEEDED if not isinstance(cfg.get(name), dict)]:
         return [f'config has no {" and no ".join(absent)}: nothing to train']
@@ -62,16 +67,26 @@ def find_problems(cfg: Config) -> list[str]:
         if _try(lambda: resolve_data(cfg), 'data', problems) is None:
             return problems  # what else could be told would follow from it
         named = _try(lambda: list(_loaders(cfg)), 'probe', problems) or []
-        loaders = {name: _try(partial(_build, loader), name, problems) for name, loader in named}
+        world = process_count() if cfg.get('launcher', 'none') != 'none' else 1
+        loaders = {
+            name: _try(partial(_build, loader, world), name, problems) for name, loader in named
+        }
         problems += name_unreadable(loader.dataset for loader in loaders.values() if loader)
         train = loaders.get('train_dataloader')
         if train is not None:
             model = _try(lambda: Forward(cfg, train), 'model', problems)
             trained = [loaders.get(name) for name in ('train_dataloader', 'alpha_step.dataloader')]
             sizes = {size for loader in trained if loader for size in _batch_sizes(loader)}
-            for size in sorted(sizes, reverse=True) if model is not None else ():
-                _try(partial(model.run, size), f'a batch of {size}', problems)
+            # A queue takes the keys of all processes.
+            sizes |= {size * world for size in sizes}
             if model is not None:
+                for size in sorted(sizes, reverse=True):
+                    before = len(problems)
+                    _try(partial(model.run, size), f'a batch of {size}', problems)
+                    if len(problems) > before:
+                        break  # the others would say it again
+                paramwise = (cfg.get('optim_wrapper') or {}).get('paramwise_cfg')
+                _try(partial(refuse_idle_keys, model.model, paramwise), 'optimizer', problems)
                 problems += _disk(cfg, model.checkpoint_bytes)
     if cfg.get('work_dir') and not cfg.get('resume') and holds_a_run(cfg.work_dir):
         problems.append(
@@ -93,10 +108,14 @@ def _loaders(cfg: Config) -> Iterator[tuple[str, Any]]:
         yield f'probe.{probe.split}', probe.loader(probe.split)
 
 
-def _build(loader: dict) -> DataLoader:
-    """Build a loader, without the processes of its workers."""
+def _build(loader: dict, world: int) -> DataLoader:
+    """Build a loader of one of several processes, without those of its workers."""
     plain = {**loader, 'num_workers': 0, 'persistent_workers': False, 'prefetch_factor': None}
     built = Runner.build_dataloader({k: v for k, v in plain.items() if v is not None}, seed=0)
+    if world > 1 and isinstance(built.sampler, DefaultSampler):
+        # They have not joined yet.
+        whole, up = len(built.dataset), built.sampler.round_up
+        built.sampler.num_samples = -(-whole // world) if up else whole // world
     if len(built) == 0:
         raise ValueError(
             f'{len(built.sampler)} images are less than one batch of {built.batch_size}; lower '

@@ -6,7 +6,7 @@ import os
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mmengine.config import Config, DictAction
 
@@ -15,6 +15,17 @@ from nasiam_mm.config_walk import type_name, walk
 
 if TYPE_CHECKING:
     from mmengine.runner import Runner
+
+# What else sets a setting.
+_ARGUMENTS = {
+    'work_dir': 'work_dir',
+    'data': 'data.root',
+    'genotype': 'model.genotype',
+    'seed': 'randomness.seed',
+    'resume': 'resume',
+    'extend': 'default_hooks.resume.extend',
+    'auto_scale_lr': 'auto_scale_lr.enable',
+}
 
 
 def add_config_arguments(parser: ArgumentParser) -> None:
@@ -57,11 +68,16 @@ def read_config(args: Namespace) -> Config:
 
 
 def read_evaluated(args: Namespace, pin_memory: bool = True) -> Config:
-    """Read the config of a command that loads ``args.checkpoint`` and trains nothing."""
+    """Read the config of a command that loads ``args.checkpoint`` and trains nothing.
+
+    A pretraining's genotype, if not given, is the one that its checkpoint was trained with.
+    """
     check_checkpoint(args.checkpoint)
     cfg = read_config(args)
+    if args.genotype is None and 'genotype' in (cfg.get('model') or {}):
+        cfg.model.genotype = cfg.model.genotype or _trained_genotype(args.checkpoint)
     set_loader_defaults(cfg, pin_memory)
-    merge_options(cfg, args.cfg_options)
+    merge_options(cfg, args)
     from nasiam_mm.datasets import resolve_data
 
     resolve_data(cfg)
@@ -88,11 +104,31 @@ def check_seed(seed: int) -> None:
         raise ValueError(f'--seed must be a whole number from 0 to 2^32 - 1, got {seed}')
 
 
-def merge_options(cfg: Config, options: dict[str, Any] | None) -> None:
-    """Let ``--cfg-options`` override the config and import what they name."""
+def merge_options(cfg: Config, args: Namespace) -> None:
+    """Let ``--cfg-options`` override the config and import what they name.
+
+    Raises:
+        ValueError: If the config has no place for one, or an argument says the same.
+    """
+    options = args.cfg_options
     if options is None:
         return
-    cfg.merge_from_dict(options)
+    for argument, key in _ARGUMENTS.items():
+        value = getattr(args, argument, None)
+        is_given = value is not None and value is not False
+        if is_given and any(f'{key}.'.startswith(f'{name}.') for name in options):
+            flag = f'--{argument.replace("_", "-")}'
+            raise ValueError(f'{flag} sets {key}: leave it out of --cfg-options')
+    if helpers := [name for name in options if name.startswith('_')]:
+        told = 'what begins with _ only helps to write a config'
+        raise ValueError(f"--cfg-options: nothing reads '{helpers[0]}'; {told}")
+    try:
+        cfg.merge_from_dict(options)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        text = ' '.join(str(error.args[0] if error.args else error).split())
+        raise ValueError(
+            f"--cfg-options: config '{cfg.filename}' has no place for {', '.join(options)}: {text}"
+        ) from error
     if any(key.startswith('custom_imports') for key in options):
         from mmengine.utils import import_modules_from_strings
 
@@ -153,6 +189,38 @@ def check_checkpoint(path: str) -> None:
     from nasiam_mm.files.checkpoint import read_checkpoint
 
     read_checkpoint(path, 'cpu', mmap=True)
+
+
+def _trained_genotype(path: str) -> str | None:
+    """Return the genotype file that a checkpoint was trained with, None if it does not say.
+
+    Raises:
+        ValueError: If that file is gone, or decides otherwise than the checkpoint was trained with.
+    """
+    from nasiam_mm.architecture.reading import load_genotype
+    from nasiam_mm.files.checkpoint import read_checkpoint
+    from nasiam_mm.files.config_text import read_config_text
+
+    checkpoint = read_checkpoint(path, 'cpu', mmap=True)
+    parts = checkpoint if isinstance(checkpoint, dict) else {}
+    meta, identity = parts.get('meta'), parts.get('identity')
+    try:
+        model = read_config_text(meta['cfg']).get('model')  # type: ignore[index]
+    except (KeyError, TypeError, ValueError):
+        return None
+    file = model.get('genotype') if isinstance(model, dict) else None
+    if not isinstance(file, str):
+        return None
+    what = f"checkpoint '{path}' was trained with genotype '{file}'"
+    if not Path(file).is_file():
+        raise ValueError(f'{what}, which is not there any more; give it by --genotype')
+    for name, decision in load_genotype(file).decisions.items():
+        ours, key = '+'.join(decision.chosen), f'model.genotype.{name}'
+        theirs = identity.get(key, ours) if isinstance(identity, dict) else ours
+        if theirs != ours:
+            told = f'which now holds {ours} for {name}, not {theirs}'
+            raise ValueError(f'{what}, {told}; give the one it was by --genotype')
+    return file
 
 
 def start_processes_on_cpu(cfg: Config) -> None:

@@ -6,7 +6,7 @@ checkpoint, the data looked through; only then is anything written and trained.
 """
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,14 @@ from nasiam_mm.files.config_file import read_config
 CIFAR_TYPE = 'ResNet_CIFAR'
 
 
-def load_config(path: Path | str, options: Mapping[str, Any] | None = None) -> Config:
-    """Read a detection config, or ValueError if it is none, and apply ``--cfg-options`` to it."""
+def load_config(path: Path | str, change: Callable[[Config], None] | None = None) -> Config:
+    """Read a detection config and change it, as a command line asks; ValueError if it is none."""
     cfg = read_config(path)
-    cfg.merge_from_dict(dict(options or {}))
-    if cfg.get('default_scope') != 'mmdet' or 'backbone' not in cfg.get('model', {}):
+    if change is not None:
+        change(cfg)
+    model = cfg.get('model')
+    is_detector = isinstance(model, dict) and 'backbone' in model
+    if cfg.get('default_scope') != 'mmdet' or not is_detector:
         raise ValueError(f'{path}: not a detection config (default_scope mmdet, model.backbone)')
     return cfg
 

@@ -2,15 +2,17 @@
 """Who steps the weights, and in which precision."""
 
 import logging
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from mmengine.device import get_device
 from mmengine.logging import print_log
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from mmengine.runner.amp import autocast
-from torch import nn
+from torch import Tensor, nn
 
 from nasiam_mm.engine.running import unwrap
 from nasiam_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
@@ -42,6 +44,69 @@ class AutocastOptimWrapper(OptimWrapper):
             yield
 
 
+def refuse_idle_keys(model: nn.Module, paramwise_cfg: Mapping[str, Any] | None) -> None:
+    """Refuse with a ValueError custom keys that decide nothing of any weight of a model."""
+    # As mmengine matches: by substring, the longest key first, which alone counts.
+    keys = sorted(sorted((paramwise_cfg or {}).get('custom_keys') or {}), key=len, reverse=True)
+    weights = [name for name, weight in model.named_parameters() if weight.requires_grad]
+    taken = {next((key for key in keys if key in name), None) for name in weights}
+    if idle := [key for key in keys if key not in taken]:
+        tops = ', '.join(dict.fromkeys(name.split('.')[0] for name in weights))
+        raise ValueError(
+            f'optim_wrapper.paramwise_cfg.custom_keys.{idle[0]} decides nothing: no trained weight '
+            f'has {idle[0]!r} in its name and no longer key; names begin with {tops}'
+        )
+
+
+def optimizer_misfits(
+    optimizer: torch.optim.Optimizer, state: Mapping[str, Any], begun: bool
+) -> Iterator[str]:
+    """Name what does not fit of an optimizer's saved state, which torch takes by position.
+
+    Args:
+        optimizer: The one that is to take it.
+        state: What its ``state_dict`` gave.
+        begun: Whether it had made a step.
+    """
+    groups, values = state.get('param_groups'), state.get('state')
+    if not isinstance(groups, list) or not isinstance(values, Mapping):
+        yield 'its optimizer holds no groups or no state'
+        return
+    counts = [[len(g['params']) for g in there] for there in (groups, optimizer.param_groups)]
+    if counts[0] != counts[1]:
+        yield f'its optimizer has {counts[0]} parameters in its groups, not {counts[1]}'
+        return
+    number = 0
+    for group in optimizer.param_groups:
+        kept = _kept_by(optimizer, group) if begun and group['params'] else set()
+        numbers = range(number, number := number + len(group['params']))
+        if not any(values.get(n) for n in numbers) and kept:
+            yield f'its optimizer holds no {min(kept)} of any weight'
+        for n, parameter in zip(numbers, group['params'], strict=True):
+            # A weight without a gradient, such as of an operation not drawn, has no state.
+            found = values.get(n) or {}
+            if found and (lost := kept - found.keys()):
+                yield f'{min(lost)} of its optimizer for parameter {n} is missing'
+            for name, value in found.items():
+                if name in kept and not isinstance(value, (Tensor, int, float)):
+                    yield f'{name} of its optimizer for parameter {n} is of another type'
+                # A count of steps has no dimension.
+                elif isinstance(value, Tensor) and value.dim() and value.shape != parameter.shape:
+                    shapes = f'{tuple(value.shape)}, not {tuple(parameter.shape)}'
+                    yield f'{name} of its optimizer for parameter {n} is {shapes}'
+
+
+def _kept_by(optimizer: torch.optim.Optimizer, group: Mapping[str, Any]) -> set[str]:
+    """Return the names of what an optimizer keeps of a weight, by a step of a twin."""
+    weight = nn.Parameter(torch.ones_like(group['params'][0].flatten()[:1]))
+    weight.grad = torch.ones_like(weight)
+    twin = object.__new__(type(optimizer))
+    twin.__dict__ = {**vars(optimizer), 'state': defaultdict(dict)}
+    twin.param_groups = [{**group, 'params': [weight]}]
+    type(optimizer).step(twin)
+    return {name for name, value in twin.state[weight].items() if value is not None}
+
+
 def computes_bfloat16() -> bool:
     """Whether the device in use has instructions for bfloat16."""
     # torch asks oneDNN the same before it takes its kernels.
@@ -67,7 +132,8 @@ class WeightOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         super().__init__(optim_wrapper_cfg, paramwise_cfg)
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
-        """Build the wrapper; ValueError if gradients add up while a model's average moves on."""
+        """Build the wrapper; ValueError for an idle key, or an average that outruns the step."""
+        refuse_idle_keys(unwrap(model), self.paramwise_cfg)
         wrapper, algorithm = super().__call__(model), unwrap(model)
         counts = wrapper._accumulative_counts
         if counts > 1 and getattr(algorithm, 'momentum_pairs', list)():

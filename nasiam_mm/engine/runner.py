@@ -14,6 +14,7 @@ import torch
 import torch.distributed as torch_dist
 from mmengine.config import Config
 from mmengine.dist import get_world_size
+from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 
@@ -53,6 +54,21 @@ class NasiamRunner(Runner):
                 runner.logger.warning(f'{what}; --auto-scale-lr scales it')
         return runner
 
+    def scale_lr(self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None) -> None:
+        """Scale the rate by the batch of a weight step, to which several iterations may add up.
+
+        Raises:
+            ValueError: If the batch that the rate is for is no positive number.
+        """
+        scale = dict(auto_scale_lr or {})
+        if scale.get('enable'):
+            base = scale.get('base_batch_size')
+            if isinstance(base, bool) or not isinstance(base, (int, float)) or not base > 0:
+                what = f'auto_scale_lr.base_batch_size must be a positive number, got {base!r}'
+                raise ValueError(f'{what}; it is the batch that optim_wrapper.optimizer.lr is for')
+            scale['base_batch_size'] = base / getattr(optim_wrapper, '_accumulative_counts', 1)
+        super().scale_lr(optim_wrapper, scale)
+
     def register_default_hooks(self, hooks: dict | None = None) -> None:
         """Register the named hooks; None takes one away, be it of mmengine or of a config."""
         stock = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
@@ -89,6 +105,10 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
             self.runner.call_hook('before_train')
             # A checkpoint at the end of an epoch is written before the epoch's validation.
             self._validate_if_due()
+            if self._epoch >= self._max_epochs:
+                done = f'{self._epoch} epochs of {self._max_epochs} are done'
+                mend = '--resume --extend with more train_cfg.max_epochs goes on'
+                self.runner.logger.warning(f'the run is finished: {done}; {mend}')
             while self._epoch < self._max_epochs and not (self.stop_training and self._done() == 0):
                 self.run_epoch()
                 self._validate_if_due()

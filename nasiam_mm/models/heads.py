@@ -118,8 +118,8 @@ def head_shapes(
 def _decisions(genotype: Genotype | str | os.PathLike | None, head: str) -> tuple:
     if genotype is None:
         raise GenotypeError(
-            f'the {head} has neither a space to search nor a genotype; pass --genotype FILE to '
-            'tools/train.py, or set model.space'
+            f'the {head} has neither a space to search nor a genotype; give one by '
+            '--genotype FILE, or set model.space'
         )
     read = genotype if isinstance(genotype, Genotype) else load_genotype(genotype)
     if decisions := read.of(head):

@@ -20,6 +20,11 @@ def in_float32(tensor: Tensor) -> AbstractContextManager:
     return torch.autocast(tensor.device.type, enabled=False)
 
 
+def lift(tensor: Tensor) -> Tensor:
+    """Cast to float32 what is coarser."""
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
+
+
 @MODELS.register_module()
 class CosineSimilarityLoss(mmpretrain_models.CosineSimilarityLoss):
     """mmpretrain's negative cosine, in float32.
@@ -31,4 +36,4 @@ class CosineSimilarityLoss(mmpretrain_models.CosineSimilarityLoss):
     def forward(self, pred: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
         """Map two of (N, C) to the mean loss, ()."""
         with in_float32(pred):
-            return super().forward(pred.float(), target.float(), mask)
+            return super().forward(lift(pred), lift(target), mask)

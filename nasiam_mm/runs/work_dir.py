@@ -26,7 +26,7 @@ _held: dict[Path, int] = {}  # folder -> file that this process has locked
 
 
 def claim(work_dir: str | Path, identity: Identity, resume: bool, extend: bool = False) -> None:
-    """Make a run, known by its ``identity``, the owner of its work directory and its only live run.
+    """Make a run, known by its ``identity``, the only live one of a folder that no other owns.
 
     A folder, which is made, is free while no checkpoint and no genotype is in it. ValueError if it
     is another run's, this one's without ``resume``, or a run is going on in it; with ``extend`` the
@@ -49,7 +49,12 @@ def claim(work_dir: str | Path, identity: Identity, resume: bool, extend: bool =
             mends.insert(0, 'go on with it by --resume')
         if problem:
             raise ValueError(f"work directory '{folder}' {problem}; {', or '.join(mends)}")
-    write_json({'digest': identity_digest(identity), 'decided by': identity}, folder / OWNER)
+
+
+def own(work_dir: str | Path, identity: Identity) -> None:
+    """Note a run as the owner of its work directory, once nothing can refuse it any more."""
+    content = {'digest': identity_digest(identity), 'decided by': identity}
+    write_json(content, Path(work_dir) / OWNER)
 
 
 def holds_a_run(folder: str | Path) -> bool:

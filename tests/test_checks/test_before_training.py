@@ -87,6 +87,39 @@ def test_a_config_without_a_training_is_no_training(given):
     assert line == 'config has no model and no train_dataloader: nothing to train'
 
 
+def test_batches_are_those_of_each_process(tmp_path, monkeypatch):
+    monkeypatch.setenv('WORLD_SIZE', '2')
+    cfg = search(tmp_path, 'mocov2', **{'model.queue_len': 64})
+    assert find_problems(cfg) == []
+    cfg.launcher = 'pytorch'
+    [line] = find_problems(cfg)
+    assert 'a batch of 64: queue_len 64 must be a multiple of the 128 keys' in line
+    cfg = search(tmp_path, launcher='pytorch', **{'train_dataloader.batch_size': 51})
+    assert 'train_dataloader: 50 images are less than one batch of 51' in ' '.join(
+        find_problems(cfg)
+    )
+    # Of 50 images a process 49 and 1.
+    changes = {'train_dataloader.batch_size': 49, 'train_dataloader.drop_last': False}
+    [line] = find_problems(search(tmp_path, launcher='pytorch', **changes))
+    assert line.startswith('a batch of 1: model.neck')
+
+
+def test_a_single_image_without_a_negative_is_found(tmp_path):
+    cfg = search(tmp_path, 'simclr', **{'train_dataloader.batch_size': 1})
+    assert 'NT-Xent needs two images: a single one' in ' '.join(find_problems(cfg))
+
+
+@pytest.mark.parametrize(
+    'section', ['model', 'train_dataloader', 'optim_wrapper', 'default_hooks', 'train_cfg', 'probe']
+)
+@pytest.mark.parametrize('value', [3, 'x', [1]])
+def test_a_section_that_is_no_dict_is_named(section, value, tmp_path):
+    [line] = find_problems(search(tmp_path, **{section: value}))
+    assert line.startswith(f'{section} must be a dict, got {value!r}; set a part of it')
+    [line] = find_problems(search(tmp_path, param_scheduler=3))
+    assert line.startswith('param_scheduler must be a list, got 3')
+
+
 def test_all_faults_are_named_at_once(tmp_path):
     alpha = 'default_hooks.alpha_step.dataloader.batch_size'
     cfg = search(tmp_path, **{'lr': 1, 'model.neck.in_channels': 7, alpha: 5000})

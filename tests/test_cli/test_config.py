@@ -9,6 +9,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from nasiam_mm.architecture.genotype import Decision, Genotype, save_genotype
 from nasiam_mm.cli import config as config_tools
 from nasiam_mm.cli.commands import train
 
@@ -63,6 +64,34 @@ def test_a_genotype_goes_to_the_algorithm(path):
     assert cfg.model.genotype == 'found.json'
 
 
+def test_an_evaluation_knows_the_genotype_of_its_checkpoint(path, tmp_path, monkeypatch):
+    def write(name: str, chosen: str) -> str:
+        decisions = {'projector.0.op': Decision(('linear_bn_relu', 'identity'), (chosen,))}
+        save_genotype(Genotype('SimSiam', decisions), tmp_path / name)
+        return str(tmp_path / name)
+
+    def read(*argv: str) -> str | None:
+        args = parse(path, *argv)
+        args.checkpoint = str(tmp_path / 'a.pth')
+        return config_tools.read_evaluated(args).model.genotype
+
+    trained, other = write('trained.json', 'identity'), write('other.json', 'linear_bn_relu')
+    identity = {'model.genotype.projector.0.op': 'identity'}
+    text = f'model = dict(type="SimSiam", genotype={trained!r})'
+    torch.save(dict(meta=dict(cfg=text), identity=identity, state_dict={}), tmp_path / 'a.pth')
+    assert read() == trained
+    assert read('--genotype', other) == other
+    write('trained.json', 'linear_bn_relu')
+    told = 'which now holds linear_bn_relu for projector.0.op, not identity; give the one it was'
+    with pytest.raises(ValueError, match=told):
+        read()
+    Path(trained).unlink()
+    with pytest.raises(ValueError, match='which is not there any more; give it by --genotype'):
+        read()
+    torch.save(dict(state_dict={}), tmp_path / 'a.pth')
+    assert read() is None
+
+
 def test_a_genotype_for_a_model_that_takes_none_is_refused(path):
     cfg = Config(dict(model=dict(neck=dict(type='NonLinearNeck'))), filename=path)
     with pytest.raises(ValueError, match=r'--genotype: the model of config .* takes no genotype'):
@@ -79,7 +108,7 @@ def test_options_have_the_last_word_and_import_what_they_name(cfg, tmp_path, mon
         'custom_imports.imports=my_operation_of_test',
         'probe.k=7',
     )
-    config_tools.merge_options(cfg, args.cfg_options)
+    config_tools.merge_options(cfg, args)
     assert cfg.optim_wrapper.optimizer == dict(type='SGD', lr=0.5)
     assert cfg.probe.k == 7
     assert sys.modules.pop('my_operation_of_test').LOADED
@@ -89,13 +118,33 @@ def test_options_reach_the_named_hooks_and_the_probe_of_a_recipe():
     options = ('default_hooks.genotype.top_k=2', 'default_hooks.collapse.action=stop', 'probe.k=7')
     args = parse('configs/nasiam/simsiam_r18_search_cifar10.py', '--cfg-options', *options)
     cfg = config_tools.read_config(args)
-    config_tools.merge_options(cfg, args.cfg_options)
+    config_tools.merge_options(cfg, args)
     hooks = cfg.default_hooks
     assert hooks.genotype == dict(type='GenotypeHook', top_k=2)
     assert hooks.collapse == dict(type='CollapseHook', interval=50, action='stop')
     assert hooks.probe == dict(type='ProbeHook')
     assert (cfg.probe.k, cfg.probe.interval) == (7, 5)
     assert cfg.get('custom_hooks') is None
+
+
+@pytest.mark.parametrize(
+    ('argument', 'option', 'told'),
+    [
+        ('--work-dir', 'work_dir=b', '--work-dir sets work_dir: leave it out'),
+        ('--genotype', 'model.genotype=b', '--genotype sets model.genotype: leave it'),
+        (None, 'optim_wrapper.optimizer.lr.x=1', 'has no place for optim_wrapper.optimizer.lr.x'),
+        (None, '_helper=1', "nothing reads '_helper'; what begins with _ only helps"),
+        (None, 'custom_hooks.7.interval=1', 'has no place for custom_hooks.7.interval'),
+        (None, 'custom_hooks.interval=1', 'has no place for custom_hooks.interval'),
+        (None, 'train_dataloader.batch_size.0=1', 'has no place for train_dataloader.batch_size'),
+    ],
+)
+def test_an_option_with_no_place_or_set_twice_is_refused(path, argument, option, told):
+    args = parse(path, *([argument, 'a'] if argument else []), '--cfg-options', option)
+    cfg = config_tools.read_config(args)
+    with pytest.raises(ValueError, match=told) as caught:
+        config_tools.merge_options(cfg, args)
+    assert '\n' not in str(caught.value) and len(str(caught.value)) < 500
 
 
 @pytest.mark.parametrize('option', ['lr', '=0.1', '='])

@@ -1,15 +1,19 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """A wrong input ends a tool in one line and status 2; a defect keeps its traceback."""
 
+import os
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 from mmengine.config import Config
+from torch.utils.data import DataLoader, Dataset
 
 from nasiam_mm.architecture.reading import load_genotype
 from nasiam_mm.cli.ending import run_tool
+from nasiam_mm.datasets.folder import read_image
 from nasiam_mm.registry import MODELS, OPTIMIZERS
 
 
@@ -86,6 +90,78 @@ def test_the_traceback_can_be_asked_for(by_flag, capsys, monkeypatch):
     assert status == 2
     assert lines[0] == 'Traceback (most recent call last):'
     assert lines[-1].startswith("error: genotype 'none.json'")
+
+
+class Broken(Dataset):
+    """Two images that are not there."""
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        return read_image('/no/image.png')
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_an_error_of_a_worker_is_the_line_it_would_be_alone(workers, tmp_path, capsys):
+    path = tmp_path / 'cut.png'
+    path.write_text('no image')
+
+    class Images(Broken):
+        def __getitem__(self, index):
+            return read_image(path)
+
+    status, lines = end_of(lambda: list(DataLoader(Images(), num_workers=workers)), capsys)
+    assert (status, lines) == (
+        2,
+        [f'error: {path}: no image that OpenCV reads; replace or remove it'],
+    )
+    status, lines = end_of(lambda: list(DataLoader(Broken(), num_workers=workers)), capsys)
+    assert (status, len(lines)) == (2, 1)
+    assert lines[0].endswith("No such file or directory: '/no/image.png'") and len(lines[0]) < 90
+
+
+def test_a_defect_in_a_worker_keeps_its_traceback():
+    class Defect(Broken):
+        def __getitem__(self, index):
+            return torch.ones(2, 3) @ torch.ones(2, 3)
+
+    with pytest.raises(RuntimeError, match='Original Traceback'):
+        run_tool(lambda: list(DataLoader(Defect(), num_workers=1)))
+
+
+def test_a_worker_that_was_killed_is_one_line(capsys):
+    class Killed(Broken):
+        def __getitem__(self, index):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    status, lines = end_of(lambda: list(DataLoader(Killed(), num_workers=1)), capsys)
+    assert status == 2 and lines[-1].startswith('error: DataLoader worker (pid')
+    assert lines[-1].endswith('lower num_workers or batch_size, or give them more memory')
+
+
+@pytest.mark.parametrize(
+    ('rank', 'main', 'waits', 'told'),
+    [
+        ('0', lambda: load_genotype('none.json'), False, "error: genotype 'none.json' does not"),
+        ('1', lambda: load_genotype('none.json'), True, "error: genotype 'none.json' does not"),
+        (
+            '0',
+            raise_from(
+                'torch.distributed', RuntimeError('[gloo/x.cc:1] Connection closed by peer')
+            ),
+            True,
+            'error: another process of this run has ended',
+        ),
+    ],
+)
+def test_of_several_processes_the_first_tells(rank, main, waits, told, capsys, monkeypatch):
+    waited = []
+    monkeypatch.setattr('time.sleep', waited.append)
+    monkeypatch.setenv('RANK', rank)
+    monkeypatch.setenv('WORLD_SIZE', '2')
+    _, [line] = end_of(main, capsys)
+    assert line.startswith(told) and bool(waited) == waits
 
 
 def test_an_interruption_is_no_error(capsys):

@@ -9,6 +9,7 @@
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -247,6 +248,29 @@ def test_unfit_checkpoint_is_one_line(
     unchanged = no_change(tmp_path)
     with pytest.raises((OSError, ValueError), match=message) as error:
         tool.main(arguments())
+    assert '\n' not in str(error.value)
+    unchanged()
+
+
+@pytest.mark.parametrize(
+    ('option', 'told'),
+    [
+        ('lr=1', "nothing reads 'lr'; set optim_wrapper.optimizer.lr"),
+        ('data_root=/x', "nothing reads 'data_root'; set "),
+        ('model.roi_head.bbox_head.num_clases=1', 'did you mean num_classes?'),
+        ('train_cfg.max_epoch=1', 'did you mean max_epochs?'),
+        ('randomness.seed=3', '--seed sets randomness.seed: leave it out of --cfg-options'),
+        ('work_dir=x', '--work-dir sets work_dir: leave it out of --cfg-options'),
+        ('optim_wrapper.optimizer.lr.x=1', 'has no place for'),
+        ('model=1', 'not a detection config'),
+    ],
+)
+def test_an_option_that_does_not_count_is_refused(
+    tool, arguments, tmp_path, no_change, option, told
+):
+    unchanged = no_change(tmp_path)
+    with pytest.raises(ValueError, match=re.escape(told)) as error:
+        tool.main([*arguments(), option])
     assert '\n' not in str(error.value)
     unchanged()
 

@@ -6,9 +6,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmengine.hooks import Hook
+from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import nn
 
+from nasiam_mm.checks.before_training import find_problems
 from nasiam_mm.engine.optim import AutocastOptimWrapper, WeightOptimWrapperConstructor
 from nasiam_mm.registry import MODELS
 from nasiam_mm.search.gradient.hook import AlphaStepHook
@@ -20,6 +22,31 @@ SGD = dict(optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=5e-4))
 def groups_of(model, **paramwise):
     constructor = WeightOptimWrapperConstructor(SGD, paramwise or None)
     return constructor(model).optimizer.param_groups
+
+
+@pytest.mark.parametrize('keys', [('predicter',), ('predictor', 'head.predictor'), ('alpha',)])
+def test_a_custom_key_that_decides_nothing_is_refused(keys, tmp_path):
+    cfg = reduced('nasiam/simsiam_r18_search_cifar10', tmp_path)
+    cfg.optim_wrapper.paramwise_cfg.custom_keys = {key: dict(lr_mult=0.5) for key in keys}
+    told = f'custom_keys.{keys[0]} decides nothing: no trained weight has .* and no longer key'
+    with pytest.raises(ValueError, match=told):
+        groups_of(MODELS.build(cfg.model), **cfg.optim_wrapper.paramwise_cfg)
+    [line] = find_problems(cfg)
+    assert line.startswith('optimizer: ') and 'names begin with backbone, neck, head' in line
+
+
+@pytest.mark.parametrize(('base', 'counts', 'lr'), [(16, 1, 0.12), (16, 2, 0.24), (64, 1, 0.03)])
+def test_the_rate_is_scaled_by_the_batch_of_a_weight_step(base, counts, lr, tmp_path):
+    cfg = reduced('nasiam/simsiam_r18_search_cifar10', tmp_path)
+    cfg.merge_from_dict({'auto_scale_lr': dict(base_batch_size=base, enable=True)})
+    cfg.optim_wrapper.accumulative_counts = counts
+    runner = Runner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
+    wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    runner.scale_lr(wrapper, cfg.auto_scale_lr)
+    assert [group['lr'] for group in wrapper.optimizer.param_groups] == [pytest.approx(lr)] * 2
+    for wrong in (None, 0, 'many'):
+        with pytest.raises(ValueError, match='base_batch_size must be a positive number, got'):
+            runner.scale_lr(wrapper, dict(enable=True, base_batch_size=wrong))
 
 
 @pytest.mark.parametrize('paramwise', [{}, dict(custom_keys=dict(predictor=dict(lr_mult=0.5)))])

@@ -1,6 +1,7 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """ResumeHook: whose folder it is, what it says of the checkpoint it takes, which it refuses."""
 
+import copy
 import json
 import os
 import time
@@ -14,7 +15,9 @@ from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
 from nasiam_mm.architecture.genotype import Decision, Genotype, save_genotype
+from nasiam_mm.engine.optim import optimizer_misfits
 from nasiam_mm.files.checkpoint import read_checkpoint
+from nasiam_mm.registry import OPTIMIZERS
 from tests.reduced import reduced
 from tests.test_engine.toy_siamese import build_runner
 
@@ -157,6 +160,36 @@ def other_momentum(checkpoint):
     return r'momentum_buffer of its optimizer for parameter 0 is \(1, .*\), not \('
 
 
+def no_momentum(checkpoint):
+    checkpoint['optimizer']['state'] = {}
+    return 'its optimizer holds no momentum_buffer of any weight'
+
+
+def empty_momentum(checkpoint):
+    checkpoint['optimizer']['state'][0] = {'step': 1}
+    return 'momentum_buffer of its optimizer for parameter 0 is missing'
+
+
+def momentum_in_words(checkpoint):
+    checkpoint['optimizer']['state'][0]['momentum_buffer'] = 'much'
+    return 'momentum_buffer of its optimizer for parameter 0 is of another type'
+
+
+def no_log(checkpoint):
+    del checkpoint['message_hub']['log_scalars']
+    return 'its message_hub holds no log_scalars'
+
+
+def no_scheduler(checkpoint):
+    checkpoint['param_schedulers'].pop()
+    return 'it has 1 param_schedulers, not 2'
+
+
+def empty_scheduler(checkpoint):
+    checkpoint['param_schedulers'][1] = {}
+    return 'one of its param_schedulers lacks '
+
+
 def no_numbers(checkpoint):
     del checkpoint['meta']['iter']
     return 'its meta holds no number of iter'
@@ -168,7 +201,7 @@ def negative_number(checkpoint):
 
 
 def other_scheduler(checkpoint):
-    checkpoint['param_schedulers'] = [3]
+    checkpoint['param_schedulers'] = [3, 3]
     return 'one of its param_schedulers is of another type'
 
 
@@ -182,17 +215,42 @@ def no_run_state(checkpoint):
     [
         no_record, no_weight, renamed, other_shape, other_type, no_tensor, no_optimizer,
         fewer_parameters, other_momentum, no_numbers, negative_number, other_scheduler,
-        no_run_state,
+        no_run_state, no_momentum, empty_momentum, momentum_in_words, no_log, no_scheduler,
+        empty_scheduler,
     ],
 )  # fmt: skip
 def test_a_state_that_is_not_whole_or_does_not_fit_is_refused(tmp_path, edit):
-    train(tmp_path, epochs=1)
+    train(tmp_path, epochs=1, param_scheduler=schedule(1))
     path = tmp_path / 'epoch_1.pth'
     message = []
     change(path, lambda checkpoint: message.append(edit(checkpoint)))
     with pytest.raises(ValueError, match=message[0]) as caught:
-        train(tmp_path, epochs=1, resume=True, load_from=str(path))
+        train(tmp_path, 1, resume=True, load_from=str(path), param_scheduler=schedule(1))
     assert '\n' not in str(caught.value)
+
+
+def test_an_average_that_is_not_in_the_checkpoint_is_not_begun_anew(tmp_path):
+    average = dict(custom_hooks=[dict(type='EMAHook')])
+    build_runner(tmp_path, [], 1, default_hooks=DEFAULT_HOOKS, **average).train()
+    change(tmp_path / 'epoch_1.pth', lambda checkpoint: checkpoint.pop('ema_state_dict'))
+    with pytest.raises(ValueError, match='its ema_state_dict is missing'):
+        build_runner(tmp_path, [], 1, default_hooks=DEFAULT_HOOKS, resume=True, **average).train()
+
+
+@pytest.mark.parametrize('kind', ['SGD', 'Adam', 'AdamW', 'LARS', 'RMSprop', 'Lamb'])
+def test_what_an_optimizer_keeps_is_known_of_any(kind):
+    weights = [torch.nn.Parameter(torch.ones(2, 3)), torch.nn.Parameter(torch.ones(3))]
+    rate = dict(momentum=0.9) if kind in ('SGD', 'LARS') else {}
+    optimizer = OPTIMIZERS.build(dict(type=kind, params=weights, lr=0.1, **rate))
+    before = copy.deepcopy(optimizer.state_dict())
+    assert list(optimizer_misfits(optimizer, before, begun=False)) == []
+    (lost,) = optimizer_misfits(optimizer, before, begun=True)
+    assert lost.startswith('its optimizer holds no ')
+    assert optimizer.state_dict() == before
+    for weight in weights:
+        weight.grad = torch.ones_like(weight)
+    optimizer.step()
+    assert list(optimizer_misfits(optimizer, optimizer.state_dict(), begun=True)) == []
 
 
 def schedule(epochs):
@@ -229,6 +287,32 @@ def test_an_extended_run_follows_its_new_schedule_from_where_it_stands(tmp_path)
     # Nothing else may change.
     with pytest.raises(ValueError, match="another run's: seed is 5 there and 9 here"):
         train(tmp_path / 'a', hooks=extending, resume=True, **longer, randomness=dict(seed=9))
+
+
+def test_an_extension_that_is_refused_leaves_the_run_as_it_was(tmp_path):
+    extending = {**DEFAULT_HOOKS, 'resume': dict(type='ResumeHook', extend=True)}
+    train(tmp_path, epochs=2)
+    owner = (tmp_path / 'owner.json').read_bytes()
+    with pytest.raises(
+        ValueError, match='has 2 epochs behind it, more than train_cfg.max_epochs 1'
+    ):
+        train(tmp_path, epochs=1, hooks=extending, resume=True)
+    whole = (tmp_path / 'epoch_2.pth').read_bytes()
+    change(tmp_path / 'epoch_2.pth', no_momentum)
+    with pytest.raises(ValueError, match='holds no momentum_buffer'):
+        train(tmp_path, epochs=3, hooks=extending, resume=True)
+    assert (tmp_path / 'owner.json').read_bytes() == owner
+    (tmp_path / 'epoch_2.pth').write_bytes(whole)
+    train(tmp_path, epochs=2, resume=True)
+
+
+def test_a_run_that_is_finished_says_so(tmp_path):
+    loop = dict(train_cfg=dict(type='ResumableTrainLoop', max_epochs=1))
+    assert not any('is finished' in line for line in train(tmp_path, epochs=1, **loop))
+    lines = train(tmp_path, epochs=1, resume=True, **loop)
+    assert any(
+        'the run is finished: 1 epochs of 1 are done; --resume --ext' in line for line in lines
+    )
 
 
 def test_what_a_kill_left_is_removed_at_the_next_start(tmp_path):

@@ -11,6 +11,7 @@ from nasiam_mm.architecture.genotype import GenotypeError, random_genotype, save
 from nasiam_mm.models.heads import HeadMLP, head_shapes
 from nasiam_mm.ops.candidates import SPACES, LayerShape
 from nasiam_mm.registry import MODELS
+from tests import small
 from tests.small import build, config
 
 SPACE = SPACES['S']
@@ -32,6 +33,21 @@ def genotype_file(tmp_path):
     path = tmp_path / 'genotype.json'
     save_genotype(random_genotype('SimCLR', {'projector': choices()}, 0), path)
     return path
+
+
+@pytest.mark.parametrize('given', ['space', 'genotype'])
+def test_what_no_head_takes_is_refused(given, genotype_file):
+    value = SPACE if given == 'space' else str(genotype_file)
+    own = small.config('simclr')
+    own.neck[given] = value
+    own.pop('space')
+    MODELS.build(own)
+    with pytest.raises(ValueError, match=f'model.{given} decides nothing: each HeadMLP has its'):
+        MODELS.build({**own, given: value})
+    without = {**own, 'neck': dict(type='NonLinearNeck', in_channels=8, hid_channels=8,
+                                   out_channels=8)}  # fmt: skip
+    with pytest.raises(ValueError, match='neither neck nor head holds a HeadMLP'):
+        MODELS.build({**without, given: value})
 
 
 def test_projector_pools_the_last_map_and_ends_in_the_output_layer():

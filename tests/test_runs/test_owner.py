@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from nasiam_mm.runs.work_dir import OWNER, claim, hold, read_owner, release
+from nasiam_mm.runs.work_dir import OWNER, claim, hold, own, read_owner, release
 
 RUN = {'optim_wrapper.optimizer.lr': 0.1, 'seed': 0}
 OTHER = {**RUN, 'seed': 7}
@@ -19,6 +19,7 @@ OTHER = {**RUN, 'seed': 7}
 def owned(tmp_path):
     """A folder that RUN owns, with a checkpoint in it."""
     claim(tmp_path, RUN, resume=False)
+    own(tmp_path, RUN)
     (tmp_path / 'epoch_1.pth').touch()
     yield tmp_path
     release(tmp_path)
@@ -45,6 +46,9 @@ def test_more_epochs_or_another_rate_need_extend(owned):
     with pytest.raises(ValueError, match="is another run's: seed is 0 there and 7 here; take"):
         claim(owned, {**longer, 'seed': 7}, resume=True, extend=True)
     claim(owned, longer, resume=True, extend=True)
+    # Its checkpoint may yet be refused.
+    assert read_owner(owned) == RUN
+    own(owned, longer)
     assert read_owner(owned) == longer
 
 
@@ -64,8 +68,9 @@ def test_what_a_run_without_a_record_left_is_not_written_over(tmp_path, name):
 
 
 def test_a_run_that_left_nothing_owns_nothing(tmp_path):
-    claim(tmp_path, RUN, resume=False)
-    claim(tmp_path, OTHER, resume=False)
+    for run in (RUN, OTHER):
+        claim(tmp_path, run, resume=False)
+        own(tmp_path, run)
     assert read_owner(tmp_path) == OTHER
     release(tmp_path)
 

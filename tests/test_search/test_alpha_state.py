@@ -16,14 +16,25 @@ def search(work_dir, **changes):
     RUNNERS.build(cfg).train()
 
 
-def test_moments_of_another_shape_are_refused_by_name(tmp_path):
+def other_shape(moments):
+    moments[0]['exp_avg'] = moments[0]['exp_avg'].new_zeros(99)
+    return r'exp_avg of its optimizer for parameter 0 is \(99,\), not \('
+
+
+def half(moments):
+    del moments[0]['exp_avg_sq']
+    return 'exp_avg_sq of its optimizer for parameter 0 is missing'
+
+
+@pytest.mark.parametrize('edit', [other_shape, half, lambda moments: moments.clear()])
+def test_moments_that_are_lost_or_of_another_shape_are_refused_by_name(tmp_path, edit):
     search(tmp_path)
     path = tmp_path / 'epoch_1.pth'
     checkpoint = torch.load(path, weights_only=False)
     assert checkpoint['hooks']['AlphaStepHook']['steps'] == checkpoint['meta']['iter'] > 0
-    moments = checkpoint['hooks']['AlphaStepHook']['optimizer']['state'][0]
-    moments['exp_avg'] = moments['exp_avg'].new_zeros(99)
+    told = edit(checkpoint['hooks']['AlphaStepHook']['optimizer']['state'])
     torch.save(checkpoint, path)
-    with pytest.raises(ValueError, match='state of AlphaStepHook .* the moments of alpha 0') as no:
+    told = told or 'its optimizer holds no exp_avg of any weight'
+    with pytest.raises(ValueError, match=f'state of AlphaStepHook .*{told}') as no:
         search(tmp_path, resume=True, load_from=str(path))
     assert '\n' not in str(no.value)

@@ -2,10 +2,12 @@
 """Claims: exact counts in a real Runner; the step moves alpha alone; bad set-ups are refused."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.hooks import Hook
+from mmengine.logging import MMLogger
 
 from nasiam_mm.models.frameworks import FRAMEWORKS
 from nasiam_mm.search.gradient.hook import AlphaStepHook
@@ -124,6 +126,30 @@ def test_one_alpha_step_a_weight_step_where_gradients_add_up(tmp_path):
 def test_an_average_with_gradients_that_add_up_is_refused(framework, name, tmp_path):
     with pytest.raises(ValueError, match=f'accumulative_counts is 2, but the average of {name} '):
         small.train(accumulating(framework, tmp_path))
+
+
+class Scaler(Hook):
+    """Stands for the scaler of float16, whose gradients overflow in two of the steps."""
+
+    def before_train(self, runner):
+        scales = iter([1.0, float('inf'), 1.0, float('inf')] + [1.0] * 99)
+        runner.optim_wrapper.loss_scaler = SimpleNamespace(get_scale=lambda: next(scales))
+
+
+@pytest.mark.parametrize('second_order', [False, True])
+def test_a_step_that_overflowed_is_told_and_counted(second_order, tmp_path):
+    cfg = search('simsiam', tmp_path)
+    cfg.default_hooks.alpha_step.second_order = second_order
+    counts = Counts()
+    MMLogger._instance_dict.clear()
+    runner = small.train(cfg, Scaler(), counts)
+    hook = alpha_hook(runner)
+    assert (hook.steps, hook.skipped) == (7, 2)
+    assert counts.alpha == [False, True, False, True, True, True]
+    assert hook.optimizer.state[hook.alphas[0]]['step'] == 5
+    (log,) = tmp_path.glob('*/*.log')
+    assert 'alpha step 2 left out: its gradient overflowed in float16, 1 so far' in log.read_text()
+    assert 'alpha step 4 left out' in log.read_text()
 
 
 def test_owners_are_disjoint_and_complete(tmp_path):

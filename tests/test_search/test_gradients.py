@@ -133,6 +133,29 @@ def test_second_order_agrees_with_finite_differences(framework):
             assert gradient[place].item() == pytest.approx(expected, rel=1e-3, abs=1e-6)
 
 
+@every
+def test_the_scale_of_the_loss_falls_out_of_both_orders(framework):
+    model = build(framework).double()
+    held_out, train = batch(dtype=torch.double), batch(dtype=torch.double)
+    alphas = model.architecture.alphas()
+    rates = {weight: 0.05 for weight in model.parameters() if weight.requires_grad}
+    for step in (
+        lambda scale: alpha_gradients(model, held_out, alphas, scale),
+        lambda scale: unrolled_alpha_gradients(model, held_out, train, alphas, rates, scale),
+    ):
+        (loss, plain), (same_loss, scaled) = step(1.0), step(2.0**16)
+        assert torch.equal(loss, same_loss)
+        assert all(map(torch.equal, plain, scaled))
+    # Seen from within: the graph is that of the scaled loss.
+    grads, honest = [], torch.autograd.grad
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            torch.autograd, 'grad', lambda out, *a, **k: grads.append(out) or honest(out, *a, **k)
+        )
+        step(2.0**16)
+    assert len(grads) == 2 and all(out.abs() > 100 for out in grads)
+
+
 def test_flops_of_the_published_head_are_a_third_of_the_full_step():
     cfg = Config.fromfile(ROOT / 'configs/nasiam/simsiam_r18_search_cifar10.py')
     del cfg.model['data_preprocessor']

@@ -38,7 +38,7 @@ def test_dist_train_runs_torchrun(programs):
         NNODES='2', NODE_RANK='1', PORT='2950', MASTER_ADDR='10.0.0.1',
     )  # fmt: skip
     assert done.stdout.splitlines() == [
-        '-m', 'torch.distributed.run', '--nnodes=2', '--node_rank=1', '--master_addr=10.0.0.1',
+        '-m', 'nasiam_mm.cli.launch', '--nnodes=2', '--node_rank=1', '--master_addr=10.0.0.1',
         '--nproc_per_node=4', '--master_port=2950', f'{TOOLS}/train.py', 'a config.py',
         '--launcher', 'pytorch', '--amp', '--work-dir', 'a folder',
     ]  # fmt: skip

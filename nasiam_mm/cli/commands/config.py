@@ -19,7 +19,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> None:
     """Print the config."""
     cfg = read_config(args)
-    merge_options(cfg, args.cfg_options)
+    merge_options(cfg, args)
     with redirect_stdout(sys.stderr):  # an import of OpenMMLab's prints, which is no config
         from nasiam_mm.datasets import resolve_data
 

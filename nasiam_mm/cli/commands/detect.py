@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from mmengine.config import Config, DictAction
 
-from nasiam_mm.cli.config import check_seed
+from nasiam_mm.cli.config import check_seed, merge_options
 from nasiam_mm.cli.outputs import check_outputs, check_own_config
 from nasiam_mm.cli.reading import find_config
 from nasiam_mm.files.atomic import write_json, write_text
@@ -70,8 +70,12 @@ def prepare(args: Namespace) -> tuple[Config, 'PretrainedBackbone | None', str]:
 
     source = read_pretrained(args.checkpoint, args.pretrain_config) if args.checkpoint else None
     from nasiam_mm.detection import transfer  # mmdet takes seconds to import
+    from nasiam_mm.unread import find_unread
 
-    cfg = transfer.load_config(args.config, args.cfg_options)
+    cfg = transfer.load_config(args.config, lambda cfg: merge_options(cfg, args))
+    # Not all of the config: the helpers of mmdet's own bases are read by none.
+    if unread := find_unread(cfg, {key.split('.')[0] for key in args.cfg_options or ()}):
+        raise ValueError('; '.join(unread[:3]))
     cfg.work_dir = str(args.work_dir)
     check_own_config(cfg)
     if args.data_root is not None:
@@ -96,7 +100,8 @@ def train(cfg: Config, source: 'PretrainedBackbone | None', data: str, args: Nam
     if source is not None and args.backbone is not None:
         export_backbone(source, args.backbone)
     transfer.set_pretrained(cfg, args.backbone)
-    cfg.merge_from_dict({'randomness': {'seed': args.seed}, 'resume': args.resume})
+    cfg.merge_from_dict({'randomness': {'seed': args.seed}})
+    cfg.resume = args.resume or cfg.get('resume', False)
     final = work_dir / Path(cfg.filename).name
     write_text(cfg.pretty_text, final)
 

@@ -10,12 +10,12 @@ protocol, configs/benchmarks/linear. The last line printed is JSON.
 """
 
 import json
-import os
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from nasiam_mm.cli.config import add_config_arguments, read_evaluated, start_processes_on_cpu
 from nasiam_mm.cli.outputs import check_outputs
+from nasiam_mm.runs.processes import process_number
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -55,7 +55,7 @@ def run(args: Namespace) -> None:
     grid = Grid(**{name: value for name, value in given.items() if value is not None})
     start_processes_on_cpu(cfg)
     sets = read_feature_sets(cfg, args.checkpoint, args.split == 'test', args.val_fraction)
-    if int(os.environ.get('RANK', 0)) != 0:
+    if process_number() != 0:
         return
     if args.save_features is not None:
         sets.save(args.save_features)

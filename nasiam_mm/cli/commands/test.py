@@ -8,13 +8,13 @@ probe section, on its validation part unless --split test.
 nasiam test nasiam/simsiam_r18_search_cifar10.py work_dirs/.../epoch_100.pth
 """
 
-import os
 from argparse import ArgumentParser, Namespace
 
 from mmengine.config import Config
 
 from nasiam_mm.cli import config as settings
 from nasiam_mm.cli.outputs import check_outputs
+from nasiam_mm.runs.processes import process_number
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -32,7 +32,7 @@ def run(args: Namespace) -> None:
     check_outputs(args)
     cfg = settings.read_evaluated(args, pin_memory=not args.no_pin_memory)
     metrics = evaluate(cfg, args.checkpoint, args.split)
-    if args.out is not None and int(os.environ.get('RANK', 0)) == 0:
+    if args.out is not None and process_number() == 0:
         from nasiam_mm.files.atomic import write_json
 
         write_json(metrics, args.out)

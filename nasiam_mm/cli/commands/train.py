@@ -6,7 +6,6 @@ nasiam train nasiam/simsiam_r18_baseline_cifar10.py
 nasiam train benchmarks/linear/r18_cifar10_linear.py --checkpoint epoch_800.pth
 """
 
-import os
 from argparse import ArgumentParser, Namespace
 
 from mmengine.config import Config
@@ -14,6 +13,7 @@ from mmengine.config import Config
 from nasiam_mm.cli import config as settings
 from nasiam_mm.cli.outputs import check_own_config
 from nasiam_mm.config_walk import find_hook
+from nasiam_mm.runs.processes import process_number
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -47,7 +47,7 @@ def train_checked(cfg: Config) -> None:
     import nasiam_mm.engine  # noqa: F401, registers what a config names
     from nasiam_mm.checks.before_training import refuse_problems
 
-    if int(os.environ.get('RANK', 0)) == 0 and cfg.get('model'):
+    if process_number() == 0 and cfg.get('model'):
         refuse_problems(cfg)
     settings.build_runner(cfg).train()
 
@@ -76,14 +76,14 @@ def configure(args: Namespace) -> Config:
             raise ValueError('--extend goes on with a run: give --resume as well')
         cfg.merge_from_dict({'default_hooks.resume.extend': True})
     if args.auto_scale_lr:
-        if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+        if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
             raise ValueError(
                 f"--auto-scale-lr: config '{cfg.filename}' does not say for which batch its rate "
                 'is; add auto_scale_lr=dict(base_batch_size=...)'
             )
         cfg.auto_scale_lr.enable = True
     settings.set_loader_defaults(cfg, not args.no_pin_memory, not args.no_persistent_workers)
-    settings.merge_options(cfg, args.cfg_options)
+    settings.merge_options(cfg, args)
     check_own_config(cfg)
     return cfg
 

@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from mmengine.dist import broadcast_object_list, is_main_process
-from mmengine.hooks import CheckpointHook, Hook
+from mmengine.hooks import CheckpointHook, EMAHook, Hook
 from mmengine.runner import BaseLoop, Runner
-from torch import Tensor
 
+from nasiam_mm.engine.optim import optimizer_misfits
 from nasiam_mm.engine.running import unwrap
 from nasiam_mm.files.checkpoint import misfits
 from nasiam_mm.registry import HOOKS
 from nasiam_mm.runs.identity import NAMED, Identity, less_extension, name_differences, run_identity
-from nasiam_mm.runs.work_dir import claim, find_last_checkpoint, release, remove_leftovers
+from nasiam_mm.runs.work_dir import claim, find_last_checkpoint, own, release, remove_leftovers
 
 
 @HOOKS.register_module()
@@ -46,7 +46,6 @@ class ResumeHook(Hook):
             return
         self.identity = run_identity(runner)
         _on_main(lambda: claim(runner.work_dir, self.identity, runner._resume, self.extend))
-        runner.dump_config()
         if not runner._resume:
             return
         # That which CheckpointHook is about to choose.
@@ -85,7 +84,13 @@ class ResumeHook(Hook):
         if differences and not extended:
             mend = f'resume with its own config and arguments, extend it by --extend, or {anew}'
             raise ValueError(f'{path} is of another run: {differences}; {mend}')
-        if problems := list(_misfits(runner, checkpoint)):
+        problems = list(_misfits(runner, checkpoint))
+        if not problems and (done := checkpoint['meta']['epoch']) > runner.max_epochs:
+            told = (
+                f'has {done} epochs behind it, more than train_cfg.max_epochs {runner.max_epochs}'
+            )
+            raise ValueError(f'{path} {told}; a run is extended, not shortened')
+        if problems:
             more = f' and {len(problems) - NAMED} more' if len(problems) > NAMED else ''
             told = f'{", ".join(problems[:NAMED])}{more}; resume with the code it was made with'
             raise ValueError(f'{path} does not fit this run: {told}, or {anew}')
@@ -94,6 +99,12 @@ class ResumeHook(Hook):
                 raise ValueError('--extend: a run of several optimizers cannot be extended')
             runner.logger.warning(f'extended: {differences}')
             _follow_own_schedule(runner, checkpoint)
+
+    def before_train(self, runner: Runner) -> None:
+        """Note the owner, whose checkpoint fits by now."""
+        if self.identity is not None:
+            _on_main(lambda: own(runner.work_dir, self.identity))
+            runner.dump_config()
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Put what decides this run into the checkpoint."""
@@ -145,28 +156,28 @@ def _misfits(runner: Runner, checkpoint: Mapping[str, Any]) -> Iterator[str]:
     if wrong:
         return
     schedulers = checkpoint.get('param_schedulers')
-    if isinstance(schedulers, list) and not all(isinstance(one, Mapping) for one in schedulers):
-        yield 'one of its param_schedulers is of another type'
+    if isinstance(schedulers, list):
+        ours = [list(scheduler.state_dict()) for scheduler in runner.param_schedulers or []]
+        if len(ours) != len(schedulers):
+            yield f'it has {len(schedulers)} param_schedulers, not {len(ours)}'
+        for keys, state in zip(ours, schedulers, strict=False):
+            if not isinstance(state, Mapping):
+                yield 'one of its param_schedulers is of another type'
+            elif lost := [key for key in keys if key not in state]:
+                yield f'one of its param_schedulers lacks {lost[0]}'
     for name in ('epoch', 'iter'):
         count = checkpoint['meta'].get(name)
         if not isinstance(count, int) or count < 0:
             yield f'its meta holds no number of {name}'
+    for name in runner.message_hub.state_dict():
+        if not isinstance(checkpoint['message_hub'].get(name), Mapping):
+            yield f'its message_hub holds no {name}'
+    averages = any(isinstance(hook, EMAHook) for hook in runner.hooks)
+    if averages and not isinstance(checkpoint.get('ema_state_dict'), Mapping):
+        yield 'its ema_state_dict is missing'  # mmengine would begin anew from the weights
     yield from misfits(unwrap(runner.model).state_dict(), checkpoint['state_dict'])
-    if not hasattr(runner.optim_wrapper, 'optimizer'):
-        return
-    # Of an optimizer, whose state torch takes by position.
-    ours, theirs = runner.optim_wrapper.optimizer.param_groups, checkpoint['optimizer']
-    groups, values = theirs.get('param_groups'), theirs.get('state')
-    if not isinstance(groups, list) or not isinstance(values, Mapping):
-        yield 'its optimizer holds no groups or no state'
-        return
-    there, here = ([len(group['params']) for group in side] for side in (groups, ours))
-    if there != here:
-        yield f'its optimizer has {there} parameters in its groups, not {here}'
-        return
-    for number, parameter in enumerate(p for group in ours for p in group['params']):
-        for name, value in (values.get(number) or {}).items():
-            # A count of steps has no dimension.
-            if isinstance(value, Tensor) and value.dim() and value.shape != parameter.shape:
-                shapes = f'{tuple(value.shape)}, not {tuple(parameter.shape)}'
-                yield f'{name} of its optimizer for parameter {number} is {shapes}'
+    if hasattr(runner.optim_wrapper, 'optimizer'):
+        state, counts = checkpoint['optimizer'], runner.optim_wrapper._accumulative_counts
+        # A loss scaler may have left out every step so far.
+        begun = (checkpoint['meta'].get('iter') or 0) >= counts and 'loss_scaler' not in state
+        yield from optimizer_misfits(runner.optim_wrapper.optimizer, state, begun)

@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from nasiam_mm.models.algorithms.momentum import HostNumber, update_average
 from nasiam_mm.models.algorithms.searched import Searched
 from nasiam_mm.models.frameworks import Framework, projector, register_framework
-from nasiam_mm.models.losses import in_float32
+from nasiam_mm.models.losses import in_float32, lift
 from nasiam_mm.registry import MODELS
 
 
@@ -67,12 +67,12 @@ class MoCo(Searched, _MoCo):
     def _keys(self, view: Tensor) -> Tensor:
         """Encode and normalise keys, (N, C); MoCo, section 3.3 shuffles them over processes."""
         if not self._normalises_per_process():
-            return normalize(self.encoder_k(view)[0].float(), dim=1)
+            return normalize(lift(self.encoder_k(view)[0]), dim=1)
         # Drawn from the step, not from the generator, a resumed run shuffles as it would have.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(self._steps.read(self.encoder_k.steps))
             view, order = batch_shuffle_ddp(view)
-        return batch_unshuffle_ddp(normalize(self.encoder_k(view)[0].float(), dim=1), order)
+        return batch_unshuffle_ddp(normalize(lift(self.encoder_k(view)[0]), dim=1), order)
 
     @torch.no_grad()
     def _dequeue_and_enqueue(self, keys: Tensor) -> None:
@@ -89,7 +89,7 @@ class MoCo(Searched, _MoCo):
     def _contrast(self, view: Tensor, keys: Tensor, queue: Tensor) -> Tensor:
         embedding = self.neck(self.backbone(view))[0]
         with in_float32(embedding):
-            queries = normalize(embedding.float(), dim=1)  # NxC
+            queries = normalize(lift(embedding), dim=1)  # NxC
             positive = (queries * keys).sum(1, keepdim=True)  # Nx1
             return self.head.loss(positive, queries @ queue)  # NxK negatives
 

@@ -27,6 +27,8 @@ class Searched:
         genotype: Path of a genotype file for every such head, otherwise.
         relaxation: Config of the relaxation of alpha; None for the softmax.
         **kwargs: Those of the algorithm.
+
+    A space or genotype that no head takes is a ValueError.
     """
 
     compilable: tuple[str, ...] = ('backbone', 'neck')  # what torch.compile may take
@@ -42,9 +44,14 @@ class Searched:
     ) -> None:
         # Copied: the config says what was asked for.
         kwargs |= {part: copy.deepcopy(kwargs.get(part)) for part in ('neck', 'head')}
-        for head in _head_configs(kwargs):
-            if head.get('space') is None and head.get('genotype') is None:
-                head.update(space=space, genotype=genotype)
+        heads = list(_head_configs(kwargs))
+        open_heads = [h for h in heads if h.get('space') is None and h.get('genotype') is None]
+        for head in open_heads:
+            head.update(space=space, genotype=genotype)
+        given = 'space' if space is not None else 'genotype'
+        if not open_heads and (space is not None or genotype is not None):
+            own = 'each HeadMLP has its own' if heads else 'neither neck nor head holds a HeadMLP'
+            raise ValueError(f'model.{given} decides nothing: {own}; take {given} away')
         super().__init__(**kwargs)
         cells = [head.cell for head in self.searched_heads().values()]
         choices = {cell.head: op_choices(cell.head, cell.space, cell.shapes) for cell in cells}

@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 
 from nasiam_mm.models.algorithms.searched import Searched
 from nasiam_mm.models.frameworks import Framework, projector, register_framework
-from nasiam_mm.models.losses import in_float32
+from nasiam_mm.models.losses import in_float32, lift
 from nasiam_mm.registry import MODELS
 
 
@@ -39,7 +39,7 @@ class SimCLR(Searched, _SimCLR):
         batches = [torch.cat(inputs)] if self.joint_bn else inputs
         z = torch.cat([self.neck(self.backbone(batch))[0] for batch in batches])  # 2NxC
         with in_float32(z):
-            z1, z2 = normalize(z.float(), dim=1).chunk(2)
+            z1, z2 = normalize(lift(z), dim=1).chunk(2)
             if get_world_size() > 1:
                 z1, z2 = torch.cat(all_gather(z1)), torch.cat(all_gather(z2))
             return dict(loss=self._nt_xent(torch.cat([z1, z2])))
@@ -47,6 +47,8 @@ class SimCLR(Searched, _SimCLR):
     def _nt_xent(self, z: Tensor) -> Tensor:
         """Contrast normalised embeddings, (2N, C), of which i and i + N are views of an image."""
         count = len(z)
+        if count < 4:
+            raise ValueError('NT-Xent needs two images: a single one has no negatives')
         similarity = z @ z.T  # 2Nx2N
         row = torch.arange(count, device=z.device)
         partner = (row + count // 2) % count

@@ -87,7 +87,12 @@ def alpha_gradients(
 
 
 def unrolled_alpha_gradients(
-    model: nn.Module, data: dict, train: dict, alphas: Sequence[Tensor], rates: Mapping
+    model: nn.Module,
+    data: dict,
+    train: dict,
+    alphas: Sequence[Tensor],
+    rates: Mapping,
+    scale: float = 1.0,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Compute the gradient through one virtual weight step (DARTS, eq. 7).
 
@@ -96,18 +101,19 @@ def unrolled_alpha_gradients(
     constant at both levels. It costs the full graph of both passes.
 
     As :func:`alpha_gradients`, with ``train``, a batch of the weight part, and ``rates``, weight
-    -> xi, the learning rate of its next step.
+    -> xi, the learning rate of its next step; ``scale`` is a factor on both losses.
     """
     loss_of = _PureLoss(model)
     weights = {name: p for name, p in loss_of.named_parameters() if p.requires_grad}
     with _learning(alphas, True), statistics_stand_still(model):
         gradients = torch.autograd.grad(
-            loss_of(train), weights.values(), create_graph=True, materialize_grads=True
+            loss_of(train) * scale, weights.values(), create_graph=True, materialize_grads=True
         )
         pairs = zip(weights.items(), _mean_over_processes(gradients), strict=True)
-        stepped = {name: w - rates[w] * gradient for (name, w), gradient in pairs}
+        stepped = {name: w - rates[w] * (gradient / scale) for (name, w), gradient in pairs}
         loss = functional_call(loss_of, stepped, (data,))
-        return loss.detach(), torch.autograd.grad(loss, alphas)
+        gradients = torch.autograd.grad(loss * scale, alphas)
+        return loss.detach(), tuple(gradient / scale for gradient in gradients)
 
 
 def _mean_over_processes(tensors: Sequence[Tensor]) -> Sequence[Tensor]:

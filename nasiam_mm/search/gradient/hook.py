@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from nasiam_mm.datasets.replay import ReplaySampler, endless_batches
 from nasiam_mm.datasets.split import shared_images
 from nasiam_mm.engine.hooks.stateful_hook import StatefulHook
+from nasiam_mm.engine.optim import optimizer_misfits
 from nasiam_mm.engine.running import is_logged, unwrap
 from nasiam_mm.registry import HOOKS, OPTIMIZERS
 from nasiam_mm.search.gradient.gradients import alpha_gradients, unrolled_alpha_gradients
@@ -40,7 +41,7 @@ class AlphaStepHook(StatefulHook):
     # After those that set this iteration's learning rates, which a virtual step goes by, and the
     # timer of the loader; both are NORMAL.
     priority = 'BELOW_NORMAL'
-    state_types: ClassVar = {'optimizer': dict, 'steps': int}
+    state_types: ClassVar = {'optimizer': dict, 'steps': int, 'skipped': int}
 
     def __init__(self, dataloader: dict, optimizer: dict, second_order: bool = False) -> None:
         lr = optimizer.get('lr')
@@ -52,6 +53,7 @@ class AlphaStepHook(StatefulHook):
         self.optimizer_cfg = optimizer
         self.second_order = second_order
         self.steps = 0
+        self.skipped = 0  # steps whose gradient overflowed
         self.loss: torch.Tensor | None = None
 
     def before_run(self, runner: Runner) -> None:
@@ -108,38 +110,43 @@ class AlphaStepHook(StatefulHook):
         self.architecture.sample(runner.seed, self.steps, 'alpha')
         wrapper, preprocess = runner.optim_wrapper, self.model.data_preprocessor
         scaler = getattr(wrapper, 'loss_scaler', None)
+        scale = scaler.get_scale() if scaler else 1.0
         with wrapper.optim_context(self.model):
             data = preprocess(next(self.batches), True)
             if self.second_order:
                 train, groups = preprocess(data_batch, True), wrapper.optimizer.param_groups
                 rates = {p: group['lr'] for group in groups for p in group['params']}
-                found = unrolled_alpha_gradients(self.model, data, train, self.alphas, rates)
+                found = unrolled_alpha_gradients(self.model, data, train, self.alphas, rates, scale)
             else:
-                scale = scaler.get_scale() if scaler else 1.0
                 found = alpha_gradients(self.model, data, self.alphas, scale)
-        self.loss, gradients = found
+        loss, gradients = found
         for alpha, gradient in zip(self.alphas, gradients, strict=True):
             all_reduce(gradient, op='mean')
             alpha.grad = gradient
-        # A float16 gradient that overflowed is left out; the scaler of the weights then backs off.
         if scaler is None or all(bool(gradient.isfinite().all()) for gradient in gradients):
+            self.loss = loss
             self.optimizer.step()
+        else:
+            # A float16 gradient that overflowed; the scaler of the weights then backs off.
+            self.skipped += 1
+            what = f'alpha step {self.steps + 1} left out: its gradient overflowed in float16'
+            runner.logger.warning(f'{what}, {self.skipped} so far')
         self.optimizer.zero_grad(set_to_none=True)
         self.architecture.sample(runner.seed, self.steps, 'weights')
         self.steps += 1
 
     def state_dict(self) -> dict[str, Any]:
         """Return the optimizer of alpha and the place in the held-out part."""
-        return {'optimizer': self.optimizer.state_dict(), 'steps': self.steps}
+        state = {name: getattr(self, name) for name in ('steps', 'skipped')}
+        return {'optimizer': self.optimizer.state_dict(), **state}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take both up again."""
+        begun = state['steps'] > state['skipped']
+        if problem := next(optimizer_misfits(self.optimizer, state['optimizer'], begun), None):
+            raise ValueError(problem)
         self.optimizer.load_state_dict(state['optimizer'])
-        self.steps = state['steps']
-        for number, alpha in enumerate(self.alphas if self.steps else ()):
-            kept = [v for v in self.optimizer.state[alpha].values() if getattr(v, 'ndim', 0)]
-            if any(moment.shape != alpha.shape for moment in kept):
-                raise ValueError(f'the moments of alpha {number} are not of its shape')
+        self.steps, self.skipped = state['steps'], state['skipped']
 
     def dataloaders(self) -> list[DataLoader]:
         """Return the loader that is walked while training."""

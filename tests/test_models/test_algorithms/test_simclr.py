@@ -36,6 +36,11 @@ def test_loss_is_that_of_the_paper(joint_bn):
     assert model.loss(data, None)['loss'].item() == pytest.approx(expected, rel=1e-5)
 
 
+def test_a_single_image_has_no_negatives():
+    with pytest.raises(ValueError, match='NT-Xent needs two images'):
+        build('SimCLR').loss(views(1), None)
+
+
 def test_the_two_batches_of_batchnorm_differ():
     model, data = build('SimCLR', joint_bn=True), views(5)
     joint = model.loss(data, None)['loss'].item()
