@@ -4,7 +4,7 @@
 papers      tables of the papers, and of heads against chance
 speed       our code and its peers in turn
 offline     tables on a machine without a network
-robustness  kills and resumptions of a search
+robustness  kills and resumptions of a training
 """
 
 from pathlib import Path

@@ -17,8 +17,11 @@ _OF_THE_RUN = {
     'meta.experiment_name',
     'meta.cfg',
     'meta.mmengine_version',  # with the commit of the folder the run was started in
-    'message_hub.log_scalars.train/time',
-    'message_hub.log_scalars.train/data_time',
+    *(
+        f'message_hub.log_scalars.{loop}/{what}'
+        for loop in ('train', 'val')
+        for what in ('time', 'data_time')
+    ),
     'message_hub.runtime_info.experiment_name',
     'message_hub.runtime_info.cfg',
     'message_hub.runtime_info.mmengine_version',

@@ -1,6 +1,8 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """What is a refused input and what a defect, and a refusal in one line (contract C8)."""
 
+import errno
+import os
 import re
 import traceback
 from types import FrameType
@@ -22,6 +24,14 @@ _WORKER_LOST = 'DataLoader worker (pid'
 # What a value in a config may cause besides, where something is built with it.
 _BUILD_ERRORS = (*_REFUSALS, TypeError, AttributeError, AssertionError)
 
+# Of what the system refuses, wherever it is written.
+_MENDS = {
+    errno.ENOSPC: 'free space, then go on, a training by --resume',
+    errno.EROFS: 'choose another place',
+    errno.EACCES: 'choose another place, or give yourself the permission',
+}
+_MENDS[errno.EDQUOT] = _MENDS[errno.ENOSPC]
+
 
 def is_user_error(error: Exception) -> bool:
     """Tell a refused input from a defect by what was raised and by whom."""
@@ -36,6 +46,12 @@ def is_user_error(error: Exception) -> bool:
 
 def one_line(error: Exception) -> str:
     """Return the message of an error as one line that also says what was being built."""
+    if isinstance(error, OSError) and error.errno in _MENDS:
+        told = ' '.join(str(error.strerror).split())
+        if told != os.strerror(error.errno):
+            return shorten(told)  # ours
+        where = f"'{error.filename}': " if error.filename else ''
+        return shorten(f'{where}{told}; {_MENDS[error.errno]}')
     line = ' '.join(_text(error).split()) or type(error).__name__
     if line.startswith(_WORKER_LOST):
         line += '; lower num_workers or batch_size, or give them more memory'

@@ -2,6 +2,7 @@
 """All that can be known of a run before it trains, in one pass of seconds (contract C14)."""
 
 import copy
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -135,18 +136,27 @@ def _batch_sizes(loader: DataLoader) -> list[int]:
 def _disk(cfg: Config, size: int) -> list[str]:
     """Compare the room where checkpoints go with what they take."""
     hook = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
-    folder = Path(hook.get('out_dir') or cfg.get('work_dir') or '.').absolute()
+    folder = Path(cfg.get('work_dir') or '.').absolute()
+    if hook.get('out_dir'):
+        folder = Path(hook['out_dir'], folder.name).absolute()
+    # A resumed run removes those that lie there as it writes.
+    there = sum(path.stat().st_size for path in folder.glob('*.pth') if path.is_file())
+    there *= bool(cfg.get('resume'))
     while not folder.exists():
         folder = folder.parent
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return [f"work directory '{folder}' cannot be written to; take another --work-dir"]
     epochs = (cfg.get('train_cfg') or {}).get('max_epochs', 1)
     kept = hook.get('max_keep_ckpts', -1)
     kept = kept if kept > 0 else max(1, epochs // max(1, hook.get('interval', 1)))
-    needed, free = (kept + 1) * size, shutil.disk_usage(folder).free  # one is written beside them
+    # One is written beside those that are kept.
+    needed, free = (kept + 1) * size - there, shutil.disk_usage(folder).free
     if needed <= free:
         return []
+    take = f'{kept} checkpoints and one being written take {"another " if there else ""}'
     return [
-        f'{folder} has {free / 1e9:.1f} GB free, {kept} checkpoints and one being written take '
-        f'{needed / 1e9:.1f}; free space, or lower default_hooks.checkpoint.max_keep_ckpts'
+        f'{folder} has {free / 1e6:,.1f} MB free, {take}{needed / 1e6:,.1f} MB; free space, or '
+        'lower default_hooks.checkpoint.max_keep_ckpts'
     ]
 
 

@@ -2,7 +2,9 @@
 """The command line of the commands that run a config, and what it changes in the config."""
 
 import atexit
+import ctypes
 import os
+import signal
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
@@ -94,6 +96,8 @@ def build_runner(cfg: Config) -> 'Runner':
 
     import nasiam_mm.engine  # noqa: F401, registers what a config names
 
+    if cfg.get('launcher', 'none') != 'none':
+        stop_with_launcher()
     start_processes_on_cpu(cfg)
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
 
@@ -221,6 +225,12 @@ def _trained_genotype(path: str) -> str | None:
             told = f'which now holds {ours} for {name}, not {theirs}'
             raise ValueError(f'{what}, {told}; give the one it was by --genotype')
     return file
+
+
+def stop_with_launcher() -> None:
+    """Let Linux send SIGTERM when the launcher dies, which cannot hand a signal on by then."""
+    if sys.platform == 'linux':
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 def start_processes_on_cpu(cfg: Config) -> None:

@@ -1,6 +1,7 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """How a command-line tool ends: one clear line for a wrong input, a traceback for a defect."""
 
+import logging
 import os
 import sys
 import time
@@ -23,6 +24,8 @@ def run_tool(main: Callable[[], None]) -> None:
     """
     # mmcv says so on every import without compiled ops; nothing here uses that layer.
     warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
+    # Not a traceback for each line that a full disk does not take.
+    logging.raiseExceptions = False
     try:
         main()
     except KeyboardInterrupt as interrupt:

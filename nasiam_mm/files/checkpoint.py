@@ -75,7 +75,9 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = None, mmap: boo
     try:
         scan_checkpoint(path, user_types)
         with torch.serialization.safe_globals(_ALLOWED):
-            mapped = mmap and zipfile.is_zipfile(path)
+            # torch maps by a name in UTF-8, which one that the locale cannot decode has not.
+            mapped = mmap and os.fsencode(path) == str(path).encode('utf-8', 'replace')
+            mapped = mapped and zipfile.is_zipfile(path)
             return torch.load(path, map_location, weights_only=True, mmap=mapped)
     except (PermissionError, MemoryError, torch.OutOfMemoryError):
         raise

@@ -18,6 +18,7 @@ STATE = dict(
         log_scalars={
             'train/loss': HistoryBuffer([1.0], [1]),
             'train/time': HistoryBuffer([2.0], [1]),
+            'val/time': HistoryBuffer([2.0], [1]),
         },
         runtime_info=dict(last_ckpt='/there/epoch_1.pth'),
     ),
@@ -47,6 +48,7 @@ def differences(tmp_path, change):
         (lambda s: s['message_hub']['log_scalars']['train/loss'].update(2.0),
          'message_hub.log_scalars.train/loss.0'),
         (lambda s: s['message_hub']['log_scalars']['train/time'].update(2.0), None),
+        (lambda s: s['message_hub']['log_scalars']['val/time'].update(2.0), None),
         (lambda s: s['message_hub']['runtime_info'].update(last_ckpt='/here/epoch_1.pth'), None),
         (lambda s: s['message_hub']['runtime_info'].update(last_ckpt='/here/epoch_2.pth'),
          'message_hub.runtime_info.last_ckpt'),

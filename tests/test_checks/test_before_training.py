@@ -2,6 +2,7 @@
 """One pass finds all that can be known to be wrong with a run, and changes nothing."""
 
 import copy
+import os
 import shutil
 from collections import namedtuple
 from dataclasses import replace
@@ -13,7 +14,8 @@ from mmengine.config import Config
 from PIL import Image
 
 import nasiam_mm.engine  # noqa: F401
-from nasiam_mm.checks.before_training import find_problems, refuse_problems
+from nasiam_mm.checks.before_training import _disk, find_problems, refuse_problems
+from nasiam_mm.checks.forward import Forward
 from nasiam_mm.datasets import describe
 from nasiam_mm.datasets.source import Source
 from tests.reduced import MINI, ROOT, reduced
@@ -25,7 +27,7 @@ BASELINES = [name.replace('search', 'baseline') for name in SEARCHES]
 LINEAR = 'benchmarks/linear/r18_cifar10_linear_demo'
 
 
-@pytest.mark.parametrize('name', [*SEARCHES, *BASELINES])
+@pytest.mark.parametrize('name', [*SEARCHES, *BASELINES, LINEAR, LINEAR.removesuffix('_demo')])
 def test_a_recipe_has_no_problem_and_nothing_is_changed(name, tmp_path):
     cfg = reduced(name, tmp_path / 'work')
     before, state = copy.deepcopy(cfg.to_dict()), torch.get_rng_state()
@@ -143,12 +145,31 @@ def test_a_folder_that_holds_a_run_and_a_disk_that_is_full(tmp_path, monkeypatch
     monkeypatch.setattr(shutil, 'disk_usage', lambda path: usage(10**9, 10**9, 10**5))
     [line] = find_problems(cfg)
     assert '1 checkpoints and one being written take' in line
+    assert 'has 0.1 MB free' in line  # not 0.0 GB
+
+
+def test_a_resumed_run_needs_the_room_of_one_checkpoint_more(tmp_path, monkeypatch):
+    cfg = search(tmp_path, **{'default_hooks.checkpoint.max_keep_ckpts': 3, 'resume': True})
+    usage = namedtuple('usage', 'total used free')
+    size = 10**6
+    monkeypatch.setattr(shutil, 'disk_usage', lambda path: usage(10**9, 10**9, size))
+    (tmp_path / 'work').mkdir()
+    for epoch in (1, 2):
+        (tmp_path / f'work/epoch_{epoch}.pth').write_bytes(bytes(size))
+    [line] = _disk(cfg, size)
+    assert 'take another 2.0 MB' in line
+    (tmp_path / 'work/epoch_3.pth').write_bytes(bytes(size))
+    assert _disk(cfg, size) == []
+
+
+def test_a_work_directory_that_cannot_be_written_to(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, 'access', lambda path, mode: False)  # as root may write anywhere
+    [line] = find_problems(search(tmp_path))
+    assert line == f"work directory '{tmp_path}' cannot be written to; take another --work-dir"
 
 
 def test_the_room_that_is_asked_for_is_what_checkpoints_take(tmp_path):
     from mmengine.registry import RUNNERS
-
-    from nasiam_mm.checks.forward import Forward
 
     cfg = search(tmp_path, **{'probe': None})
     runner = RUNNERS.build(cfg)

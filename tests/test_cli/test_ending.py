@@ -53,7 +53,15 @@ def raise_from(module: str, error: Exception):
         ),
         (raise_from('nasiam_mm.space', KeyError('no op of\n  this name')), 'no op of this name'),
         (raise_from('mmengine.runner.runner', ValueError('no train_cfg')), 'no train_cfg'),
-        (raise_from('torch.serialization', OSError(28, 'No space left')), 'No space left'),
+        (raise_from('torch.serialization', OSError(28, 'No space left')), 'error: No space left'),
+        (
+            raise_from('mmengine.utils.path', OSError(30, os.strerror(30), '/ro/run')),
+            "error: '/ro/run': Read-only file system; choose another place",
+        ),
+        (
+            raise_from('json', PermissionError(13, os.strerror(13), '/theirs')),
+            "'/theirs': Permission denied; choose another place, or give yourself the permission",
+        ),
     ],
 )
 def test_a_wrong_input_is_one_line(main, message, capsys):

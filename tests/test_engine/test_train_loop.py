@@ -137,6 +137,17 @@ def test_events_and_end_are_those_of_an_uninterrupted_run(whole, iteration, tmp_
     assert compare_checkpoints(last(folder), last(work_dir)) == []
 
 
+@pytest.mark.parametrize('how', [dict(epoch=2), dict(iteration=2 * ITERATIONS)])
+def test_an_interruption_at_the_end_leaves_the_files_of_a_whole_run(how, whole, tmp_path):
+    work_dir = tmp_path / 'run'
+    assert interrupted(runner_of(work_dir), **how) == 143
+    assert (work_dir / 'interrupted.pth').is_file()
+    runner_of(work_dir, resume=True).train()
+    names = [sorted(path.name for path in f.glob('*.pth')) for f in (whole[0], work_dir)]
+    assert names[0] == names[1]
+    assert (work_dir / 'last_checkpoint').read_text() == str(last(work_dir))
+
+
 def test_interrupted_at_the_end_of_an_epoch(whole, tmp_path):
     folder, events = whole
     work_dir = tmp_path / 'run'

@@ -6,6 +6,7 @@ import os
 import pytest
 import torch
 
+from nasiam_mm.files.checkpoint import read_checkpoint
 from nasiam_mm.runs.work_dir import find_last_checkpoint, remove_leftovers
 from tests.checkpoints import change_a_weight, cut, save
 
@@ -95,3 +96,11 @@ def test_one_that_does_not_say_how_far_it_is_is_skipped_and_told(tmp_path, meta)
     last = find_last_checkpoint(tmp_path)
     assert last.path == whole
     assert last.notes[0] == 'skipped epoch_2.pth: does not say how far it is'
+
+
+def test_a_folder_whose_name_the_locale_cannot_decode(tmp_path):
+    folder = tmp_path / os.fsdecode(b'caf\xe9')  # under LC_ALL=C, any name beyond ASCII
+    folder.mkdir()
+    path = save(folder, 'iter_3.pth', 3, epoch=1)
+    assert find_last_checkpoint(folder).path == path
+    assert read_checkpoint(path, 'cpu', mmap=True)['meta']['iter'] == 3

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -93,7 +94,8 @@ def test_two_processes_on_the_cpu_train_one_network(tmp_path):
 
 
 @pytest.mark.slow
-def test_sigterm_to_the_launcher_ends_the_run_with_a_checkpoint_and_no_orphan(tmp_path):
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGKILL])
+def test_a_launcher_that_ends_leaves_a_checkpoint_and_no_orphan(number, tmp_path):
     cfg = reduced('nasiam/simclr_r18_search_cifar10_demo', tmp_path / 'work', 500, batch_size=16)
     cfg.default_hooks.checkpoint.interval = 500
     config = tmp_path / 'long.py'
@@ -108,19 +110,23 @@ def test_sigterm_to_the_launcher_ends_the_run_with_a_checkpoint_and_no_orphan(tm
         [f'{TOOLS}/dist_train.sh', str(config), '2'], cwd=ROOT, env=environment,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
+    ranks = []
     try:
         for line in launched.stdout:
             if re.search(r'Epoch\(train\) +\[2\]', line):
                 break
         ranks = children_of(launched.pid)
-        launched.send_signal(signal.SIGTERM)
+        launched.send_signal(number)
         told = launched.stdout.read()
         launched.wait(60)
         assert len(ranks) == 2
+        until = time.monotonic() + 60
+        while any(map(is_running, ranks)) and time.monotonic() < until:
+            time.sleep(0.1)
         assert (tmp_path / 'work/interrupted.pth').is_file(), told
         assert [pid for pid in ranks if is_running(pid)] == []
     finally:
-        for pid in (launched.pid, *children_of(launched.pid)):
+        for pid in (launched.pid, *ranks):
             if is_running(pid):
                 os.kill(pid, signal.SIGKILL)
 

@@ -52,7 +52,16 @@ class AtomicCheckpointHook(CheckpointHook):
         super().before_train(runner)
         if runner._resume:
             done = runner.epoch if self.by_epoch else runner.iter
-            self._remove_outdated(done, osp.basename(runner._load_from))
+            name = osp.basename(runner._load_from)
+            self._point_to(runner, name)
+            self._remove_outdated(done, name)
+
+    def after_train(self, runner: Runner) -> None:
+        """Remove an interruption's checkpoint from after the last iteration of the schedule."""
+        super().after_train(runner)
+        name = self.filename_tmpl.format(done := runner.epoch if self.by_epoch else runner.iter)
+        if self._point_to(runner, name):
+            self._remove_outdated(done, name)
 
     def save_interrupted(self, runner: Runner) -> str:
         """Save the run between two iterations, outside the schedule, and return the path."""
@@ -75,10 +84,15 @@ class AtomicCheckpointHook(CheckpointHook):
         runner.call_hook('gather_rank_states')
         options = {**self.args, **parts, 'backend_args': self.backend_args}
         runner.save_checkpoint(self.out_dir, filename, meta=meta, by_epoch=self.by_epoch, **options)
+        self._point_to(runner, filename)
+        return osp.join(self.out_dir, filename)
+
+    def _point_to(self, runner: Runner, filename: str) -> bool:
+        """Write a checkpoint's path to ``last_checkpoint``; return whether it is there."""
         path = osp.join(self.out_dir, filename)
-        if is_main_process():
+        if (is_there := self.file_backend.isfile(path)) and is_main_process():
             self.file_backend.put_text(path, osp.join(runner.work_dir, 'last_checkpoint'))
-        return path
+        return is_there
 
     @master_only
     def _remove_outdated(self, done: int, last: str) -> None:
