@@ -15,7 +15,7 @@ from tests.reduced import ROOT
 
 SHIPPED = [
     *sorted((ROOT / 'tests/data/genotypes_schema1').glob('*.json')),
-    *sorted((ROOT / 'docs/results').rglob('genotype.json')),
+    *sorted((ROOT / 'docs/results/heads_demo').rglob('genotype.json')),
 ]
 # The folder of a run tells one file from another, as the name does elsewhere.
 IDS = [path.parent.name if path.name == 'genotype.json' else path.stem for path in SHIPPED]
