@@ -283,7 +283,7 @@ def test_another_depth_does_not_fit(tmp_path):
 
 
 def test_config_must_be_a_detector(tmp_path):
-    with pytest.raises(FileNotFoundError, match='No such file or directory'):
+    with pytest.raises(FileNotFoundError, match='does not exist, or is no file'):
         transfer.load_config(tmp_path / 'none.py')
     (tmp_path / 'other.py').write_text("model = dict(type='SimSiam')\n")
     with pytest.raises(ValueError, match='not a detection config'):

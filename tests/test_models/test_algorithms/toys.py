@@ -73,8 +73,13 @@ def build(framework: str, genotype: str | None = None, **kwargs) -> nn.Module:
         'MoCo': dict(head=_contrasting(0.1), queue_len=24, feat_dim=DIM, momentum=0.1),
     }[framework]
     neck = {**projector(), 'genotype': genotype}
+    is_open = genotype is None or framework in ('SimSiam', 'BYOL')  # a predictor is searched
     config = dict(
-        type=framework, space=SPACE, backbone=dict(type='ToyBackbone'), neck=neck, **specific
+        type=framework,
+        space=SPACE if is_open else None,
+        backbone=dict(type='ToyBackbone'),
+        neck=neck,
+        **specific,
     )
     model = MODELS.build({**config, **kwargs})
     model.init_weights()
