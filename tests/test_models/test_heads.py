@@ -98,7 +98,7 @@ def test_a_genotype_holds_at_other_widths_and_says_the_depth(widths, genotype_fi
     [
         (
             dict(genotype=None),
-            'the projector has neither a space to search nor a genotype; give one by --genotype FILE',
+            'neither a space to search nor a genotype; give one by --genotype FILE',
         ),
         (dict(genotype='nowhere.json'), "genotype 'nowhere.json' does not exist"),
         (dict(name='predictor'), r"\(SimCLR\) has no predictor, only \['projector'\]"),

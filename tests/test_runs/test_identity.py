@@ -63,7 +63,7 @@ def of_search(tmp_path_factory):
          'train_dataloader.dataset.dataset.seed is 0 there and 1 here'),
         ('optim_wrapper.optimizer.lr', 0.5,
          'optim_wrapper.optimizer.lr is 0.06 there and 0.5 here'),
-        ('param_scheduler.0.T_max', 7, 'param_scheduler.0.T_max is 100 there and 7 here'),
+        ('param_scheduler.0.T_max', 7, 'param_scheduler.0.T_max is not set there and 7 here'),
         ('train_cfg.max_epochs', 9, 'train_cfg.max_epochs is 1 there and 9 here'),
         ('randomness.seed', 4, 'seed is 0 there and 4 here'),
         ('default_hooks.alpha_step.optimizer.lr', 0.5,
