@@ -5,6 +5,7 @@ papers      tables of the papers, and of heads against chance
 speed       our code and its peers in turn
 offline     tables on a machine without a network
 robustness  kills and resumptions of a training
+malformed   malformed input for every command
 """
 
 from pathlib import Path

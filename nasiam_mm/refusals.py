@@ -22,7 +22,14 @@ _OF_A_WORKER = re.compile(
 )
 _WORKER_LOST = 'DataLoader worker (pid'
 # What a value in a config may cause besides, where something is built with it.
-_BUILD_ERRORS = (*_REFUSALS, TypeError, AttributeError, AssertionError)
+_BUILD_ERRORS = (
+    *_REFUSALS, TypeError, AttributeError, AssertionError, LookupError, ArithmeticError
+)  # fmt: skip
+# What takes settings as they stand in a config: any error there is of a value in it.
+_INTERPRETING = (
+    *(f'nasiam_mm.{name}' for name in ('cli.config', 'cli.reading', 'checks', 'unread')),
+    *('nasiam_mm.datasets.resolve', 'nasiam_mm.runs.identity', 'mmengine.config'),
+)
 
 # Of what the system refuses, wherever it is written.
 _MENDS = {
@@ -37,6 +44,8 @@ def is_user_error(error: Exception) -> bool:
     """Tell a refused input from a defect by what was raised and by whom."""
     if isinstance(error, OSError) or str(error).startswith(_WORKER_LOST):
         return True
+    if _interprets(error):
+        return not isinstance(error, MemoryError)
     if _built(error) is not None:
         return isinstance(error, _BUILD_ERRORS)
     # A sentence is a refusal; a bare key or name is a look-up that a defect let fail.
@@ -49,23 +58,27 @@ def one_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno in _MENDS:
         told = ' '.join(str(error.strerror).split())
         if told != os.strerror(error.errno):
-            return shorten(told)  # ours
+            return plain(told)  # ours
         where = f"'{error.filename}': " if error.filename else ''
-        return shorten(f'{where}{told}; {_MENDS[error.errno]}')
+        return plain(f'{where}{told}; {_MENDS[error.errno]}')
     line = ' '.join(_text(error).split()) or type(error).__name__
     if line.startswith(_WORKER_LOST):
         line += '; lower num_workers or batch_size, or give them more memory'
     built = _built(error)
     speaks_for_itself = _is_within(_raised_in(error), ('nasiam_mm', 'mmengine.registry'))
-    if built is None or (speaks_for_itself and isinstance(error, _REFUSALS)):
-        return shorten(line)
-    return shorten(f'{built} cannot be built from the config: {line}')
+    if built is not None and not (speaks_for_itself and isinstance(error, _REFUSALS)):
+        return plain(f'{built} cannot be built from the config: {line}')
+    says_nothing = not isinstance(error, (*_REFUSALS, OSError)) or ' ' not in line
+    if built is None and _interprets(error) and says_nothing:
+        return plain(f'a value in the config is missing or wrong: {type(error).__name__}: {line}')
+    return plain(line)
 
 
-def shorten(text: str, longest: int = _LONGEST) -> str:
-    """Cut a text in its middle: what and where stand first, the mend last."""
+def plain(text: str, longest: int = _LONGEST) -> str:
+    """Return a text as one line that can be printed, cut in its middle: the mend stands last."""
+    line = ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in ' '.join(text.split()))
     end = longest // 3
-    return text if len(text) <= longest else f'{text[: longest - end - 5]} ... {text[-end:]}'
+    return line if len(line) <= longest else f'{line[: longest - end - 5]} ... {line[-end:]}'
 
 
 def follows_another(error: Exception) -> bool:
@@ -102,6 +115,12 @@ def _built(error: Exception) -> str | None:
             kind = frame.f_locals.get('obj_type', 'a part')
             return kind if isinstance(kind, str) else getattr(kind, '__name__', str(kind))
     return None
+
+
+def _interprets(error: Exception) -> bool:
+    """Tell whether settings were being taken as they stand in a config."""
+    names = (frame.f_globals.get('__name__', '') for frame in _frames(error))
+    return any(_is_within(name, _INTERPRETING) for name in names)
 
 
 def _is_within(module: str, packages: tuple[str, ...]) -> bool:

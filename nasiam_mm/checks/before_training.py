@@ -23,7 +23,7 @@ from nasiam_mm.engine.optim import refuse_idle_keys
 from nasiam_mm.engine.running import preserve_rng
 from nasiam_mm.engine.schedule import check_schedules
 from nasiam_mm.probes.section import read_probe
-from nasiam_mm.refusals import is_user_error, one_line, shorten
+from nasiam_mm.refusals import is_user_error, one_line, plain
 from nasiam_mm.runs.processes import process_count
 from nasiam_mm.runs.work_dir import holds_a_run
 from nasiam_mm.unread import find_unread, wrong_sections
@@ -39,7 +39,7 @@ def refuse_problems(cfg: Config) -> None:
         raise ValueError(problems[0])
     if problems:
         more = f'; {len(problems) - _TOLD} more: nasiam check' if len(problems) > _TOLD else ''
-        cut = [shorten(text, _WIDTH) for text in problems[:_TOLD]]
+        cut = [plain(text, _WIDTH) for text in problems[:_TOLD]]
         told = '; '.join(f'({n}) {text}' for n, text in enumerate(cut, 1))
         raise ValueError(f'{len(problems)} problems: {told}{more}')
 
@@ -63,7 +63,9 @@ def find_problems(cfg: Config) -> list[str]:
     cfg = copy.deepcopy(cfg)
     if absent := [name for name in _NEEDED if not isinstance(cfg.get(name), dict)]:
         return [f'config has no {" and no ".join(absent)}: nothing to train']
-    problems = find_unread(cfg) + check_schedules(cfg)
+    problems: list[str] = []
+    for find in (find_unread, check_schedules):
+        problems += _try(partial(find, cfg), 'config', problems) or []
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope')), preserve_rng():
         if _try(lambda: resolve_data(cfg), 'data', problems) is None:
             return problems  # what else could be told would follow from it
@@ -167,5 +169,5 @@ def _try(action: Callable[[], Any], where: str, problems: list[str]) -> Any:
     except Exception as error:
         if not is_user_error(error):
             raise
-        problems.append(shorten(f'{where}: {one_line(error)}'))
+        problems.append(plain(f'{where}: {one_line(error)}'))
         return None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from mmengine.config import Config, DictAction
 
-from nasiam_mm.cli.reading import find_config, load_config
+from nasiam_mm.cli.reading import find_config, load_config, make_writable
 from nasiam_mm.config_walk import type_name, walk
 
 if TYPE_CHECKING:
@@ -133,6 +133,7 @@ def merge_options(cfg: Config, args: Namespace) -> None:
         raise ValueError(
             f"--cfg-options: config '{cfg.filename}' has no place for {', '.join(options)}: {text}"
         ) from error
+    make_writable(cfg, '--cfg-options')
     if any(key.startswith('custom_imports') for key in options):
         from mmengine.utils import import_modules_from_strings
 

@@ -15,8 +15,10 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
+from typing import NoReturn
 
 from nasiam_mm.cli.ending import run_tool
+from nasiam_mm.refusals import plain
 from nasiam_mm.version import __version__
 
 GROUP = 'nasiam_mm.commands'
@@ -36,7 +38,7 @@ def dispatch(argv: Sequence[str] | None = None) -> None:
     if argv and not argv[0].startswith('-'):
         run_command(argv[0], argv[1:])
         return
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog='nasiam',
         description='Search, train and measure the heads of Siamese self-supervised networks.',
         epilog='nasiam COMMAND --help tells what a command takes; configs are named as files or as '
@@ -71,6 +73,15 @@ def tool(words: str) -> Callable[..., None]:
     return partial(run_command, words)
 
 
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong with a command line in one line, as every refusal."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say so and leave; the usage would fill a screen."""
+        told = plain(f'{message}; {self.prog} --help tells what it takes')
+        self.exit(2, f'error: {told}\n')
+
+
 def as_main(
     doc: str | None,
     add_arguments: Callable[[argparse.ArgumentParser], None],
@@ -80,7 +91,7 @@ def as_main(
     """Return the main function of a script made as a command is; it takes ``argv``, or None."""
 
     def main(argv: Sequence[str] | None = None) -> None:
-        parser = argparse.ArgumentParser(
+        parser = Parser(
             prog=prog,
             description=doc,
             formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -12,7 +12,15 @@ from mmpretrain.datasets import BaseDataset
 from nasiam_mm.datasets.folder import open_part, part_digests, part_folder, read_image, square
 from nasiam_mm.datasets.headers import name_some, read_headers
 from nasiam_mm.datasets.resolve import refuse_unresolved
-from nasiam_mm.datasets.source import KNOWN, Source, mend, read_source, sha256_array, split_digest
+from nasiam_mm.datasets.source import (
+    KNOWN,
+    MOST_PIXELS,
+    Source,
+    mend,
+    read_source,
+    sha256_array,
+    split_digest,
+)
 from nasiam_mm.datasets.split import split_indices
 from nasiam_mm.registry import DATASETS
 
@@ -58,6 +66,8 @@ class Images(BaseDataset):
         **kwargs,
     ) -> None:
         refuse_unresolved(data_root)
+        if isinstance(size, int) and not 1 <= size <= MOST_PIXELS:
+            raise ValueError(f'size must be from 1 to {MOST_PIXELS}, got {size}')
         self.split, self.size, self.verify = split, size, verify
         self.skip_unreadable = skip_unreadable
         super().__init__('', data_root=data_root, **{**kwargs, 'serialize_data': False})

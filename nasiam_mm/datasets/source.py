@@ -9,7 +9,6 @@ root/
 """
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -20,11 +19,13 @@ from mmpretrain.datasets import CIFAR10, CIFAR100
 from mmpretrain.datasets.categories import IMAGENET_CATEGORIES
 
 from nasiam_mm.files.atomic import atomic_path, write_json
+from nasiam_mm.files.regular import read_json
 
 MOST_PIXELS = 4096  # along the side of the square that images are brought to
 _MOST_BYTES = 2**24  # of source.json
 ARRAY_NAMES = ('train_images', 'train_labels', 'test_images', 'test_labels')
 SOURCE_NAME = 'source.json'
+MOST_PIXELS = 4096  # along a side
 SOURCES = ('official', 'npm', 'subset', 'own')
 OFFICIAL = {'CIFAR10': CIFAR10, 'CIFAR100': CIFAR100}  # mmpretrain's readers of the pickles
 
@@ -128,7 +129,7 @@ class Source:
         try:
             if not path.is_file() or path.stat().st_size > _MOST_BYTES:
                 raise ValueError(f'no file, or of more than {_MOST_BYTES} bytes')
-            record = json.loads(path.read_text(encoding='utf-8'))
+            record = read_json(path)
             if isinstance(record, dict) and 'dataset' in record:
                 record = _from_first_form(root, **record)
             return cls(**record)

@@ -6,7 +6,6 @@ name) and meets a missing image only when its turn comes, hours later. A set of 
 nothing to learn is refused, as is an image of another size than annotated, such as a turned one.
 """
 
-import json
 import math
 import os
 from collections import Counter
@@ -18,6 +17,7 @@ from xml.etree import ElementTree
 from mmengine.logging import print_log
 
 from nasiam_mm.datasets.headers import Size, name_some, read_header, read_headers
+from nasiam_mm.files.regular import read_json
 
 _HEADERS = 50_000  # images looked at, at most
 _MOST_XML = 2**20  # bytes
@@ -61,7 +61,7 @@ def check_coco(
 ) -> str:
     """Check a set in COCO format; return its ``info.description``, or the file's name."""
     try:
-        coco = json.loads(ann_file.read_bytes())
+        coco = read_json(ann_file)
         problem = _coco_problem(coco, masks)
     except (ValueError, RecursionError) as error:
         problem = f'not valid JSON ({error!s:.200})'

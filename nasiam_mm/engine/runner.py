@@ -22,6 +22,7 @@ from nasiam_mm.datasets.replay import ReplaySampler
 from nasiam_mm.datasets.resolve import resolve_data
 from nasiam_mm.engine.hooks.resume_hook import ResumeHook
 from nasiam_mm.engine.running import preserve_rng
+from nasiam_mm.refusals import is_user_error
 from nasiam_mm.registry import LOOPS, RUNNERS
 from nasiam_mm.unread import find_unread
 
@@ -68,6 +69,23 @@ class NasiamRunner(Runner):
                 raise ValueError(f'{what}; it is the batch that optim_wrapper.optimizer.lr is for')
             scale['base_batch_size'] = base / getattr(optim_wrapper, '_accumulative_counts', 1)
         super().scale_lr(optim_wrapper, scale)
+
+    def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
+        """Go on from a checkpoint.
+
+        Raises:
+            ValueError: If a part of its state cannot be taken over.
+        """
+        try:
+            super().resume(filename, *args, **kwargs)
+        except Exception as error:
+            if is_user_error(error):
+                raise
+            told = f'{type(error).__name__}: {error}'
+            raise ValueError(
+                f"checkpoint '{filename}' holds a state that does not fit this run: {told}; take "
+                'an earlier one, or start anew in another --work-dir'
+            ) from error
 
     def register_default_hooks(self, hooks: dict | None = None) -> None:
         """Register the named hooks; None takes one away, be it of mmengine or of a config."""

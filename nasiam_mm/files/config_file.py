@@ -27,8 +27,11 @@ def read_config(path: str | os.PathLike) -> Config:
     except SyntaxError as error:
         found: Any = error if error.lineno else error.__context__  # mmengine's has no line
         raise ValueError(f'{where}, line {found.lineno}: {found.msg}') from error
-    except (UnicodeError, NameError, TypeError, AttributeError, LookupError, ArithmeticError,
-            yaml.YAMLError) as error:  # fmt: skip
+    except OSError:
+        raise
+    except (Exception, SystemExit) as error:  # a config is a program
+        if isinstance(error, ValueError) and not isinstance(error, UnicodeError):
+            raise
         text = ' '.join(str(error).split())
         raise ValueError(f'{where}: {type(error).__name__}: {text:.200}') from error
 

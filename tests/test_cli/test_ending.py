@@ -70,6 +70,7 @@ def test_a_wrong_input_is_one_line(main, message, capsys):
     assert len(lines) == 1
     assert lines[0].startswith('error: ')
     assert message in lines[0]
+    assert len(lines[0]) <= 500 and lines[0].isprintable()
 
 
 @pytest.mark.parametrize(

@@ -107,3 +107,14 @@ def test_a_tool_is_a_command(path):
     words = text.split("tool('")[1].split("')")[0]
     assert words.split()[0] in main.COMMANDS
     assert text.splitlines()[1].startswith(f'"""``nasiam {words}``: ')
+
+
+@pytest.mark.parametrize(
+    'argv', [['train'], ['check', 'a.py', '--seed', 'x' * 5000], ['env', '--no-such'], ['data']]
+)
+def test_a_wrong_command_line_is_one_line(argv, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main.dispatch(argv)
+    [line] = capsys.readouterr().err.splitlines()
+    assert caught.value.code == 2 and len(line) <= 500
+    assert line.startswith('error: ') and line.endswith('--help tells what it takes')

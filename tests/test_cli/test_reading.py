@@ -1,11 +1,13 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Configs are found by file or shipped name; what cannot be run or written back is one line."""
 
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 from mmengine.config import Config
 
+from nasiam_mm.cli.config import merge_options
 from nasiam_mm.cli.reading import find_config, load_config
 from tests.reduced import ROOT
 
@@ -61,6 +63,12 @@ def test_paths_become_text_and_imports_are_no_settings(tmp_path):
         (dict(a='x = y\n'), "name 'y' is not defined"),
         (dict(a='import io\nm = dict(n=[1, io.StringIO()])\n'), 'm.n.1 is a StringIO'),
         (dict(a='m = dict(f=lambda x: x)\n'), 'm.f is a function'),
+        (dict(a=f'x = {"[" * 90}{"]" * 90}\n'), 'is nested too deeply to be written again'),
+        (dict(a='x = 1 / 0\n'), 'ZeroDivisionError: division by zero'),
+        (dict(a='x = [][1]\n'), 'IndexError: list index out of range'),
+        (dict(a='import sys\nsys.exit(3)\n'), 'SystemExit: 3'),
+        (dict(a='def f(): f()\nf()\n'), 'nests too deep'),
+        (dict(a='_base_ = 3\n'), "TypeError: argument of type 'int' is not iterable"),
     ],
 )  # fmt: skip
 def test_what_is_no_config_is_one_line(tmp_path, files, message):
@@ -74,3 +82,10 @@ def test_what_is_no_config_is_one_line(tmp_path, files, message):
 @pytest.mark.parametrize('config', sorted((ROOT / 'configs/nasiam').glob('*.py'))[::7])
 def test_shipped_configs_are_read_unchanged(config):
     assert load_config(str(config)).to_dict() == Config.fromfile(config).to_dict()
+
+
+@pytest.mark.parametrize('key', ['dict(a=1)', 'a b', '', 'class', '1'])
+def test_a_name_that_no_setting_can_have_is_refused(key):
+    cfg = Config(dict(model=dict()))
+    with pytest.raises(ValueError, match='is no name that a setting can have'):
+        merge_options(cfg, Namespace(cfg_options={key: 1}))

@@ -93,7 +93,7 @@ def test_malformed_record(tmp_path, change, reason):
         ('', 'Expecting value'),
         ('[]', 'must be a mapping'),
         ('{}', 'missing 7 required'),
-        ('[' * 100_000, 'recursion'),
+        ('[' * 100_000, 'nested too deeply'),
         (' ' * (2**24 + 1), 'more than 16777216 bytes'),
     ],
 )
@@ -146,3 +146,14 @@ def test_any_damaged_header_is_told_in_one_line(tmp_path, old):
     path.write_bytes(content.replace(old, b'(' * len(old), 1))
     with pytest.raises(ValueError, match=r'^\S+train_labels.npy: truncated or not a .npy file$'):
         load_array(path)
+
+
+@pytest.mark.parametrize('make', [os.mkfifo, lambda path: path.write_text('[' * 100_000)])
+@pytest.mark.parametrize(
+    ('name', 'read'),
+    [('source.json', Source.read), ('a.npy', lambda root: load_array(root / 'a.npy'))],
+)
+def test_a_pipe_is_not_waited_for_and_no_nesting_is_followed(make, name, read, tmp_path):
+    make(tmp_path / name)
+    with pytest.raises(ValueError, match='not a valid source record|not a .npy file'):
+        read(tmp_path)

@@ -45,8 +45,8 @@ def check(coco, folder, masks=True):
 
 def test_whole_set_passes_and_names_itself(coco, tmp_path):
     assert check(coco, tmp_path) == 'toy'
-    del coco['info']
-    assert check(coco, tmp_path) == 'ann.json'
+    for info in (None, [], {'description': {}}):
+        assert check({**coco, 'info': info}, tmp_path) == 'ann.json'
 
 
 @pytest.mark.parametrize(

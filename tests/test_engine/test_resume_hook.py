@@ -205,6 +205,11 @@ def other_scheduler(checkpoint):
     return 'one of its param_schedulers is of another type'
 
 
+def no_random_numbers(checkpoint):
+    checkpoint['hooks']['RunStateHook']['ranks'][0]['rng'] = {'torch': 'x'}
+    return 'the state of RunStateHook in the checkpoint does not fit this run'
+
+
 def no_run_state(checkpoint):
     del checkpoint['hooks']['RunStateHook']
     return 'holds no state of RunStateHook'
@@ -251,6 +256,17 @@ def test_what_an_optimizer_keeps_is_known_of_any(kind):
         weight.grad = torch.ones_like(weight)
     optimizer.step()
     assert list(optimizer_misfits(optimizer, optimizer.state_dict(), begun=True)) == []
+
+
+def test_numbers_of_epoch_and_iteration_that_do_not_fit_each_other_are_refused(tmp_path):
+    def edit(checkpoint):
+        checkpoint['meta']['iter'] = 1000
+
+    loop = dict(type='ResumableTrainLoop', max_epochs=1)
+    train(tmp_path, train_cfg=loop)
+    change(tmp_path / 'epoch_1.pth', edit)
+    with pytest.raises(ValueError, match='its iteration 1000 does not lie in epoch 1'):
+        train(tmp_path, resume=True, train_cfg=loop)
 
 
 def schedule(epochs):

@@ -5,11 +5,11 @@ nasiam draw work_dirs/simsiam_r18_search_cifar10/genotype.json
 nasiam draw work_dirs/simsiam_r18_search_cifar10/alpha.json
 """
 
-import json
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from nasiam_mm.cli.outputs import check_outputs
+from nasiam_mm.files.regular import read_json
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -44,7 +44,7 @@ def run(args: Namespace) -> None:
 def _kind(path: Path) -> str:
     """Tell an alpha history from a genotype; what is neither is refused by the reader."""
     try:
-        data = json.loads(path.read_text(encoding='utf-8')) if path.is_file() else None
-    except (ValueError, RecursionError):
+        data = read_json(path)
+    except (ValueError, OSError):
         data = None
     return 'alpha' if isinstance(data, dict) and 'epochs' in data else 'genotype'

@@ -63,9 +63,7 @@ def _draw(args: Namespace) -> 'Genotype':
 
 def _import(args: Namespace) -> 'Genotype':
     from nasiam_mm.architecture.published import import_published
+    from nasiam_mm.files.regular import read_text
 
-    try:
-        text = args.input.read_text(encoding='utf-8')
-    except UnicodeDecodeError as error:
-        raise ValueError(f"published genotype '{args.input}' is not text: {error}") from None
+    text = read_text(args.input)
     return import_published(text, args.framework, source=args.input.name)

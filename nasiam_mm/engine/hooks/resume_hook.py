@@ -8,7 +8,7 @@ from typing import Any
 
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import CheckpointHook, EMAHook, Hook
-from mmengine.runner import BaseLoop, Runner
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
 
 from nasiam_mm.engine.optim import optimizer_misfits
 from nasiam_mm.engine.running import unwrap
@@ -165,10 +165,15 @@ def _misfits(runner: Runner, checkpoint: Mapping[str, Any]) -> Iterator[str]:
                 yield 'one of its param_schedulers is of another type'
             elif lost := [key for key in keys if key not in state]:
                 yield f'one of its param_schedulers lacks {lost[0]}'
-    for name in ('epoch', 'iter'):
-        count = checkpoint['meta'].get(name)
-        if not isinstance(count, int) or count < 0:
-            yield f'its meta holds no number of {name}'
+    done = {name: checkpoint['meta'].get(name) for name in ('epoch', 'iter')}
+    wrong = [name for name, count in done.items() if not isinstance(count, int) or count < 0]
+    for name in wrong:
+        yield f'its meta holds no number of {name}'
+    # After its last iteration an epoch counts, or does not yet.
+    length = len(runner.train_dataloader)
+    counts_epochs = isinstance(runner.train_loop, EpochBasedTrainLoop)
+    if counts_epochs and not wrong and not 0 <= done['iter'] - done['epoch'] * length <= length:
+        yield 'its iteration {iter} does not lie in epoch {epoch}'.format(**done)
     for name in runner.message_hub.state_dict():
         if not isinstance(checkpoint['message_hub'].get(name), Mapping):
             yield f'its message_hub holds no {name}'

@@ -10,7 +10,6 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from nasiam_mm.files.atomic import write_text
+from nasiam_mm.files.regular import read_json
 from nasiam_mm.report.pictures.figure import check_picture_path, op_colors, save_figure
+
+_MOST_CHARACTERS = 200  # of a name; to lay out long ones takes for ever
 
 # By cell: the names of the operations by layer and place in the space, L x K, None where absent.
 Candidates = Mapping[str, Sequence[Sequence[str | None]]]
@@ -58,7 +60,7 @@ def load_alpha_history(
         ValueError: If it cannot be read or does not have that form.
     """
     try:
-        data = json.loads(Path(path).read_text(encoding='utf-8'))
+        data = read_json(path)
         if not isinstance(data, dict) or set(data) != {'epochs', 'cells'}:
             raise ValueError('needs epochs and cells')
         epochs, cells = data['epochs'], data['cells']
@@ -71,6 +73,9 @@ def load_alpha_history(
                 raise ValueError(f'cells.{name} needs candidates and softmax')
             if not _is_nested(cell['candidates'], 2, (str, type(None))):
                 raise ValueError(f'cells.{name}.candidates must be lists of names or null')
+            names = [name, *(n for row in cell['candidates'] for n in row if n)]
+            if max(map(len, names)) > _MOST_CHARACTERS:
+                raise ValueError(f'a name has more than {_MOST_CHARACTERS} characters')
             if not _is_nested(cell['softmax'], 3, (int, float, type(None))):
                 raise ValueError(
                     f'cells.{name}.softmax must be lists of lists of numbers or null, by epoch'
@@ -83,7 +88,7 @@ def load_alpha_history(
         raise FileNotFoundError(
             f"alpha history '{path}' does not exist; a search writes it to its work directory"
         ) from None
-    except (OSError, ValueError, OverflowError, RecursionError) as error:
+    except (OSError, ValueError, OverflowError) as error:
         raise ValueError(f"alpha history '{path}': {error}") from None
 
 
@@ -103,8 +108,8 @@ def _checked(
             f'history has the cells {sorted(history)}, candidates {sorted(candidates)}; '
             'both must name the same, at least one'
         )
-    if not len(epochs) or any(b <= a for a, b in pairwise(epochs)):
-        raise ValueError(f'epochs must increase, at least one, got {list(epochs)!s:.60}')
+    if not len(epochs) or any(b <= a for a, b in pairwise((-1, *epochs, 2**53))):
+        raise ValueError(f'epochs must increase from 0, at least one, got {list(epochs)!s:.60}')
     arrays = {}
     for cell, values in history.items():
         names = candidates[cell]

@@ -110,14 +110,16 @@ VALID = {
 }
 CELL = ('cells', 'projector')
 MALFORMED = [
-    (('epochs',), [], 'epochs must increase, at least one, got []'),
-    (('epochs',), [1, 1], 'epochs must increase, at least one, got [1, 1]'),
+    (('epochs',), [], 'epochs must increase from 0, at least one, got []'),
+    (('epochs',), [0, 10**400], 'epochs must increase from 0, at least one'),
+    (('epochs',), [1, 1], 'epochs must increase from 0, at least one, got [1, 1]'),
     (('epochs',), [0, True], 'epochs must be a list of integers'),
     (('epochs',), 2, 'epochs must be a list of integers'),
     (('epochs',), [0, 1, 2], 'cells.projector.softmax has shape (2, 2, 2), but 3 epochs of'),
     (('epoch',), 1, 'needs epochs and cells'),
     (('cells',), {}, 'history has the cells [], candidates []'),
     (('cells',), [], 'cells must be an object'),
+    ((*CELL, 'candidates'), [['x' * 10**5]], 'a name has more than 200 characters'),
     (CELL, {}, 'cells.projector needs candidates and softmax'),
     (CELL, None, 'cells.projector needs candidates and softmax'),
     ((*CELL, 'alpha'), [], 'cells.projector needs candidates and softmax'),
@@ -154,7 +156,7 @@ def test_malformed_history(tmp_path, place, value, message):
         (json.dumps(VALID).encode()[:60], 'Unterminated string'),
         (b'\xff\xfe', "codec can't decode"),
         (b'[]', 'needs epochs and cells'),
-        (b'[' * 10**5, 'recursion'),
+        (b'[' * 10**5, 'nested too deeply'),
     ],
 )
 def test_broken_history(tmp_path, content, message):
