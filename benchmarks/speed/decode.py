@@ -81,8 +81,8 @@ def measure_decoding(setup: Setup) -> Iterator[Measurement]:
             cfg.data.root = folder
             resolve_data(cfg)
             with_view_seed = cfg.train_dataloader.dataset.get('with_view_seed', False)
-            loads[name] = partial(_load, ReplayDataset(samples, with_view_seed, cfg.two_views))
-            preprocessors[name] = MODELS.build(cfg.data_preprocessor).to(setup.device)
+            loads[name] = partial(_load, ReplayDataset(samples, with_view_seed, cfg._two_views))
+            preprocessors[name] = MODELS.build(cfg._data_preprocessor).to(setup.device)
         # Batches of other rounds have other seeds: another share of blurred and grey views.
         for number in range(setup.repeats + 1):
             order = -1 if number % 2 else 1

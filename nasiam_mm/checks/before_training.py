@@ -24,8 +24,9 @@ from nasiam_mm.engine.running import preserve_rng
 from nasiam_mm.engine.schedule import check_schedules
 from nasiam_mm.probes.section import read_probe
 from nasiam_mm.refusals import is_user_error, one_line, plain
+from nasiam_mm.runs.identity import run_settings
 from nasiam_mm.runs.processes import process_count
-from nasiam_mm.runs.work_dir import holds_a_run
+from nasiam_mm.runs.work_dir import name_conflict
 from nasiam_mm.unread import find_unread, wrong_sections
 
 _TOLD, _WIDTH = 3, 140  # problems that an error names, and characters of each
@@ -91,12 +92,14 @@ def find_problems(cfg: Config) -> list[str]:
                 paramwise = (cfg.get('optim_wrapper') or {}).get('paramwise_cfg')
                 _try(partial(refuse_idle_keys, model.model, paramwise), 'optimizer', problems)
                 problems += _disk(cfg, model.checkpoint_bytes)
-    if cfg.get('work_dir') and not cfg.get('resume') and holds_a_run(cfg.work_dir):
-        problems.append(
-            f"work directory '{cfg.work_dir}' holds a run; go on with it by --resume, or take "
-            'another --work-dir'
-        )
+    if cfg.get('work_dir') and not cfg.get('resume'):
+        ask = partial(_conflict, Path(cfg.work_dir), cfg)
+        problems += filter(None, [_try(ask, 'work directory', problems)])
     return list(dict.fromkeys(problems))
+
+
+def _conflict(folder: Path, cfg: Config) -> str | None:
+    return name_conflict(folder, run_settings(cfg), resume=False, partly=True)
 
 
 def _loaders(cfg: Config) -> Iterator[tuple[str, Any]]:

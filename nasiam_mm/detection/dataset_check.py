@@ -17,6 +17,7 @@ from xml.etree import ElementTree
 from mmengine.logging import print_log
 
 from nasiam_mm.datasets.headers import Size, name_some, read_header, read_headers
+from nasiam_mm.detection.run_lengths import run_lengths
 from nasiam_mm.files.regular import read_json
 
 _HEADERS = 50_000  # images looked at, at most
@@ -289,34 +290,3 @@ def _require_images(
         told = name_some([f'{names[n]} ({fault})' for n, fault in found.items()])
         mend = 'replace them, or annotate them as OpenCV reads them'
         raise ValueError(f'{folder}: {len(found)} images are not as annotated: {told}; {mend}')
-
-
-def run_lengths(counts: Any) -> list[int] | None:
-    """Return the run lengths of a mask in COCO's run-length code; None where it is none.
-
-    Without pycocotools, which trusts them and writes past its buffer. ``counts`` is a list of them,
-    or COCO's text (``rleToString`` of its ``maskApi.c``): six bits a character from '0' on, of
-    which five are digits and one says that more follow; from the third run on, the difference to
-    the run before the last.
-    """
-    if isinstance(counts, list):
-        return counts if all(isinstance(run, int) and run >= 0 for run in counts) else None
-    if not isinstance(counts, str):
-        return None
-    runs: list[int] = []
-    value = shift = 0
-    for bits in (ord(character) - 48 for character in counts):
-        if not 0 <= bits < 64 or shift > 30:  # no image has a run of more bits
-            return None
-        value |= (bits & 31) << shift
-        shift += 5
-        if bits & 32:
-            continue
-        if bits & 16:
-            value -= 1 << shift
-        value += runs[-2] if len(runs) > 2 else 0
-        if value < 0:
-            return None
-        runs.append(value)
-        value = shift = 0
-    return None if shift else runs

@@ -35,20 +35,30 @@ def claim(work_dir: str | Path, identity: Identity, resume: bool, extend: bool =
     folder = Path(work_dir)
     folder.mkdir(parents=True, exist_ok=True)
     hold(folder)
-    if holds_a_run(folder):
-        owner = read_owner(folder)
-        whole = (owner or identity, identity)
-        common = (less_extension(whole[0]), less_extension(identity))
-        problem, mends = '', ['take another --work-dir, or remove this one']
-        if differences := name_differences(*(common if extend else whole)):
-            problem = f"is another run's: {differences}"
-            if common[0] == common[1]:
-                mends.insert(0, 'go on with it by --resume --extend')
-        elif not resume:
-            problem = 'holds this run already' if owner else f'holds a run that left no {OWNER}'
-            mends.insert(0, 'go on with it by --resume')
-        if problem:
-            raise ValueError(f"work directory '{folder}' {problem}; {', or '.join(mends)}")
+    if problem := name_conflict(folder, identity, resume, extend):
+        raise ValueError(problem)
+
+
+def name_conflict(
+    folder: Path, identity: Identity, resume: bool, extend: bool = False, partly: bool = False
+) -> str | None:
+    """Say why a folder is not for a run, None where it is; ``partly`` compares what it says."""
+    if not holds_a_run(folder):
+        return None
+    owner = read_owner(folder)
+    if owner and partly:
+        owner = {name: value for name, value in owner.items() if name in identity}
+    whole = (owner or identity, identity)
+    common = (less_extension(whole[0]), less_extension(identity))
+    problem, mends = '', ['take another --work-dir, or remove this one']
+    if differences := name_differences(*(common if extend else whole)):
+        problem = f"is another run's: {differences}"
+        if common[0] == common[1]:
+            mends.insert(0, 'go on with it by --resume --extend')
+    elif not resume:
+        problem = 'holds this run already' if owner else f'holds a run that left no {OWNER}'
+        mends.insert(0, 'go on with it by --resume')
+    return f"work directory '{folder}' {problem}; {', or '.join(mends)}" if problem else None
 
 
 def own(work_dir: str | Path, identity: Identity) -> None:

@@ -138,7 +138,7 @@ def test_a_folder_that_holds_a_run_and_a_disk_that_is_full(tmp_path, monkeypatch
     (tmp_path / 'work').mkdir()
     (tmp_path / 'work/epoch_3.pth').write_bytes(b'')
     [line] = find_problems(cfg)
-    assert 'holds a run; go on with it by --resume' in line
+    assert 'holds a run that left no owner.json; go on with it by --resume' in line
     cfg.resume = True
     assert find_problems(cfg) == []
     usage = namedtuple('usage', 'total used free')

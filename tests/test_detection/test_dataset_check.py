@@ -10,7 +10,8 @@ import pytest
 from mmdet.registry import DATASETS
 from PIL import Image
 
-from nasiam_mm.detection.dataset_check import check_coco, check_dataset, run_lengths
+from nasiam_mm.detection.dataset_check import check_coco, check_dataset
+from nasiam_mm.detection.run_lengths import run_lengths
 
 CLASSES = ('cat', 'dog')
 
