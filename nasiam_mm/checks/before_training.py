@@ -166,11 +166,13 @@ def _disk(cfg: Config, size: int) -> list[str]:
 
 
 def _try(action: Callable[[], Any], where: str, problems: list[str]) -> Any:
-    """Return what an action gives; note an error that is not a defect, and give None."""
+    """Return what an action gives; note an error that is no defect, told once, and give None."""
     try:
         return action()
     except Exception as error:
         if not is_user_error(error):
             raise
-        problems.append(plain(f'{where}: {one_line(error)}'))
+        line = one_line(error)  # loaders of one folder meet one fault
+        if not any(problem.endswith(f': {line}') for problem in problems):
+            problems.append(plain(f'{where}: {line}'))
         return None

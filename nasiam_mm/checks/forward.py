@@ -31,17 +31,18 @@ class Forward:
 
     def __init__(self, cfg: Config, loader: DataLoader) -> None:
         model = copy.deepcopy(dict(cfg.model))
-        model.setdefault('data_preprocessor', copy.deepcopy(cfg.get('data_preprocessor')))
-        preprocess = MODELS.build(model['data_preprocessor'])
+        if cfg.get('data_preprocessor') is not None:
+            model.setdefault('data_preprocessor', copy.deepcopy(cfg.data_preprocessor))
+        # A model may have one of its own where the config names none, or no type of it.
+        self.model: Any = MODELS.build(model)
         keys = next(iter(loader.batch_sampler))[:2]
         fetch = getattr(loader.dataset, '__getitems__', None)
         samples = fetch(keys) if fetch else [loader.dataset[key] for key in keys]
-        data = preprocess(loader.collate_fn(samples), True)
+        data = self.model.data_preprocessor(loader.collate_fn(samples), True)
         inputs = data['inputs']
         self.is_labelled = data.get('data_samples') is not None
         self.shapes = [v.shape[1:] for v in ([inputs] if isinstance(inputs, Tensor) else inputs)]
         self.is_list = not isinstance(inputs, Tensor)
-        self.model: Any = MODELS.build(model)
         self.model.to('meta').train()
         wrapper = cfg.get('optim_wrapper') or {}
         kind = str((wrapper.get('optimizer') or {}).get('type', '')).rsplit('.', 1)[-1]

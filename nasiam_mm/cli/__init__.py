@@ -1,2 +1,2 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""What the package and its tools share; imports nothing else of the package."""
+"""The command line: what ``nasiam`` and the scripts of ``tools/`` share, a file a command."""

@@ -36,14 +36,19 @@ def add_config_arguments(parser: ArgumentParser) -> None:
     add('config', help='config: a file, or as it is shipped')
     add('--work-dir', help='folder of logs and results')
     add('--data', metavar='FOLDER', help="images as 'nasiam data describe' left them")
-    merged = 'settings over those of the config: optim_wrapper.optimizer.lr=0.1 key="[a,b]"'
-    options = dict(nargs='+', action=DictAction, type=_key_value, metavar='KEY=VALUE')
-    add('--cfg-options', help=merged, **options)
+    add_cfg_options(parser)
     launchers = ['none', 'pytorch', 'slurm', 'mpi']
     add('--launcher', choices=launchers, default='none', help='what starts the processes')
     # Passed by some launchers; torchrun sets the variable LOCAL_RANK instead.
     add('--local_rank', '--local-rank', type=int, default=0)
     add('--genotype', help='genotype file, for the heads of the model in the config')
+
+
+def add_cfg_options(parser: ArgumentParser) -> None:
+    """Add ``--cfg-options``, which :func:`merge_options` takes."""
+    merged = 'settings over those of the config: optim_wrapper.optimizer.lr=0.1 key="[a,b]"'
+    options = dict(nargs='+', action=DictAction, type=_key_value, metavar='KEY=VALUE')
+    parser.add_argument('--cfg-options', help=merged, **options)
 
 
 def read_config(args: Namespace) -> Config:
@@ -178,7 +183,9 @@ def set_loader_defaults(
         loader = cfg.get(field)
         if loader is None:
             continue
-        loader.setdefault('collate_fn', dict(type='default_collate'))
+        # A detector's images differ in size; mmengine's own choice leaves them apart.
+        if cfg.get('default_scope') != 'mmdet':
+            loader.setdefault('collate_fn', dict(type='default_collate'))
         # Pinning without an accelerator only warns; workers that are not there cannot persist.
         loader.setdefault('pin_memory', torch.cuda.is_available())
         loader.setdefault('persistent_workers', loader.get('num_workers', 0) > 0)

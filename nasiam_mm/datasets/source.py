@@ -25,7 +25,6 @@ MOST_PIXELS = 4096  # along the side of the square that images are brought to
 _MOST_BYTES = 2**24  # of source.json
 ARRAY_NAMES = ('train_images', 'train_labels', 'test_images', 'test_labels')
 SOURCE_NAME = 'source.json'
-MOST_PIXELS = 4096  # along a side
 SOURCES = ('official', 'npm', 'subset', 'own')
 OFFICIAL = {'CIFAR10': CIFAR10, 'CIFAR100': CIFAR100}  # mmpretrain's readers of the pickles
 
@@ -133,14 +132,7 @@ class Source:
             if isinstance(record, dict) and 'dataset' in record:
                 record = _from_first_form(root, **record)
             return cls(**record)
-        except (
-            ValueError,
-            TypeError,
-            LookupError,
-            AttributeError,
-            OSError,
-            RecursionError,
-        ) as error:
+        except (ValueError, TypeError, LookupError, AttributeError, OSError) as error:
             raise ValueError(f'{path}: not a valid source record: {error!s:.200}') from error
 
     def write(self, root: Path | str) -> None:

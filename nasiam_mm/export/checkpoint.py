@@ -100,7 +100,8 @@ def _backbone_cfg(path: Path, config: Path | str | None, meta: Any) -> dict[str,
         if config is None:
             _check_parts(backbone)
     except ValueError as error:
-        problem = f'{error}; give the config that trained it by --config'
+        mend = 'give the config that trained it by --config, for nasiam detect by --pretrain-config'
+        problem = f'{error}; {mend}'
         raise ValueError(f'{config or path}: {problem}') from error
     return copy.deepcopy(dict(backbone))
 

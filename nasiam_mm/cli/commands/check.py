@@ -20,6 +20,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> None:
     """Print every problem; exit status 2 if there is one."""
     cfg = train.configure(args)
+    if cfg.get('default_scope') == 'mmdet':
+        mend = 'nasiam detect --dry-run checks it'
+        raise ValueError(f"config '{cfg.filename}' is of a detector: {mend}")
 
     import nasiam_mm.engine  # noqa: F401, registers what a config names
     from nasiam_mm.checks.before_training import find_problems

@@ -17,9 +17,9 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
-from nasiam_mm.cli.config import check_seed, merge_options
+from nasiam_mm.cli.config import add_cfg_options, check_seed, merge_options
 from nasiam_mm.cli.outputs import check_outputs, check_own_config
 from nasiam_mm.cli.reading import find_config
 from nasiam_mm.files.atomic import write_json, write_text
@@ -42,7 +42,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add('--seed', type=int, default=0)
     add('--resume', action='store_true', help='go on from the last checkpoint')
     add('--dry-run', action='store_true', help='check everything, write nothing')
-    add('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
+    add_cfg_options(parser)
 
 
 def run(args: Namespace) -> None:

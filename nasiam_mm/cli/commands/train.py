@@ -47,7 +47,8 @@ def train_checked(cfg: Config) -> None:
     import nasiam_mm.engine  # noqa: F401, registers what a config names
     from nasiam_mm.checks.before_training import refuse_problems
 
-    if process_number() == 0 and cfg.get('model'):
+    # The pass knows nothing of detectors, which nasiam detect checks.
+    if process_number() == 0 and cfg.get('model') and cfg.get('default_scope') != 'mmdet':
         refuse_problems(cfg)
     settings.build_runner(cfg).train()
 

@@ -1,6 +1,7 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Pictures of losses: the mean and the range of the seeds."""
 
+from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -13,7 +14,12 @@ from benchmarks.papers.loss_curves import plot_losses
 def drawn():
     """Catch the figures that are saved."""
     figures = []
-    with mock.patch.object(Figure, 'savefig', lambda self, *a, **k: figures.append(self)):
+
+    def savefig(self, path, **options):
+        figures.append(self)
+        Path(path).touch()
+
+    with mock.patch.object(Figure, 'savefig', savefig):
         yield figures
 
 
