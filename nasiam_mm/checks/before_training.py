@@ -70,12 +70,13 @@ def find_problems(cfg: Config) -> list[str]:
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope')), preserve_rng():
         if _try(lambda: resolve_data(cfg), 'data', problems) is None:
             return problems  # what else could be told would follow from it
-        named = _try(lambda: list(_loaders(cfg)), 'probe', problems) or []
+        named = _try(lambda: list(_loaders(cfg)), 'loaders', problems) or []
         world = process_count() if cfg.get('launcher', 'none') != 'none' else 1
         loaders = {
             name: _try(partial(_build, loader, world), name, problems) for name, loader in named
         }
-        problems += name_unreadable(loader.dataset for loader in loaders.values() if loader)
+        datasets = [loader.dataset for loader in loaders.values() if loader]
+        problems += _try(partial(name_unreadable, datasets), 'data', problems) or []
         train = loaders.get('train_dataloader')
         if train is not None:
             model = _try(lambda: Forward(cfg, train), 'model', problems)
@@ -91,7 +92,8 @@ def find_problems(cfg: Config) -> list[str]:
                         break  # the others would say it again
                 paramwise = (cfg.get('optim_wrapper') or {}).get('paramwise_cfg')
                 _try(partial(refuse_idle_keys, model.model, paramwise), 'optimizer', problems)
-                problems += _disk(cfg, model.checkpoint_bytes)
+                room = partial(_disk, cfg, model.checkpoint_bytes)
+                problems += _try(room, 'default_hooks.checkpoint', problems) or []
     if cfg.get('work_dir') and not cfg.get('resume'):
         ask = partial(_conflict, Path(cfg.work_dir), cfg)
         problems += filter(None, [_try(ask, 'work directory', problems)])

@@ -101,8 +101,6 @@ def build_runner(cfg: Config) -> 'Runner':
 
     import nasiam_mm.engine  # noqa: F401, registers what a config names
 
-    if cfg.get('launcher', 'none') != 'none':
-        stop_with_launcher()
     start_processes_on_cpu(cfg)
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
 
@@ -250,7 +248,10 @@ def start_processes_on_cpu(cfg: Config) -> None:
     import torch.distributed as dist
     from mmengine.device import get_device
 
-    if cfg.launcher == 'none' or get_device() != 'cpu':
+    if cfg.launcher == 'none':
+        return
+    stop_with_launcher()
+    if get_device() != 'cpu':
         return
     if cfg.launcher != 'pytorch':
         raise ValueError(
