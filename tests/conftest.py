@@ -5,9 +5,12 @@ import fcntl
 import os
 import subprocess
 import sys
+from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
+from matplotlib.figure import Figure
 from mmengine.registry import DefaultScope, init_default_scope
 
 import nasiam_mm  # noqa: F401
@@ -23,6 +26,19 @@ def isolated_scope():
     init_default_scope('nasiam_mm')
     yield
     DefaultScope._instance_dict.clear()
+
+
+@pytest.fixture
+def drawn():
+    """Catch the figures that are saved."""
+    figures = []
+
+    def savefig(self, path, **options):
+        figures.append(self)
+        Path(path).touch()
+
+    with mock.patch.object(Figure, 'savefig', savefig):
+        yield figures
 
 
 @pytest.fixture(scope='session')

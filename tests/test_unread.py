@@ -84,7 +84,6 @@ def test_what_is_read_may_be_set(option):
 
 @pytest.mark.parametrize('path', sorted((ROOT / 'configs/detection').glob('*.py')))
 def test_what_the_detector_of_a_recipe_is_built_of_is_read(path):
-    pytest.importorskip('mmdet')
     cfg = Config.fromfile(path)
     built = {'model', 'train_dataloader', 'val_dataloader', 'val_evaluator', 'optim_wrapper'}
     assert find_unread(cfg, only={*built, 'default_hooks', 'param_scheduler', 'train_cfg'}) == []

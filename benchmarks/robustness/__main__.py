@@ -100,9 +100,8 @@ def run(args: Namespace) -> None:
     seconds = json.loads(timed.read_text(encoding='utf-8'))
     print(f'uninterrupted: {seconds[0]} s of starting, {seconds[1]} s of training', flush=True)
 
-    found = (
-        [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
-    )
+    lines = record.read_text(encoding='utf-8').splitlines() if record.exists() else []
+    found = [json.loads(line) for line in lines]
     kills = [Kill(**entry) for entry in found if 'wrong' not in entry]
     wrong = [entry['wrong'] for entry in found if 'wrong' in entry]
     runs = max((kill.run for kill in kills), default=1) - 1  # the last may be unfinished

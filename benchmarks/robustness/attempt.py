@@ -148,7 +148,9 @@ class Attempt:
         mark = os.fsencode(self.work_dir)
         for folder in Path('/proc').glob('[0-9]*'):
             try:
-                state, _, _, session = (folder / 'stat').read_text().rpartition(')')[2].split()[:4]
+                # The name in it may be of any bytes.
+                told = (folder / 'stat').read_text(encoding='utf-8', errors='replace')
+                state, _, _, session = told.rpartition(')')[2].split()[:4]
                 words = (folder / 'cmdline').read_bytes().split(b'\0')
             except OSError:
                 continue  # gone meanwhile

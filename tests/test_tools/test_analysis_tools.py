@@ -2,13 +2,10 @@
 """Pictures of neighbours and embeddings: the right image and colour at its place."""
 
 import runpy
-from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import pytest
 from matplotlib.colors import same_color
-from matplotlib.figure import Figure
 
 from tests.reduced import ROOT
 
@@ -16,19 +13,6 @@ TOOLS = ROOT / 'tools/analysis_tools'
 draw_neighbours = runpy.run_path(str(TOOLS / 'nearest_neighbours.py'))['draw_neighbours']
 _map = runpy.run_path(str(TOOLS / 'embedding_map.py'))
 draw_embedding, embed_in_plane = _map['draw_embedding'], _map['embed_in_plane']
-
-
-@pytest.fixture
-def drawn():
-    """Catch the figures that are saved."""
-    figures = []
-
-    def savefig(self, path, **options):
-        figures.append(self)
-        Path(path).touch()
-
-    with mock.patch.object(Figure, 'savefig', savefig):
-        yield figures
 
 
 def test_each_image_stands_at_its_place(drawn, tmp_path):

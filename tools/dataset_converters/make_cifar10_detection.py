@@ -26,20 +26,9 @@ import pycocotools.mask
 from PIL import Image
 
 from nasiam_mm.cli.main import as_main, run_tool
-from nasiam_mm.datasets.source import array_path, load_array, sha256_array
+from nasiam_mm.datasets.source import KNOWN, array_path, load_array, sha256_array
 
-CLASSES = (
-    'airplane',
-    'automobile',
-    'bird',
-    'cat',
-    'deer',
-    'dog',
-    'frog',
-    'horse',
-    'ship',
-    'truck',
-)
+CLASSES = KNOWN['CIFAR10'].classes
 SOURCES = {'train': 'train', 'val': 'test'}  # detection split -> CIFAR-10 split
 DESCRIPTION = 'CIFAR-10 detection set (made by pasting; NOT COCO)'
 MIN_VISIBLE = 0.6  # part of an object's mask that must stay visible

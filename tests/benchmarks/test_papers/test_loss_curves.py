@@ -1,26 +1,9 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Pictures of losses: the mean and the range of the seeds."""
 
-from pathlib import Path
-from unittest import mock
-
 import pytest
-from matplotlib.figure import Figure
 
 from benchmarks.papers.loss_curves import plot_losses
-
-
-@pytest.fixture
-def drawn():
-    """Catch the figures that are saved."""
-    figures = []
-
-    def savefig(self, path, **options):
-        figures.append(self)
-        Path(path).touch()
-
-    with mock.patch.object(Figure, 'savefig', savefig):
-        yield figures
 
 
 def test_losses_are_means_with_their_range(drawn, tmp_path):
