@@ -118,8 +118,8 @@ def _loaders(cfg: Config) -> Iterator[tuple[str, Any]]:
 
 def _build(loader: dict, world: int) -> DataLoader:
     """Build a loader of one of several processes, without those of its workers."""
-    plain = {**loader, 'num_workers': 0, 'persistent_workers': False, 'prefetch_factor': None}
-    built = Runner.build_dataloader({k: v for k, v in plain.items() if v is not None}, seed=0)
+    alone = {**loader, 'num_workers': 0, 'persistent_workers': False, 'prefetch_factor': None}
+    built = Runner.build_dataloader({k: v for k, v in alone.items() if v is not None}, seed=0)
     if world > 1 and isinstance(built.sampler, DefaultSampler):
         # They have not joined yet.
         whole, up = len(built.dataset), built.sampler.round_up
