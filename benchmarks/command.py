@@ -4,7 +4,7 @@
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 
-from nasiam_mm.cli.main import as_main, run_tool
+from nasiam_mm.cli.main import as_main, run_process
 
 # As sysexits.h has it: not done, the same command goes on.
 EX_TEMPFAIL = 75
@@ -17,4 +17,4 @@ def run_module(
     run: Callable[[Namespace], None],
 ) -> None:
     """Read the command line, run, and end as every tool does."""
-    run_tool(as_main(doc, add_arguments, run, f'python -m {name}'))
+    run_process(as_main(doc, add_arguments, run, f'python -m {name}'))

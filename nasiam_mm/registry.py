@@ -4,9 +4,15 @@
 So ``default_scope = 'nasiam_mm'`` finds ours, mmpretrain's, mmcv's and mmengine's by bare names.
 """
 
-import mmpretrain.registry as parent
-from mmengine.config.utils import MODULE2PACKAGE
-from mmengine.registry import Registry
+from nasiam_mm.imports import absent, uncollected
+
+# Several parts of mmpretrain import its models, and those mmdet, for a layer of detectors that
+# nasiam_mm.detection adds where it is asked for.
+with uncollected(), absent('mmdet'):
+    import mmpretrain.models  # noqa: F401
+    import mmpretrain.registry as parent
+    from mmengine.config.utils import MODULE2PACKAGE
+    from mmengine.registry import Registry
 
 # Builders of candidate operations; a user adds one by registering it here.
 from nasiam_mm.ops.candidates import CANDIDATE_OPS  # noqa: F401

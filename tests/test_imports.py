@@ -104,3 +104,16 @@ def test_all_but_detection_needs_neither_mmdet_nor_compiled_ops():
 def test_the_package_and_its_command_line_load_no_torch():
     code = 'import sys, nasiam_mm, nasiam_mm.cli.config; sys.exit("torch" in sys.modules)'
     assert run_python('-c', code).returncode == 0
+
+
+def test_a_training_imports_no_detector_and_nothing_that_draws():
+    code = (
+        'import sys, nasiam_mm.engine\n'
+        'from mmengine.registry import init_default_scope\n'
+        'from nasiam_mm.registry import HOOKS, MODELS, DATASETS, OPTIMIZERS\n'
+        'init_default_scope("nasiam_mm")\n'
+        'for node in (HOOKS, MODELS, DATASETS, OPTIMIZERS): node.import_from_location()\n'
+        'print(sorted({"mmdet", "matplotlib", "sklearn", "transformers"} & set(sys.modules)))\n'
+    )
+    done = run_python('-c', code)
+    assert done.stdout.splitlines()[-1] == '[]', done.stderr

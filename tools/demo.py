@@ -16,7 +16,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from nasiam_mm.cli.config import check_seed, set_genotype
-from nasiam_mm.cli.main import as_main, run_tool
+from nasiam_mm.cli.main import as_main, run_process
 from nasiam_mm.cli.reading import find_config, load_config
 from nasiam_mm.files.atomic import write_json, write_text
 from nasiam_mm.runs.identity import identity_digest, run_settings
@@ -160,4 +160,4 @@ def say(text: str) -> None:
 main = as_main(__doc__, add_arguments, run)
 
 if __name__ == '__main__':
-    run_tool(main)
+    run_process(main)

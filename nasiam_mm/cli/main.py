@@ -17,7 +17,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
-from nasiam_mm.cli.ending import run_tool
+from nasiam_mm.cli.process import run_process
+from nasiam_mm.imports import uncollected
 from nasiam_mm.refusals import plain
 from nasiam_mm.version import __version__
 
@@ -29,7 +30,7 @@ ALIASES = {'pretrain': 'train'}
 
 def main() -> None:
     """Run ``nasiam`` and leave the process with its exit status."""
-    run_tool(dispatch)
+    run_process(dispatch)
 
 
 def dispatch(argv: Sequence[str] | None = None) -> None:
@@ -111,11 +112,12 @@ def load_command(name: str) -> ModuleType:
         ValueError: If there is no such command.
     """
     name = ALIASES.get(name, name)
-    if name in COMMANDS:
-        return import_module(f'nasiam_mm.cli.commands.{name}')
-    foreign = _foreign()
-    if name in foreign:
-        return foreign[name].load()
+    foreign = {} if name in COMMANDS else _foreign()
+    with uncollected():
+        if name in COMMANDS:
+            return import_module(f'nasiam_mm.cli.commands.{name}')
+        if name in foreign:
+            return foreign[name].load()
     near = get_close_matches(name, [*COMMANDS, *ALIASES, *foreign], n=1)
     meant = f' did you mean {near[0]}?' if near else ''
     raise ValueError(f"nasiam has no command '{name}';{meant} nasiam --help lists them")

@@ -79,10 +79,11 @@ def install() -> bool:
     """Stand in for ``mmcv._ext``; return whether, False where there are compiled ops.
 
     Calling it again changes nothing. Modules of mmdet and mmpretrain that were imported before,
-    and so hold mmcv-less stubs, are mended.
+    without mmcv's ops or without mmdet, are mended.
     """
     if not is_installed():
         if importlib.util.find_spec(EXT_NAME) is not None:
+            _add_extra_norm()
             return False
         adapter = _AdapterModule(EXT_NAME, __doc__)
         # find_spec reads __spec__ of a loaded module, as mmengine does to look for the ops.
@@ -130,11 +131,16 @@ def _average(*args: Any, **named: Any) -> _Pooling:
 
 
 def _mend_stubs() -> None:
-    """Replace what mmdet and mmpretrain defined when their import of ``mmcv.ops`` failed."""
+    """Replace what mmdet defined when its import of ``mmcv.ops`` failed."""
     for name, module in list(sys.modules.items()):
         for op in ('nms', 'batched_nms', 'roi_align') if name.startswith('mmdet.') else ():
             if getattr(vars(module).get(op), '__module__', None) == name:
                 setattr(module, op, getattr(importlib.import_module('mmcv.ops'), op))
+    _add_extra_norm()
+
+
+def _add_extra_norm() -> None:
+    """Define mmpretrain's ``ResLayerExtraNorm`` where its import of mmdet failed."""
     extra_norm = sys.modules.get('mmpretrain.models.utils.res_layer_extra_norm')
     if extra_norm is not None and extra_norm.ResLayerExtraNorm is None:
         importlib.reload(extra_norm)

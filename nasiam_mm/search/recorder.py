@@ -17,8 +17,6 @@ from nasiam_mm.datasets.split import innermost
 from nasiam_mm.engine.hooks.stateful_hook import StatefulHook
 from nasiam_mm.engine.running import unwrap
 from nasiam_mm.registry import HOOKS
-from nasiam_mm.report.pictures.alpha_curves import plot_alpha, save_alpha_history
-from nasiam_mm.report.pictures.genotype_drawing import draw_genotype
 from nasiam_mm.runs.identity import identity_digest, run_identity
 from nasiam_mm.runs.record import package_versions
 
@@ -57,22 +55,26 @@ def top_k(
 class GenotypeHook(StatefulHook):
     """Log alpha and write the genotype after each epoch and at the end.
 
-    In the work directory: ``genotypes/epoch_N.json`` after each epoch; ``genotype.json`` and
-    ``genotype.png``, ``alpha.json`` and ``alpha.png`` up to date after each epoch. Ties are
-    warned of: their winner was not earned.
+    In the work directory: ``genotypes/epoch_N.json`` and ``genotype.json`` after each epoch;
+    ``genotype.png``, ``alpha.json`` and ``alpha.png``, which grow with the epochs, at times and
+    at the end. Ties are warned of: their winner was not earned.
 
     Args:
         top_k: Operations per layer (NASiam, Algorithm 1): 1, or 2 for ``edge``.
         interval: Epochs between two logs.
+        draw_interval: Epochs between two drawings; None for epochs 1, 2, 4, 8, and so on.
     """
 
     state_types: ClassVar = {'epochs': list, 'softmax': dict}
 
-    def __init__(self, top_k: int = 1, interval: int = 1) -> None:
+    def __init__(
+        self, top_k: int = 1, interval: int = 1, draw_interval: int | None = None
+    ) -> None:
         if top_k not in (1, 2):
             raise ValueError(f'GenotypeHook.top_k must be 1 or 2, got {top_k!r}')
         self.top_k = top_k
         self.interval = interval
+        self.draw_interval = draw_interval
         self.epochs: list[int] = []
         # Head -> mixing weights at these epochs, (T, L, K), NaN for what is no candidate.
         self.softmax: dict[str, torch.Tensor] = {}
@@ -133,6 +135,16 @@ class GenotypeHook(StatefulHook):
         folder = Path(runner.work_dir)
         save_genotype(genotype, folder / 'genotypes' / f'epoch_{epoch}.json')
         save_genotype(genotype, folder / 'genotype.json')
+        doubled = epoch & (epoch - 1) == 0
+        due = doubled if self.draw_interval is None else epoch % self.draw_interval == 0
+        if due or self.is_last_train_epoch(runner):
+            self._draw(genotype, candidates, folder)
+
+    def _draw(self, genotype: Genotype, candidates: dict, folder: Path) -> None:
+        # matplotlib takes a second to import, which a run's first iteration need not wait for.
+        from nasiam_mm.report.pictures.alpha_curves import plot_alpha, save_alpha_history
+        from nasiam_mm.report.pictures.genotype_drawing import draw_genotype
+
         draw_genotype(genotype, folder / 'genotype.png')
         save_alpha_history(self.softmax, candidates, self.epochs, folder / 'alpha.json')
         plot_alpha(self.softmax, candidates, self.epochs, folder / 'alpha.png')

@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from nasiam_mm.cli.config import add_config_arguments, read_evaluated
-from nasiam_mm.cli.main import as_main, run_tool
+from nasiam_mm.cli.main import as_main, run_process
 from nasiam_mm.cli.outputs import check_outputs
 from nasiam_mm.evaluation.few_labels import balanced_subset
 from nasiam_mm.probes.feature_sets import read_feature_sets
@@ -121,4 +121,4 @@ def draw_embedding(
 main = as_main(__doc__, add_arguments, run)
 
 if __name__ == '__main__':
-    run_tool(main)
+    run_process(main)

@@ -19,7 +19,7 @@ from mmcv.transforms import LoadImageFromFile
 from torch.utils.data import Dataset
 
 from nasiam_mm.cli.config import add_config_arguments, read_evaluated
-from nasiam_mm.cli.main import as_main, run_tool
+from nasiam_mm.cli.main import as_main, run_process
 from nasiam_mm.cli.outputs import check_outputs
 from nasiam_mm.datasets.split import innermost
 from nasiam_mm.evaluation.few_labels import balanced_subset
@@ -139,4 +139,4 @@ def _show(axes: Axes, image: np.ndarray, label: str, color: str) -> None:
 main = as_main(__doc__, add_arguments, run)
 
 if __name__ == '__main__':
-    run_tool(main)
+    run_process(main)

@@ -25,7 +25,7 @@ import numpy as np
 import pycocotools.mask
 from PIL import Image
 
-from nasiam_mm.cli.main import as_main, run_tool
+from nasiam_mm.cli.main import as_main, run_process
 from nasiam_mm.datasets.source import KNOWN, array_path, load_array, sha256_array
 
 CLASSES = KNOWN['CIFAR10'].classes
@@ -291,4 +291,4 @@ def run(args: argparse.Namespace) -> None:
 main = as_main(__doc__, add_arguments, run)
 
 if __name__ == '__main__':
-    run_tool(main)
+    run_process(main)

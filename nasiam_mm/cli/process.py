@@ -1,0 +1,36 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""A tool as the whole of its process, which ends without freeing what it imported."""
+
+import atexit
+import os
+import sys
+from collections.abc import Callable
+
+from nasiam_mm.cli.ending import run_tool
+
+
+def run_process(main: Callable[[], None]) -> None:
+    """Run a tool as ``run_tool`` does, and let the process end as soon as all has been written.
+
+    Threads are joined and what others registered with ``atexit`` runs before; what is spared is
+    the freeing of torch's modules one by one, a second and more of every process.
+    """
+    status = 1
+    # The first to be registered is the last to run.
+    atexit.register(lambda: _leave(status))
+    try:
+        run_tool(main)
+        status = 0
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+        raise
+
+
+def _leave(status: int) -> None:
+    """End the process with what it has written."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):  # a reader that has gone, a closed stream
+            status = status or 1
+    os._exit(status)
