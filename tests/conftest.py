@@ -11,6 +11,7 @@ from unittest import mock
 import pytest
 import torch
 from matplotlib.figure import Figure
+from mmengine.config import Config
 from mmengine.registry import DefaultScope, init_default_scope
 
 import nasiam_mm  # noqa: F401
@@ -39,6 +40,15 @@ def drawn():
 
     with mock.patch.object(Figure, 'savefig', savefig):
         yield figures
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Leave out what is slow and no state: pictures, and the config as text."""
+    pictures = 'nasiam_mm.report.pictures'
+    for name in ('genotype_drawing.draw_genotype', 'alpha_curves.plot_alpha'):
+        monkeypatch.setattr(f'{pictures}.{name}', lambda *args: None)
+    monkeypatch.setattr(Config, 'pretty_text', '')
 
 
 @pytest.fixture(scope='session')

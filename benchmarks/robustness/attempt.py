@@ -62,7 +62,8 @@ class Attempt:
             os.dup2(output, 1)
             os.dup2(output, 2)
             sys.stdout = sys.stderr = open(output, 'w', buffering=1, encoding='utf-8')  # noqa: SIM115
-            from nasiam_mm.cli.main import dispatch, run_tool
+            from nasiam_mm.cli.ending import run_tool
+            from nasiam_mm.cli.main import dispatch
 
             sys.argv = ['nasiam', 'train', *words]
             run_tool(dispatch)

@@ -8,10 +8,10 @@ import math
 from collections.abc import Iterator, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from nasiam_mm.evaluation.checks import ENTRIES, check_features, check_labels, top_accuracy
+from nasiam_mm.evaluation.checks import check_labels, top_accuracy
+from nasiam_mm.evaluation.neighbours import Bank, check_sizes
 
 
 def knn_scores(
@@ -42,15 +42,16 @@ def knn_scores(
         ValueError for what is not usable.
     """
     held = max(num_classes * len(ks) * (1 + len(temperatures)), *ks)
-    chunk_size, bank_block = _check_sizes(query, bank, ks, chunk_size, bank_block, held)
+    chunk_size, bank_block = check_sizes(query, bank, ks, chunk_size, bank_block, held)
     for temperature in temperatures:
         # exp(1 / T), the largest weight, must be a float64.
         if not 1 / 700 < temperature < math.inf:
             raise ValueError(f'kNN: temperature = {temperature} is not usable; give 0.002 or more')
     bank_labels = check_labels('bank_labels', bank_labels, bank, num_classes)
+    among = Bank(bank, bank_block)
     for start in range(0, len(query), chunk_size):
         rows = slice(start, start + chunk_size)
-        found = _neighbours(query[rows], bank, bank_labels, num_classes, ks, bank_block)
+        found = _neighbours(query[rows], among, bank_labels, num_classes, ks)
         nearest, labels, ties = found
         scores = {}
         for k in ks:
@@ -110,57 +111,37 @@ def knn_sweep(
     return {key: top_accuracy(torch.cat(found), 1)['top1'] for key, found in ranks.items()}
 
 
-def nearest_neighbours(query: Tensor, bank: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Find the k rows of the bank most similar to each query by cosine, the most similar first.
-
-    Returns their indices, (Q, k), equally similar ones in the order of the bank, and their
-    cosines, (Q, k), float64; all else as in :func:`knn_scores`.
-    """
-    chunk_size, block = _check_sizes(query, bank, [k], 1024, 16384, k)
-    indices, cosines = [], []
-    for chunk in query.split(chunk_size):
-        nearest = chunk.new_empty(len(chunk), 0, dtype=torch.float32)
-        index = torch.empty_like(nearest, dtype=torch.long)
-        for start, cosine in _cosines(chunk, bank, block):
-            rows = torch.arange(start, start + cosine.size(1), device=bank.device)
-            # A stable sort keeps the order of the bank among equals; topk does not.
-            nearest = torch.cat([nearest, cosine], 1)
-            nearest, order = (x[:, :k] for x in nearest.sort(dim=1, descending=True, stable=True))
-            index = torch.cat([index, rows.expand(len(chunk), -1)], 1).gather(1, order)
-        indices.append(index)
-        cosines.append(nearest.double())
-    return torch.cat(indices), torch.cat(cosines)
-
-
-def _cosines(query: Tensor, bank: Tensor, block: int) -> Iterator[tuple[int, Tensor]]:
-    """Yield the first row of each block of the bank and its cosines, (q, m), float32.
-
-    They are multiples of 2**-24: products in float64 depend in their last bits on how the matrices
-    are cut; after rounding equal rows are equally similar, wherever they stand.
-    """
-    query = F.normalize(query.double())
-    for start in range(0, len(bank), block):
-        cosine = query @ F.normalize(bank[start : start + block].double()).T
-        yield start, cosine.mul_(2**24).round_().float().mul_(2**-24)
-
-
 def _neighbours(
-    query: Tensor,
-    bank: Tensor,
-    bank_labels: Tensor,
-    num_classes: int,
-    ks: Sequence[int],
-    block: int,
+    query: Tensor, bank: Bank, bank_labels: Tensor, num_classes: int, ks: Sequence[int]
 ) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
     """Return the largest cosines and their labels, (q, max k), the largest first.
 
     Further, by k, how many bank rows of each class are exactly as similar as the k-th, (q, C).
     """
+    near = bank.shortlist(query, max(ks))
+    labels = bank_labels[near.index]
+    ties = {k: labels.new_zeros(len(query), num_classes) for k in ks}
+    for k, counts in ties.items():
+        _count(counts, near.cosine == near.cosine[:, k - 1 : k], labels)
+    nearest, labels = near.cosine[:, : max(ks)], labels[:, : max(ks)]
+    if not near.is_whole.all():
+        some = ~near.is_whole
+        found = _exhaustive(query[some], bank, bank_labels, num_classes, ks)
+        nearest[some], labels[some] = found[:2]
+        for k, counts in ties.items():
+            counts[some] = found[2][k]
+    return nearest, labels, ties
+
+
+def _exhaustive(
+    query: Tensor, bank: Bank, bank_labels: Tensor, num_classes: int, ks: Sequence[int]
+) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
+    """Return what :func:`_neighbours` does, for queries with any number of rows equally near."""
     ties = {k: bank_labels.new_zeros(len(query), num_classes) for k in ks}
     nearest = query.new_empty(len(query), 0, dtype=torch.float32)
     labels = bank_labels.new_empty(nearest.shape)
-    for start, cosine in _cosines(query, bank, block):
-        before, before_labels, new = nearest, labels, bank_labels[start : start + block]
+    for start, cosine in bank.cosines(query):
+        before, before_labels, new = nearest, labels, bank_labels[start : start + bank.block]
         best, index = cosine.topk(min(max(ks), cosine.size(1)))
         nearest, labels = torch.cat([before, best], 1), torch.cat([labels, new[index]], 1)
         nearest, order = nearest.topk(min(max(ks), nearest.size(1)))
@@ -188,25 +169,3 @@ def _rank_of_label(scores: Tensor, labels: Tensor) -> Tensor:
     order = torch.arange(scores.size(1), device=scores.device)
     before = (scores > own) | ((scores == own) & (order < labels[:, None]))
     return before.sum(1).masked_fill(own[:, 0] <= 0, scores.size(1))
-
-
-def _check_sizes(
-    query: Tensor, bank: Tensor, ks: Sequence[int], chunk_size: int, bank_block: int, held: int
-) -> tuple[int, int]:
-    """Refuse what does not fit; return the queries and the bank rows to compare at a time.
-
-    ``held`` is the number of entries that each query needs besides.
-    """
-    check_features('query features', query)
-    check_features('bank features', bank)
-    width, expected = query.size(1), bank.size(1)
-    if width != expected:
-        raise ValueError(f'kNN: query has width {width} and bank {expected}; use one model')
-    for k in ks:
-        if not 1 <= k <= len(bank):
-            raise ValueError(f'kNN: k = {k} does not fit a bank of {len(bank)} rows')
-    for name, value in (('chunk_size', chunk_size), ('bank_block', bank_block)):
-        if value < 1:
-            raise ValueError(f'kNN: {name} must be at least 1, got {value}')
-    chunk_size = max(1, min(chunk_size, ENTRIES // max(width, held)))
-    return chunk_size, max(1, min(bank_block, ENTRIES // max(width, chunk_size)))

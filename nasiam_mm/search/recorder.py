@@ -67,9 +67,7 @@ class GenotypeHook(StatefulHook):
 
     state_types: ClassVar = {'epochs': list, 'softmax': dict}
 
-    def __init__(
-        self, top_k: int = 1, interval: int = 1, draw_interval: int | None = None
-    ) -> None:
+    def __init__(self, top_k: int = 1, interval: int = 1, draw_interval: int | None = None) -> None:
         if top_k not in (1, 2):
             raise ValueError(f'GenotypeHook.top_k must be 1 or 2, got {top_k!r}')
         self.top_k = top_k

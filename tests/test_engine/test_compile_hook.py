@@ -10,7 +10,6 @@ import shutil
 
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.logging import MessageHub
 from mmengine.runner import Runner
@@ -26,10 +25,7 @@ BACKEND = 'inductor' if shutil.which('g++') or shutil.which('clang++') else 'aot
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    for name in ('draw_genotype', 'plot_alpha'):
-        monkeypatch.setattr(f'nasiam_mm.search.recorder.{name}', lambda *a, **k: None)
-    monkeypatch.setattr(Config, 'pretty_text', '')
+def fresh(quick):
     torch.compiler.reset()
 
 

@@ -59,12 +59,7 @@ class DiesAfter(Hook):
             os.kill(os.getpid(), self.signal_number)
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """Leave out what is slow and no state: pictures, and the config as text."""
-    for name in ('draw_genotype', 'plot_alpha'):
-        monkeypatch.setattr(f'nasiam_mm.search.recorder.{name}', lambda *a, **k: None)
-    monkeypatch.setattr(Config, 'pretty_text', '')
+pytestmark = pytest.mark.usefixtures('quick')
 
 
 def search(framework, work_dir, resume=False, **checkpoint):

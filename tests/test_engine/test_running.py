@@ -5,7 +5,6 @@ import json
 from types import SimpleNamespace
 
 import pytest
-from mmengine.config import Config
 from mmengine.hooks import LoggerHook
 from mmengine.logging import MessageHub
 from mmengine.registry import RUNNERS
@@ -30,11 +29,9 @@ def test_there_are_sixteen_searches():
     assert len(SEARCHES) == 16
 
 
+@pytest.mark.usefixtures('quick')
 @pytest.mark.parametrize('name', SEARCHES)
-def test_the_log_of_a_search_holds_the_loss_of_alpha(name, tmp_path, monkeypatch):
-    for picture in ('draw_genotype', 'plot_alpha'):
-        monkeypatch.setattr(f'nasiam_mm.search.recorder.{picture}', lambda *a, **k: None)
-    monkeypatch.setattr(Config, 'pretty_text', '')
+def test_the_log_of_a_search_holds_the_loss_of_alpha(name, tmp_path):
     MessageHub._instance_dict.clear()
     cfg = reduced(f'nasiam/{name}', tmp_path, batch_size=64)
     cfg.probe = None

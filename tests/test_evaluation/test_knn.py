@@ -17,8 +17,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from nasiam_mm.evaluation import checks, knn
-from nasiam_mm.evaluation.knn import knn_accuracy, knn_scores, knn_sweep, nearest_neighbours
+from nasiam_mm.evaluation import checks, neighbours
+from nasiam_mm.evaluation.knn import knn_accuracy, knn_scores, knn_sweep
+from nasiam_mm.evaluation.neighbours import nearest_neighbours
 
 EAST, NORTH, WEST = [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]
 NORTH_EAST = [1.0, 1.0]
@@ -148,7 +149,7 @@ class Largest(TorchDispatchMode):
 
 @pytest.mark.parametrize('spread', [0.0, 1.0])
 def test_memory_is_bounded_in_every_dimension(monkeypatch, spread):
-    for module in (checks, knn):
+    for module in (checks, neighbours):
         monkeypatch.setattr(module, 'ENTRIES', 2**14)
     bank, labels = spread * torch.randn(9000, 16) + 1, torch.arange(9000) % 300
     with Largest() as made:

@@ -1,11 +1,16 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""Nearest neighbours: a tiny example by hand, ties by index, chunks without effect."""
+"""Nearest neighbours: a tiny example by hand, ties by index, chunks without effect.
+
+What float32 finds and float64 decides is what float64 alone would have found, to the bit, however
+close the rows are; where no shortlist can hold all that are as near as the last, it says so.
+"""
 
 import pytest
 import torch
+import torch.nn.functional as F
 
-from nasiam_mm.evaluation import knn
-from nasiam_mm.evaluation.knn import nearest_neighbours
+from nasiam_mm.evaluation import neighbours
+from nasiam_mm.evaluation.neighbours import Bank, nearest_neighbours
 
 
 def test_by_hand():
@@ -25,7 +30,7 @@ def test_equals_come_by_index():
 def test_chunks_change_nothing(monkeypatch):
     query, bank = torch.randn(7, 3), torch.randn(30, 3)
     whole = nearest_neighbours(query, bank, 6)
-    monkeypatch.setattr(knn, 'ENTRIES', 20)
+    monkeypatch.setattr(neighbours, 'ENTRIES', 20)
     chunks = nearest_neighbours(query, bank, 6)
     assert torch.equal(whole[0], chunks[0])
     assert torch.equal(whole[1], chunks[1])
@@ -37,3 +42,47 @@ def test_chunks_change_nothing(monkeypatch):
 def test_what_does_not_fit_is_refused(width, k, message):
     with pytest.raises(ValueError, match=message):
         nearest_neighbours(torch.randn(2, width), torch.randn(8, 3), k)
+
+
+@pytest.mark.parametrize('dtype', [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize('spread', [1.0, 1e-2, 1e-4, 1e-6])
+def test_float64_alone_would_find_the_same(spread, dtype):
+    # At a spread of 1e-2 rows near the last place differ by less than float32 is sure of.
+    centre = torch.randn(1, 96, dtype=torch.float64)
+    bank = (centre + spread * torch.randn(700, 96, dtype=torch.float64)).to(dtype)
+    query = (centre + spread * torch.randn(30, 96, dtype=torch.float64)).to(dtype)
+    units = F.normalize(query.double()), F.normalize(bank.double())
+    every = ((units[0] @ units[1].T) * 2**24).round() / 2**24
+    cosine, index = every.sort(dim=1, descending=True, stable=True)
+    found = nearest_neighbours(query, bank, 50)
+    assert torch.equal(found[0], index[:, :50])
+    assert torch.equal(found[1], cosine[:, :50])
+
+
+@pytest.mark.parametrize('precision', ['highest', 'medium'])
+def test_a_shortlist_says_whether_it_is_whole(precision):
+    bank = torch.randn(500, 64)
+    bank[100:] = bank[:1]  # 401 equal rows
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        near = Bank(bank, 64).shortlist(bank[:3], 5)
+        assert torch.get_float32_matmul_precision() == precision
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert near.is_whole.tolist() == [False, True, True]
+    assert near.index[1, 0] == 1 and near.cosine[1, 0] == 1
+    # float32 is left out of nothing: as many as there are rows are always the whole.
+    assert Bank(bank, 64).shortlist(bank[:3], 500).is_whole.all()
+
+
+@pytest.mark.parametrize('length', [1e-30, 1e-13, 1e30])
+def test_lengths_do_not_matter_until_they_are_next_to_nothing(length):
+    bank = torch.randn(40, 8)
+    index, cosine = nearest_neighbours(bank[:4], bank * length, 3)
+    expected = nearest_neighbours(bank[:4], bank, 3)
+    if length > 1e-12:
+        assert torch.equal(index, expected[0]) and (cosine - expected[1]).abs().max() < 1e-6
+    else:  # as F.normalize has it, 1e-12 is the least length to divide by
+        scale = F.normalize(bank.double() * length).norm(dim=1)
+        assert (cosine / expected[1] <= scale.max() + 1e-6).all()

@@ -18,7 +18,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from nasiam_mm.cli.main import run_tool, tool
+from nasiam_mm.cli.ending import run_tool
+from nasiam_mm.cli.main import tool
 from tests.reduced import ROOT, reduced
 
 TRAIN, TEST = ROOT / 'tools/train.py', ROOT / 'tools/test.py'

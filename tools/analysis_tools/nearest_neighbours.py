@@ -23,7 +23,7 @@ from nasiam_mm.cli.main import as_main, run_process
 from nasiam_mm.cli.outputs import check_outputs
 from nasiam_mm.datasets.split import innermost
 from nasiam_mm.evaluation.few_labels import balanced_subset
-from nasiam_mm.evaluation.knn import nearest_neighbours
+from nasiam_mm.evaluation.neighbours import nearest_neighbours
 from nasiam_mm.probes.feature_sets import read_feature_sets
 from nasiam_mm.report.pictures.figure import check_picture_path, save_figure
 
