@@ -39,7 +39,7 @@ model = dict(
 optim_wrapper = dict(
     type='AutocastOptimWrapper',
     constructor='WeightOptimWrapperConstructor',
-    optimizer=dict(type='SGD', lr=0.03, momentum=0.9, weight_decay=5e-4),
+    optimizer=dict(type='SGD', lr=0.03, momentum=0.9, weight_decay=5e-4, fused=True),
     paramwise_cfg=dict(custom_keys=dict(predictor=dict(fix_lr=True))),
 )
 param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True)]

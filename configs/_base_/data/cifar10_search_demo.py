@@ -17,18 +17,20 @@ _val_part = dict(type='SplitDataset', dataset=_images, parts=_parts, part='val',
 train_dataloader = dict(
     batch_size=128,
     num_workers=0,
+    pin_memory=False,
     drop_last=True,
-    collate_fn=dict(type='default_collate'),
+    collate_fn=dict(type='as_drawn'),
     sampler=dict(type='ReplaySampler'),
-    dataset=dict(type='ReplayDataset', dataset=_bank_part, with_view_seed=True),
+    dataset=dict(type='ResidentDataset', dataset=_bank_part),
 )
 _alpha_dataloader = dict(
     batch_size=128,
     num_workers=0,
+    pin_memory=False,
     drop_last=True,
-    collate_fn=dict(type='default_collate'),
+    collate_fn=dict(type='as_drawn'),
     sampler=dict(type='ReplaySampler', stream=1),
-    dataset=dict(type='ReplayDataset', dataset=_alpha_part, with_view_seed=True),
+    dataset=dict(type='ResidentDataset', dataset=_alpha_part),
 )
 probe = dict(
     bank=dict(
