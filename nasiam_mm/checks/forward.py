@@ -36,7 +36,10 @@ class Forward:
         # A model may have one of its own where the config names none, or no type of it.
         self.model: Any = MODELS.build(model)
         keys = next(iter(loader.batch_sampler))[:2]
-        fetch = getattr(loader.dataset, '__getitems__', None)
+        names = ('peek', '__getitems__')
+        fetch = next(
+            (getattr(loader.dataset, n) for n in names if hasattr(loader.dataset, n)), None
+        )
         samples = fetch(keys) if fetch else [loader.dataset[key] for key in keys]
         data = self.model.data_preprocessor(loader.collate_fn(samples), True)
         inputs = data['inputs']

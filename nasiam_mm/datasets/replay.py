@@ -149,17 +149,26 @@ class ResidentDataset(ReplayDataset):
     @cached_property
     def images(self) -> Tensor:
         """The images, uint8 (N, 3, H, W), moved to the device on first use."""
-        shape = self.dataset.get_data_info(0)['img'].shape
-        stacked = np.empty((len(self), *shape), np.uint8)
-        for row in range(len(self)):
+        images = self._stack(range(len(self)))
+        return images.to(self.device if images.numel() <= self.max_gib * 2**30 else 'cpu')
+
+    def _stack(self, rows: Sequence[int]) -> Tensor:
+        shape = self.dataset.get_data_info(rows[0])['img'].shape
+        stacked = np.empty((len(rows), *shape), np.uint8)
+        for place, row in enumerate(rows):
             image = self.dataset.get_data_info(row)['img']
             if image.dtype != np.uint8 or image.shape != shape or shape[2:] != (3,):
-                found = f'{image.dtype}: image {row} is {image.shape} and image 0 {shape}'
+                found = f'{image.dtype}: image {row} is {image.shape} and image {rows[0]} {shape}'
                 needed = 'ResidentDataset needs equal uint8 images (H, W, 3)'
                 raise ValueError(f'{needed}, got {found}; use ReplayDataset')
-            stacked[row] = image
-        images = torch.from_numpy(stacked).permute(0, 3, 1, 2).contiguous()
-        return images.to(self.device if images.numel() <= self.max_gib * 2**30 else 'cpu')
+            stacked[place] = image
+        return torch.from_numpy(stacked).permute(0, 3, 1, 2).contiguous()
+
+    def peek(self, keys: Sequence[tuple[int, int]]) -> dict[str, Tensor]:
+        """Get the batch that ``__getitems__`` would, on the host, and load no other image."""
+        self._check_keys(keys)
+        rows, seeds = zip(*keys, strict=True)
+        return {'inputs': self._stack(rows), 'view_seed': torch.tensor(seeds)}
 
     def __getitems__(self, keys: Sequence[tuple[int, int]]) -> dict[str, Tensor]:
         """Get the batch of N keys of a :class:`ReplaySampler`.

@@ -95,3 +95,15 @@ def test_workers_are_refused():
     resident = loader(dict(type='ResidentDataset', dataset=PART, device='cpu'), 'as_drawn', 1)
     with pytest.raises(RuntimeError, match='set num_workers=0'):
         next(iter(resident))
+
+
+def test_a_peek_is_the_batch_and_loads_no_other_image(monkeypatch):
+    dataset = ResidentDataset(dict(PART), device='cpu')
+    read = []
+    honest = dataset.dataset.get_data_info
+    monkeypatch.setattr(dataset.dataset, 'get_data_info', lambda n: read.append(n) or honest(n))
+    keys = [(3, 11), (1, 12)]
+    batch = dataset.peek(keys)
+    assert set(read) == {3, 1} and 'images' not in vars(dataset)
+    whole = dataset.__getitems__(keys)
+    assert all(torch.equal(batch[name], whole[name]) for name in whole)
