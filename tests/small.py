@@ -12,6 +12,8 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from nasiam_mm.architecture.choice import op_choices
+from nasiam_mm.architecture.genotype import random_genotype, save_genotype
 from nasiam_mm.config_walk import walk
 from nasiam_mm.models.frameworks import FRAMEWORKS, Framework
 from nasiam_mm.models.heads import head_shapes
@@ -100,3 +102,14 @@ def leave_hooks(cfg: Config, *names: str) -> None:
     """Leave out the hooks of a recipe but these; the runtime's stay."""
     for name in {'alpha_step', 'genotype', 'collapse', 'predictor_lr', 'probe'} - set(names):
         cfg.default_hooks.pop(name, None)
+
+
+def use_genotype_of_the_search(cfg: Config, name: str, folder: Path) -> None:
+    """Put a random genotype of the search's own heads into a pretraining recipe."""
+    search = reduced(name.replace('_pretrain_', '_search_').replace('imagenet', 'cifar100'), folder)
+    choices = {
+        head: op_choices(head, search.model.space, shapes)
+        for head, shapes in searched_shapes(search.model).items()
+    }
+    cfg.model.genotype = str(folder / 'genotype.json')
+    save_genotype(random_genotype(search.model.type, choices, seed=1), cfg.model.genotype)

@@ -14,11 +14,9 @@ from mmengine.dataset import default_collate
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from nasiam_mm.architecture.choice import op_choices
-from nasiam_mm.architecture.genotype import random_genotype, save_genotype
 from nasiam_mm.registry import DATASETS, MODELS
 from tests.reduced import ROOT, reduced
-from tests.small import searched_shapes
+from tests.small import searched_shapes, use_genotype_of_the_search
 from tests.test_ops.op_audit import audit
 
 image_of = runpy.run_path(str(ROOT / 'tools/analysis_tools/nearest_neighbours.py'))['image_of']
@@ -49,19 +47,6 @@ class StopAfterOneStep(Hook):
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         assert outputs['loss'].isfinite()
         raise self.Done
-
-
-def use_genotype_of_the_search(cfg, name, tmp_path):
-    """Put a random genotype of the search's own heads into a pretraining recipe."""
-    search = reduced(
-        name.replace('_pretrain_', '_search_').replace('imagenet', 'cifar100'), tmp_path
-    )
-    choices = {
-        head: op_choices(head, search.model.space, shapes)
-        for head, shapes in searched_shapes(search.model).items()
-    }
-    cfg.model.genotype = str(tmp_path / 'genotype.json')
-    save_genotype(random_genotype(search.model.type, choices, seed=1), cfg.model.genotype)
 
 
 def make_a_step(cfg):

@@ -43,11 +43,11 @@ def fit_linear(
     tolerance: float = 1e-5,
     max_steps: int = 1000,
 ) -> LinearProbe:
-    """Fit a multinomial logistic regression by full-batch L-BFGS in float64.
+    """Fit a multinomial logistic regression by full-batch L-BFGS, with one copy of the features.
 
     Minimises ``mean cross-entropy + l2 / 2 * ||weight||^2`` over weight and bias, features, (N, D),
-    standardised by their own mean and deviation; labels are class indices, (N,). ValueError for
-    what is not usable.
+    standardised by their own mean and deviation; labels are class indices, (N,). Sums are taken in
+    float64, products in float32 where the tolerance allows. ValueError for what is not usable.
 
     Args:
         start: Where to begin; a fit with another ``l2`` on the same features saves steps and

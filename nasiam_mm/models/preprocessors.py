@@ -11,6 +11,7 @@ from torch import Tensor
 
 from nasiam_mm.datasets.resolve import refuse_unresolved
 from nasiam_mm.models.batched_views import make_view
+from nasiam_mm.models.losses import in_float32
 from nasiam_mm.registry import MODELS
 from nasiam_mm.views.view_params import sample_view_params, view_recipes
 
@@ -72,7 +73,7 @@ class TwoViewPreprocessor(BaseDataPreprocessor):
             the normalised images (N, 3, H, W); ``data_samples``, or None.
         """
         images = self.cast_data(data['inputs'])
-        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+        with torch.no_grad(), in_float32(self.mean):
             if training:
                 inputs = self._views(images, _seeds_of(data))
             else:
