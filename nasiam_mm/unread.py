@@ -38,7 +38,10 @@ _READERS: dict[str, Any] = {
     'test_cfg': TestLoop,
     'log_processor': LogProcessor,
     'visualizer': Visualizer,
-    'env_cfg': {'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
+    'env_cfg': {
+        *('cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'),
+        'float32_matmul_precision',
+    },
     'env_cfg.mp_cfg': {'mp_start_method', 'opencv_num_threads'},
     'env_cfg.dist_cfg': {'backend', 'init_backend', 'timeout', 'port', 'init_method'},
     'compile': torch.compile,

@@ -4,7 +4,7 @@ default_scope = 'nasiam_mm'
 
 default_hooks = dict(
     runtime_info=dict(type='BufferedRuntimeInfoHook'),
-    timer=dict(type='IterTimerHook'),
+    timer=dict(type='DataWaitTimerHook'),
     logger=dict(type='LoggerHook', interval=10),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='AtomicCheckpointHook', interval=10, max_keep_ckpts=3),

@@ -21,6 +21,7 @@ from torch import nn
 from nasiam_mm.datasets.replay import ReplaySampler
 from nasiam_mm.datasets.resolve import resolve_data
 from nasiam_mm.engine.hooks.resume_hook import ResumeHook
+from nasiam_mm.engine.hooks.speed_hooks import lay_out
 from nasiam_mm.engine.running import preserve_rng
 from nasiam_mm.refusals import is_user_error
 from nasiam_mm.registry import LOOPS, RUNNERS
@@ -54,6 +55,28 @@ class NasiamRunner(Runner):
                 what = f'the learning rate is for {base} images a step, this run takes {images}'
                 runner.logger.warning(f'{what}; --auto-scale-lr scales it')
         return runner
+
+    def setup_env(self, env_cfg: dict) -> None:
+        """Set up processes, devices and how exact float32 products are: ``'highest'`` unless set.
+
+        Raises:
+            ValueError: If ``env_cfg.float32_matmul_precision`` is none of torch's three.
+        """
+        precision = env_cfg.get('float32_matmul_precision', 'highest')
+        if precision not in (known := ('highest', 'high', 'medium')):
+            told = f'must be one of {", ".join(known)}, got {precision!r}'
+            raise ValueError(f'env_cfg.float32_matmul_precision {told}')
+        torch.set_float32_matmul_precision(precision)
+        super().setup_env(env_cfg)
+
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+        """Move a model to its device, and wrap it where there are several processes.
+
+        Its weights are laid out before, as the buckets of their gradients follow them.
+        """
+        if self.distributed:
+            lay_out(model)
+        return super().wrap_model(model_wrapper_cfg, model)
 
     def scale_lr(self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None) -> None:
         """Scale the rate by the batch of a weight step, to which several iterations may add up.

@@ -62,5 +62,6 @@ _data_preprocessor = dict(
     type='TwoViewPreprocessor',
     mean='data.mean',
     std='data.std',
+    channels_last=True,
     views=_views,
 )
