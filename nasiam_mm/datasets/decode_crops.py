@@ -22,6 +22,8 @@ from nasiam_mm.registry import TRANSFORMS
 from nasiam_mm.views.view_params import sample_crop_boxes, view_recipes
 
 _FLAGS = {n: getattr(cv2, f'IMREAD_REDUCED_COLOR_{n}') for n in (2, 4, 8)} | {1: cv2.IMREAD_COLOR}
+# In RGB, which libjpeg computes anyway; OpenCV takes one of the two orders.
+_FLAGS = {n: flag & ~cv2.IMREAD_COLOR | cv2.IMREAD_COLOR_RGB for n, flag in _FLAGS.items()}
 Box = tuple[int, int, int, int]
 Shape = tuple[int, int]
 
@@ -65,14 +67,13 @@ class DecodeCrops(BaseTransform):
             raise ValueError(f"DecodeCrops needs 'view_seed': {mend}")
         image, factor, shape, boxes = self._pixels(results, results['view_seed'])
         crops = torch.stack([resized_box(image, box, factor, self.size) for box in boxes])
-        crops = crops.flip(1).contiguous()  # from BGR to RGB
         results.update(img=crops, ori_shape=shape, img_shape=(self.size, self.size))
         return results
 
     def _pixels(self, results: dict, seed: int) -> tuple[np.ndarray, int, Shape, list[Box]]:
         """Return the pixels, their factor smaller than the whole, its size and the boxes."""
         if 'img' in results:
-            image = results['img'][..., ::-1].copy()
+            image = np.ascontiguousarray(results['img'])
         else:
             path = results['img_path']
             data = fileio.get(path, backend_args=self.backend_args)
@@ -85,8 +86,8 @@ class DecodeCrops(BaseTransform):
             refuse_bomb(io.BytesIO(data), path)
             image = _decode(data, 1, path)
         # The size is known from the pixels only.
-        shape = image.shape[:2]
-        return image, 1, shape, sample_crop_boxes(seed, self.recipes, *shape)
+        size = image.shape[0], image.shape[1]
+        return image, 1, size, sample_crop_boxes(seed, self.recipes, *size)
 
 
 @TRANSFORMS.register_module()
@@ -150,7 +151,7 @@ def resized_box(image: np.ndarray, box: Box, factor: int, size: int) -> Tensor:
 
 
 def _decode(data: bytes, factor: int, path: str) -> np.ndarray:
-    """Decode to (H, W, 3) uint8 in BGR, turned as EXIF says."""
+    """Decode to (H, W, 3) uint8 in RGB, turned as EXIF says."""
     image = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS[factor]) if data else None
     if image is None:
         raise ValueError(f'DecodeCrops: {path} is no image that OpenCV reads; replace the file')

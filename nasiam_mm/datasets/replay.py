@@ -7,7 +7,7 @@ and several processes draw the global batch that a single one would (contracts C
 
 import random
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from typing import Any
 
@@ -19,8 +19,12 @@ from mmengine.registry import FUNCTIONS
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
+from nasiam_mm.datasets.split import innermost
 from nasiam_mm.registry import DATA_SAMPLERS, DATASETS, TRANSFORMS
 from nasiam_mm.views.counter_rng import mix64
+
+# Transforms that draw from no generator of the process, whose seeding takes a tenth of a crop.
+_STILL = {'DecodeCrops', 'LoadImage', 'PackInputs'}
 
 
 def view_seeds(*numbers: int | np.ndarray) -> np.ndarray:
@@ -51,12 +55,20 @@ class ReplaySampler(DefaultSampler):
         self.total_size = self.num_samples * self.world_size
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        """Walk one pass from ``start``, which falls back to 0."""
-        indices = list(super().__iter__())[self.start :]
+        """Walk one pass from ``start``, which falls back to 0; 8 bytes an image, as a tensor."""
+        generator = torch.Generator()
+        generator.manual_seed(self.seed + self.epoch)  # as DefaultSampler has it
+        length = len(self.dataset)
+        rows = torch.randperm(length, generator=generator) if self.shuffle else torch.arange(length)
+        rows = rows[self.rank : self.total_size : self.world_size][self.start :]
         self.start = 0
-        # All at once: one by one in Python they would cost more than loading small images.
-        seeds = view_seeds(self.seed, self.stream, self.epoch, np.array(indices, np.int64))
-        return zip(indices, seeds.tolist(), strict=True)
+        return self._walk(rows, self.epoch)
+
+    def _walk(self, rows: Tensor, epoch: int) -> Iterator[tuple[int, int]]:
+        # Many at once: one by one they would cost more than loading small images.
+        for part in rows.split(2**14):
+            seeds = view_seeds(self.seed, self.stream, epoch, part.numpy())
+            yield from zip(part.tolist(), seeds.tolist(), strict=True)
 
 
 @contextmanager
@@ -88,6 +100,9 @@ class ReplayDataset:
         self.dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
         self.with_view_seed = with_view_seed
         self.pipeline = Compose([TRANSFORMS.build(step) for step in pipeline])
+        inner = getattr(innermost(self.dataset), 'pipeline', None)
+        steps = [*getattr(inner, 'transforms', [None]), *self.pipeline.transforms]
+        self._draws = any(type(step).__name__ not in _STILL for step in steps)
 
     @property
     def metainfo(self) -> dict:
@@ -110,7 +125,7 @@ class ReplayDataset:
         """Get the sample of a key from :class:`ReplaySampler`."""
         self._check_keys([key])
         index, seed = key
-        with seeded(seed):
+        with seeded(seed) if self._draws else nullcontext():
             sample = self.dataset[index]
             if self.pipeline.transforms:
                 sample = self.pipeline({**sample, 'view_seed': seed})
@@ -138,10 +153,7 @@ class ResidentDataset(ReplayDataset):
         super().__init__(dataset, with_view_seed=True)
         self.device = get_device() if device == 'auto' else device
         self.max_gib = max_gib
-        inner = self.dataset
-        while not hasattr(inner, 'pipeline') and hasattr(inner, 'dataset'):
-            inner = inner.dataset
-        names = [type(step).__name__ for step in inner.pipeline.transforms]
+        names = [type(step).__name__ for step in innermost(self.dataset).pipeline.transforms]
         if names != ['PackInputs']:
             mend = "set pipeline=[dict(type='PackInputs')] or use ReplayDataset"
             raise ValueError(f'ResidentDataset would leave out the pipeline {names}; {mend}')

@@ -5,6 +5,9 @@ There is no state to save, split over ranks or restore: number k of stream s of 
 the same, whatever else is drawn around it.
 """
 
+from typing import TypeVar
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,12 +16,15 @@ _GOLDEN = 0x9E3779B97F4A7C15 - 2**64
 _MIX13 = 0xBF58476D1CE4E5B9 - 2**64, 0x94D049BB133111EB - 2**64
 
 
-def _shift_right(x: Tensor, bits: int) -> Tensor:
-    """Logical right shift of int64 (torch's own ``>>`` repeats the sign bit)."""
-    return (x >> bits).bitwise_and_((1 << (64 - bits)) - 1)
+Whole = TypeVar('Whole', Tensor, np.ndarray)  # int64; of numpy where the calls are what costs
 
 
-def mix64(x: Tensor) -> Tensor:
+def _shift_right(x: Whole, bits: int) -> Whole:
+    """Logical right shift of int64 (``>>`` repeats the sign bit)."""
+    return (x >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def mix64(x: Whole) -> Whole:
     """Scramble int64, read as unsigned, with the output function of SplitMix64.
 
     A bijection of the 64-bit integers (Steele, Lea and Flood, "Fast splittable pseudorandom number
@@ -29,21 +35,27 @@ def mix64(x: Tensor) -> Tensor:
     return x ^ _shift_right(x, 31)
 
 
-def counter_uniform(seeds: Tensor, draws: int, stream: int | Tensor = 0) -> Tensor:
+def counter_uniform(seeds: Whole, draws: int, stream: int | Whole = 0) -> Whole:
     """Draw (N, D) float32, uniform multiples of 2**-24 in [0, 1), for each seed.
 
-    Integer arithmetic that wraps on overflow, so CPU and CUDA agree bit for bit. Row i depends on
-    ``seeds[i]`` and its stream alone, and its first numbers do not depend on ``draws``.
+    Integer arithmetic that wraps on overflow, so CPU, CUDA and numpy agree bit for bit. Row i
+    depends on ``seeds[i]`` and its stream alone, and its first numbers not on ``draws``.
 
     Args:
-        seeds: (N,) int64, else ValueError; consecutive seeds are as good as random ones.
+        seeds: (N,) int64, a tensor or an array, else ValueError; consecutive seeds are as good as
+            random ones.
         draws: Numbers per seed, D.
         stream: Which of the independent sequences of a seed, or (N,) int64, one for each.
     """
-    if seeds.dtype != torch.int64 or seeds.dim() != 1:
+    if seeds.dtype not in (torch.int64, np.int64) or seeds.ndim != 1:
         got = f'{seeds.dtype} of shape {tuple(seeds.shape)}'
         raise ValueError(f'seeds must be an int64 vector, got {got}')
-    # A tensor's product wraps, Python's does not.
-    key = mix64(mix64(seeds) + torch.as_tensor(stream + 1) * _GOLDEN)
-    counter = torch.arange(1, draws + 1, device=seeds.device) * _GOLDEN
-    return _shift_right(mix64(key[:, None] + counter), 40).to(torch.float32) * 2.0**-24
+    # The product of a vector wraps, that of a number does not.
+    if isinstance(seeds, Tensor):
+        counter = torch.arange(1, draws + 1, device=seeds.device) * _GOLDEN
+        key = mix64(mix64(seeds) + torch.as_tensor(stream + 1) * _GOLDEN)
+        return _shift_right(mix64(key[:, None] + counter), 40).to(torch.float32) * 2.0**-24
+    key = mix64(mix64(seeds) + np.atleast_1d(np.asarray(stream + 1, np.int64)) * _GOLDEN)
+    counter = np.arange(1, draws + 1) * _GOLDEN
+    bits = _shift_right(mix64(key[:, None] + counter), 40)
+    return bits.astype(np.float32) * np.float32(2.0**-24)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -139,41 +140,52 @@ def sample_resized_crop(
     areas, ten ratios, two offsets; ``height`` and ``width`` those of all images, or (N,) of each;
     ``scale`` bounds the box's share of the area, ``ratio`` its width / height.
     """
+    top, left, box_h, box_w = _resized_crop(u.numpy(), height, width, scale, ratio)
+    return CropBox(*(torch.from_numpy(side) for side in (top, left, box_h, box_w)))
+
+
+def _resized_crop(
+    u: np.ndarray, height: int | Tensor, width: int | Tensor, scale: Range, ratio: Range
+) -> Sequence[np.ndarray]:
+    """Return what :func:`sample_resized_crop` does; numpy, as a call of torch takes five times."""
     # float64: the last bit of exp() or sqrt() then practically never turns a rounding.
-    u = u.double()
-    full_h, full_w = (torch.as_tensor(side).double().expand(len(u)) for side in (height, width))
+    u = u.astype(np.float64)
+    full_h, full_w = (
+        np.broadcast_to(np.asarray(side, np.float64), len(u)) for side in (height, width)
+    )
     area = (full_h * full_w)[:, None] * _between(u[:, :CROP_TRIES], *scale)
-    aspect = _between(u[:, CROP_TRIES : 2 * CROP_TRIES], *map(math.log, ratio)).exp()
-    tried_w, tried_h = (area * aspect).sqrt().round(), (area / aspect).sqrt().round()
+    aspect = np.exp(_between(u[:, CROP_TRIES : 2 * CROP_TRIES], *map(math.log, ratio)))
+    tried_w, tried_h = np.sqrt(area * aspect).round(), np.sqrt(area / aspect).round()
     fits = (tried_w > 0) & (tried_w <= full_w[:, None])
     fits &= (tried_h > 0) & (tried_h <= full_h[:, None])
     # argmax gives the first of equal maxima.
-    first = fits.to(torch.uint8).argmax(dim=1, keepdim=True)
-    found = fits.any(dim=1)
-    center_w = torch.minimum(full_w, (full_h * max(ratio)).round())
-    center_h = torch.minimum(full_h, (full_w / min(ratio)).round())
-    box_w = torch.where(found, tried_w.gather(1, first).squeeze(1), center_w)
-    box_h = torch.where(found, tried_h.gather(1, first).squeeze(1), center_h)
+    rows, first = np.arange(len(u)), fits.argmax(1)
+    found = fits[rows, first]
+    center_w = np.minimum(full_w, (full_h * max(ratio)).round())
+    center_h = np.minimum(full_h, (full_w / min(ratio)).round())
+    box_w = np.where(found, tried_w[rows, first], center_w)
+    box_h = np.where(found, tried_h[rows, first], center_h)
     free_h, free_w = full_h - box_h, full_w - box_w
-    top = torch.where(found, u[:, -2] * (free_h + 1), free_h / 2).floor()
-    left = torch.where(found, u[:, -1] * (free_w + 1), free_w / 2).floor()
-    return CropBox(top.long(), left.long(), box_h.long(), box_w.long())
+    top = np.where(found, u[:, -2] * (free_h + 1), free_h / 2)
+    left = np.where(found, u[:, -1] * (free_w + 1), free_w / 2)
+    return [
+        side.astype(np.int64) for side in (top, left, box_h, box_w)
+    ]  # cut off: none is negative
 
 
-@torch.inference_mode()
 def sample_crop_boxes(
     seed: int, recipes: Sequence[ViewRecipe], height: int, width: int
 ) -> list[tuple[int, int, int, int]]:
     """(Top, left, height, width) per view of a sample, as :func:`sample_view_params` boxes it."""
     # All views in one call: on one sample the cost of the calls is all there is.
-    views = torch.arange(len(recipes))
-    u = counter_uniform(torch.full_like(views, seed), _DRAWS, stream=views)[:, _CROP]
-    boxes = torch.empty(len(recipes), 4, dtype=torch.int64)
+    views = np.arange(len(recipes))
+    u = counter_uniform(np.full_like(views, seed), _DRAWS, stream=views)[:, _CROP]
+    boxes = np.empty((len(recipes), 4), np.int64)
     kinds: list[Any] = [(tuple(recipe.scale), tuple(recipe.ratio)) for recipe in recipes]
     for kind in dict.fromkeys(kinds):
         rows = [view for view, other in enumerate(kinds) if other == kind]
-        boxes[rows] = torch.stack(sample_resized_crop(u[rows], height, width, *kind), dim=1)
-    return [tuple(box) for box in boxes.tolist()]
+        boxes[rows] = np.stack(_resized_crop(u[rows], height, width, *kind), axis=1)
+    return [(top, left, box_h, box_w) for top, left, box_h, box_w in boxes.tolist()]
 
 
 def sample_view_params(
@@ -202,7 +214,7 @@ def sample_view_params(
     )
 
 
-def _between(u: Tensor, low: float | Tensor, high: float | Tensor) -> Tensor:
+def _between(u: Any, low: float | Tensor, high: float | Tensor) -> Any:
     """Map [0, 1) to [low, high)."""
     return low + u * (high - low)
 

@@ -2,6 +2,7 @@
 """Claims: samples are functions of (seed, pass, image); walks can start anywhere (C3, C6)."""
 
 import random
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -9,8 +10,10 @@ import torch
 from mmcv.transforms import BaseTransform
 from torch.utils.data import DataLoader, Dataset
 
+from nasiam_mm.datasets import replay
 from nasiam_mm.datasets.replay import ReplayDataset, ReplaySampler, endless_batches, view_seeds
 from nasiam_mm.registry import TRANSFORMS
+from tests.reduced import MINI
 
 
 class Noise(Dataset):
@@ -137,3 +140,33 @@ def test_own_pipeline_finds_the_seed_and_is_replayed():
 def test_stock_sampler_is_refused():
     with pytest.raises(TypeError, match='ReplayDataset needs the keys of ReplaySampler'):
         ReplayDataset(Noise())[3]
+
+
+def test_what_draws_nothing_is_not_seeded(tmp_path, monkeypatch):
+    seeds = []
+    monkeypatch.setattr(replay, 'seeded', lambda seed: seeds.append(seed) or nullcontext())
+    files = dict(type='CIFAR10', data_root=MINI, split='train', pipeline=[])
+    crops = [dict(type='DecodeCrops', views=dict(size=8)), dict(type='PackInputs')]
+    still = replay.ReplayDataset(files, with_view_seed=True, pipeline=crops)
+    first = still[3, 11]
+    assert seeds == []
+    torch.manual_seed(99)
+    assert torch.equal(still[3, 11]['inputs'], first['inputs'])
+    flipped = replay.ReplayDataset(
+        files, with_view_seed=True, pipeline=[dict(type='RandomFlip', prob=0.5), *crops]
+    )
+    _ = flipped[3, 11]
+    assert seeds == [11]
+
+
+@pytest.mark.parametrize('shuffle', [True, False])
+def test_a_walk_makes_no_list_of_the_images(shuffle, monkeypatch):
+    sizes = []
+    honest = replay.view_seeds
+    monkeypatch.setattr(
+        replay, 'view_seeds', lambda *a: sizes.append(len(a[-1])) or honest(*a)
+    )  # fmt: skip
+    keys = list(ReplaySampler(range(100_000), shuffle=shuffle, seed=3))
+    assert sorted(row for row, _ in keys) == list(range(100_000))
+    assert len({seed for _, seed in keys}) == 100_000
+    assert max(sizes) <= 2**14

@@ -51,6 +51,21 @@ def test_equals_python_integers(stream):
     assert ours.tolist() == expected
 
 
+def test_numpy_draws_the_same():
+    streams = np.array([0, 1, 7, 10**6, 3, 0, 1, 2])
+    for stream in (5, streams):
+        ours = counter_uniform(np.array(SEEDS), 9, stream)
+        tensors = (
+            torch.tensor(SEEDS),
+            9,
+            stream if stream is not streams else torch.tensor(streams),
+        )
+        assert ours.dtype == np.float32
+        assert np.array_equal(ours, counter_uniform(*tensors).numpy())
+    with pytest.raises(ValueError, match='int64 vector'):
+        counter_uniform(np.array([1.0]), 3)
+
+
 def test_each_row_may_have_its_stream():
     streams = torch.tensor([0, 1, 7, 10**6, 3, 0, 1, 2])
     ours = counter_uniform(torch.tensor(SEEDS), 5, streams)
