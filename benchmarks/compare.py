@@ -20,7 +20,7 @@ _OF_THE_RUN = {
     *(
         f'message_hub.log_scalars.{loop}/{what}'
         for loop in ('train', 'val')
-        for what in ('time', 'data_time')
+        for what in ('time', 'data_time', 'data_wait')
     ),
     'message_hub.runtime_info.experiment_name',
     'message_hub.runtime_info.cfg',

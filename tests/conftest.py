@@ -11,11 +11,18 @@ from unittest import mock
 import pytest
 import torch
 from matplotlib.figure import Figure
-from mmengine.config import Config
 from mmengine.registry import DefaultScope, init_default_scope
+from yapf.yapflib.yapf_api import FormatCode
 
 import nasiam_mm  # noqa: F401
+from nasiam_mm.report.pictures import alpha_curves, genotype_drawing
 from tests.reduced import ROOT, reduced
+
+_LAID_OUT = {}
+_DRAW = {
+    genotype_drawing: {'draw_genotype': genotype_drawing.draw_genotype},
+    alpha_curves: {'plot_alpha': alpha_curves.plot_alpha},
+}
 
 
 @pytest.fixture(autouse=True)
@@ -42,13 +49,27 @@ def drawn():
         yield figures
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """Leave out what is slow and no state: pictures, and the config as text."""
-    pictures = 'nasiam_mm.report.pictures'
-    for name in ('genotype_drawing.draw_genotype', 'alpha_curves.plot_alpha'):
-        monkeypatch.setattr(f'{pictures}.{name}', lambda *args: None)
-    monkeypatch.setattr(Config, 'pretty_text', '')
+    """Leave out what most of a small run's time would go to: pictures, laying out the config."""
+    for module, [name] in _DRAW.items():
+        monkeypatch.setattr(module, name, lambda *args: Path(args[-1]).write_bytes(b'drawn'))
+    monkeypatch.setattr('yapf.yapflib.yapf_api.FormatCode', laid_out_once)
+
+
+@pytest.fixture
+def pictures(quick, monkeypatch):
+    """Let a run draw."""
+    for module, names in _DRAW.items():
+        for name, draw in names.items():
+            monkeypatch.setattr(module, name, draw)
+
+
+def laid_out_once(text, style_config, **options):
+    """Lay a text out as yapf does, each text once in a process."""
+    if text not in _LAID_OUT:
+        _LAID_OUT[text] = FormatCode(text, style_config=style_config, **options)
+    return _LAID_OUT[text]
 
 
 @pytest.fixture(scope='session')

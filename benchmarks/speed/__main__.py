@@ -5,8 +5,11 @@ pretrain  a step of each framework, against mmpretrain's classes, lightly, solo-
 views     two views of a batch, against transforms on PIL
 decode    ImageNet's views: mmpretrain's pipeline against crops that a device makes views of
 search    loading, alpha and weights of an iteration, against pretraining and the authors' code
+knn       neighbours in a bank, against faiss
+linear    the linear probe of cached features, against scikit-learn
 heads     the searched heads alone, with and without fused candidates
 runner    what the Runner and the hooks cost per iteration
+start     imports, and what comes before the first iteration
 memory    peak of a step, each side in a fresh process
 ceilings  matrix products and copies
 epochs    seconds of an epoch in whole runs, on a GPU
@@ -38,9 +41,10 @@ if TYPE_CHECKING:
     from benchmarks.speed.setup import Setup
 
 ITEMS = (
-    'pretrain', 'views', 'decode', 'search', 'heads', 'runner', 'memory', 'ceilings', 'epochs',
+    'pretrain', 'views', 'decode', 'search', 'knn', 'linear', 'heads', 'runner', 'start', 'memory',
+    'ceilings', 'epochs',
 )  # fmt: skip
-_PEERS = ('lightly', 'lightning', 'timm', 'opencv-python', 'pillow')
+_PEERS = ('lightly', 'faiss-cpu', 'scikit-learn', 'lightning', 'timm', 'opencv-python', 'pillow')
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -133,15 +137,28 @@ def run_items(names: Sequence[str], setup: 'Setup') -> Iterator['Measurement']:
 
 
 def _measures() -> dict[str, Callable[['Setup'], Iterable['Measurement']]]:
-    from benchmarks.speed import clock, decode, memory, search, steps, views, whole_runs
+    from benchmarks.speed import (
+        clock,
+        decode,
+        memory,
+        probes,
+        search,
+        start,
+        steps,
+        views,
+        whole_runs,
+    )
 
     return {
         'pretrain': steps.measure_steps,
         'views': views.measure_views,
         'decode': decode.measure_decoding,
         'search': search.measure_search,
+        'knn': probes.measure_knn,
+        'linear': probes.measure_linear,
         'heads': search.measure_heads,
         'runner': whole_runs.measure_overhead,
+        'start': start.measure_start,
         'memory': memory.measure_memory,
         'ceilings': clock.measure_ceilings,
         'epochs': whole_runs.measure_epochs,

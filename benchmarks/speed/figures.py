@@ -1,6 +1,7 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """What a benchmark measured: samples of each side, ratios of two, and both as Markdown."""
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -19,6 +20,24 @@ class Spread:
     def of(cls, samples: Sequence[float]) -> 'Spread':
         """Return the spread of at least one sample."""
         return cls(min(samples), statistics.median(samples), max(samples))
+
+
+# Repetitions of what lies so near its target that fewer do not tell on which side of it.
+NEAR, ENOUGH = 0.1, 15
+
+
+def median_interval(samples: Sequence[float]) -> tuple[float, float]:
+    """Return two of the samples between which their distribution's median lies, in 95 % of cases.
+
+    Whatever the distribution (order statistics, binomial); of fewer than six the range, whose share
+    of cases is smaller.
+    """
+    ordered, count = sorted(samples), len(samples)
+    outside, low = 0.5**count, 0
+    # Beyond the k-th from each end: at most k samples of a fair coin's n, on both sides.
+    while outside + (step := math.comb(count, low + 1) * 0.5**count) <= 0.025:
+        outside, low = outside + step, low + 1
+    return ordered[low], ordered[count - 1 - low]
 
 
 @dataclass
@@ -54,13 +73,21 @@ class Ratio:
     at_least: float | None = None
     at_most: float | None = None
 
-    def verdict(self, median: float) -> str:
-        """Say whether a median meets the target; empty where there is none."""
-        if self.at_least is None and self.at_most is None:
+    @property
+    def bound(self) -> float | None:
+        """The target, if there is one."""
+        return self.at_least if self.at_least is not None else self.at_most
+
+    def verdict(self, samples: Sequence[float]) -> str:
+        """Say whether the target is met, missed, or undecided: within the median's interval."""
+        if self.bound is None:
             return ''
-        sign, bound = ('>=', self.at_least) if self.at_least is not None else ('<=', self.at_most)
-        is_met = median >= bound if sign == '>=' else median <= bound
-        return f'{sign} {bound:g}: {"met" if is_met else "missed"}'
+        sign = '>=' if self.at_least is not None else '<='
+        low, high = median_interval(samples)
+        worst, best = (low, high) if sign == '>=' else (high, low)
+        meets = [end >= self.bound if sign == '>=' else end <= self.bound for end in (worst, best)]
+        told = 'met' if all(meets) else 'undecided' if any(meets) else 'missed'
+        return f'{sign} {self.bound:g}: {told}'
 
 
 @dataclass
@@ -94,6 +121,16 @@ class Measurement:
             below = [ratio.denominator] * len(above)
         return [a / b for a, b in zip(above, below, strict=False)]
 
+    def is_near(self) -> bool:
+        """Tell whether a ratio lies so near its target that it takes more repetitions."""
+        for ratio in self.ratios:
+            samples = self.samples_of(ratio)
+            if ratio.bound is not None and samples:
+                distance = abs(statistics.median(samples) - ratio.bound)
+                if distance <= NEAR * abs(ratio.bound):
+                    return True
+        return False
+
     def as_dict(self) -> dict[str, Any]:
         """Return everything for JSON: raw samples, their spreads, ratios and verdicts."""
         data = asdict(self)
@@ -106,7 +143,12 @@ class Measurement:
                 continue
             spread = Spread.of(samples)
             data['ratios'].append(
-                {**asdict(ratio), **asdict(spread), 'target': ratio.verdict(spread.median)}
+                {
+                    **asdict(ratio),
+                    **asdict(spread),
+                    'interval': median_interval(samples),
+                    'target': ratio.verdict(samples),
+                }
             )
         return data
 
@@ -134,9 +176,12 @@ def render(measurement: Measurement) -> str:
             continue
         spread = Spread.of(samples)
         cells = [_number(v) for v in (spread.median, spread.minimum, spread.maximum)]
-        lines.append([ratio.name, *cells, ratio.verdict(spread.median) or '-'])
+        interval = ' to '.join(map(_number, median_interval(samples)))
+        verdict = ratio.verdict(samples) or '-'
+        lines.append([ratio.name, *cells, f'{interval} (n {len(samples)})', verdict])
     if lines:
-        parts.append(table(['ratio', 'median', 'min', 'max', 'target'], lines))
+        head = ['ratio', 'median', 'min', 'max', '95 % of the median', 'target']
+        parts.append(table(head, lines))
     parts += [f'- {name}: not run: {why}' for name, why in measurement.not_run.items()]
     return '\n\n'.join(parts)
 

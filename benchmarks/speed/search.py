@@ -148,7 +148,11 @@ def measure_search(setup: Setup) -> Iterator[Measurement]:
                 runs.pop(name, None)
                 failed[name] = f'{type(error).__name__}: {one_line(error)}'
         found: dict[str, list[dict[str, float]]] = {name: [] for name in runs}
-        for name, run in turns(runs, setup.repeats):
+
+        def is_near() -> bool:
+            return any(m.is_near() for m in _measurements(found, counted, failed, setup))
+
+        for name, run in turns(runs, setup.repeats, is_near):
             run.sections.totals.clear()
             run()
             found[name].append(dict(run.sections.totals))

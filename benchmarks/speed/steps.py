@@ -17,6 +17,7 @@ from nasiam_mm.registry import MODELS
 
 OURS, OURS_NHWC, BEST = 'ours', 'ours channels_last', 'ours bf16 channels_last'
 MMPRETRAIN, LIGHTLY, SOLO_LEARN = 'mmpretrain', 'lightly', 'solo-learn'
+LIGHTLY_NHWC = 'lightly channels_last'
 NOTES = {
     MMPRETRAIN: 'its own class of the name; its MoCo has one direction',
     SOLO_LEARN: 'as it ships: channels_last, stem padding 2, online classifier',
@@ -24,6 +25,8 @@ NOTES = {
 RATIOS = (
     Ratio('lightly / ours, float32, both NCHW', LIGHTLY, OURS),
     Ratio('lightly / ours, float32, each as it ships', LIGHTLY, OURS_NHWC, at_least=1.05),
+    Ratio('lightly / ours, float32, both NHWC', LIGHTLY_NHWC, OURS_NHWC),
+    Ratio('lightly, its layout alone', LIGHTLY, LIGHTLY_NHWC),
     Ratio('lightly / ours, best', LIGHTLY, BEST, at_least=2.0),
     Ratio('solo-learn / ours, both float32 channels_last', SOLO_LEARN, OURS_NHWC),
     Ratio('solo-learn / ours, best', SOLO_LEARN, BEST),
@@ -88,7 +91,7 @@ def mmpretrain_step(framework: str, setup: Setup) -> Callable:
     return config_step(cfg, setup)
 
 
-def lightly_step(framework: str, setup: Setup) -> Callable:
+def lightly_step(framework: str, setup: Setup, channels_last: bool = False) -> Callable:
     """Build a plain step around lightly's modules and loss, as its documentation writes it."""
     cfg = setup.config(f'{framework}_r18_baseline_cifar10')
     model = lightly_model(framework, cfg.model).to(setup.device).train()
@@ -97,7 +100,9 @@ def lightly_step(framework: str, setup: Setup) -> Callable:
         options.pop(ours, None)
     learning = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.SGD(learning, **options)
-    view1, view2 = make_views(setup)
+    if channels_last:
+        model.to(memory_format=torch.channels_last)
+    view1, view2 = make_views(setup, channels_last)
 
     def step() -> None:
         loss = model(view1, view2)
@@ -115,6 +120,7 @@ def step_sides(framework: str, setup: Setup) -> dict[str, Build]:
     }
     sides[MMPRETRAIN] = lambda: mmpretrain_step(framework, setup)
     sides[LIGHTLY] = lambda: lightly_step(framework, setup)
+    sides[LIGHTLY_NHWC] = lambda: lightly_step(framework, setup, channels_last=True)
     sides[SOLO_LEARN] = lambda: solo_learn_step(
         framework,
         setup,
@@ -128,7 +134,7 @@ def absent_peers(setup: Setup) -> dict[str, str]:
     """Name the peers that were not asked for, and how to ask."""
     absent = {}
     if not setup.lightly:
-        absent[LIGHTLY] = 'not asked for; give --peers lightly'
+        absent[LIGHTLY] = absent[LIGHTLY_NHWC] = 'not asked for; give --peers lightly'
     if setup.solo_learn is None:
         absent[SOLO_LEARN] = 'no checkout; give --solo-learn CHECKOUT'
     elif setup.divisor > 1:

@@ -178,7 +178,7 @@ def measure_views(setup: Setup) -> list[Measurement]:
         except Exception as error:  # a peer may fail in any way; the others go on
             runs.pop(name, None)
             found.not_run[name] = f'{type(error).__name__}: {one_line(error)}'
-    for name, run in turns(runs, setup.repeats):
+    for name, run in turns(runs, setup.repeats, found.is_near):
         device = setup.device if name in (OURS, LOADED) else 'cpu'
         found.sides[name].samples.append(2 * len(images) / seconds(run, device))
     return [found]

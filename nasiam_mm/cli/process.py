@@ -5,8 +5,11 @@ import atexit
 import os
 import sys
 from collections.abc import Callable
+from types import FrameType
 
 from nasiam_mm.cli.ending import run_tool
+
+_OURS = ('nasiam_mm', 'benchmarks')  # whose functions may stand between a script and its tool
 
 
 def run_process(main: Callable[[], None]) -> None:
@@ -16,14 +19,28 @@ def run_process(main: Callable[[], None]) -> None:
     the freeing of torch's modules one by one, a second and more of every process.
     """
     status = 1
-    # The first to be registered is the last to run.
-    atexit.register(lambda: _leave(status))
+    if _is_the_program():
+        # The first to be registered is the last to run.
+        atexit.register(lambda: _leave(status))
     try:
         run_tool(main)
         status = 0
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
         raise
+
+
+def _is_the_program() -> bool:
+    """Tell whether this process was started for the tool, and is not a notebook's or a test's."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and frame.f_globals is not vars(sys.modules['__main__']):
+        if str(frame.f_globals.get('__name__')).partition('.')[0] not in _OURS:
+            return False
+        frame = frame.f_back
+    while frame is not None and (frame := frame.f_back) is not None:
+        if frame.f_globals.get('__name__') != 'runpy':  # python -m
+            return False
+    return True
 
 
 def _leave(status: int) -> None:

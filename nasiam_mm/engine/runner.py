@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.distributed as torch_dist
@@ -28,6 +28,20 @@ from nasiam_mm.registry import LOOPS, RUNNERS
 from nasiam_mm.unread import find_unread
 
 
+class FormattedOnce(Config):
+    """A config whose text is laid out again only where it changed: for log, files, checkpoints."""
+
+    _last: ClassVar[tuple[str, str]] = ('', '')
+
+    @property
+    def pretty_text(self) -> str:
+        """The config as Python, as mmengine lays it out, which takes tenths of a second."""
+        state = repr(self._cfg_dict)
+        if FormattedOnce._last[0] != state:
+            FormattedOnce._last = state, super().pretty_text
+        return FormattedOnce._last[1]
+
+
 @RUNNERS.register_module()
 class NasiamRunner(Runner):
     """Runs, dumps and compares on a resume the config with its data folder's facts written in."""
@@ -42,6 +56,13 @@ class NasiamRunner(Runner):
         if unread := find_unread(cfg):
             raise ValueError('; '.join(unread[:3]))
         cfg = copy.deepcopy(cfg)
+        if isinstance(cfg, Config):
+            cfg = FormattedOnce(
+                cfg._cfg_dict,
+                cfg_text=cfg.text,
+                filename=cfg.filename,
+                env_variables=cfg.env_variables,
+            )
         notes = resolve_data(cfg)
         runner = super().from_cfg(cfg)
         for note in notes:

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from tests.reduced import ROOT
+
 BEGIN = (
     'import atexit, sys, threading, time\n'
     'from nasiam_mm.cli.process import run_process\n'
@@ -55,3 +57,33 @@ def test_a_reader_that_has_gone_is_no_success():
     process.stdout.close()
     assert process.wait() == 1
     assert process.stderr.read() == b''
+
+
+def test_a_tool_that_another_program_runs_does_not_end_it():
+    code = (
+        'import runpy, sys\n'
+        'sys.argv = ["train.py", "--help"]\n'
+        'def call():\n'
+        '    try: runpy.run_path("tools/train.py", run_name="__main__")\n'
+        '    except SystemExit as end: assert end.code == 0\n'
+        'call()\n'
+        'class Kept:\n'
+        '    def __del__(self): print("freed")\n'
+        'kept = Kept()\n'
+    )
+    done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == 'freed', done.stderr
+
+
+@pytest.mark.parametrize('words', [['tools/train.py'], ['-m', 'nasiam_mm', 'train']])
+def test_scripts_and_modules_are_programs(words, tmp_path):
+    # What is left to be freed at the end says whether it was.
+    (tmp_path / 'sitecustomize.py').write_text(
+        'import sys\nclass Kept:\n    def __del__(self): print("freed")\nsys.kept = Kept()\n'
+    )
+    path = {**os.environ, 'PYTHONPATH': f'{tmp_path}:{ROOT}'}
+    told = subprocess.run(
+        [sys.executable, *words, '--help'], cwd=ROOT, env=path, capture_output=True, text=True
+    )
+    assert told.returncode == 0 and 'usage: nasiam train' in told.stdout
+    assert 'freed' not in told.stdout

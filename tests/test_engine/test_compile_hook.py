@@ -25,7 +25,7 @@ BACKEND = 'inductor' if shutil.which('g++') or shutil.which('clang++') else 'aot
 
 
 @pytest.fixture(autouse=True)
-def fresh(quick):
+def fresh():
     torch.compiler.reset()
 
 

@@ -29,7 +29,7 @@ RECIPES = sorted(
     for path in (ROOT / 'configs/nasiam').glob('*_r18_*_cifar10.py')
     if path.stem.split('_')[2] in ('search', 'pretrain')
 )
-ITERATIONS = 3
+ITERATIONS = 2
 
 
 class Waits(Exception):
@@ -154,4 +154,5 @@ def test_a_plant_in_an_iteration_ends_the_walk(tmp_path):
 
 
 def test_every_framework_is_walked():
-    assert {name.split('_')[0] for name in RECIPES} == set(FRAMEWORKS)
+    with_recipes = {path.name.split('_')[0] for path in (ROOT / 'configs/nasiam').glob('*.py')}
+    assert {name.split('_')[0] for name in RECIPES} == with_recipes & set(FRAMEWORKS)

@@ -59,9 +59,6 @@ class DiesAfter(Hook):
             os.kill(os.getpid(), self.signal_number)
 
 
-pytestmark = pytest.mark.usefixtures('quick')
-
-
 def search(framework, work_dir, resume=False, **checkpoint):
     """Build a search of 2 epochs of ``EPOCH`` iterations."""
     MessageHub._instance_dict.clear()

@@ -29,7 +29,6 @@ def test_there_are_sixteen_searches():
     assert len(SEARCHES) == 16
 
 
-@pytest.mark.usefixtures('quick')
 @pytest.mark.parametrize('name', SEARCHES)
 def test_the_log_of_a_search_holds_the_loss_of_alpha(name, tmp_path):
     MessageHub._instance_dict.clear()

@@ -22,9 +22,6 @@ from tests.reduced import reduced
 LOGGED = 4  # iterations between two logs
 
 
-pytestmark = pytest.mark.usefixtures('quick')
-
-
 def run(framework, work_dir, runtime_info='BufferedRuntimeInfoHook', hook=None):
     """Run a search of one epoch whose hooks all log every ``LOGGED`` iterations."""
     MessageHub._instance_dict.clear()

@@ -10,6 +10,7 @@ from nasiam_mm.search.recorder import GenotypeHook
 from tests.small import SPACE, search, train
 
 
+@pytest.mark.usefixtures('pictures')
 def test_files_scalars_and_log_of_a_search(tmp_path):
     runner = train(search('simsiam', tmp_path, epochs=2))
     names = sorted(path.name for path in (tmp_path / 'genotypes').iterdir())

@@ -274,6 +274,7 @@ def run_tool(monkeypatch, *arguments):
     runpy.run_path(str(TOOL), run_name='__main__')
 
 
+@pytest.mark.usefixtures('pictures')
 def test_tool(tmp_path, monkeypatch, capsys):
     path = tmp_path / 'alpha.json'
     save_alpha_history(*search(), path)
