@@ -18,10 +18,10 @@ def run_process(main: Callable[[], None]) -> None:
     Threads are joined and what others registered with ``atexit`` runs before; what is spared is
     the freeing of torch's modules one by one, a second and more of every process.
     """
-    status = 1
+    status, process = 1, os.getpid()
     if _is_the_program():
-        # The first to be registered is the last to run.
-        atexit.register(lambda: _leave(status))
+        # The first to be registered is the last to run; a fork of this process has it too.
+        atexit.register(lambda: _leave(status) if os.getpid() == process else None)
     try:
         run_tool(main)
         status = 0

@@ -87,3 +87,16 @@ def test_scripts_and_modules_are_programs(words, tmp_path):
     )
     assert told.returncode == 0 and 'usage: nasiam train' in told.stdout
     assert 'freed' not in told.stdout
+
+
+def test_a_fork_ends_as_it_will():
+    code = (
+        f'import os\n{BEGIN}'
+        '    if not os.fork():\n'
+        '        atexit._run_exitfuncs()\n'
+        '        os._exit(5)\n'
+        '    assert os.waitstatus_to_exitcode(os.wait()[1]) == 5\n'
+        'run_process(main)\n'
+    )
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
