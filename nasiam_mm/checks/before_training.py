@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.config import Config
 from mmengine.dataset import DefaultSampler
 from mmengine.registry import DefaultScope
@@ -92,6 +93,7 @@ def find_problems(cfg: Config) -> list[str]:
                         break  # the others would say it again
                 paramwise = (cfg.get('optim_wrapper') or {}).get('paramwise_cfg')
                 _try(partial(refuse_idle_keys, model.model, paramwise), 'optimizer', problems)
+                problems += _memory(model.training_bytes)
                 room = partial(_disk, cfg, model.checkpoint_bytes)
                 problems += _try(room, 'default_hooks.checkpoint', problems) or []
     if cfg.get('work_dir') and not cfg.get('resume'):
@@ -138,6 +140,19 @@ def _batch_sizes(loader: DataLoader) -> list[int]:
         return []
     rest = 0 if loader.drop_last else len(loader.sampler) % loader.batch_size
     return [min(loader.batch_size, len(loader.sampler)), *([rest] if rest else [])]
+
+
+def _memory(size: int) -> list[str]:
+    """Compare the memory where the model goes with what it takes before any image is there."""
+    if torch.cuda.is_available():
+        place, there = 'this GPU', torch.cuda.get_device_properties(0).total_memory
+    else:
+        place, there = 'this machine', os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+    if size <= there:
+        return []
+    take = f'its weights, their gradients and the optimizer take {size / 2**30:.1f} GiB'
+    mend = 'lower widths, depth or the number of operations in the space'
+    return [f'model: {take}, {place} has {there / 2**30:.1f} GiB; {mend}']
 
 
 def _disk(cfg: Config, size: int) -> list[str]:

@@ -2,8 +2,11 @@
 """A model's loss on batches of any size that cost nothing: on the meta device."""
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import reduce
 from typing import Any
+from unittest import mock
 
 import torch
 from mmengine.config import Config
@@ -34,7 +37,8 @@ class Forward:
         if cfg.get('data_preprocessor') is not None:
             model.setdefault('data_preprocessor', copy.deepcopy(cfg.data_preprocessor))
         # A model may have one of its own where the config names none, or no type of it.
-        self.model: Any = MODELS.build(model)
+        with _weights_as_shapes():
+            self.model: Any = MODELS.build(model)
         keys = next(iter(loader.batch_sampler))[:2]
         names = ('peek', '__getitems__')
         fetch = next(
@@ -51,7 +55,9 @@ class Forward:
         kind = str((wrapper.get('optimizer') or {}).get('type', '')).rsplit('.', 1)[-1]
         weights = [p.nbytes for p in self.model.parameters() if p.requires_grad]
         state = sum(value.nbytes for value in self.model.state_dict().values())
-        self.checkpoint_bytes = state + _SLOTS.get(kind, 1) * sum(weights)
+        slots = _SLOTS.get(kind, 1) * sum(weights)
+        self.checkpoint_bytes = state + slots
+        self.training_bytes = state + slots + sum(weights)  # and their gradients
         self.current = self.mend = ''
         self.cfg = dict(cfg.model)
         for name, part in self._parts():
@@ -93,6 +99,27 @@ class Forward:
                 self.mend = f'; set model.{name}.with_avg_pool=False'
 
         return note
+
+
+@contextmanager
+def _weights_as_shapes() -> Iterator[None]:
+    """Let modules be built whose weights are on the meta device: a check has not a run's memory."""
+    honest = nn.Module.register_parameter
+
+    def register(module: nn.Module, name: str, weight: nn.Parameter | None) -> None:
+        if weight is not None:
+            weight = nn.Parameter(weight.to('meta'), requires_grad=weight.requires_grad)
+        honest(module, name, weight)
+
+    # Nor is memory written to that is let go of at once, as deterministic runs would.
+    deterministic = torch.utils.deterministic
+    fills = deterministic.fill_uninitialized_memory
+    deterministic.fill_uninitialized_memory = False
+    try:
+        with mock.patch.object(nn.Module, 'register_parameter', register):
+            yield
+    finally:
+        deterministic.fill_uninitialized_memory = fills
 
 
 def _pools(part: nn.Module) -> bool:

@@ -3,6 +3,7 @@
 
 import copy
 import os
+import resource
 import shutil
 from collections import namedtuple
 from dataclasses import replace
@@ -18,6 +19,7 @@ from nasiam_mm.checks.before_training import _disk, find_problems, refuse_proble
 from nasiam_mm.checks.forward import Forward
 from nasiam_mm.datasets import describe
 from nasiam_mm.datasets.source import Source
+from nasiam_mm.ops.candidates import SPACES
 from tests.reduced import MINI, ROOT, reduced
 
 SEARCHES = [
@@ -230,3 +232,15 @@ def test_a_linear_evaluation_is_checked_too(tmp_path):
     cfg.model.head.in_channels = 3
     problems = find_problems(cfg)
     assert any('model.head' in line for line in problems), problems
+
+
+def test_a_supernet_that_no_machine_holds_is_told_by_its_size(tmp_path):
+    # Forty layers of four weighted candidates, each of 8192 x 8192: 40 GiB of weights alone.
+    cfg = reduced('nasiam/simclr_r18_search_cifar10', tmp_path / 'work')
+    cfg.model.space = list(SPACES['S+'])
+    cfg.model.neck.update(depth=40, hidden_channels=8192, cell_channels=8192)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    told = [line for line in find_problems(cfg) if 'GiB' in line]
+    assert len(told) == 1 and told[0].startswith('model: its weights, their gradients and the opt')
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 2**20  # kB: one candidate's weights at a time, not hundreds
