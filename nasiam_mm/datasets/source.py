@@ -53,7 +53,7 @@ def save_array(path: Path, array: np.ndarray) -> None:
 def load_array(path: Path) -> np.ndarray:
     """Map a ``.npy`` of images, uint8 (N, H, W, 3), or labels, integers (N,), read-only.
 
-    FileNotFoundError if there is none, ValueError if it is damaged or another array.
+    FileNotFoundError if there is none, PermissionError, ValueError if damaged or another array.
     """
     try:
         if path.exists() and not path.is_file():
@@ -61,7 +61,7 @@ def load_array(path: Path) -> np.ndarray:
         array = np.load(path, mmap_mode='r', allow_pickle=False)
         if not isinstance(array, np.ndarray):
             raise ValueError('an archive of arrays')
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         raise
     except Exception as error:  # numpy's reader of headers lets SyntaxError and others through
         raise ValueError(f'{path}: truncated or not a .npy file') from error

@@ -157,3 +157,12 @@ def test_a_pipe_is_not_waited_for_and_no_nesting_is_followed(make, name, read, t
     make(tmp_path / name)
     with pytest.raises(ValueError, match='not a valid source record|not a .npy file'):
         read(tmp_path)
+
+
+def test_an_array_that_may_not_be_read_is_not_called_damaged(tmp_path, monkeypatch):
+    def denied(*args, **kwargs):
+        raise PermissionError(13, 'Permission denied', str(args[0]))
+
+    monkeypatch.setattr('numpy.load', denied)
+    with pytest.raises(PermissionError, match='Permission denied'):
+        load_array(tmp_path / 'train_images.npy')
