@@ -60,7 +60,7 @@ def make(folder: Path, root: Path) -> SimpleNamespace:
         ['genotype', 'random', genotype, '--out', 'out.json'],
         ['genotype', 'import', genotype, '--framework', 'MoCo', '--out', 'out.json'],
         ['data', 'describe', 'work', '--size', '8'],
-        ['detect', of.coco_config, '--random-init', '--dry-run', '--seed', '1'],
+        ['detect', of.coco_config, '--random-init', '--dry-run', '--data-root', of.coco_set],
         ['search', of.search, '--work-dir', 'work', '--resume', last],
     ]
     return of
@@ -146,6 +146,8 @@ def _make_detection(of: SimpleNamespace, folder: Path, root: Path) -> None:
         cfg.pop(name)
     for part in ('train', 'val', 'test'):
         cfg[f'{part}_dataloader'].dataset.metainfo = dict(classes=_CLASSES)
+    # The images are smaller than what the recipe learns from.
+    cfg.train_dataloader.dataset.filter_cfg.min_size = 16
     of.coco_config = folder / 'coco.py'
     cfg.dump(of.coco_config)
     for part in ('train', 'val', 'test'):

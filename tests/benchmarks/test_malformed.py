@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from benchmarks import malformed, mutants
+from benchmarks import ROOT, malformed, mutants, originals
 from nasiam_mm.cli import main
 
 # Kinds whose commands build a model or lay out a config.
@@ -39,6 +39,16 @@ def test_a_small_round(kind, folder, capsys):
     assert sum(summary['kinds'][kind].values()) == count
     assert summary['kinds'][kind]['refused'] > 0
     assert [path.name for path in folder.iterdir() if path.is_dir()] == ['originals']
+
+
+@pytest.mark.parametrize('kind', ['coco', 'voc'])
+def test_the_original_sets_are_taken(kind, folder, capsys):
+    of = originals.make(folder / 'originals', ROOT)
+    config, data = getattr(of, f'{kind}_config'), getattr(of, f'{kind}_set')
+    words = ['detect', config, '--random-init', '--dry-run', '--data-root', data]
+    # What is refused of a mutant is then the mutation.
+    main.dispatch([*map(str, words), '--work-dir', str(folder / 'none')])
+    assert 'error' not in capsys.readouterr().err
 
 
 def printing(text):
