@@ -456,7 +456,7 @@ def _surgery(data: bytes, draw: Random, payload: Payload) -> bytes:
         records.append((name, damage(content, draw)))
     elif act == 2:
         records[spot] = (
-            draw.choice(['', '/', '../x', 'x/data.pkl', name.upper(), f'{name}\x00y']),
+            draw.choice([' ', '/', '../x', 'x/data.pkl', name.upper(), f'{name}\x00y']),
             content,
         )
     elif act == 3:
