@@ -14,6 +14,7 @@ from mmengine.config import Config, DictAction
 
 from nasiam_mm.cli.reading import find_config, load_config, make_writable
 from nasiam_mm.config_walk import type_name, walk
+from nasiam_mm.runs.processes import LAUNCHER
 
 if TYPE_CHECKING:
     from mmengine.runner import Runner
@@ -237,6 +238,9 @@ def stop_with_launcher() -> None:
     """Let Linux send SIGTERM when the launcher dies, which cannot hand a signal on by then."""
     if sys.platform == 'linux':
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+    # One that died while this process imported sends nothing any more.
+    if LAUNCHER in os.environ and os.environ[LAUNCHER] != str(os.getppid()):
+        sys.exit(128 + signal.SIGTERM)
 
 
 def start_processes_on_cpu(cfg: Config) -> None:

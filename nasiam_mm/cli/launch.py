@@ -5,7 +5,10 @@ python -m nasiam_mm.cli.launch --nproc_per_node=2 tools/train.py CONFIG --launch
 """
 
 import logging
+import os
 import sys
+
+from nasiam_mm.runs.processes import LAUNCHER
 
 
 def main() -> None:
@@ -15,6 +18,7 @@ def main() -> None:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
     logging.disable(logging.ERROR)
+    os.environ[LAUNCHER] = str(os.getpid())  # which the processes look for
     try:
         run.main()
     except ChildFailedError as error:

@@ -3,6 +3,8 @@
 
 import os
 
+LAUNCHER = 'NASIAM_LAUNCHER'  # the variable that holds the process number of nasiam_mm.cli.launch
+
 
 def process_number() -> int:
     """Return the number of this process as torchrun, Slurm or MPI has set it, from 0."""

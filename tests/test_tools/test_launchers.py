@@ -8,9 +8,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
+from nasiam_mm.cli import config as settings
 from tests.reduced import ROOT, reduced
 
 TOOLS = ROOT / 'tools'
@@ -143,3 +145,16 @@ def is_running(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+@pytest.mark.parametrize('parent', ['alive', 'gone'])
+def test_a_process_whose_launcher_died_while_it_imported_ends(parent, monkeypatch):
+    monkeypatch.setattr(settings.ctypes, 'CDLL', mock.MagicMock())
+    number = os.getppid() if parent == 'alive' else os.getppid() + 1
+    monkeypatch.setenv('NASIAM_LAUNCHER', str(number))
+    if parent == 'alive':
+        settings.stop_with_launcher()
+    else:
+        with pytest.raises(SystemExit) as end:
+            settings.stop_with_launcher()
+        assert end.value.code == 143
