@@ -141,7 +141,8 @@ def _make_detection(of: SimpleNamespace, folder: Path, root: Path) -> None:
     cfg = Config.fromfile(root / 'configs/detection/mask-rcnn_r18-fpn_cifar10det_demo.py')
     cfg.model.backbone.update(stem_channels=8, base_channels=8)
     cfg.model.neck.in_channels = [32, 64]
-    cfg.model.roi_head.bbox_head.update(fc_out_channels=16)
+    cfg.model.roi_head.bbox_head.update(fc_out_channels=16, num_classes=len(_CLASSES))
+    cfg.model.roi_head.mask_head.num_classes = len(_CLASSES)
     for name in ('split', 'train_set', 'val_set'):
         cfg.pop(name)
     for part in ('train', 'val', 'test'):

@@ -8,7 +8,7 @@ import torch
 from mmengine.registry import Registry
 from torch import Tensor
 
-RELAXATIONS = Registry('relaxation', scope='nasiam_mm')
+RELAXATIONS = Registry('relaxation', scope='nasiam_mm', locations=['nasiam_mm.architecture'])
 
 
 class Relaxation:

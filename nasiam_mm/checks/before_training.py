@@ -27,7 +27,7 @@ from nasiam_mm.probes.section import read_probe
 from nasiam_mm.refusals import is_user_error, one_line, plain
 from nasiam_mm.runs.identity import run_settings
 from nasiam_mm.runs.processes import process_count
-from nasiam_mm.runs.work_dir import name_conflict
+from nasiam_mm.runs.work_dir import holds_a_run, name_conflict
 from nasiam_mm.unread import find_unread, wrong_sections
 
 _TOLD, _WIDTH = 3, 140  # problems that an error names, and characters of each
@@ -96,14 +96,19 @@ def find_problems(cfg: Config) -> list[str]:
                 problems += _memory(model.training_bytes)
                 room = partial(_disk, cfg, model.checkpoint_bytes)
                 problems += _try(room, 'default_hooks.checkpoint', problems) or []
-    if cfg.get('work_dir') and not cfg.get('resume'):
+    if cfg.get('work_dir'):
         ask = partial(_conflict, Path(cfg.work_dir), cfg)
         problems += filter(None, [_try(ask, 'work directory', problems)])
     return list(dict.fromkeys(problems))
 
 
 def _conflict(folder: Path, cfg: Config) -> str | None:
-    return name_conflict(folder, run_settings(cfg), resume=False, partly=True)
+    resume = bool(cfg.get('resume'))
+    extend = resume and bool((find_hook(cfg, 'ResumeHook') or {}).get('extend'))
+    if extend and not cfg.get('load_from') and not holds_a_run(folder):
+        mend = 'name the --work-dir of a run, or leave --extend out'
+        return f"--extend: there is no run in '{folder}' to go on with; {mend}"
+    return name_conflict(folder, run_settings(cfg), resume, extend, partly=True)
 
 
 def _loaders(cfg: Config) -> Iterator[tuple[str, Any]]:

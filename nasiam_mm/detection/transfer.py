@@ -19,6 +19,7 @@ from mmengine.model import initialize
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from nasiam_mm.config_walk import walk
 from nasiam_mm.detection.dataset_check import check_dataset, leaves
 from nasiam_mm.export import PretrainedBackbone, export_backbone
 from nasiam_mm.export.backbone import require_equal_outputs, require_equal_weights, stage_outputs
@@ -125,6 +126,12 @@ def check_data(cfg: Config) -> str:
         leaf = leaves(loader.dataset)[0]
         classes = (leaf.get('metainfo') or {}).get('classes')
         classes = classes or DATASETS.get(f'mmdet.{leaf["type"]}').METAINFO['classes']
+        for head in walk(cfg.model.roi_head):
+            # mmdet would stumble over the others when it evaluates.
+            if (told := head.get('num_classes', len(classes))) != len(classes):
+                mend = f'set num_classes={len(classes)}, or metainfo.classes'
+                what = f'{head.get("type")} of model.roi_head tells {told} classes apart'
+                raise ValueError(f'{what}, its data set has {len(classes)}; {mend}')
         name = check_dataset(loader.dataset, classes, masks)
     return name
 

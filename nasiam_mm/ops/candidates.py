@@ -12,7 +12,7 @@ from mmengine.registry import Registry
 from torch import nn
 
 # Stands here, not in nasiam_mm.registry, so that the space needs no mmpretrain.
-CANDIDATE_OPS = Registry('candidate operation', scope='nasiam_mm')
+CANDIDATE_OPS = Registry('candidate operation', scope='nasiam_mm', locations=['nasiam_mm.ops'])
 
 # The spaces of the papers. A config writes its space out; these serve tools and tests.
 SPACES = {

@@ -20,6 +20,8 @@ from nasiam_mm.checks.forward import Forward
 from nasiam_mm.datasets import describe
 from nasiam_mm.datasets.source import Source
 from nasiam_mm.ops.candidates import SPACES
+from nasiam_mm.runs.identity import run_settings
+from nasiam_mm.runs.work_dir import own
 from tests.reduced import MINI, ROOT, reduced
 
 SEARCHES = [
@@ -244,3 +246,19 @@ def test_a_supernet_that_no_machine_holds_is_told_by_its_size(tmp_path):
     assert len(told) == 1 and told[0].startswith('model: its weights, their gradients and the opt')
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown < 2**20  # kB: one candidate's weights at a time, not hundreds
+
+
+def test_a_resumed_run_is_compared_with_the_owner_of_its_folder(tmp_path):
+    cfg = reduced(SEARCHES[1], tmp_path / 'work')
+    cfg.resume = True
+    assert find_problems(cfg) == []
+    cfg.default_hooks.resume.extend = True
+    [line] = find_problems(cfg)
+    assert line.startswith("--extend: there is no run in '") and '--work-dir' in line
+    own(tmp_path / 'work', run_settings(cfg))
+    (tmp_path / 'work/last_checkpoint').write_text('epoch_1.pth')
+    cfg.train_cfg.max_epochs = 9
+    assert find_problems(cfg) == []
+    cfg.default_hooks.resume.extend = False
+    [line] = find_problems(cfg)
+    assert "is another run's: train_cfg.max_epochs is 1 there and 9 here" in line

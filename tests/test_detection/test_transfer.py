@@ -258,6 +258,7 @@ def test_unfit_checkpoint_is_one_line(
         ('lr=1', "nothing reads 'lr'; set optim_wrapper.optimizer.lr"),
         ('data_root=/x', "nothing reads 'data_root'; set "),
         ('model.roi_head.bbox_head.num_clases=1', 'did you mean num_classes?'),
+        ('model.roi_head.bbox_head.num_classes=11', 'tells 11 classes apart, its data set has 10'),
         ('train_cfg.max_epoch=1', 'did you mean max_epochs?'),
         ('randomness.seed=3', '--seed sets randomness.seed: leave it out of --cfg-options'),
         ('work_dir=x', '--work-dir sets work_dir: leave it out of --cfg-options'),
