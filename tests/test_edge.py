@@ -28,6 +28,7 @@ def run(name, work_dir, change):
     return runner
 
 
+@pytest.mark.usefixtures('pictures')
 def test_search_genotype_drawing_and_pretraining(tmp_path):
     def keep_two(cfg):
         cfg.default_hooks.genotype.top_k = 2

@@ -32,6 +32,7 @@ from nasiam_mm.unread import find_unread, wrong_sections
 
 _TOLD, _WIDTH = 3, 140  # problems that an error names, and characters of each
 _NEEDED = 'model', 'train_dataloader'
+_ALPHA = 'default_hooks.alpha_step.dataloader'
 
 
 def refuse_problems(cfg: Config) -> None:
@@ -74,14 +75,15 @@ def find_problems(cfg: Config) -> list[str]:
         named = _try(lambda: list(_loaders(cfg)), 'loaders', problems) or []
         world = process_count() if cfg.get('launcher', 'none') != 'none' else 1
         loaders = {
-            name: _try(partial(_build, loader, world), name, problems) for name, loader in named
+            name: _try(partial(_build, name, loader, world), name, problems)
+            for name, loader in named
         }
         datasets = [loader.dataset for loader in loaders.values() if loader]
         problems += _try(partial(name_unreadable, datasets), 'data', problems) or []
         train = loaders.get('train_dataloader')
         if train is not None:
             model = _try(lambda: Forward(cfg, train), 'model', problems)
-            trained = [loaders.get(name) for name in ('train_dataloader', 'alpha_step.dataloader')]
+            trained = [loaders.get(name) for name in ('train_dataloader', _ALPHA)]
             sizes = {size for loader in trained if loader for size in _batch_sizes(loader)}
             # A queue takes the keys of all processes.
             sizes |= {size * world for size in sizes}
@@ -117,13 +119,13 @@ def _loaders(cfg: Config) -> Iterator[tuple[str, Any]]:
         if cfg.get(name):
             yield name, cfg[name]
     if (hook := find_hook(cfg, 'AlphaStepHook')) is not None:
-        yield 'alpha_step.dataloader', hook['dataloader']
+        yield _ALPHA, hook['dataloader']
     if (probe := read_probe(cfg)) is not None:
         yield 'probe.bank', probe.loader('train')
         yield f'probe.{probe.split}', probe.loader(probe.split)
 
 
-def _build(loader: dict, world: int) -> DataLoader:
+def _build(name: str, loader: dict, world: int) -> DataLoader:
     """Build a loader of one of several processes, without those of its workers."""
     alone = {**loader, 'num_workers': 0, 'persistent_workers': False, 'prefetch_factor': None}
     built = Runner.build_dataloader({k: v for k, v in alone.items() if v is not None}, seed=0)
@@ -134,7 +136,7 @@ def _build(loader: dict, world: int) -> DataLoader:
     if len(built) == 0:
         raise ValueError(
             f'{len(built.sampler)} images are less than one batch of {built.batch_size}; lower '
-            'batch_size, or enlarge the part'
+            f'{name}.batch_size, or enlarge the part'
         )
     return built
 

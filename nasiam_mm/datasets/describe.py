@@ -23,14 +23,20 @@ _MEASURED = 20000  # images that mean and deviation are measured on, at most
 _MOST_CLASSES = 100_000
 
 
-def describe(folder: Path | str, name: str | None = None, size: int | None = None) -> Source:
+def describe(
+    folder: Path | str,
+    name: str | None = None,
+    size: int | None = None,
+    skip_unreadable: bool = False,
+) -> Source:
     """Describe a folder of arrays or of image files; ``Source.write`` keeps what is found.
 
     A folder without a test part gives a tenth of its training images for one, as a seeded
     permutation draws them. Every image file that is measured is read, so that one that cannot be
     is known before training. The name is by default the folder's; ``size``, the side of the square
     that images are brought to, the middle one of the short edges, at most 224. FileNotFoundError
-    if there are no images, ValueError if a file is damaged or the set is a published one.
+    if there are no images, ValueError if the set is a published one or a file is damaged; with
+    ``skip_unreadable`` mean, deviation and size are those of the others.
     """
     root = Path(folder)
     if size is not None and not 1 <= size <= MOST_PIXELS:
@@ -46,7 +52,7 @@ def describe(folder: Path | str, name: str | None = None, size: int | None = Non
             found[part] = open_part(root, part)
     images, labels = found['train']
     classes = _classes(root, images, labels, before)
-    size, mean, std = _measure(root, images, size)
+    size, mean, std = _measure(root, images, size, skip_unreadable)
     found = {part: pair for part, pair in found.items() if labels is None or pair[1] is not None}
     parts, stored = {part: len(pair[0]) for part, pair in found.items()}, {}
     digests: dict[str, str] = {}
@@ -80,7 +86,9 @@ def _classes(
     return [str(label) for label in range(number)]
 
 
-def _measure(root: Path, images: np.ndarray, size: int | None) -> tuple[int, list, list]:
+def _measure(
+    root: Path, images: np.ndarray, size: int | None, skip: bool
+) -> tuple[int, list, list]:
     """Return the size, and mean and deviation per channel of the squares of that size."""
     some = images[:: -(-len(images) // _MEASURED)]
     pixels: Iterator[np.ndarray] = iter(some)
@@ -88,9 +96,9 @@ def _measure(root: Path, images: np.ndarray, size: int | None) -> tuple[int, lis
         size = size or min(*images.shape[1:3], _LARGEST)
     else:
         paths = [part_folder(root, 'train') / os.fsdecode(name) for name in some]
-        pixels = _read_all(paths)
+        pixels = _read_all(paths, skip)
         if size is None:
-            few = _read_all(paths[:: -(-len(paths) // 100)])
+            few = _read_all(paths[:: -(-len(paths) // 100)], skip)
             edges = sorted(min(image.shape[:2]) for image in few)
             size = min(edges[len(edges) // 2], _LARGEST)
     count, total, squares = 0, np.zeros(3), np.zeros(3)
@@ -105,15 +113,15 @@ def _measure(root: Path, images: np.ndarray, size: int | None) -> tuple[int, lis
     return size, mean.round(3).tolist(), std.round(3).tolist()
 
 
-def _read_all(paths: list[Path]) -> Iterator[np.ndarray]:
+def _read_all(paths: list[Path], skip: bool) -> Iterator[np.ndarray]:
     """Read image files one by one; those that cannot be read are told together at the end."""
-    broken = []
+    broken: list[str] = []
     for path in paths:
         try:
             yield read_image(path)
         except (ValueError, FileNotFoundError) as error:
             is_large = 'million pixels' in str(error)
             broken.append(f'{path} (too large)' if is_large else str(path))
-    if broken:
-        told = f'no images that OpenCV reads: {name_some(broken)}; replace or remove them'
-        raise ValueError(told)
+    if len(broken) == len(paths) or (broken and not skip):
+        mend = 'replace or remove them' + ('' if skip else ', or pass over them: --skip-unreadable')
+        raise ValueError(f'no images that OpenCV reads: {name_some(broken)}; {mend}')

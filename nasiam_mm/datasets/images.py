@@ -124,9 +124,11 @@ class Images(BaseDataset):
         found = part_digests(self.data_root, place, self._images, self._labels)
         for name, digest in found.items() if expected else ():
             if digest != (wanted := expected.get(name, 'none')):
-                what = f'{self.data_root}/{name}.npy:'
-                what = f'{self._folder}: the list of its files has' if is_files else what
-                raise ValueError(f'{what} sha256 {digest[:12]} is not the expected {wanted[:12]}')
+                sums = f'sha256 {digest[:12]} is not the expected {wanted[:12]}'
+                if is_files:
+                    changed = 'files came, went or changed their size since they were listed'
+                    raise ValueError(f'{self._folder}: {changed} ({sums})')
+                raise ValueError(f'{self.data_root}/{name}.npy: {sums}')
         return split_digest(*found.values())
 
     @force_full_init

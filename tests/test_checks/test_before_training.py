@@ -53,7 +53,7 @@ FAULTS = {
                   'train_cfg.max_epochs': 5}, 'the rate would climb again'),
     'no batch': ({'train_dataloader.batch_size': 5000}, 'train_dataloader: 100 images are less'),
     'no alpha batch': ({'default_hooks.alpha_step.dataloader.batch_size': 5000},
-                       'alpha_step.dataloader: 100 images are less than one batch'),
+                       'default_hooks.alpha_step.dataloader: 100 images are less than one batch'),
     'last batch of one': ({'train_dataloader.batch_size': 33, 'train_dataloader.drop_last': False},
                           'a batch of 1: model.neck'),
     'width': ({'model.neck.in_channels': 7}, 'set model.neck.in_channels=64'),

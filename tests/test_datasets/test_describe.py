@@ -94,7 +94,8 @@ def test_unreadable_files_are_told_together(tmp_path):
         describe(root, size=16)
     told = ', '.join(f'{root}/train/cat/{number}.png' for number in (1, 3, 4))
     assert str(info.value) == (
-        f'no images that OpenCV reads: {told} and 1 more; replace or remove them'
+        f'no images that OpenCV reads: {told} and 1 more; replace or remove them, or '
+        'pass over them: --skip-unreadable'
     )
 
 
@@ -176,3 +177,20 @@ def test_other_files_end_in_a_line(tmp_path, name, content, told):
     with pytest.raises(ValueError, match=told) as caught:
         describe(tmp_path)
     assert len(str(caught.value)) <= 500
+
+
+def test_files_that_cannot_be_read_are_passed_over_where_asked(tmp_path):
+    root = write_photos(tmp_path / 'photos', ('a', 'b'))
+    whole = describe(root, size=24)
+    broken = root / 'train/b/broken.png'
+    broken.write_text('no image')
+    with pytest.raises(ValueError, match='pass over them: --skip-unreadable'):
+        describe(root, size=24)
+    others = describe(root, size=24, skip_unreadable=True)
+    assert (others.mean, others.std, others.size) == (whole.mean, whole.std, whole.size)
+    # It is a file of the folder, which a training counts and leaves out.
+    assert sum(others.parts.values()) == sum(whole.parts.values()) + 1
+    for path in root.rglob('*.png'):
+        path.write_text('no image')
+    with pytest.raises(ValueError, match='no images that OpenCV reads'):
+        describe(root, size=24, skip_unreadable=True)

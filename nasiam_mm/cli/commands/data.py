@@ -28,6 +28,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     action.add_argument('folder', type=Path, help='train_images.npy, or images in class folders')
     action.add_argument('--name', help="name of the data set, in place of the folder's")
     action.add_argument('--size', type=int, help='side of the square images are brought to')
+    told = 'describe the others; a training leaves them out by data.skip_unreadable=True'
+    action.add_argument('--skip-unreadable', action='store_true', help=told)
 
 
 def run(args: Namespace) -> None:
@@ -37,7 +39,7 @@ def run(args: Namespace) -> None:
         from nasiam_mm.datasets.folder import left_out
         from nasiam_mm.datasets.headers import name_some
 
-        source = describe(args.folder, args.name, args.size)
+        source = describe(args.folder, args.name, args.size, args.skip_unreadable)
         source.write(args.folder)
         if hidden := left_out(args.folder):
             print(f'{args.folder}: left out are hidden and linked folders: {name_some(hidden)}')
