@@ -2,6 +2,7 @@
 """A tool as the whole of its process, which ends without freeing what it imported."""
 
 import atexit
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -45,6 +46,7 @@ def _is_the_program() -> bool:
 
 def _leave(status: int) -> None:
     """End the process with what it has written."""
+    logging.shutdown()  # registered when logging was imported, before this
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

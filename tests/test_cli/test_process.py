@@ -79,7 +79,7 @@ def test_a_tool_that_another_program_runs_does_not_end_it():
 def test_scripts_and_modules_are_programs(words, tmp_path):
     # What is left to be freed at the end says whether it was.
     (tmp_path / 'sitecustomize.py').write_text(
-        'import sys\nclass Kept:\n    def __del__(self): print("freed")\nsys.kept = Kept()\n'
+        'class Kept:\n    def __del__(self): print("freed")\nkept = Kept()\n'
     )
     path = {**os.environ, 'PYTHONPATH': f'{tmp_path}:{ROOT}'}
     told = subprocess.run(
@@ -87,6 +87,8 @@ def test_scripts_and_modules_are_programs(words, tmp_path):
     )
     assert told.returncode == 0 and 'usage: nasiam train' in told.stdout
     assert 'freed' not in told.stdout
+    other = subprocess.run([sys.executable, '-c', ''], env=path, capture_output=True, text=True)
+    assert other.stdout == 'freed\n'
 
 
 def test_a_fork_ends_as_it_will():
@@ -100,3 +102,18 @@ def test_a_fork_ends_as_it_will():
     )
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_the_log_holds_back_is_written():
+    code = (
+        'import logging, logging.handlers, sys\n'
+        'from nasiam_mm.cli.process import run_process\n'
+        'def main():\n'
+        '    target = logging.StreamHandler(sys.stdout)\n'
+        '    log = logging.getLogger("held")\n'
+        '    log.addHandler(logging.handlers.MemoryHandler(99, target=target))\n'
+        '    log.warning("a line")\n'
+        'run_process(main)\n'
+    )
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, 'a line\n'), done.stderr
