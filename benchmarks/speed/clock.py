@@ -94,18 +94,24 @@ class Sections:
         self._last = reading
 
 
+def rounds(repeats: int, is_near: Callable[[], bool] = lambda: False) -> Iterator[int]:
+    """Count the rounds of a measurement from 0.
+
+    Where ``is_near`` says, after the last, that a target is too near to be told from, there are as
+    many as tell it, unless fewer than five were asked for.
+    """
+    for number in range(max(repeats, ENOUGH)):
+        if number >= repeats and (repeats < 5 or (number == repeats and not is_near())):
+            return
+        yield number
+
+
 def turns(
     runs: Mapping[str, T], repeats: int, is_near: Callable[[], bool] = lambda: False
 ) -> Iterator[tuple[str, T]]:
-    """Give each side its turns: A, B, then B, A, so that none always comes after the same one.
-
-    Where ``is_near`` says, after the last turn, that a target is too near to be told from, there
-    are as many as tell it, unless fewer than five were asked for.
-    """
-    for turn in range(max(repeats, ENOUGH)):
-        if turn >= repeats and (repeats < 5 or (turn == repeats and not is_near())):
-            return
-        yield from list(runs.items())[:: -1 if turn % 2 else 1]
+    """Give each side its turn in every round: A, B, then B, A, so that none always comes last."""
+    for number in rounds(repeats, is_near):
+        yield from list(runs.items())[:: -1 if number % 2 else 1]
 
 
 def measure_in_turn(

@@ -8,6 +8,7 @@ both, and the data preprocessors of both.
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,8 +20,8 @@ from mmengine.dataset import default_collate
 from mmengine.registry import init_default_scope
 from PIL import Image
 
-from benchmarks.speed.clock import seconds
-from benchmarks.speed.figures import ENOUGH, Measurement, Ratio, Side
+from benchmarks.speed.clock import rounds, seconds
+from benchmarks.speed.figures import Measurement, Ratio, Side
 from benchmarks.speed.setup import Setup
 from nasiam_mm.datasets import ReplayDataset, resolve_data
 from nasiam_mm.datasets.source import KNOWN
@@ -85,11 +86,8 @@ def measure_decoding(setup: Setup) -> Iterator[Measurement]:
             loads[name] = partial(_load, ReplayDataset(samples, with_view_seed, cfg._two_views))
             preprocessors[name] = MODELS.build(cfg._data_preprocessor).to(setup.device)
         # Batches of other rounds have other seeds: another share of blurred and grey views.
-        for number in range(max(setup.repeats, ENOUGH) + 1):
-            if number > setup.repeats and (
-                setup.repeats < 5 or (number == setup.repeats + 1 and not workers.is_near())
-            ):
-                break
+        numbers = (1 + number for number in rounds(setup.repeats, workers.is_near))
+        for number in chain([0], numbers):
             order = -1 if number % 2 else 1
             for name, load in list(loads.items())[::order]:
                 spent = seconds(partial(load, number), 'cpu')
