@@ -16,6 +16,8 @@ from mmengine.runner.utils import set_random_seed
 from mmengine.visualization import Visualizer
 from torch.utils.data import DataLoader
 
+from nasiam_mm.part_registry import OWN_REGISTRIES
+
 # What the Runner looks up late, and what this package reads.
 _LATE = {
     'runner_type', 'sync_bn', 'model_wrapper_cfg', 'find_unused_parameters', 'compile',
@@ -216,6 +218,7 @@ def _registered(kind: str, scope: str) -> tuple[tuple[str, Any], ...]:
         (name, (roots[name] if registry is None else registry).get(kind))
         for name, registry in registries.items()
     ]
+    found += [(registry.name, registry.get(kind)) for registry in OWN_REGISTRIES]
     return tuple((name, part) for name, part in found if callable(part))
 
 

@@ -12,13 +12,15 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from nasiam_mm.architecture.alpha import Architecture
 from nasiam_mm.architecture.choice import op_choices
-from nasiam_mm.architecture.genotype import random_genotype, save_genotype
+from nasiam_mm.architecture.genotype import Genotype, random_genotype, save_genotype
 from nasiam_mm.config_walk import walk
 from nasiam_mm.models.frameworks import FRAMEWORKS, Framework
 from nasiam_mm.models.heads import head_shapes
 from nasiam_mm.ops.candidates import SPACES, LayerShape
 from nasiam_mm.registry import MODELS
+from nasiam_mm.search.selection import TopK, genotype_of
 from tests.reduced import reduced
 
 SPACE = list(SPACES['S'])
@@ -66,6 +68,14 @@ def batch(count: int = 8, size: int = 16, dtype: torch.dtype = torch.float32) ->
     """Preprocessed batch of two random views, each (N, 3, H, W)."""
     inputs = [torch.randn(count, 3, size, size, dtype=dtype) for _ in range(2)]
     return dict(inputs=inputs, data_samples=None)
+
+
+def top_k(
+    architecture: Architecture, framework: str, k: int = 1, provenance: dict | None = None
+) -> Genotype:
+    """Genotype of the k operations of highest alpha at each layer."""
+    selection = TopK(k)
+    return genotype_of(selection.decide(architecture), selection, framework, provenance or {})
 
 
 def tensors(model: nn.Module) -> dict[str, Tensor]:

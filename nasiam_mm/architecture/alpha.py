@@ -2,12 +2,18 @@
 """The one owner of alpha, of L layers of a head and K options of its space."""
 
 import hashlib
+from collections.abc import Collection
+from typing import Any
 
 import torch
+from mmengine.dist import get_rank
 from torch import Tensor, nn
 
 from nasiam_mm.architecture.choice import Choices
 from nasiam_mm.architecture.relaxation import RELAXATIONS, Relaxation
+
+# Positions of the options that take part, for each layer.
+Running = tuple[tuple[int, ...], ...]
 
 
 class Architecture(nn.Module):
@@ -24,19 +30,35 @@ class Architecture(nn.Module):
     Args:
         choices: Head -> the choices of its layers, all of the same options.
         relaxation: Config of a registered relaxation, or None for the softmax.
+        only_sampled: Whether the candidates that the relaxation did not draw are not run.
+
+    ValueError for ``only_sampled`` with a relaxation that draws none.
+
+    Attributes:
+        auxiliary: Strength of an auxiliary branch beside each layer's candidates.
+        identity_dropout: Share of an identity's output that is dropped, from 0 to 1.
     """
 
-    def __init__(self, choices: Choices, relaxation: dict | None = None) -> None:
+    def __init__(
+        self, choices: Choices, relaxation: dict | None = None, only_sampled: bool = False
+    ) -> None:
         super().__init__()
         self.choices = {head: tuple(rows) for head, rows in choices.items()}
         self.relaxation: Relaxation = RELAXATIONS.build(relaxation or dict(type='Softmax'))
+        if only_sampled and not self.relaxation.samples_paths:
+            name = type(self.relaxation).__name__
+            mend = 'take one that draws candidates, such as GumbelStraightThrough, or FullMixing'
+            raise ValueError(f'model.mixing runs what was drawn, but {name} draws nothing; {mend}')
+        self.only_sampled = only_sampled
+        # Functions of the step, set by schedules: nothing to save.
+        self.auxiliary, self.identity_dropout = 1.0, 0.0
         for head, rows in self.choices.items():
             present = torch.tensor([row.present for row in rows])
             self.register_buffer(f'alpha_{head}', torch.zeros(present.shape))
             self.register_buffer(f'present_{head}', present)
             if self.relaxation.is_stochastic:
-                # A function of the step: nothing to save.
                 self.register_buffer(f'noise_{head}', torch.zeros(present.shape), persistent=False)
+        self._read_present()
 
     def alpha(self, head: str) -> Tensor:
         """Architecture parameters of a head, (L, K)."""
@@ -56,20 +78,87 @@ class Architecture(nn.Module):
         Relaxed anew at every read: gradients of two views then add after the relaxation's
         backward pass, as those of two networks would.
         """
+        alpha, present = self.alpha(head), self.present(head)
+        if not drawn:
+            return self.relaxation.mean(alpha, present)
         noise = self.get_buffer(f'noise_{head}') if self.relaxation.is_stochastic else None
-        if noise is not None and not drawn:
-            noise = torch.zeros_like(noise)
-        return self.relaxation.weights(self.alpha(head), self.present(head), noise)
+        return self.relaxation.weights(alpha, present, noise)
+
+    def running(self, head: str) -> Running:
+        """Positions of the candidates that a forward pass has to run, for each layer."""
+        return self._running[head]
+
+    def drop(self, head: str, layer: int, positions: Collection[int]) -> None:
+        """Take options of a layer out of the search for good; ValueError if none would be left."""
+        left = set(self._present[head][layer]).difference(positions)
+        if not left:
+            raise ValueError(f'{head}.{layer}.op would be left without a candidate')
+        self.present(head)[layer, sorted(positions)] = False
+        self._read_present()
+
+    def dropped(self) -> dict[str, list[str]]:
+        """Options that were candidates and were taken out: name of the choice -> them."""
+        found = {}
+        for head, choices in self.choices.items():
+            for choice, left in zip(choices, self._present[head], strict=True):
+                began = [k for k, here in enumerate(choice.present) if here]
+                if gone := [choice.options[k] for k in began if k not in left]:
+                    found[choice.name] = gone
+        return found
 
     @torch.no_grad()
     def sample(self, seed: int, step: int, role: str) -> None:
         """Draw the noise of an optimizer step, the same in every process.
 
         ``role`` is ``'alpha'`` or ``'weights'``: the two steps of a run's ``seed`` draw apart.
+        Where only what was drawn is run, alpha is read back: a GPU is waited for, once a step.
         """
+        self._key = f'{seed}/{step}/{role}'
+        self._generators: dict[torch.device, torch.Generator] = {}
+        self.relaxation.role = role
         for head in self.choices if self.relaxation.is_stochastic else ():
-            key = hashlib.sha256(f'{seed}/{step}/{role}/{head}'.encode()).digest()
-            generator = torch.Generator().manual_seed(int.from_bytes(key[:8], 'big') >> 1)
             noise = torch.empty(self.alpha(head).shape)
-            self.relaxation.sample(noise, generator)
+            self.relaxation.sample(noise, _generator(f'{self._key}/{head}'))
             self.get_buffer(f'noise_{head}').copy_(noise)
+            if self.only_sampled:
+                mask = self.relaxation.paths(
+                    self.alpha(head).cpu(), self.present(head).cpu(), noise
+                )
+                self._running[head] = _positions(mask)
+
+    def paths(self, head: str) -> Tensor:
+        """Candidates that take part in the step, (L, K), bool, whatever is run."""
+        noise = self.get_buffer(f'noise_{head}') if self.relaxation.is_stochastic else None
+        return self.relaxation.paths(self.alpha(head), self.present(head), noise)
+
+    def drop_out(self, x: Tensor) -> Tensor:
+        """Drop a share of an identity's output, (N, C), and scale the rest up.
+
+        Drawn from the step and the process, so that an alpha step leaves the run's own random
+        numbers alone and a resumed run drops what it would have.
+        """
+        if not self.identity_dropout:
+            return x
+        generator = self._generators.setdefault(
+            x.device, _generator(f'{self._key}/{get_rank()}/{x.device}', x.device)
+        )
+        kept = 1.0 - self.identity_dropout
+        return x * torch.empty_like(x).bernoulli_(kept, generator=generator) / kept
+
+    def _read_present(self) -> None:
+        # On the host, so that no forward pass waits for a GPU.
+        self._present = {head: _positions(self.present(head)) for head in self.choices}
+        self._running = dict(self._present)
+
+    def _load_from_state_dict(self, *args: Any) -> None:
+        super()._load_from_state_dict(*args)
+        self._read_present()
+
+
+def _positions(mask: Tensor) -> Running:
+    return tuple(tuple(n for n, here in enumerate(row) if here) for row in mask.tolist())
+
+
+def _generator(key: str, device: torch.device | str = 'cpu') -> torch.Generator:
+    digest = hashlib.sha256(key.encode()).digest()
+    return torch.Generator(device).manual_seed(int.from_bytes(digest[:8], 'big') >> 1)

@@ -4,7 +4,7 @@
 Shapes: N batch, L layers, K operations of the space.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -14,6 +14,9 @@ from torch import Tensor, nn
 
 from nasiam_mm.architecture.alpha import Architecture
 from nasiam_mm.architecture.genotype import Decision
+from nasiam_mm.models.auxiliary import AUXILIARIES
+from nasiam_mm.models.mixing import MIXINGS, FullMixing, Mixing
+from nasiam_mm.models.seeds import own_stream
 from nasiam_mm.ops.candidates import LayerShape, build_op, candidate_labels, distinct_candidates
 
 
@@ -27,32 +30,68 @@ class ChoiceLayer(nn.Module):
         shape: Widths of the layer.
         fused: Whether the candidates that begin with a linear map of the input share one matrix
             product. Same parameters; outputs agree to float32 rounding.
+        mixing: Which candidates are run on which channels; None for all on all.
     """
 
-    def __init__(self, space: Sequence[str], shape: LayerShape, fused: bool = False) -> None:
+    def __init__(
+        self,
+        space: Sequence[str],
+        shape: LayerShape,
+        fused: bool = False,
+        mixing: Mixing | None = None,
+    ) -> None:
         super().__init__()
-        self.candidates = distinct_candidates(space, shape)
+        self.shape, self.mixing = shape, mixing or FullMixing()
+        inner = self.mixing.inner(shape)
+        self.candidates = distinct_candidates(space, inner)
         names = self.candidates.values()
-        self.ops = nn.ModuleDict({name: build_op(name, *shape) for name in names})
+        self.ops = nn.ModuleDict({name: build_op(name, *inner) for name in names})
         linear_first = [name for name, op in self.ops.items() if _begins_linear(op)]
         self.sharing = linear_first if fused and len(linear_first) > 1 else []
 
-    def forward(self, x: Tensor, weights: Tensor) -> Tensor:
-        """Mix (N, C_in) to (N, C_out), the weights (K,) by position in the space."""
-        outputs = dict(self._mapped_together(x)) if self.sharing else {}
-        outputs |= {name: op(x) for name, op in self.ops.items() if name not in outputs}
-        return reduce(add, (weights[k] * outputs[name] for k, name in self.candidates.items()))
+    def forward(
+        self,
+        x: Tensor,
+        weights: Tensor,
+        running: Sequence[int] | None = None,
+        drop_out: Callable[[Tensor], Tensor] | None = None,
+    ) -> Tensor:
+        """Mix (N, C_in) to (N, C_out).
 
-    def _mapped_together(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
-        """Yield the outputs of the candidates whose linear maps are one matrix product."""
-        maps = [self.ops[name][0] for name in self.sharing]
+        Args:
+            x: Input, (N, C_in).
+            weights: Mixing weights (K,) by position in the space.
+            running: Positions of the candidates to run; None for all.
+            drop_out: Applied to the output of an identity, (N, C_out).
+        """
+
+        def run(x: Tensor) -> Tensor:
+            names = {k: self.candidates[k] for k in running or self.candidates}
+            outputs = self._mapped_together(x, names.values()) if self.sharing else {}
+            for name in names.values():
+                if name not in outputs:
+                    outputs[name] = self.ops[name](x)
+                    if drop_out is not None and not len(self.ops[name]):
+                        outputs[name] = drop_out(outputs[name])
+            return reduce(add, (weights[k] * outputs[name] for k, name in names.items()))
+
+        return self.mixing.mix(x, run, self.shape)
+
+    def _mapped_together(self, x: Tensor, names: Iterable[str]) -> dict[str, Tensor]:
+        """Outputs of the candidates whose linear maps are one matrix product."""
+        sharing = [name for name in names if name in self.sharing]
+        if len(sharing) < 2:
+            return {}
+        maps = [self.ops[name][0] for name in sharing]
         weights = torch.stack([linear.weight for linear in maps])
         products = torch.bmm(x.expand(len(maps), *x.shape), weights.mT)
-        for name, linear, output in zip(self.sharing, maps, products, strict=True):
+        outputs = {}
+        for name, linear, output in zip(sharing, maps, products, strict=True):
             output = output if linear.bias is None else output + linear.bias
             for layer in list(self.ops[name])[1:]:
                 output = layer(output)
-            yield name, output
+            outputs[name] = output
+        return outputs
 
 
 def _begins_linear(op: nn.Module) -> bool:
@@ -76,33 +115,63 @@ class _Source:
 class ChoiceCell(nn.Module):
     """Chain of choice layers; the mixing weights are the algorithm's ``Architecture``'s.
 
-    ``head`` is the name of the head it is of, by which it reads its weights; the space (K
-    operations), the widths of the L layers and ``fused`` are as in :class:`ChoiceLayer`.
+    Args:
+        head: Name of the head it is of, by which it reads its weights.
+        space: Ordered names of registered operations, K of them.
+        shapes: Widths of the L layers.
+        fused: See :class:`ChoiceLayer`.
+        mixing: Config of a registered mixing; None for ``FullMixing``.
+        auxiliary: Config of a registered branch beside every layer; None for none.
     """
 
     def __init__(
-        self, head: str, space: Sequence[str], shapes: Sequence[LayerShape], fused: bool = False
+        self,
+        head: str,
+        space: Sequence[str],
+        shapes: Sequence[LayerShape],
+        fused: bool = False,
+        mixing: dict | None = None,
+        auxiliary: dict | None = None,
     ) -> None:
         super().__init__()
         self.head, self.space, self.shapes = head, tuple(space), tuple(shapes)
-        self.layers = nn.ModuleList(ChoiceLayer(self.space, shape, fused) for shape in self.shapes)
+        self.mixing: Mixing = MIXINGS.build(mixing or dict(type='FullMixing'))
+        self.layers = nn.ModuleList(
+            ChoiceLayer(self.space, shape, fused, self.mixing) for shape in self.shapes
+        )
+        self.auxiliaries: nn.ModuleList | None = None
+        if auxiliary is not None:
+            # A stream of its own: the candidates begin as they would without it.
+            with own_stream(f'{head}.auxiliary'):
+                branches = (AUXILIARIES.build(dict(auxiliary, shape=shape)) for shape in shapes)
+                self.auxiliaries = nn.ModuleList(branches)
         self.source = _Source()
 
     def bind(self, architecture: Architecture) -> None:
         """Read the mixing weights from there from now on."""
         self.source = _Source(architecture)
 
-    def mixing_weights(self) -> Tensor:
-        """Mixing weights of this step, (L, K); RuntimeError if no algorithm has bound the cell."""
+    @property
+    def architecture(self) -> Architecture:
+        """The owner of alpha; RuntimeError if no algorithm has bound the cell."""
         if self.source.architecture is None:
             mend = "use one of nasiam_mm's, or derive yours from nasiam_mm.models.Searched"
             raise RuntimeError(f'the {self.head} to search belongs to no algorithm; {mend}')
-        return self.source.architecture.weights(self.head)
+        return self.source.architecture
+
+    def mixing_weights(self) -> Tensor:
+        """Mixing weights of this step, (L, K)."""
+        return self.architecture.weights(self.head)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C_in of the first layer) to (N, C_out of the last)."""
-        for layer, weights in zip(self.layers, self.mixing_weights(), strict=True):
-            x = layer(x, weights)
+        owner = self.architecture
+        rows = zip(self.mixing_weights(), owner.running(self.head), strict=True)
+        for n, (layer, row) in enumerate(zip(self.layers, rows, strict=True)):
+            y = layer(x, *row, owner.drop_out)
+            if self.auxiliaries is not None and owner.auxiliary:
+                y = y + owner.auxiliary * self.auxiliaries[n](x)
+            x = y
         return x
 
 

@@ -35,7 +35,7 @@ class HeadMLP(BaseModule):
         space: Ordered names of registered operations to choose from.
         genotype: A genotype, or the path of its file.
         plain_output: Whether the cell's last layer has no BatchNorm or activation (a predictor's).
-        fused: See ``ChoiceLayer``.
+        fused: See ``ChoiceLayer``; ``mixing`` and ``auxiliary``: see ``ChoiceCell``.
         out_channels: Width of the linear output layer behind the cell; None for no such layer.
         with_last_bn: Whether BatchNorm follows the output layer.
         with_last_bn_affine: Whether that BatchNorm has an affine map (SimSiam: False).
@@ -56,6 +56,8 @@ class HeadMLP(BaseModule):
         genotype: Genotype | str | os.PathLike | None = None,
         plain_output: bool = False,
         fused: bool = False,
+        mixing: dict | None = None,
+        auxiliary: dict | None = None,
         out_channels: int | None = None,
         with_last_bn: bool = False,
         with_last_bn_affine: bool = True,
@@ -74,7 +76,7 @@ class HeadMLP(BaseModule):
         with own_stream(name):
             self.pool = nn.AdaptiveAvgPool2d(1) if with_avg_pool else None
             if space is not None:
-                self.cell: Any = ChoiceCell(name, space, shapes, fused)
+                self.cell: Any = ChoiceCell(name, space, shapes, fused, mixing, auxiliary)
             else:
                 self.cell = FixedCell(shapes, decisions)
             self.output = nn.Sequential()

@@ -8,11 +8,12 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import torch
-from mmengine.registry import Registry
 from torch import nn
 
+from nasiam_mm.part_registry import open_registry
+
 # Stands here, not in nasiam_mm.registry, so that the space needs no mmpretrain.
-CANDIDATE_OPS = Registry('candidate operation', scope='nasiam_mm', locations=['nasiam_mm.ops'])
+CANDIDATE_OPS = open_registry('candidate operation', 'nasiam_mm.ops')
 
 # The spaces of the papers. A config writes its space out; these serve tools and tests.
 SPACES = {

@@ -2,4 +2,5 @@
 """Searching: the alpha step on a held-out part, and the record of what it finds."""
 
 import nasiam_mm.search.gradient.hook
+import nasiam_mm.search.gradient.stages
 import nasiam_mm.search.recorder  # noqa: F401

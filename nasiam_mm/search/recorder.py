@@ -2,7 +2,6 @@
 """What the search stands at: alpha, entropy, genotype (NASiam, Algorithm 1), drawing, plot."""
 
 import os.path as osp
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,44 +10,14 @@ import torch
 from mmengine.dist import master_only
 from mmengine.runner import Runner
 
-from nasiam_mm.architecture.alpha import Architecture
-from nasiam_mm.architecture.genotype import Decision, Genotype, GenotypeError, save_genotype
+from nasiam_mm.architecture.genotype import Genotype, save_genotype
 from nasiam_mm.datasets.split import innermost
 from nasiam_mm.engine.hooks.stateful_hook import StatefulHook
 from nasiam_mm.engine.running import unwrap
 from nasiam_mm.registry import HOOKS
 from nasiam_mm.runs.identity import identity_digest, run_identity
 from nasiam_mm.runs.record import package_versions
-
-
-def top_k(
-    architecture: Architecture, framework: str, k: int = 1, provenance: Mapping[str, Any] = {}
-) -> Genotype:
-    """Choose at each layer the k operations of highest alpha: 1, or 2 (``edge``), which add.
-
-    Where a choice falls between equal alphas, the first in the space's order is taken;
-    :attr:`Decision.tied` names the others.
-
-    Raises:
-        GenotypeError: If a value of alpha is not finite.
-    """
-    decisions = {}
-    for head, choices in architecture.choices.items():
-        alpha = architecture.alpha(head).detach().cpu()
-        present = architecture.present(head).cpu()
-        for choice, row, here in zip(choices, alpha, present, strict=True):
-            if not row[here].isfinite().all():
-                mend = 'lower the alpha learning rate, or resume from an earlier checkpoint'
-                what = f'alpha of {choice.name} is not finite: {row.tolist()}'
-                raise GenotypeError(f'{what}; {mend}')
-            # A stable sort keeps the space's order among equals.
-            order = row.masked_fill(~here, float('-inf')).argsort(descending=True, stable=True)
-            chosen = tuple(choice.options[n] for n in order[: min(k, int(here.sum()))])
-            pairs = zip(row.tolist(), here.tolist(), strict=True)
-            scores = tuple(value if counts else None for value, counts in pairs)
-            decisions[choice.name] = Decision(choice.options, chosen, scores)
-    told = {'selection': 'top_k', 'top_k': k, **provenance}
-    return Genotype(framework, decisions, told)
+from nasiam_mm.search.selection import SELECTIONS, Decisions, Selection, TopK, genotype_of
 
 
 @HOOKS.register_module()
@@ -59,18 +28,33 @@ class GenotypeHook(StatefulHook):
     ``genotype.png``, ``alpha.json`` and ``alpha.png``, which grow with the epochs, at times and
     at the end. Ties are warned of: their winner was not earned.
 
+    A selection that looks at data is made at the end of the search, those of the epochs by
+    ``TopK`` before it.
+
     Args:
         top_k: Operations per layer (NASiam, Algorithm 1): 1, or 2 for ``edge``.
+        selection: Config of a registered selection; None for ``TopK`` with that number.
         interval: Epochs between two logs.
         draw_interval: Epochs between two drawings; None for epochs 1, 2, 4, 8, and so on.
     """
 
     state_types: ClassVar = {'epochs': list, 'softmax': dict}
 
-    def __init__(self, top_k: int = 1, interval: int = 1, draw_interval: int | None = None) -> None:
-        if top_k not in (1, 2):
+    def __init__(
+        self,
+        top_k: int | None = None,
+        interval: int = 1,
+        draw_interval: int | None = None,
+        selection: dict | None = None,
+    ) -> None:
+        if top_k not in (None, 1, 2):
             raise ValueError(f'GenotypeHook.top_k must be 1 or 2, got {top_k!r}')
-        self.top_k = top_k
+        if top_k is not None and selection is not None:
+            mend = "give selection=dict(type='TopK', k=2) alone"
+            raise ValueError(f'GenotypeHook has top_k and a selection; {mend}')
+        by_alpha = dict(type='TopK', k=top_k or 1)
+        self.selection: Selection = SELECTIONS.build(selection or by_alpha)
+        self.of_epoch = TopK() if self.selection.looks_at_data else self.selection
         self.interval = interval
         self.draw_interval = draw_interval
         self.epochs: list[int] = []
@@ -95,6 +79,16 @@ class GenotypeHook(StatefulHook):
             self._record(runner.epoch + 1)
             self._report(runner)
 
+    def after_train(self, runner: Runner) -> None:
+        """Choose by data, where the selection does."""
+        if not self.selection.looks_at_data:
+            return
+        decisions = self.selection.finish(runner, self.architecture)
+        genotype = self._genotype(runner, decisions, self.selection, runner.epoch)
+        ops = ', '.join('+'.join(decision.chosen) for decision in decisions.values())
+        runner.logger.info(f'chosen by {self.selection.name}: {ops}')
+        self._write(genotype, Path(runner.work_dir))
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take the history of alpha up again."""
         self.epochs = state['epochs']
@@ -104,17 +98,18 @@ class GenotypeHook(StatefulHook):
         self.epochs.append(epoch)
         for name in self.architecture.choices:
             weights = self.architecture.weights(name, drawn=False).detach().cpu()
-            absent = ~self.architecture.present(name).cpu()
+            # What was dropped has weight 0; what never was a candidate has none.
+            absent = ~torch.tensor([c.present for c in self.architecture.choices[name]])
             row = weights.masked_fill(absent, float('nan'))[None]
             self.softmax[name] = torch.cat([self.softmax.get(name, row[:0]), row])
 
     @master_only
     def _report(self, runner: Runner) -> None:
-        told = _provenance(runner) | {'decided_at': self.shapes}
-        genotype = top_k(self.architecture, type(self.model).__name__, self.top_k, told)
-        epoch, candidates = runner.epoch + 1, {}
+        epoch = runner.epoch + 1
+        decisions = self.of_epoch.decide(self.architecture)
+        genotype = self._genotype(runner, decisions, self.of_epoch, epoch)
         scalars: dict[str, float] = {}
-        for name, choices in self.architecture.choices.items():
+        for name in self.architecture.choices:
             entropy, lead = alpha_entropy(self.softmax[name][-1]), margin(self.softmax[name][-1])
             decisions = genotype.of(name)
             ops = ' '.join('+'.join(decision.chosen) for decision in decisions)
@@ -127,8 +122,6 @@ class GenotypeHook(StatefulHook):
                     tie = f'layer {n}: {decision.chosen[-1]} ties with {", ".join(decision.tied)}'
                     what = f'Epoch {epoch} {name} {tie}; the first in the space was taken'
                     runner.logger.warning(what)
-            options = [zip(c.options, c.present, strict=True) for c in choices]
-            candidates[name] = [[o if here else None for o, here in row] for row in options]
         runner.visualizer.add_scalars(scalars, step=epoch)
         folder = Path(runner.work_dir)
         save_genotype(genotype, folder / 'genotypes' / f'epoch_{epoch}.json')
@@ -136,19 +129,37 @@ class GenotypeHook(StatefulHook):
         doubled = epoch & (epoch - 1) == 0
         due = doubled if self.draw_interval is None else epoch % self.draw_interval == 0
         if due or self.is_last_train_epoch(runner):
-            self._draw(genotype, candidates, folder)
+            self._draw(genotype, folder)
 
-    def _draw(self, genotype: Genotype, candidates: dict, folder: Path) -> None:
+    def _genotype(
+        self, runner: Runner, decisions: Decisions, selection: Selection, epoch: int
+    ) -> Genotype:
+        told = _provenance(runner, epoch) | {'decided_at': self.shapes}
+        if dropped := self.architecture.dropped():
+            told['dropped'] = dropped
+        return genotype_of(decisions, selection, type(self.model).__name__, told)
+
+    @master_only
+    def _write(self, genotype: Genotype, folder: Path) -> None:
+        save_genotype(genotype, folder / 'genotype.json')
+        self._draw(genotype, folder)
+
+    def _draw(self, genotype: Genotype, folder: Path) -> None:
         # matplotlib takes a second to import, which a run's first iteration need not wait for.
         from nasiam_mm.report.pictures.alpha_curves import plot_alpha, save_alpha_history
         from nasiam_mm.report.pictures.genotype_drawing import draw_genotype
 
+        candidates = {
+            head: [[o if here else None for o, here in zip(c.options, c.present, strict=True)]
+                   for c in choices]
+            for head, choices in self.architecture.choices.items()
+        }  # fmt: skip
         draw_genotype(genotype, folder / 'genotype.png')
         save_alpha_history(self.softmax, candidates, self.epochs, folder / 'alpha.json')
         plot_alpha(self.softmax, candidates, self.epochs, folder / 'alpha.png')
 
 
-def _provenance(runner: Runner) -> dict:
+def _provenance(runner: Runner, epoch: int) -> dict:
     dataset = innermost(runner.train_dataloader.dataset)
     return {
         'config': osp.basename(runner.cfg.filename or 'none'),
@@ -157,7 +168,7 @@ def _provenance(runner: Runner) -> dict:
         'dataset': dataset.metainfo.get('dataset', type(dataset).__name__),
         'dataset_digest': dataset.metainfo.get('digest'),
         'seed': runner.seed,
-        'epoch': runner.epoch + 1,
+        'epoch': epoch,
         'max_epochs': runner.max_epochs,
         'versions': package_versions(),
     }

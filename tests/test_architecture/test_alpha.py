@@ -102,8 +102,8 @@ def test_the_softmax_draws_nothing():
 
 
 def test_unknown_relaxation():
-    with pytest.raises(KeyError, match='Sigmoid is not in the nasiam_mm::relaxation registry'):
-        architecture(dict(type='Sigmoid'))
+    with pytest.raises(KeyError, match='Sparsemax is not in the nasiam_mm::relaxation registry'):
+        architecture(dict(type='Sparsemax'))
 
 
 # What a user writes for Gumbel-max: one candidate a layer, drawn by the softmax of alpha.

@@ -11,7 +11,7 @@ from nasiam_mm.architecture.choice import op_choices
 from nasiam_mm.architecture.genotype import Decision
 from nasiam_mm.models.choice import ChoiceCell, FixedCell
 from nasiam_mm.ops.candidates import SPACES, LayerShape, layer_shapes
-from nasiam_mm.search.recorder import top_k
+from tests.small import top_k
 
 SHAPES = layer_shapes(6, [6, 4, 4, 6], plain_output=True)
 ABSENT = torch.zeros(4, 7, dtype=torch.bool)

@@ -49,9 +49,9 @@ def first_order(model, data):
 
 
 def unrolled(model, data):
-    rates = dict.fromkeys(model.parameters(), 0.05)
     train_data = dict(data, inputs=[view.flip(0) for view in data['inputs']])
-    return unrolled_alpha_gradients(model, data, train_data, model.architecture.alphas(), rates)
+    alphas = model.architecture.alphas()
+    return unrolled_alpha_gradients(model, data, train_data, alphas, lambda w, g: 0.05 * g)
 
 
 def full_graph(model, data):

@@ -109,7 +109,11 @@ def test_second_order_agrees_with_finite_differences(framework):
     alphas = model.architecture.alphas()
     weights = [p for p in model.parameters() if p.requires_grad]
     rates = {weight: 0.05 + 0.01 * (n % 3) for n, weight in enumerate(weights)}
-    loss, gradients = unrolled_alpha_gradients(model, held_out, train, alphas, rates)
+
+    def step(weight, gradient):
+        return rates[weight] * gradient
+
+    loss, gradients = unrolled_alpha_gradients(model, held_out, train, alphas, step)
     kept = []
 
     def loss_after_a_step():
@@ -138,10 +142,13 @@ def test_the_scale_of_the_loss_falls_out_of_both_orders(framework):
     model = build(framework).double()
     held_out, train = batch(dtype=torch.double), batch(dtype=torch.double)
     alphas = model.architecture.alphas()
-    rates = {weight: 0.05 for weight in model.parameters() if weight.requires_grad}
+
+    def virtual(weight, gradient):
+        return 0.05 * gradient
+
     for step in (
         lambda scale: alpha_gradients(model, held_out, alphas, scale),
-        lambda scale: unrolled_alpha_gradients(model, held_out, train, alphas, rates, scale),
+        lambda scale: unrolled_alpha_gradients(model, held_out, train, alphas, virtual, scale),
     ):
         (loss, plain), (same_loss, scaled) = step(1.0), step(2.0**16)
         assert torch.equal(loss, same_loss)

@@ -26,6 +26,8 @@ class Searched:
         space: Options of every ``HeadMLP`` that names neither space nor genotype, in a search.
         genotype: Path of a genotype file for every such head, otherwise.
         relaxation: Config of the relaxation of alpha; None for the softmax.
+        mixing: Config of the mixing of every searched head; None for ``FullMixing``.
+        auxiliary: Config of the branch beside every layer of them; None for none.
         **kwargs: Those of the algorithm.
 
     A space or genotype that no head takes is a ValueError.
@@ -40,6 +42,8 @@ class Searched:
         space: list[str] | None = None,
         genotype: str | None = None,
         relaxation: dict | None = None,
+        mixing: dict | None = None,
+        auxiliary: dict | None = None,
         **kwargs: Any,
     ) -> None:
         # Copied: the config says what was asked for.
@@ -48,6 +52,9 @@ class Searched:
         open_heads = [h for h in heads if h.get('space') is None and h.get('genotype') is None]
         for head in open_heads:
             head.update(space=space, genotype=genotype)
+        for head in heads:
+            if head.get('space') is not None:
+                head.update(mixing=mixing, auxiliary=auxiliary)
         given = 'space' if space is not None else 'genotype'
         if not open_heads and (space is not None or genotype is not None):
             own = 'each HeadMLP has its own' if heads else 'neither neck nor head holds a HeadMLP'
@@ -55,7 +62,8 @@ class Searched:
         super().__init__(**kwargs)
         cells = [head.cell for head in self.searched_heads().values()]
         choices = {cell.head: op_choices(cell.head, cell.space, cell.shapes) for cell in cells}
-        self.architecture = Architecture(choices, relaxation) if choices else None
+        only_sampled = any(cell.mixing.only_sampled for cell in cells)
+        self.architecture = Architecture(choices, relaxation, only_sampled) if choices else None
         for module in self.modules():
             # Those within momentum copies too: they mix as the online ones do.
             if isinstance(module, ChoiceCell):

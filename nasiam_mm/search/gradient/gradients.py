@@ -6,7 +6,7 @@ graph before the first mixed layer. The step costs one forward pass and the back
 the heads without weight gradients; the gradients equal those of the full graph bit for bit.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -51,6 +51,10 @@ def _learning(tensors: Sequence[Tensor], value: bool) -> Iterator[None]:
             tensor.requires_grad_(not value)
 
 
+# What is added to the loss of the held-out batch: of that loss, (), and of z, each view's (N, D).
+Penalty = Callable[[Tensor, Sequence[Tensor]], Tensor]
+
+
 class _PureLoss(nn.Module):
     """The loss of an algorithm as a module, without its side effects."""
 
@@ -63,9 +67,29 @@ class _PureLoss(nn.Module):
         losses = self.model.loss(data['inputs'], data['data_samples'], update_state=False)
         return self.model.parse_losses(losses)[0]
 
+    def penalised(self, penalty: Penalty | None, take: Callable[[], Tensor]) -> tuple:
+        """Return the loss that ``take`` computes, and it with the penalty."""
+        if penalty is None:
+            return (loss := take()), loss
+        embeddings: list[Tensor] = []
+
+        def listen(module: nn.Module, inputs: tuple, output: Tensor | tuple) -> None:
+            embeddings.append(output[0] if isinstance(output, (tuple, list)) else output)
+
+        handle = self.model.embedding.register_forward_hook(listen)
+        try:
+            loss = take()
+        finally:
+            handle.remove()
+        return loss, loss + penalty(loss, embeddings)
+
 
 def alpha_gradients(
-    model: nn.Module, data: dict, alphas: Sequence[Tensor], scale: float = 1.0
+    model: nn.Module,
+    data: dict,
+    alphas: Sequence[Tensor],
+    scale: float = 1.0,
+    penalty: Penalty | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Compute the loss of a batch, (), detached, and its gradient to each alpha, (L, K).
 
@@ -77,13 +101,19 @@ def alpha_gradients(
         data: Preprocessed batch: ``inputs`` and ``data_samples``.
         alphas: Its architecture parameters, each (L, K).
         scale: Factor on the loss against underflow in float16; the gradients are divided by it.
+        penalty: What the gradients are of besides; the loss returned is without it.
     """
     weights = [p for p in model.parameters() if p.requires_grad]
     with _learning(weights, False), _learning(alphas, True), statistics_stand_still(model):
-        loss = _PureLoss(model)(data)
+        loss_of = _PureLoss(model)
+        loss, whole = loss_of.penalised(penalty, lambda: loss_of(data))
         # autograd.grad leaves no .grad behind, which the weight step would add to its own.
-        gradients = torch.autograd.grad(loss * scale, alphas)
+        gradients = torch.autograd.grad(whole * scale, alphas)
     return loss.detach(), tuple(gradient / scale for gradient in gradients)
+
+
+# Weight, its gradient -> the change that a virtual step makes to it, all of one shape.
+VirtualStep = Callable[[Tensor, Tensor], Tensor]
 
 
 def unrolled_alpha_gradients(
@@ -91,17 +121,18 @@ def unrolled_alpha_gradients(
     data: dict,
     train: dict,
     alphas: Sequence[Tensor],
-    rates: Mapping,
+    step: VirtualStep,
     scale: float = 1.0,
+    penalty: Penalty | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Compute the gradient through one virtual weight step (DARTS, eq. 7).
 
-    ``d/d alpha L_val(w - xi * grad_w L_train(w, alpha), alpha)``, by differentiating twice,
+    ``d/d alpha L_val(w - step(w, grad_w L_train(w, alpha)), alpha)``, by differentiating twice,
     without the finite difference of DARTS, eq. 8. What the loss detaches (targets, keys) is a
     constant at both levels. It costs the full graph of both passes.
 
-    As :func:`alpha_gradients`, with ``train``, a batch of the weight part, and ``rates``, weight
-    -> xi, the learning rate of its next step; ``scale`` is a factor on both losses.
+    As :func:`alpha_gradients`, with ``train``, a batch of the weight part, and ``step``, what the
+    optimizer of the weights would subtract; ``scale`` is a factor on both losses.
     """
     loss_of = _PureLoss(model)
     weights = {name: p for name, p in loss_of.named_parameters() if p.requires_grad}
@@ -110,10 +141,37 @@ def unrolled_alpha_gradients(
             loss_of(train) * scale, weights.values(), create_graph=True, materialize_grads=True
         )
         pairs = zip(weights.items(), _mean_over_processes(gradients), strict=True)
-        stepped = {name: w - rates[w] * (gradient / scale) for (name, w), gradient in pairs}
-        loss = functional_call(loss_of, stepped, (data,))
-        gradients = torch.autograd.grad(loss * scale, alphas)
+        stepped = {name: w - step(w, gradient / scale) for (name, w), gradient in pairs}
+        loss, whole = loss_of.penalised(penalty, lambda: functional_call(loss_of, stepped, (data,)))
+        gradients = torch.autograd.grad(whole * scale, alphas)
         return loss.detach(), tuple(gradient / scale for gradient in gradients)
+
+
+def virtual_step(optimizer: torch.optim.Optimizer, with_state: bool = False) -> VirtualStep:
+    """Return the virtual step of an optimizer of weights: its learning rate times the gradient.
+
+    ``with_state`` adds SGD's weight decay and momentum, ``lr (mu buf + g + wd w)``, as DARTS' own
+    code does (its paper leaves them out); ValueError for an optimizer that is not SGD.
+    """
+    groups = {p: group for group in optimizer.param_groups for p in group['params']}
+    if not with_state:
+        return lambda w, gradient: groups[w]['lr'] * gradient
+    if not isinstance(optimizer, torch.optim.SGD):
+        name = type(optimizer).__name__
+        raise ValueError(f"second_order='sgd' unrolls a step of SGD; the weights' is {name}")
+
+    def step(w: Tensor, gradient: Tensor) -> Tensor:
+        group, moved = groups[w], optimizer.state.get(w, {}).get('momentum_buffer')
+        direction = gradient + group['weight_decay'] * w
+        if group['momentum'] and moved is not None:
+            slowed = group['momentum'] * moved + (1 - group['dampening']) * direction
+            nesterov = direction + group['momentum'] * slowed
+            direction = nesterov if group['nesterov'] else slowed
+        elif group['momentum'] and group['nesterov']:
+            direction = (1 + group['momentum']) * direction
+        return group['lr'] * direction
+
+    return step
 
 
 def _mean_over_processes(tensors: Sequence[Tensor]) -> Sequence[Tensor]:

@@ -2,6 +2,7 @@
 """One alpha step on the held-out part before each weight step (NASiam, section 3.1)."""
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -14,8 +15,20 @@ from nasiam_mm.datasets.split import shared_images
 from nasiam_mm.engine.hooks.stateful_hook import StatefulHook
 from nasiam_mm.engine.optim import optimizer_misfits
 from nasiam_mm.engine.running import is_logged, unwrap
+from nasiam_mm.models.choice import ChoiceCell
 from nasiam_mm.registry import HOOKS, OPTIMIZERS
-from nasiam_mm.search.gradient.gradients import alpha_gradients, unrolled_alpha_gradients
+from nasiam_mm.search.gradient.gradients import (
+    alpha_gradients,
+    unrolled_alpha_gradients,
+    virtual_step,
+)
+from nasiam_mm.search.gradient.regularizers import Penalties
+from nasiam_mm.search.gradient.schedules import (
+    SCHEDULES,
+    AuxiliaryDecay,
+    Schedule,
+    SearchStep,
+)
 
 
 @HOOKS.register_module()
@@ -29,30 +42,56 @@ class AlphaStepHook(StatefulHook):
 
     Args:
         dataloader: Config of the loader of the held-out part, with a ``ReplaySampler``.
-        optimizer: Config of the optimizer of alpha.
+        optimizer: Config of the optimizer of alpha; None where alpha is left alone and the weights
+            are all that is searched with (``UniformSampling``).
         second_order: Whether to differentiate through a virtual step of the weights on the batch
-            of the coming weight step (DARTS, eq. 7).
+            of the coming weight step (DARTS, eq. 7); ``'sgd'`` for a step with their momentum and
+            weight decay.
+        regularizers: Configs of what is minimised besides the loss.
+        schedules: Configs of what moves as the search goes on, asked in this order.
+        interval: Weight steps to an alpha step (ProxylessNAS: 5).
 
     Raises:
         ValueError: If the learning rate is no positive number; at the start of the run if parts
-            overlap, the held-out one is below a batch, or the weights' optimizer holds alpha.
+            overlap, the held-out one is below a batch, the weights' optimizer holds alpha, or parts
+            of the search do not go together.
     """
 
     # After those that set this iteration's learning rates, which a virtual step goes by, and the
     # timer of the loader; both are NORMAL.
     priority = 'BELOW_NORMAL'
-    state_types: ClassVar = {'optimizer': dict, 'steps': int, 'skipped': int}
+    counters = ('steps', 'taken', 'moved', 'skipped')
+    state_types: ClassVar = {'optimizer': dict, **dict.fromkeys(counters, int)}
 
-    def __init__(self, dataloader: dict, optimizer: dict, second_order: bool = False) -> None:
-        lr = optimizer.get('lr')
+    def __init__(
+        self,
+        dataloader: dict,
+        optimizer: dict | None,
+        second_order: bool | str = False,
+        regularizers: Sequence[Mapping] = (),
+        schedules: Sequence[Mapping] = (),
+        interval: int = 1,
+    ) -> None:
+        lr = 1.0 if optimizer is None else optimizer.get('lr')
         if isinstance(lr, bool) or not isinstance(lr, (int, float)) or not 0 < lr < math.inf:
             papers = 'the papers use 1e-3 (SimSiam, SimCLR) and 3e-4 (MoCo v2)'
             what = f'AlphaStepHook.optimizer.lr must be a positive number, got {lr!r}'
             raise ValueError(f'{what}; {papers}')
+        if second_order not in (False, True, 'sgd'):
+            what = f"AlphaStepHook.second_order must be True, False or 'sgd', got {second_order!r}"
+            raise ValueError(what)
+        if type(interval) is not int or interval < 1:
+            what = f'AlphaStepHook.interval must be a positive integer, got {interval!r}'
+            raise ValueError(what)
+        self.penalties = Penalties(regularizers)
+        self.schedules: list[Schedule] = [SCHEDULES.build(dict(cfg)) for cfg in schedules]
+        self.interval = interval
         self.dataloader_cfg = dataloader
         self.optimizer_cfg = optimizer
         self.second_order = second_order
-        self.steps = 0
+        self.steps = 0  # weight steps that alpha was sampled for
+        self.taken = 0  # alpha steps, each of which draws a batch
+        self.moved = 0  # steps of its optimizer since that began
         self.skipped = 0  # steps whose gradient overflowed
         self.loss: torch.Tensor | None = None
 
@@ -65,13 +104,43 @@ class AlphaStepHook(StatefulHook):
             raise ValueError(f'{type(self.model).__name__} has nothing to search; {mend}')
         # After the model is placed: moving a buffer makes another tensor of it.
         self.alphas = self.architecture.alphas()
-        self.optimizer = OPTIMIZERS.build(dict(self.optimizer_cfg, params=self.alphas))
+        self.optimizer = None
+        if self.optimizer_cfg is not None:
+            self.optimizer = OPTIMIZERS.build(dict(self.optimizer_cfg, params=self.alphas))
         held = {id(p) for g in runner.optim_wrapper.optimizer.param_groups for p in g['params']}
         if any(id(alpha) in held for alpha in self.alphas):
             mend = "set optim_wrapper.constructor='WeightOptimWrapperConstructor'"
             raise ValueError(f'the optimizer of the weights holds alpha; {mend}')
         self.loader = Runner.build_dataloader(self.dataloader_cfg, seed=runner.seed)
         self._check_parts(runner.train_dataloader)
+        self._check_search(runner)
+
+    def _check_search(self, runner: Runner) -> None:
+        relaxation = type(self.architecture.relaxation).__name__
+        if not self.architecture.relaxation.moves_alpha and self.optimizer is not None:
+            what = f'{relaxation} gives alpha no gradient'
+            raise ValueError(f'{what}; set default_hooks.alpha_step.optimizer=None')
+        auxiliary = any(cell.auxiliaries is not None for cell in self._cells())
+        ends = [schedule.end for schedule in self.schedules if isinstance(schedule, AuxiliaryDecay)]
+        if auxiliary and ends != [0]:
+            mend = "give alpha_step.schedules one dict(type='AuxiliaryDecay') that ends at 0"
+            raise ValueError(f'the auxiliary branch would still be there at the end; {mend}')
+        if ends and not auxiliary:
+            mend = "set model.auxiliary=dict(type='AuxiliarySkip')"
+            raise ValueError(f'the schedule AuxiliaryDecay moves nothing; {mend}')
+        for schedule in self.schedules:
+            schedule.check(self._stand(runner))
+
+    def _cells(self) -> list[ChoiceCell]:
+        return [head.cell for head in self.model.searched_heads().values()]
+
+    def _stand(self, runner: Runner) -> SearchStep:
+        """Say how far the search is."""
+        done = runner.iter / len(runner.train_dataloader)
+        stages = max((schedule.stages for schedule in self.schedules), default=1)
+        return SearchStep(
+            runner, self.architecture, self.optimizer, done, runner.max_epochs, stages
+        )
 
     def _check_parts(self, train_loader: DataLoader) -> None:
         sampler, size = self.loader.sampler, self.loader.batch_size
@@ -88,7 +157,7 @@ class AlphaStepHook(StatefulHook):
 
     def before_train(self, runner: Runner) -> None:
         """Start drawing from where the run stands."""
-        self.batches = endless_batches(self.loader, self.steps)
+        self.batches = endless_batches(self.loader, self.taken)
         if self.steps:
             # A run resumed within a weight step mixes as that step began.
             self.architecture.sample(runner.seed, self.steps - 1, 'weights')
@@ -97,7 +166,16 @@ class AlphaStepHook(StatefulHook):
         """Step alpha once for each weight step, to which several iterations may add up."""
         wrapper = runner.optim_wrapper
         if wrapper.inner_count % wrapper._accumulative_counts == 0:
-            self._step(runner, data_batch)
+            step = self._stand(runner)
+            for schedule in self.schedules:
+                schedule.apply(step)
+            if step.restarted:
+                self.moved = 0
+            due = self.optimizer is not None and self.steps % self.interval == 0
+            if due and step.takes_alpha_step:
+                self._step(runner, data_batch, step.progress)
+            self.architecture.sample(runner.seed, self.steps, 'weights')
+            self.steps += 1
         if self.loss is None or not is_logged(runner, batch_idx):
             return
         value = self.loss.item()
@@ -105,48 +183,64 @@ class AlphaStepHook(StatefulHook):
             what = f'alpha loss is {value} at iteration {runner.iter + 1}, epoch {runner.epoch + 1}'
             raise RuntimeError(f'{what}; lower the learning rates or switch off mixed precision')
         runner.message_hub.update_scalar('train/alpha_loss', value)
+        for name, term in self.penalties.values.items():
+            runner.message_hub.update_scalar(f'train/alpha_{name}', term.item())
 
-    def _step(self, runner: Runner, data_batch: Any) -> None:
+    def _step(self, runner: Runner, data_batch: Any, progress: float) -> None:
         self.architecture.sample(runner.seed, self.steps, 'alpha')
         wrapper, preprocess = runner.optim_wrapper, self.model.data_preprocessor
         scaler = getattr(wrapper, 'loss_scaler', None)
         scale = scaler.get_scale() if scaler else 1.0
+        penalty = self.penalties.of(self.model, self.architecture, progress)
         with wrapper.optim_context(self.model):
             data = preprocess(next(self.batches), True)
             if self.second_order:
-                train, groups = preprocess(data_batch, True), wrapper.optimizer.param_groups
-                rates = {p: group['lr'] for group in groups for p in group['params']}
-                found = unrolled_alpha_gradients(self.model, data, train, self.alphas, rates, scale)
+                train = preprocess(data_batch, True)
+                virtual = virtual_step(wrapper.optimizer, self.second_order == 'sgd')
+                found = unrolled_alpha_gradients(
+                    self.model, data, train, self.alphas, virtual, scale, penalty
+                )
             else:
-                found = alpha_gradients(self.model, data, self.alphas, scale)
+                found = alpha_gradients(self.model, data, self.alphas, scale, penalty)
         loss, gradients = found
         for alpha, gradient in zip(self.alphas, gradients, strict=True):
             all_reduce(gradient, op='mean')
             alpha.grad = gradient
         if scaler is None or all(bool(gradient.isfinite().all()) for gradient in gradients):
             self.loss = loss
-            self.optimizer.step()
+            self._move()
         else:
             # A float16 gradient that overflowed; the scaler of the weights then backs off.
             self.skipped += 1
             what = f'alpha step {self.steps + 1} left out: its gradient overflowed in float16'
             runner.logger.warning(f'{what}, {self.skipped} so far')
         self.optimizer.zero_grad(set_to_none=True)
-        self.architecture.sample(runner.seed, self.steps, 'weights')
-        self.steps += 1
+        self.taken += 1
+
+    def _move(self) -> None:
+        """Step alpha, and let the relaxation settle it."""
+        owner = self.architecture
+        before = {head: (owner.alpha(head).clone(), owner.paths(head)) for head in owner.choices}
+        self.optimizer.step()
+        self.moved += 1
+        with torch.no_grad():
+            for head, (alpha, paths) in before.items():
+                owner.relaxation.settle(owner.alpha(head), alpha, paths)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the optimizer of alpha and the place in the held-out part."""
-        state = {name: getattr(self, name) for name in ('steps', 'skipped')}
-        return {'optimizer': self.optimizer.state_dict(), **state}
+        state = {name: getattr(self, name) for name in self.counters}
+        return {'optimizer': self.optimizer.state_dict() if self.optimizer else {}, **state}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take both up again."""
-        begun = state['steps'] > state['skipped']
-        if problem := next(optimizer_misfits(self.optimizer, state['optimizer'], begun), None):
-            raise ValueError(problem)
-        self.optimizer.load_state_dict(state['optimizer'])
-        self.steps, self.skipped = state['steps'], state['skipped']
+        if self.optimizer is not None:
+            found = optimizer_misfits(self.optimizer, state['optimizer'], state['moved'] > 0)
+            if problem := next(found, None):
+                raise ValueError(problem)
+            self.optimizer.load_state_dict(state['optimizer'])
+        for name in self.counters:
+            setattr(self, name, state[name])
 
     def dataloaders(self) -> list[DataLoader]:
         """Return the loader that is walked while training."""

@@ -18,8 +18,8 @@ from nasiam_mm.ops.candidates import CANDIDATE_OPS, SPACES, layer_shapes
 from nasiam_mm.report.pictures.figure import op_colors
 from nasiam_mm.report.pictures.genotype_drawing import draw_genotype, genotype_figure
 from nasiam_mm.report.pictures.genotype_parts import layers_of
-from nasiam_mm.search.recorder import top_k
 from tests.reduced import ROOT
+from tests.small import top_k
 from tests.test_report.pictures.pictures import collisions, visible_texts
 
 TOOL = ROOT / 'tools/analysis_tools/draw_genotype.py'

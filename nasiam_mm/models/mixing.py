@@ -1,0 +1,80 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""Mixing: which candidates of a layer are run, and on which of its channels."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from nasiam_mm.ops.candidates import LayerShape
+from nasiam_mm.part_registry import open_registry
+
+MIXINGS = open_registry('mixing', 'nasiam_mm.models')
+
+
+class Mixing:
+    """How a layer mixes its candidates.
+
+    Attributes:
+        only_sampled: Whether the candidates that the relaxation did not draw are not run.
+    """
+
+    only_sampled = False
+
+    def inner(self, shape: LayerShape) -> LayerShape:
+        """Widths of the candidates of a layer of this shape."""
+        return shape
+
+    def mix(self, x: Tensor, run: Callable[[Tensor], Tensor], shape: LayerShape) -> Tensor:
+        """Map (N, C_in) to (N, C_out); ``run`` is the weighted sum of the candidates."""
+        return run(x)
+
+
+@MIXINGS.register_module()
+class FullMixing(Mixing):
+    """Every candidate is run on all channels (NASiam, eq. 4)."""
+
+
+@MIXINGS.register_module()
+class SinglePath(Mixing):
+    """What the relaxation drew is run and nothing else, at the cost of one candidate or two.
+
+    The relaxation has to be one that draws, see :mod:`nasiam_mm.architecture.sampling`.
+    """
+
+    only_sampled = True
+
+
+@MIXINGS.register_module()
+class PartialChannels(Mixing):
+    """The candidates see the first of k parts of the channels; the others pass by them.
+
+    As in `PC-DARTS <https://arxiv.org/abs/1907.05737>`_, section 3.1, the two are joined and the
+    channels shuffled between the k parts, so that the next layer mixes others. The bypass is a
+    hidden identity. A layer whose width changes, or cannot be divided by k, is mixed in full.
+    PC-DARTS' edge normalisation is not applicable: a chain has one edge a node, of weight 1.
+
+    Args:
+        k: Number of parts; 1 is full mixing, PC-DARTS takes 4.
+        only_sampled: Whether, of the candidates, those that were drawn alone are run.
+    """
+
+    def __init__(self, k: int = 4, only_sampled: bool = False) -> None:
+        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+            raise ValueError(f'PartialChannels.k must be a positive integer, got {k!r}')
+        self.k, self.only_sampled = k, only_sampled
+
+    def inner(self, shape: LayerShape) -> LayerShape:
+        """Widths of the candidates of a layer of this shape."""
+        if shape.in_channels != shape.out_channels or shape.in_channels % self.k:
+            return shape
+        width = shape.in_channels // self.k
+        return LayerShape(width, width, shape.is_output)
+
+    def mix(self, x: Tensor, run: Callable[[Tensor], Tensor], shape: LayerShape) -> Tensor:
+        """Map (N, C_in) to (N, C_out)."""
+        width = self.inner(shape).in_channels
+        if width == x.size(1):
+            return run(x)
+        joined = torch.cat([run(x[:, :width]), x[:, width:]], dim=1)
+        return joined.unflatten(1, (self.k, width)).transpose(1, 2).flatten(1)

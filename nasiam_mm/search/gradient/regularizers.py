@@ -1,0 +1,112 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""Regularizers of alpha: what an alpha step minimises besides the loss of the held-out batch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from nasiam_mm.architecture.alpha import Architecture
+from nasiam_mm.part_registry import open_registry
+
+REGULARIZERS = open_registry('regularizer', 'nasiam_mm.search')
+
+
+@dataclass(frozen=True)
+class AlphaStep:
+    """What a regularizer sees of an alpha step.
+
+    Attributes:
+        model: The algorithm.
+        architecture: The owner of alpha.
+        loss: Loss of the held-out batch, (), with its graph.
+        embeddings: z of each forward pass through ``model.embedding``, (N, D), with their graph.
+        progress: Share of the search that is done, from 0 to 1.
+    """
+
+    model: nn.Module
+    architecture: Architecture
+    loss: Tensor
+    embeddings: Sequence[Tensor]
+    progress: float
+
+
+class Regularizer:
+    """A term of the loss of an alpha step.
+
+    Args:
+        weight: Factor on the term.
+    """
+
+    def __init__(self, weight: float) -> None:
+        number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
+        if not number or not 0 <= weight < float('inf'):
+            what = f'{type(self).__name__}.weight must be a number from 0 up, got {weight!r}'
+            raise ValueError(what)
+        self.weight = float(weight)
+
+    def factor(self, progress: float) -> float:
+        """Factor on the term where this share of the search, from 0 to 1, is done."""
+        return self.weight
+
+    def value(self, step: AlphaStep) -> Tensor:
+        """Return the term, (), with a gradient to alpha."""
+        raise NotImplementedError
+
+
+class Penalties:
+    """The sum of several regularizers, for one alpha step after another.
+
+    ``values`` are those of the last step, (), detached, by the name of their class.
+    """
+
+    def __init__(self, configs: Sequence[Mapping]) -> None:
+        self.terms: list[Regularizer] = [REGULARIZERS.build(dict(cfg)) for cfg in configs]
+        self.values: dict[str, Tensor] = {}
+
+    def of(self, model: nn.Module, architecture: Architecture, progress: float):
+        """Return what :func:`alpha_gradients` adds to its loss; None where that is nothing."""
+        # A term of factor 0 is left out: infinite or not, it is none.
+        active = [(term, term.factor(progress)) for term in self.terms]
+        active = [(term, factor) for term, factor in active if factor]
+        self.values = {}
+        if not active:
+            return None
+
+        def penalty(loss: Tensor, embeddings: Sequence[Tensor]) -> Tensor:
+            step = AlphaStep(model, architecture, loss, embeddings, progress)
+            total = 0.0
+            for term, factor in active:
+                value = factor * term.value(step)
+                self.values[type(term).__name__] = value.detach()
+                total = total + value
+            return total
+
+        return penalty
+
+
+@REGULARIZERS.register_module()
+class BetaDecay(Regularizer):
+    """Mean over the layers of logsumexp of alpha (`beta-DARTS`_, eq. 10), its weight ramped up.
+
+    The factor rises from 0 to ``weight`` over the search. Under Adam what counts is its gradient,
+    ``softmax(alpha) / L``, relative to that of the loss.
+
+    .. _beta-DARTS: https://arxiv.org/abs/2203.01665
+    """
+
+    def __init__(self, weight: float = 50.0) -> None:
+        super().__init__(weight)
+
+    def factor(self, progress: float) -> float:
+        """Factor on the term where this share of the search, from 0 to 1, is done."""
+        return self.weight * progress
+
+    def value(self, step: AlphaStep) -> Tensor:
+        """Return the term, ()."""
+        total, layers = 0.0, 0
+        for head in step.architecture.choices:
+            absent = ~step.architecture.present(head)
+            alpha = step.architecture.alpha(head).masked_fill(absent, float('-inf'))
+            total, layers = total + alpha.logsumexp(1).sum(), layers + len(alpha)
+        return total / layers

@@ -1,0 +1,141 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""Stages of a search, each with fewer candidates (P-DARTS)."""
+
+import hashlib
+import math
+from collections.abc import Sequence
+
+import torch
+from mmengine.runner import Runner
+
+from nasiam_mm.architecture.alpha import Architecture
+from nasiam_mm.engine.running import unwrap
+from nasiam_mm.registry import MODELS
+from nasiam_mm.search.gradient.schedules import SCHEDULES, Schedule, SearchStep
+
+
+@SCHEDULES.register_module()
+class Stages(Schedule):
+    """Drop the weakest candidates of each layer when a stage begins (`P-DARTS`_, section 3.2).
+
+    A dropped candidate has weight 0 and is not run again. The search is divided into one more
+    stage than ``keep`` has numbers. What is there to drop is seen in the candidates alone, so that
+    a resumed search goes on in its stage. P-DARTS also lets the network grow from stage to stage:
+    a head's chain has a fixed length, and no such thing. Schedules of the weights' learning rate
+    go on over the stages; mmengine's ``CosineRestartLR`` begins anew with each.
+
+    Args:
+        keep: Candidates a layer keeps in each stage but the first, which has all.
+        restart: Whether weights, momentum encoders, queues, alpha and the states of both
+            optimizers begin anew with each stage, as in P-DARTS.
+
+    .. _P-DARTS: https://arxiv.org/abs/1904.12760
+    """
+
+    def __init__(self, keep: Sequence[int], restart: bool = True) -> None:
+        whole = [type(count) is int and count >= 1 for count in keep]
+        if not whole or not all(whole) or sorted(set(keep), reverse=True) != list(keep):
+            need = 'must be a list of positive integers, each less than the one before'
+            raise ValueError(f'Stages.keep {need}; got {keep!r}')
+        self.keep, self.restart = tuple(keep), restart
+        self.stages = len(keep) + 1
+
+    def check(self, step: SearchStep) -> None:
+        """Raise ValueError where a stage would drop nothing."""
+        present = [
+            step.architecture.present(head).sum(1).max() for head in step.architecture.choices
+        ]
+        most = int(max(present))
+        if step.epoch == 0 and self.keep[0] >= most:
+            what = f'Stages.keep begins with {self.keep[0]}, but no layer has more candidates than'
+            raise ValueError(f'{what} {most}')
+        if step.max_epochs < self.stages:
+            what = f'{self.stages} stages need as many epochs at least'
+            raise ValueError(f'{what}, train_cfg.max_epochs is {step.max_epochs}')
+
+    def apply(self, step: SearchStep) -> None:
+        """Drop what this stage does not keep, if it is there."""
+        if step.stage == 0:
+            return
+        keep = self.keep[step.stage - 1]
+        if dropped := drop_weakest(step.architecture, keep):
+            told = f'stage {step.stage + 1} of {self.stages}: {keep} candidates a layer'
+            step.runner.logger.info(f'{told}; dropped {dropped}')
+            if self.restart:
+                restart(step, f'{step.runner.seed}/stage {step.stage}')
+
+
+@SCHEDULES.register_module()
+class IdentityDropout(Schedule):
+    """Drop out a share of an identity's output, less and less within a stage (`P-DARTS`_, 3.2.2).
+
+    It keeps the search from choosing identities because they train fast. The share is the rate of
+    the stage, times ``exp(-decay s)``, s the share that is done of what follows the warm-up.
+
+    Args:
+        rates: Share dropped at the beginning of each stage, from 0 to below 1.
+        warmup: Share of a stage at the full rate.
+        decay: P-DARTS' ``exp(-0.2 (e - 10))`` over 15 epochs is 3.
+
+    .. _P-DARTS: https://arxiv.org/abs/1904.12760
+    """
+
+    def __init__(self, rates: Sequence[float], warmup: float = 0.4, decay: float = 3.0) -> None:
+        if not rates or not all(isinstance(r, (int, float)) and 0 <= r < 1 for r in rates):
+            raise ValueError(
+                f'IdentityDropout.rates must be numbers from 0 to below 1, got {rates!r}'
+            )
+        if not 0 <= warmup < 1 or not decay >= 0:
+            need = 'IdentityDropout.warmup must be from 0 to below 1, .decay from 0 up'
+            raise ValueError(f'{need}; got {warmup!r} and {decay!r}')
+        self.rates, self.warmup, self.decay = tuple(rates), warmup, decay
+
+    def check(self, step: SearchStep) -> None:
+        """Raise ValueError unless there is a rate for each stage."""
+        if len(self.rates) != step.stages:
+            what = f'IdentityDropout.rates has {len(self.rates)} values'
+            raise ValueError(f'{what}; the search has {step.stages} stages (schedule Stages)')
+
+    def apply(self, step: SearchStep) -> None:
+        """Set the share."""
+        done = max(0.0, step.stage_progress - self.warmup) / (1 - self.warmup)
+        step.architecture.identity_dropout = self.rates[step.stage] * math.exp(-self.decay * done)
+
+
+def drop_weakest(architecture: Architecture, keep: int) -> list[str]:
+    """Leave each layer its ``keep`` candidates of highest alpha, the first among equals.
+
+    Returns the names of what was dropped, such as ``'projector.0.op: identity'``.
+    """
+    dropped = []
+    for head, choices in architecture.choices.items():
+        alpha, present = architecture.alpha(head).detach().cpu(), architecture.present(head).cpu()
+        order = alpha.masked_fill(~present, float('-inf')).argsort(1, descending=True, stable=True)
+        counts = present.sum(1).tolist()
+        for n, (choice, count) in enumerate(zip(choices, counts, strict=True)):
+            if count > keep:
+                weakest = order[n, keep:count].tolist()
+                architecture.drop(head, n, weakest)
+                dropped += [f'{choice.name}: {choice.options[k]}' for k in weakest]
+    return dropped
+
+
+def restart(step: SearchStep, key: str) -> None:
+    """Begin anew with the candidates that are left: weights from a stream named ``key``."""
+    model, fresh = unwrap(step.runner.model), _fresh(step.runner, key).state_dict()
+    kept = {n: v for n, v in model.state_dict().items() if n.startswith('architecture.present_')}
+    model.load_state_dict({**fresh, **kept})
+    step.runner.optim_wrapper.optimizer.state.clear()
+    if step.optimizer is not None:
+        step.optimizer.state.clear()
+    step.restarted = True
+
+
+def _fresh(runner: Runner, key: str) -> torch.nn.Module:
+    """Build the model of a run as it would begin, its random numbers a function of the key."""
+    seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], 'big') >> 1
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        model = MODELS.build(runner.cfg.model)
+        model.init_weights()
+    return model
