@@ -18,6 +18,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 
+from nasiam_mm.config_walk import find_hook
 from nasiam_mm.datasets.replay import ReplaySampler
 from nasiam_mm.datasets.resolve import resolve_data
 from nasiam_mm.engine.hooks.resume_hook import ResumeHook
@@ -93,10 +94,15 @@ class NasiamRunner(Runner):
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """Move a model to its device, and wrap it where there are several processes.
 
-        Its weights are laid out before, as the buckets of their gradients follow them.
+        Its weights are laid out before, as the buckets of their gradients follow them. Where a
+        search leaves candidates out of a step their gradients are not waited for.
         """
         if self.distributed:
             lay_out(model)
+            schedules = (find_hook(self.cfg, 'AlphaStepHook') or {}).get('schedules')
+            only_sampled = getattr(getattr(model, 'architecture', None), 'only_sampled', False)
+            if only_sampled or schedules:
+                self.cfg.setdefault('find_unused_parameters', True)
         return super().wrap_model(model_wrapper_cfg, model)
 
     def scale_lr(self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None) -> None:

@@ -17,6 +17,7 @@ from nasiam_mm.engine.running import unwrap
 from nasiam_mm.registry import HOOKS
 from nasiam_mm.runs.identity import identity_digest, run_identity
 from nasiam_mm.runs.record import package_versions
+from nasiam_mm.search.gradient.hook import AlphaStepHook
 from nasiam_mm.search.selection import SELECTIONS, Decisions, Selection, TopK, genotype_of
 
 
@@ -135,6 +136,9 @@ class GenotypeHook(StatefulHook):
         self, runner: Runner, decisions: Decisions, selection: Selection, epoch: int
     ) -> Genotype:
         told = _provenance(runner, epoch) | {'decided_at': self.shapes}
+        for hook in runner.hooks:
+            if isinstance(hook, AlphaStepHook):
+                told['search'] = hook.parts()
         if dropped := self.architecture.dropped():
             told['dropped'] = dropped
         return genotype_of(decisions, selection, type(self.model).__name__, told)

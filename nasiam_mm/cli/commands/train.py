@@ -12,6 +12,7 @@ from mmengine.config import Config
 
 from nasiam_mm.cli import config as settings
 from nasiam_mm.cli.outputs import check_own_config
+from nasiam_mm.cli.strategy import merge_strategy
 from nasiam_mm.config_walk import find_hook
 from nasiam_mm.runs.processes import process_number
 
@@ -29,6 +30,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     begun = 'checkpoint whose backbone is loaded before training, for configs/benchmarks/linear'
     parser.add_argument('--checkpoint', metavar='PRETRAINED', help=begun)
     parser.add_argument('--seed', type=int, help='seed of the run, in place of randomness.seed')
+    searched = 'of a search: how, a name of configs/search, such as gdas, or a file like them'
+    parser.add_argument('--strategy', metavar='NAME', help=searched)
     flag('--amp', 'train in mixed precision')
     flag('--compile', 'compile backbone and heads with torch.compile')
     flag('--no-validate', 'do not measure while training')
@@ -56,6 +59,8 @@ def train_checked(cfg: Config) -> None:
 def configure(args: Namespace) -> Config:
     """Read the config and let the arguments override it; an error if one does not fit it."""
     cfg = settings.read_config(args)
+    if args.strategy is not None:
+        merge_strategy(cfg, args.strategy)
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = cfg.probe = None
     if args.amp:

@@ -136,11 +136,9 @@ class AlphaStepHook(StatefulHook):
 
     def _stand(self, runner: Runner) -> SearchStep:
         """Say how far the search is."""
-        done = runner.iter / len(runner.train_dataloader)
         stages = max((schedule.stages for schedule in self.schedules), default=1)
-        return SearchStep(
-            runner, self.architecture, self.optimizer, done, runner.max_epochs, stages
-        )
+        done, whole = runner.iter, runner.max_iters
+        return SearchStep(runner, self.architecture, self.optimizer, done, whole, stages)
 
     def _check_parts(self, train_loader: DataLoader) -> None:
         sampler, size = self.loader.sampler, self.loader.batch_size
@@ -241,6 +239,18 @@ class AlphaStepHook(StatefulHook):
             self.optimizer.load_state_dict(state['optimizer'])
         for name in self.counters:
             setattr(self, name, state[name])
+
+    def parts(self) -> dict[str, Any]:
+        """Return what the search is made of, by kind: the names of its parts."""
+        branches = {type(a).__name__ for cell in self._cells() for a in cell.auxiliaries or ()}
+        return {
+            'relaxation': type(self.architecture.relaxation).__name__,
+            'mixing': ', '.join(sorted({type(cell.mixing).__name__ for cell in self._cells()})),
+            'auxiliary': ', '.join(sorted(branches)) or None,
+            'regularizers': [type(term).__name__ for term in self.penalties.terms],
+            'schedules': [type(schedule).__name__ for schedule in self.schedules],
+            'second_order': self.second_order,
+        }
 
     def dataloaders(self) -> list[DataLoader]:
         """Return the loader that is walked while training."""

@@ -25,8 +25,8 @@ class SearchStep:
         runner: The run.
         architecture: The owner of alpha.
         optimizer: That of alpha; None where none steps it.
-        epoch: Epochs done, with the fraction of the one that goes on.
-        max_epochs: Epochs of the whole search.
+        iteration: Iterations done.
+        iterations: Those of the whole search.
         stages: Number of equal stages that it has.
         takes_alpha_step: Whether alpha is stepped before this weight step.
         restarted: Whether weights and optimizers begin anew with it.
@@ -35,8 +35,8 @@ class SearchStep:
     runner: Runner
     architecture: Architecture
     optimizer: torch.optim.Optimizer | None
-    epoch: float
-    max_epochs: int
+    iteration: int
+    iterations: int
     stages: int = 1
     takes_alpha_step: bool = True
     restarted: bool = False
@@ -44,17 +44,19 @@ class SearchStep:
     @property
     def progress(self) -> float:
         """Share of the search that is done, from 0 to 1."""
-        return self.epoch / self.max_epochs
+        return self.iteration / self.iterations
 
     @property
     def stage(self) -> int:
         """Number of the stage, from 0."""
-        return min(int(self.progress * self.stages), self.stages - 1)
+        return min(self.iteration * self.stages // self.iterations, self.stages - 1)
 
     @property
     def stage_progress(self) -> float:
         """Share of the stage that is done, from 0 to 1."""
-        return self.progress * self.stages - self.stage
+        # Whole numbers: a share of 0.4 begins where it says.
+        behind = self.stage * self.iterations
+        return (self.iteration * self.stages - behind) / self.iterations
 
 
 class Schedule:

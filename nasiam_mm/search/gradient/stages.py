@@ -3,7 +3,7 @@
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from mmengine.runner import Runner
@@ -25,42 +25,39 @@ class Stages(Schedule):
     go on over the stages; mmengine's ``CosineRestartLR`` begins anew with each.
 
     Args:
-        keep: Candidates a layer keeps in each stage but the first, which has all.
+        keep: Share of its candidates, rounded up, that a layer keeps in each stage but the first,
+            which has all; P-DARTS keeps 5 and 3 of 8.
         restart: Whether weights, momentum encoders, queues, alpha and the states of both
             optimizers begin anew with each stage, as in P-DARTS.
 
     .. _P-DARTS: https://arxiv.org/abs/1904.12760
     """
 
-    def __init__(self, keep: Sequence[int], restart: bool = True) -> None:
-        whole = [type(count) is int and count >= 1 for count in keep]
-        if not whole or not all(whole) or sorted(set(keep), reverse=True) != list(keep):
-            need = 'must be a list of positive integers, each less than the one before'
+    def __init__(self, keep: Sequence[float] = (0.625, 0.375), restart: bool = True) -> None:
+        shares = [type(share) in (int, float) and 0 < share < 1 for share in keep]
+        if not shares or not all(shares) or sorted(set(keep), reverse=True) != list(keep):
+            need = 'must be a list of numbers between 0 and 1, each less than the one before'
             raise ValueError(f'Stages.keep {need}; got {keep!r}')
         self.keep, self.restart = tuple(keep), restart
         self.stages = len(keep) + 1
 
     def check(self, step: SearchStep) -> None:
-        """Raise ValueError where a stage would drop nothing."""
-        present = [
-            step.architecture.present(head).sum(1).max() for head in step.architecture.choices
-        ]
-        most = int(max(present))
-        if step.epoch == 0 and self.keep[0] >= most:
-            what = f'Stages.keep begins with {self.keep[0]}, but no layer has more candidates than'
-            raise ValueError(f'{what} {most}')
-        if step.max_epochs < self.stages:
-            what = f'{self.stages} stages need as many epochs at least'
-            raise ValueError(f'{what}, train_cfg.max_epochs is {step.max_epochs}')
+        """Raise ValueError where there is nothing to drop."""
+        if not any(_surplus(step.architecture, self.keep[-1])):
+            what = f'no layer has so many candidates that a share of {self.keep[-1]} is fewer'
+            raise ValueError(f'Stages.keep drops nothing: {what}')
 
     def apply(self, step: SearchStep) -> None:
         """Drop what this stage does not keep, if it is there."""
         if step.stage == 0:
             return
-        keep = self.keep[step.stage - 1]
-        if dropped := drop_weakest(step.architecture, keep):
-            told = f'stage {step.stage + 1} of {self.stages}: {keep} candidates a layer'
-            step.runner.logger.info(f'{told}; dropped {dropped}')
+        found = list(_surplus(step.architecture, self.keep[step.stage - 1]))
+        for head, layer, weakest in found:
+            step.architecture.drop(head, layer, weakest)
+        if found:
+            dropped = sum(len(weakest) for *_, weakest in found)
+            told = f'stage {step.stage + 1} of {self.stages}: {dropped} candidates dropped'
+            step.runner.logger.info(told)
             if self.restart:
                 restart(step, f'{step.runner.seed}/stage {step.stage}')
 
@@ -102,22 +99,20 @@ class IdentityDropout(Schedule):
         step.architecture.identity_dropout = self.rates[step.stage] * math.exp(-self.decay * done)
 
 
-def drop_weakest(architecture: Architecture, keep: int) -> list[str]:
-    """Leave each layer its ``keep`` candidates of highest alpha, the first among equals.
+def _surplus(architecture: Architecture, share: float) -> Iterator[tuple[str, int, list[int]]]:
+    """Head, layer and positions of the candidates there that a share of them leaves no room for.
 
-    Returns the names of what was dropped, such as ``'projector.0.op: identity'``.
+    They are those of lowest alpha, the last among equals.
     """
-    dropped = []
     for head, choices in architecture.choices.items():
         alpha, present = architecture.alpha(head).detach().cpu(), architecture.present(head).cpu()
-        order = alpha.masked_fill(~present, float('-inf')).argsort(1, descending=True, stable=True)
-        counts = present.sum(1).tolist()
-        for n, (choice, count) in enumerate(zip(choices, counts, strict=True)):
-            if count > keep:
-                weakest = order[n, keep:count].tolist()
-                architecture.drop(head, n, weakest)
-                dropped += [f'{choice.name}: {choice.options[k]}' for k in weakest]
-    return dropped
+        order = alpha.masked_fill(~present, float('-inf')).argsort(
+            dim=1, descending=True, stable=True
+        )
+        for n, (choice, here) in enumerate(zip(choices, present.sum(1).tolist(), strict=True)):
+            keep = math.ceil(share * sum(choice.present))
+            if here > keep:
+                yield head, n, order[n, keep:here].tolist()
 
 
 def restart(step: SearchStep, key: str) -> None:
