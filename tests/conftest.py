@@ -2,6 +2,7 @@
 """Shared test set-up: one thread, our scope, fresh global state per test; one finished search."""
 
 import fcntl
+import gc
 import os
 import subprocess
 import sys
@@ -23,6 +24,13 @@ _DRAW = {
     genotype_drawing: {'draw_genotype': genotype_drawing.draw_genotype},
     alpha_curves: {'plot_alpha': alpha_curves.plot_alpha},
 }
+
+
+def pytest_collection_finish():
+    """Look for no garbage in what has been imported: a million objects, which stay."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
 
 
 @pytest.fixture(autouse=True)
