@@ -6,13 +6,11 @@ rendered; the training finds the model that stands beside the table.
 """
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 
 from benchmarks.papers.catalogue import find_table, import_tables, table_names
+from tests.forked import run_forked
 from tests.reduced import ROOT, reduced
 
 MODEL = """
@@ -65,10 +63,9 @@ def folder(tmp_path):
 
 
 def run(folder, *arguments):
-    command = [sys.executable, '-m', 'benchmarks.papers', 'plain-projector', '--work-dir', 'work']
-    command += ['--file', 'own_table.py', *arguments]
-    paths = {**os.environ, 'PYTHONPATH': str(ROOT)}
-    done = subprocess.run(command, cwd=folder, env=paths, capture_output=True, text=True)
+    words = ['plain-projector', '--work-dir', 'work', '--file', 'own_table.py', *arguments]
+    # The tools that it calls are processes of their own, as ever.
+    done = run_forked('benchmarks.papers', *words, folder=folder, PYTHONPATH=str(ROOT))
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -20,6 +20,7 @@ from mmengine.config import Config
 
 from nasiam_mm.cli.ending import run_tool
 from nasiam_mm.cli.main import tool
+from tests.forked import run_forked
 from tests.reduced import ROOT, reduced
 
 TRAIN, TEST = ROOT / 'tools/train.py', ROOT / 'tools/test.py'
@@ -27,7 +28,8 @@ SEARCH = 'nasiam/simclr_r18_search_cifar10_demo'
 BASELINE = 'nasiam/simclr_r18_baseline_cifar10_demo'
 
 
-def run(script: Path, *argv: object) -> subprocess.CompletedProcess:
+def run_fresh(script: Path, *argv: object) -> subprocess.CompletedProcess:
+    """Run a script as a user does; ``run_forked`` spares the imports."""
     environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT)}
     command = [sys.executable, str(script), *map(str, argv)]
     return subprocess.run(
@@ -54,7 +56,7 @@ def logged(folder: Path, key: str) -> list[float]:
 def test_test_repeats_the_last_measure_of_the_training(finished_search, tmp_path):
     folder, config = finished_search
     out = tmp_path / 'results/val.json'
-    done = run(
+    done = run_fresh(
         TEST, config, folder / 'work/epoch_2.pth', '--work-dir', tmp_path / 't', '--out', out
     )
     assert done.returncode == 0, done.stderr
@@ -68,7 +70,7 @@ def test_test_repeats_the_last_measure_of_the_training(finished_search, tmp_path
 def test_split_test_measures_on_the_test_images(finished_search, tmp_path):
     folder, config = finished_search
     out = tmp_path / 'test.json'
-    done = run(
+    done = run_forked(
         TEST, config, folder / 'work/epoch_2.pth', '--work-dir', tmp_path / 't',
         '--split', 'test', '--out', out,
     )  # fmt: skip
@@ -86,9 +88,9 @@ def test_another_run_is_refused_and_what_is_there_stays(finished_search):
     folder, config = finished_search
     kept = ('small.py', 'epoch_2.pth', 'genotype.json', 'owner.json', 'last_checkpoint')
     files = {folder / 'work' / name: (folder / 'work' / name).read_bytes() for name in kept}
-    done = run(TRAIN, config, '--work-dir', folder / 'work', '--seed', 7)
+    done = run_forked(TRAIN, config, '--work-dir', folder / 'work', '--seed', 7)
     assert_refused(done, "work' is another run's: seed is 5 there and 7 here; take another")
-    done = run(TRAIN, config, '--work-dir', folder / 'work', '--seed', 5)
+    done = run_forked(TRAIN, config, '--work-dir', folder / 'work', '--seed', 5)
     assert_refused(done, 'holds this run already; go on with it by --resume')
     assert files == {path: path.read_bytes() for path in files}
 
@@ -96,7 +98,7 @@ def test_another_run_is_refused_and_what_is_there_stays(finished_search):
 def test_resume_goes_on_to_the_same_end(finished_search, tmp_path):
     folder, config = finished_search
     resumed = tmp_path / 'resumed'
-    done = run(
+    done = run_forked(
         TRAIN, config, '--work-dir', resumed, '--seed', 5,
         '--resume', folder / 'work/epoch_1.pth',
     )  # fmt: skip
@@ -112,7 +114,8 @@ def test_resume_goes_on_to_the_same_end(finished_search, tmp_path):
 
 def test_amp_trains_in_bfloat16_and_no_validate_measures_nothing(tmp_path):
     config = small_config('nasiam/simclr_r18_baseline_cifar10', tmp_path)
-    done = run(TRAIN, config, '--amp', '--no-validate', '--cfg-options', 'train_cfg.max_epochs=1')
+    one_epoch = 'train_cfg.max_epochs=1'
+    done = run_forked(TRAIN, config, '--amp', '--no-validate', '--cfg-options', one_epoch)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / 'work/epoch_1.pth').exists()
     assert 'kNN [' not in done.stdout
@@ -123,7 +126,7 @@ def test_amp_trains_in_bfloat16_and_no_validate_measures_nothing(tmp_path):
 def test_a_checkpoint_of_another_config_is_refused(finished_search, tmp_path):
     folder, _ = finished_search
     baseline = small_config(BASELINE, tmp_path)
-    done = run(TEST, baseline, folder / 'work/epoch_2.pth')
+    done = run_forked(TEST, baseline, folder / 'work/epoch_2.pth')
     assert_refused(done, f"checkpoint '{folder}/work/epoch_2.pth' is not of config")
 
 
@@ -168,7 +171,7 @@ def test_train_refuses_in_one_line(finished_search, tmp_path, monkeypatch, capsy
 
 @pytest.mark.parametrize('name', ['train.py', 'test.py', 'analysis_tools/print_config.py'])
 def test_help_names_the_usual_flags(name):
-    done = run(ROOT / 'tools' / name, '--help')
+    done = run_fresh(ROOT / 'tools' / name, '--help')
     assert done.returncode == 0
     for flag in ('--work-dir', '--cfg-options', '--launcher', '--local-rank', '--genotype'):
         assert flag in done.stdout
@@ -181,7 +184,7 @@ def test_help_names_the_usual_flags(name):
 
 
 def test_print_config_shows_what_the_arguments_change():
-    done = run(
+    done = run_forked(
         ROOT / 'tools/analysis_tools/print_config.py', ROOT / f'configs/{SEARCH}.py',
         '--cfg-options', 'optim_wrapper.optimizer.lr=0.25',
     )  # fmt: skip
@@ -193,7 +196,7 @@ def test_print_config_shows_what_the_arguments_change():
 
 
 def test_collect_env_names_the_versions():
-    done = run(ROOT / 'tools/analysis_tools/collect_env.py')
+    done = run_forked(ROOT / 'tools/analysis_tools/collect_env.py')
     assert done.returncode == 0, done.stderr
     facts = dict(line.split(': ', 1) for line in done.stdout.splitlines() if ': ' in line)
     assert facts['PyTorch'] == torch.__version__
