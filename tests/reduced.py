@@ -70,6 +70,15 @@ def _walk(node, batch_size: int, factor: int) -> None:
         _walk(value, batch_size, factor)
 
 
+def light(cfg: Config) -> Config:
+    """Halve the views and leave two stages of the backbone: a run of what concerns neither."""
+    cfg.model.data_preprocessor.views.size //= 2
+    backbone = cfg.model.backbone
+    backbone.update(num_stages=2, strides=(1, 2), dilations=(1, 1), out_indices=(1,))
+    cfg.model.neck.in_channels = 2 * backbone.base_channels
+    return cfg
+
+
 def in_float64(runner: Runner) -> Runner:
     """Let a run compute in float64: training amplifies rounding, which would hide an error."""
     runner.model.double()

@@ -21,16 +21,19 @@ from nasiam_mm.models.heads import head_shapes
 from nasiam_mm.ops.candidates import SPACES, LayerShape
 from nasiam_mm.registry import MODELS
 from nasiam_mm.search.selection import TopK, genotype_of
-from tests.reduced import reduced
+from tests.reduced import light, reduced
 
 SPACE = list(SPACES['S'])
-WIDTH = 64  # of the features
+WIDTH = 16  # of the features
 BACKBONE = dict(
     type='ResNet_CIFAR',
     depth=18,
     base_channels=8,
     stem_channels=8,
-    out_indices=(3,),
+    num_stages=2,
+    strides=(1, 2),
+    dilations=(1, 1),
+    out_indices=(1,),
     norm_cfg=dict(type='BN'),
 )
 
@@ -88,7 +91,7 @@ def search(
     framework: Framework | str, work_dir: Path, epochs: int = 1, batch_size: int = 32, **changes
 ) -> Config:
     """Config of a search of a framework's example, with alpha step and genotype alone."""
-    cfg = reduced('nasiam/simclr_r18_search_cifar10', work_dir, epochs, batch_size)
+    cfg = light(reduced('nasiam/simclr_r18_search_cifar10', work_dir, epochs, batch_size))
     preprocessor = cfg.model.data_preprocessor
     cfg.model = config(framework, data_preprocessor=preprocessor, **changes)
     leave_hooks(cfg, 'alpha_step', 'genotype')

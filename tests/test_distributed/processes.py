@@ -21,10 +21,10 @@ from nasiam_mm.models import SimCLR
 from nasiam_mm.ops.candidates import CANDIDATE_OPS
 from nasiam_mm.search.gradient import hook as alpha_step_hook
 from nasiam_mm.search.gradient.hook import AlphaStepHook
-from tests.reduced import reduced
+from tests.reduced import light, reduced
 
 BATCH = 32  # over all processes
-STEPS = 250 // BATCH  # of an epoch; each part of the fixture has 250 images
+STEPS = 4  # of an epoch
 WITHOUT_BN = ['linear_gelu', 'max_pool_3', 'linear', 'identity']
 
 
@@ -101,10 +101,14 @@ def search(
     processes = int(os.environ['WORLD_SIZE'])
     # Laying out the config takes longer than the run.
     Config.pretty_text = property(lambda self: repr(self.to_dict()))
-    cfg = reduced(f'nasiam/{name}', folder / os.environ['RANK'], epochs, BATCH // processes)
+    work_dir = folder / os.environ['RANK']
+    cfg = light(reduced(f'nasiam/{name}', work_dir, epochs, BATCH // processes))
     cfg.experiment_name = folder.name
     cfg.resume, cfg.load_from = resume is not None, resume and str(resume)
     cfg.probe = None
+    share = STEPS * BATCH / 500  # of the fixture's images
+    for part in (cfg.train_dataloader, cfg.default_hooks.alpha_step.dataloader):
+        part.dataset.dataset.parts = dict(weights=share, alpha=share)
     for name in ('genotype', 'collapse'):
         cfg.default_hooks.pop(name)
     hook = cfg.default_hooks.alpha_step

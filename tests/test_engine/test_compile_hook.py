@@ -19,7 +19,7 @@ from nasiam_mm.architecture.choice import op_choices
 from nasiam_mm.engine.hooks.speed_hooks import CompileHook
 from nasiam_mm.models.heads import HeadMLP
 from nasiam_mm.ops.candidates import SPACES
-from tests.reduced import in_float64, reduced
+from tests.reduced import in_float64, light, reduced
 
 BACKEND = 'inductor' if shutil.which('g++') or shutil.which('clang++') else 'aot_eager'
 
@@ -48,7 +48,10 @@ class Trace(Hook):
 
 def search(framework, work_dir, hook=None):
     MessageHub._instance_dict.clear()
-    cfg = reduced(f'nasiam/{framework}_r18_search_cifar10', work_dir, batch_size=16)
+    cfg = light(reduced(f'nasiam/{framework}_r18_search_cifar10', work_dir, batch_size=16))
+    for head in (cfg.model.neck, cfg.model.head.get('predictor', {})):
+        if 'depth' in head:
+            head.depth = 2
     cfg.probe = None
     if hook is not None:
         cfg.default_hooks.compile = hook

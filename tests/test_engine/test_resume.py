@@ -24,7 +24,8 @@ from benchmarks.compare import compare_checkpoints
 from nasiam_mm.engine.hooks.checkpoint_hook import AtomicLocalBackend
 from nasiam_mm.engine.running import get_rng_state
 from nasiam_mm.registry import HOOKS
-from tests.reduced import ROOT, reduced
+from tests.forked import run_forked
+from tests.reduced import ROOT, light, reduced
 
 FRAMEWORKS = ['simsiam', 'simclr', 'mocov2', 'byol']
 EPOCH = 6  # iterations
@@ -62,7 +63,8 @@ class DiesAfter(Hook):
 def search(framework, work_dir, resume=False, **checkpoint):
     """Build a search of 2 epochs of ``EPOCH`` iterations."""
     MessageHub._instance_dict.clear()
-    cfg = reduced(f'nasiam/{framework}_r18_search_cifar10', work_dir, epochs=2, batch_size=16)
+    name = f'nasiam/{framework}_r18_search_cifar10'
+    cfg = light(reduced(name, work_dir, epochs=2, batch_size=16))
     for part in (cfg.train_dataloader, cfg.default_hooks.alpha_step.dataloader):
         part.dataset.dataset.parts = dict(weights=0.2, alpha=0.3)
     cfg.probe = None
@@ -139,8 +141,8 @@ def test_with_checkpoints_by_epoch_too(tmp_path):
     assert_same_end(whole, torn, 'epoch_2.pth')
 
 
-def tool_process(config, *argv):
-    command = [sys.executable, '-W', 'ignore', ROOT / 'tools/train.py', config, *argv]
+def tool_process(config):
+    command = [sys.executable, '-W', 'ignore', ROOT / 'tools/train.py', config]
     environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT)}
     return subprocess.Popen(
         command,
@@ -155,7 +157,7 @@ def tool_process(config, *argv):
 def test_a_killed_process_is_resumed_by_the_tool(tmp_path, monkeypatch):
     monkeypatch.undo()  # the config is needed as text
     torn, whole = tmp_path / 'torn', tmp_path / 'whole'
-    cfg = reduced('nasiam/simclr_r18_search_cifar10', torn, epochs=2, batch_size=50)
+    cfg = light(reduced('nasiam/simclr_r18_search_cifar10', torn, epochs=2, batch_size=50))
     cfg.probe = None
     cfg.default_hooks.genotype.interval = 2
     cfg.default_hooks.checkpoint.update(by_epoch=False, interval=3)
@@ -167,10 +169,9 @@ def test_a_killed_process_is_resumed_by_the_tool(tmp_path, monkeypatch):
                 process.send_signal(signal.SIGKILL)
                 break
     assert process.returncode == -signal.SIGKILL
-    with tool_process(config, '--resume') as process:
-        output = process.stdout.read()
-    assert process.returncode == 0, output
-    assert f'resuming from {torn}/iter_' in output
+    resumed = run_forked(ROOT / 'tools/train.py', config, '--resume')
+    assert resumed.returncode == 0, resumed.stderr
+    assert f'resuming from {torn}/iter_' in resumed.stdout
     MessageHub._instance_dict.clear()
     cfg = Config.fromfile(config)
     cfg.work_dir = str(whole)

@@ -30,7 +30,7 @@ def test_files_scalars_and_log_of_a_search(tmp_path):
             assert decision.options == choice.options and decision.scored == scores
             assert decision.chosen == tuple(sorted(scores, key=scores.get, reverse=True)[:1])
     told = final.provenance['decided_at']
-    assert told['projector'] == [[64, 64, False]] * 3
+    assert told['projector'] == [[16, 16, False]] * 3
     assert told['predictor'] == [[32, 16, False], [16, 32, True]]
     for picture in ('genotype.png', 'alpha.png'):
         assert (tmp_path / picture).read_bytes().startswith(b'\x89PNG')

@@ -13,7 +13,7 @@ from unittest import mock
 import pytest
 
 from nasiam_mm.cli import config as settings
-from tests.reduced import ROOT, reduced
+from tests.reduced import ROOT, light, reduced
 
 TOOLS = ROOT / 'tools'
 # Stands for a program: writes down its arguments, one a line.
@@ -82,8 +82,14 @@ def test_too_few_arguments_show_the_usage(programs, script):
     assert done.stdout == ''
 
 
+def small_search(work_dir, epochs):
+    cfg = reduced('nasiam/simclr_r18_search_cifar10_demo', work_dir, epochs, batch_size=16)
+    cfg.probe = None
+    return light(cfg)
+
+
 def test_two_processes_on_the_cpu_train_one_network(tmp_path):
-    cfg = reduced('nasiam/simclr_r18_search_cifar10_demo', tmp_path / 'work', batch_size=16)
+    cfg = small_search(tmp_path / 'work', epochs=1)
     config = tmp_path / 'small.py'
     cfg.dump(config)
     environment = {'OMP_NUM_THREADS': '1', 'PORT': str(29000 + os.getpid() % 900)}
@@ -98,7 +104,7 @@ def test_two_processes_on_the_cpu_train_one_network(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGKILL])
 def test_a_launcher_that_ends_leaves_a_checkpoint_and_no_orphan(number, tmp_path):
-    cfg = reduced('nasiam/simclr_r18_search_cifar10_demo', tmp_path / 'work', 500, batch_size=16)
+    cfg = small_search(tmp_path / 'work', epochs=500)
     cfg.default_hooks.checkpoint.interval = 500
     config = tmp_path / 'long.py'
     cfg.dump(config)
