@@ -1,6 +1,7 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """What is installed is what is in the repository: commands, configs and tools, from any folder."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -62,29 +63,56 @@ def test_the_wheel_holds_every_config_and_tool(site):
     assert not (site / 'tests').exists() and not (site / 'benchmarks').exists()
 
 
-@pytest.mark.parametrize('name', [SEARCH, f'configs/{SEARCH}'])
-def test_a_shipped_config_is_found_from_any_folder(site, tmp_path, name):
-    text = run(site, tmp_path, site / 'bin/nasiam', 'config', name)
+def test_a_shipped_config_is_found_from_any_folder(site, tmp_path):
+    text = run(site, tmp_path, site / 'bin/nasiam', 'config', SEARCH)
     printed = Config.fromstring(text, '.py')
     assert printed.model == Config.fromfile(ROOT / 'configs' / SEARCH).model
 
 
-def test_a_config_of_the_folder_comes_first(site, tmp_path):
-    (tmp_path / 'nasiam').mkdir()
-    (tmp_path / SEARCH).write_text('mine = 1\n')
-    assert 'mine = 1' in run(site, tmp_path, site / 'bin/nasiam', 'config', SEARCH)
+ASK = """
+import contextlib, io, json, os, sys
+import nasiam_mm.registry
+from nasiam_mm.cli.main import dispatch
+
+def printed(folder, config):
+    os.chdir(folder)
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        dispatch(['config', config])
+    return out.getvalue()
+
+told = [printed(folder, config) for folder, config in json.loads(sys.argv[1])]
+from mmengine.config import Config
+from mmengine.hub import get_config
+
+cfg = get_config(f'nasiam_mm::{sys.argv[2]}')
+assert Config.fromfile('child.py').model.type == cfg.model.type
+json.dump([*told, cfg.filename], sys.stdout)
+"""
 
 
-def test_mmengine_finds_the_configs_by_the_name_of_the_package(site, tmp_path):
-    (tmp_path / 'child.py').write_text(f"_base_ = 'nasiam_mm::{SEARCH}'\nmore = 1\n")
-    code = (
-        'import nasiam_mm.registry\n'
-        'from mmengine.config import Config\n'
-        'from mmengine.hub import get_config\n'
-        f'cfg = get_config("nasiam_mm::{SEARCH}")\n'
-        'assert Config.fromfile("child.py").model.type == cfg.model.type\n'
-        'print(cfg.filename)\n'
-    )
-    filename = run(site, tmp_path, sys.executable, '-c', code).strip()
-    assert Path(filename) == site / 'nasiam_mm/.mim/configs' / SEARCH
-    assert 'more = 1' in run(site, tmp_path, site / 'bin/nasiam', 'config', 'child.py')
+@pytest.fixture(scope='module')
+def told(site, tmp_path_factory):
+    """What is printed of configs named in several ways, and where mmengine finds one."""
+    elsewhere, own = (tmp_path_factory.mktemp(name) for name in ('elsewhere', 'own'))
+    (own / 'nasiam').mkdir()
+    (own / SEARCH).write_text('mine = 1\n')
+    (elsewhere / 'child.py').write_text(f"_base_ = 'nasiam_mm::{SEARCH}'\nmore = 1\n")
+    asked = [(own, SEARCH), (elsewhere, f'configs/{SEARCH}'), (elsewhere, 'child.py')]
+    words = json.dumps([(str(folder), name) for folder, name in asked])
+    # One process: the imports take seconds.
+    out = run(site, elsewhere, sys.executable, '-c', ASK, words, SEARCH)
+    return json.loads(out.splitlines()[-1])
+
+
+def test_the_folder_of_the_configs_may_be_named(told):
+    printed = Config.fromstring(told[1], '.py')
+    assert printed.model == Config.fromfile(ROOT / 'configs' / SEARCH).model
+
+
+def test_a_config_of_the_folder_comes_first(told):
+    assert 'mine = 1' in told[0]
+
+
+def test_mmengine_finds_the_configs_by_the_name_of_the_package(site, told):
+    assert Path(told[3]) == site / 'nasiam_mm/.mim/configs' / SEARCH
+    assert 'more = 1' in told[2]
