@@ -73,9 +73,9 @@ def _walk(node, batch_size: int, factor: int) -> None:
 def light(cfg: Config) -> Config:
     """Halve the views and leave two stages of the backbone: a run of what concerns neither."""
     cfg.model.data_preprocessor.views.size //= 2
-    backbone = cfg.model.backbone
-    backbone.update(num_stages=2, strides=(1, 2), dilations=(1, 1), out_indices=(1,))
-    cfg.model.neck.in_channels = 2 * backbone.base_channels
+    stages = dict(num_stages=2, strides=(1, 2), dilations=(1, 1), out_indices=(1,))
+    cfg.model.backbone.update(stages)
+    cfg.model.neck.in_channels //= 4  # a stage doubles the width
     return cfg
 
 

@@ -9,7 +9,7 @@ from mmengine.runner import Runner
 from nasiam_mm.architecture.reading import load_genotype
 from nasiam_mm.cli.config import set_genotype
 from nasiam_mm.ops.candidates import candidate_labels
-from tests.reduced import reduced
+from tests.reduced import light, reduced
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +19,7 @@ def plain_text(monkeypatch):
 
 
 def run(name, work_dir, change):
-    cfg = reduced(f'nasiam/byol_r18_{name}_cifar10', work_dir)
+    cfg = light(reduced(f'nasiam/byol_r18_{name}_cifar10', work_dir))
     cfg.experiment_name = name
     change(cfg)
     cfg.probe = None

@@ -11,7 +11,7 @@ from torch import nn
 
 from nasiam_mm.architecture.reading import load_genotype
 from nasiam_mm.registry import CANDIDATE_OPS
-from tests.reduced import ROOT, reduced
+from tests.reduced import ROOT, light, reduced
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def user_file(tmp_path, monkeypatch):
 def test_operation_of_a_users_file(user_file, tmp_path):
     import_modules_from_strings([user_file])
     space = ['linear_bn_gelu', 'identity']
-    search = reduced('nasiam/simclr_r18_search_cifar10', tmp_path / 'search')
+    search = light(reduced('nasiam/simclr_r18_search_cifar10', tmp_path / 'search'))
     search.model.space = space
     Runner.from_cfg(search).train()
     path = tmp_path / 'search/genotype.json'
@@ -42,7 +42,7 @@ def test_operation_of_a_users_file(user_file, tmp_path):
     assert len(decisions) == 6
     assert all(list(decision.options) == list(decision.scored) == space for decision in decisions)
 
-    pretrain = reduced('nasiam/simclr_r18_pretrain_cifar10', tmp_path / 'pretrain')
+    pretrain = light(reduced('nasiam/simclr_r18_pretrain_cifar10', tmp_path / 'pretrain'))
     pretrain.model.genotype = str(path)
     runner = Runner.from_cfg(pretrain)
     chosen = [decision.chosen for decision in decisions]

@@ -9,7 +9,7 @@ import torch
 from mmengine.runner import Runner
 
 from nasiam_mm.engine.hooks.checkpoint_hook import AtomicLocalBackend
-from tests.reduced import reduced
+from tests.reduced import light, reduced
 
 
 def full_disk(*args):
@@ -30,7 +30,7 @@ def test_full_disk_leaves_the_old_file_and_no_other(where, tmp_path, monkeypatch
 
 
 def test_full_disk_in_a_run_keeps_the_last_whole_checkpoint(tmp_path, monkeypatch):
-    cfg = reduced('nasiam/simclr_r18_search_cifar10', tmp_path, epochs=2)
+    cfg = light(reduced('nasiam/simclr_r18_search_cifar10', tmp_path, epochs=2))
     cfg.default_hooks.checkpoint.max_keep_ckpts = 1
     runner = Runner.from_cfg(cfg)
     put = AtomicLocalBackend.put
@@ -51,7 +51,7 @@ def test_full_disk_in_a_run_keeps_the_last_whole_checkpoint(tmp_path, monkeypatc
 
 
 def test_oldest_goes_only_after_the_newest_is_there(tmp_path, monkeypatch):
-    cfg = reduced('nasiam/simclr_r18_search_cifar10', tmp_path, epochs=3)
+    cfg = light(reduced('nasiam/simclr_r18_search_cifar10', tmp_path, epochs=3))
     cfg.default_hooks.checkpoint.max_keep_ckpts = 1
     seen = []
     remove = AtomicLocalBackend.remove

@@ -17,7 +17,7 @@ from mmengine.runner import Runner
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from nasiam_mm.engine.hooks.speed_hooks import BufferedRuntimeInfoHook
-from tests.reduced import reduced
+from tests.reduced import light, reduced
 
 LOGGED = 4  # iterations between two logs
 
@@ -25,7 +25,7 @@ LOGGED = 4  # iterations between two logs
 def run(framework, work_dir, runtime_info='BufferedRuntimeInfoHook', hook=None):
     """Run a search of one epoch whose hooks all log every ``LOGGED`` iterations."""
     MessageHub._instance_dict.clear()
-    cfg = reduced(f'nasiam/{framework}_r18_search_cifar10', work_dir, batch_size=16)
+    cfg = light(reduced(f'nasiam/{framework}_r18_search_cifar10', work_dir, batch_size=16))
     cfg.probe = None
     cfg.default_hooks.collapse.interval = None
     cfg.default_hooks.logger.interval = LOGGED

@@ -10,7 +10,7 @@ from mmengine.registry import RUNNERS
 
 from nasiam_mm.engine.hooks.collapse_hook import CollapseHook
 from nasiam_mm.engine.schedule import check_schedules
-from tests.reduced import ROOT, reduced
+from tests.reduced import ROOT, light, reduced
 
 RECIPES = sorted((ROOT / 'configs/nasiam').glob('*.py'))
 SEARCH = 'nasiam/simsiam_r18_search_cifar10_demo'
@@ -64,7 +64,7 @@ class Rates(Hook):
 
 @pytest.mark.parametrize('scaled', [False, True])
 def test_the_predictor_keeps_the_optimizers_own_rate(tmp_path, scaled):
-    cfg = reduced(SEARCH, tmp_path, epochs=2)
+    cfg = light(reduced(SEARCH, tmp_path, epochs=2))
     cfg.param_scheduler = [
         dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True)
     ]

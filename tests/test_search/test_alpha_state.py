@@ -5,11 +5,11 @@ import pytest
 import torch
 from mmengine.registry import RUNNERS
 
-from tests.reduced import reduced
+from tests.reduced import light, reduced
 
 
 def search(work_dir, **changes):
-    cfg = reduced('nasiam/simclr_r18_search_cifar10_demo', work_dir, batch_size=64)
+    cfg = light(reduced('nasiam/simclr_r18_search_cifar10_demo', work_dir, batch_size=64))
     cfg.probe = None
     cfg.update(changes)
     cfg.setdefault('runner_type', 'Runner')
