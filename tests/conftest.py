@@ -17,7 +17,7 @@ from yapf.yapflib.yapf_api import FormatCode
 
 import nasiam_mm  # noqa: F401
 from nasiam_mm.report.pictures import alpha_curves, genotype_drawing
-from tests.reduced import ROOT, light, reduced
+from tests.reduced import ROOT, reduced
 
 _LAID_OUT = {}
 _DRAW = {
@@ -94,7 +94,7 @@ def finished_search(tmp_path_factory):
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / 'work/epoch_2.pth').exists():
             folder.mkdir(exist_ok=True)
-            cfg = light(reduced('nasiam/simclr_r18_search_cifar10_demo', folder / 'work', epochs=2))
+            cfg = reduced('nasiam/simclr_r18_search_cifar10_demo', folder / 'work', epochs=2)
             cfg.default_hooks.logger.interval = 1
             cfg.default_hooks.checkpoint.max_keep_ckpts = 2
             cfg.dump(config)
