@@ -113,6 +113,18 @@ def computes_bfloat16() -> bool:
     return get_device() != 'cpu' or torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
+def _begin_momentum(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+    """Give each weight its momentum buffer, so that not all need a gradient from the first step on.
+
+    torch's fused SGD takes either none or all of them to have one; zeros change no step.
+    """
+    for group in optimizer.param_groups:
+        if group.get('fused') and group.get('momentum'):
+            for weight in group['params']:
+                if optimizer.state[weight].get('momentum_buffer') is None:
+                    optimizer.state[weight]['momentum_buffer'] = torch.zeros_like(weight)
+
+
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class WeightOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     """mmengine's default constructor, less what asks for no gradient.
@@ -148,4 +160,6 @@ class WeightOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 merged.setdefault(repr(options), {**options, 'params': []})['params'].append(weight)
         # One group per setting, not per parameter: the optimizer steps a group at a time.
         wrapper.optimizer.param_groups[:] = list(merged.values())
+        if getattr(getattr(algorithm, 'architecture', None), 'only_sampled', False):
+            wrapper.optimizer.register_step_pre_hook(_begin_momentum)
         return wrapper
