@@ -12,11 +12,13 @@ from typing import Any
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.hooks import Hook
+from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from mmpretrain.models import SimCLR as StockSimCLR
 from torch import Tensor, nn
 
 from nasiam_mm.cli.config import start_processes_on_cpu
+from nasiam_mm.cli.strategy import merge_strategy
 from nasiam_mm.models import SimCLR
 from nasiam_mm.ops.candidates import CANDIDATE_OPS
 from nasiam_mm.search.gradient import hook as alpha_step_hook
@@ -84,6 +86,7 @@ def search(
     alpha_optimizer: dict | None = None,
     second_order: bool = False,
     resume: Path | None = None,
+    strategy: str | None = None,
 ) -> dict[str, Any]:
     """Run a reduced search in this process, one of those that the environment tells of.
 
@@ -97,6 +100,7 @@ def search(
         alpha_optimizer: In place of the recipe's.
         second_order: Whether the alpha step unrolls a weight step.
         resume: Checkpoint to go on from.
+        strategy: Config of ``configs/search`` to put on the recipe.
     """
     processes = int(os.environ['WORLD_SIZE'])
     # Laying out the config takes longer than the run.
@@ -109,6 +113,8 @@ def search(
     share = STEPS * BATCH / 500  # of the fixture's images
     for part in (cfg.train_dataloader, cfg.default_hooks.alpha_step.dataloader):
         part.dataset.dataset.parts = dict(weights=share, alpha=share)
+    if strategy is not None:
+        merge_strategy(cfg, strategy)
     for name in ('genotype', 'collapse'):
         cfg.default_hooks.pop(name)
     hook = cfg.default_hooks.alpha_step
@@ -128,7 +134,7 @@ def search(
     record_gradients(record['gradients'])
 
     start_processes_on_cpu(cfg)
-    runner = Runner.from_cfg(cfg)
+    runner = RUNNERS.build(cfg)
     runner.register_hook(Recorder(record))
     runner.train()
     model = getattr(runner.model, 'module', runner.model)

@@ -10,6 +10,7 @@
 5. With BatchNorm, which is no SyncBatchNorm on a CPU, claim 1 holds too, and one line says so.
 6. The second-order alpha step unrolls the weight step of all ranks together.
 7. Resumed, two processes go on bit for bit, though the checkpoint is that of one (C6).
+8. Where candidates are drawn, or dropped by stage, all ranks draw and drop the same.
 """
 
 import pytest
@@ -152,3 +153,16 @@ def test_two_processes_resume_exactly(tmp_path):
             assert one[what][STEPS:] == other[what]
     for name, value in whole[0]['state'].items():
         assert torch.equal(value, rest[0]['state'][name]), name
+
+
+@pytest.mark.parametrize(('framework', 'strategy'), [('byol', 'gdas'), ('mocov2', 'p_darts')])
+def test_what_is_drawn_and_dropped_is_the_same_on_both_ranks(framework, strategy, tmp_path):
+    options = dict(with_bn=True, epochs=3, strategy=strategy)
+    first, second = run_processes(2, search, tmp_path / 'two', recipe(framework), **options)
+    for what in ('alpha_hash', 'weight_hash'):
+        assert first[what] == second[what]
+    assert len(set(first['weight_hash'])) == len(first['weight_hash']) == 3 * STEPS
+    assert len(set(first['alpha_hash'])) > STEPS
+    present = [value for name, value in first['state'].items() if 'present' in name]
+    dropped = {4: 'gdas', 2: 'p_darts'}
+    assert dropped[int(present[0].sum(1).max())] == strategy

@@ -10,7 +10,7 @@ from nasiam_mm.models.auxiliary import AuxiliarySkip
 from nasiam_mm.models.choice import ChoiceLayer
 from nasiam_mm.models.mixing import PartialChannels
 from nasiam_mm.ops.candidates import SPACES, LayerShape
-from tests.small import batch, build, tensors
+from tests.small import WIDTH, batch, build, tensors
 
 GUMBEL = dict(type='GumbelStraightThrough')
 FRAMEWORKS = ['simsiam', 'simclr', 'mocov2', 'byol']
@@ -123,13 +123,13 @@ def test_a_sampled_path_costs_about_one_candidate():
         model = build('simclr', **changes)
         model.architecture.sample(0, 0, 'weights')
         with FlopCounterMode(display=False) as counter:
-            model.neck([torch.randn(2, 64, 1, 1)])
+            model.neck([torch.randn(2, WIDTH, 1, 1)])
         return counter.get_total_flops()
 
     space = ['linear_bn_relu', 'linear_bn_silu', 'linear_bn_elu', 'linear_bn_hardswish']
     full = flops(space=space)
     path = flops(space=space, relaxation=GUMBEL, mixing=dict(type='SinglePath'))
-    output = 2 * 2 * 64 * 32  # 2NCD of the fixed output layer
+    output = 2 * 2 * WIDTH * 32  # 2NCD of the fixed output layer
     assert (full - output) == 4 * (path - output)
 
 
