@@ -103,6 +103,8 @@ class NasiamRunner(Runner):
             only_sampled = getattr(getattr(model, 'architecture', None), 'only_sampled', False)
             if only_sampled or schedules:
                 self.cfg.setdefault('find_unused_parameters', True)
+                if model_wrapper_cfg is not None:
+                    model_wrapper_cfg = {**model_wrapper_cfg, 'find_unused_parameters': True}
         return super().wrap_model(model_wrapper_cfg, model)
 
     def scale_lr(self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None) -> None:
