@@ -30,9 +30,10 @@ class Architecture(nn.Module):
     Args:
         choices: Head -> the choices of its layers, all of the same options.
         relaxation: Config of a registered relaxation, or None for the softmax.
-        only_sampled: Whether the candidates that the relaxation did not draw are not run.
+        sampled_in: Steps, of ``'alpha'`` and ``'weights'``, in which the candidates that the
+            relaxation did not draw are not run.
 
-    ValueError for ``only_sampled`` with a relaxation that draws none.
+    ValueError for ``sampled_in`` with a relaxation that draws none.
 
     Attributes:
         auxiliary: Strength of an auxiliary branch beside each layer's candidates.
@@ -40,16 +41,16 @@ class Architecture(nn.Module):
     """
 
     def __init__(
-        self, choices: Choices, relaxation: dict | None = None, only_sampled: bool = False
+        self, choices: Choices, relaxation: dict | None = None, sampled_in: Collection[str] = ()
     ) -> None:
         super().__init__()
         self.choices = {head: tuple(rows) for head, rows in choices.items()}
         self.relaxation: Relaxation = RELAXATIONS.build(relaxation or dict(type='Softmax'))
-        if only_sampled and not self.relaxation.samples_paths:
+        if sampled_in and not self.relaxation.samples_paths:
             name = type(self.relaxation).__name__
             mend = 'take one that draws candidates, such as GumbelStraightThrough, or FullMixing'
             raise ValueError(f'model.mixing runs what was drawn, but {name} draws nothing; {mend}')
-        self.only_sampled = only_sampled
+        self.sampled_in = frozenset(sampled_in)
         # Functions of the step, set by schedules: nothing to save.
         self.auxiliary, self.identity_dropout = 1.0, 0.0
         for head, rows in self.choices.items():
@@ -120,7 +121,8 @@ class Architecture(nn.Module):
             noise = torch.empty(self.alpha(head).shape)
             self.relaxation.sample(noise, _generator(f'{self._key}/{head}'))
             self.get_buffer(f'noise_{head}').copy_(noise)
-            if self.only_sampled:
+            self._running[head] = self._present[head]
+            if role in self.sampled_in:
                 mask = self.relaxation.paths(
                     self.alpha(head).cpu(), self.present(head).cpu(), noise
                 )

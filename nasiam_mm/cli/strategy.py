@@ -2,6 +2,7 @@
 """``--strategy``: what a config of ``configs/search`` writes over its recipe, on another recipe."""
 
 import ast
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,22 @@ def merge_strategy(cfg: Config, name: str) -> None:
         raise ValueError(f"--strategy: config '{cfg.filename}' has no alpha_step; {mend}")
     is_path = name.endswith('.py') or '/' in name
     path = find_config(name if is_path else f'search/{name}.py')
-    cfg.merge_from_dict(own_settings(path))
+    own = own_settings(path)
+    _replace_other_parts(cfg, own)
+    cfg.merge_from_dict(own)
     if imports := cfg.get('custom_imports'):
         from mmengine.utils import import_modules_from_strings
 
         import_modules_from_strings(**imports)
+
+
+def _replace_other_parts(there: Mapping, own: dict[str, Any]) -> None:
+    """Let a part of another type take the place of one, and none of its settings."""
+    for key, value in own.items():
+        if isinstance(value, dict) and isinstance(before := there.get(key), Mapping):
+            if 'type' in value and value['type'] != before.get('type'):
+                value['_delete_'] = True
+            _replace_other_parts(before, value)
 
 
 def own_settings(path: str) -> dict[str, Any]:

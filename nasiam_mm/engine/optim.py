@@ -160,6 +160,6 @@ class WeightOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 merged.setdefault(repr(options), {**options, 'params': []})['params'].append(weight)
         # One group per setting, not per parameter: the optimizer steps a group at a time.
         wrapper.optimizer.param_groups[:] = list(merged.values())
-        if getattr(getattr(algorithm, 'architecture', None), 'only_sampled', False):
+        if getattr(getattr(algorithm, 'architecture', None), 'sampled_in', ()):
             wrapper.optimizer.register_step_pre_hook(_begin_momentum)
         return wrapper

@@ -100,8 +100,8 @@ class NasiamRunner(Runner):
         if self.distributed:
             lay_out(model)
             schedules = (find_hook(self.cfg, 'AlphaStepHook') or {}).get('schedules')
-            only_sampled = getattr(getattr(model, 'architecture', None), 'only_sampled', False)
-            if only_sampled or schedules:
+            sampled = getattr(getattr(model, 'architecture', None), 'sampled_in', ())
+            if sampled or schedules:
                 self.cfg.setdefault('find_unused_parameters', True)
                 if model_wrapper_cfg is not None:
                     model_wrapper_cfg = {**model_wrapper_cfg, 'find_unused_parameters': True}

@@ -71,7 +71,7 @@ class ChoiceLayer(nn.Module):
             for name in names.values():
                 if name not in outputs:
                     outputs[name] = self.ops[name](x)
-                    if drop_out is not None and not len(self.ops[name]):
+                    if drop_out is not None and _is_identity(self.ops[name]):
                         outputs[name] = drop_out(outputs[name])
             return reduce(add, (weights[k] * outputs[name] for k, name in names.items()))
 
@@ -92,6 +92,10 @@ class ChoiceLayer(nn.Module):
                 output = layer(output)
             outputs[name] = output
         return outputs
+
+
+def _is_identity(op: nn.Module) -> bool:
+    return isinstance(op, nn.Identity) or (type(op) is nn.Sequential and len(op) == 0)
 
 
 def _begins_linear(op: nn.Module) -> bool:

@@ -1,7 +1,7 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Mixing: which candidates of a layer are run, and on which of its channels."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -15,11 +15,16 @@ MIXINGS = open_registry('mixing', 'nasiam_mm.models')
 class Mixing:
     """How a layer mixes its candidates.
 
-    Attributes:
-        only_sampled: Whether the candidates that the relaxation did not draw are not run.
+    Args:
+        sampled_in: Steps, of ``'alpha'`` and ``'weights'``, in which candidates that the
+            relaxation did not draw are not run.
     """
 
-    only_sampled = False
+    def __init__(self, sampled_in: Sequence[str] = ()) -> None:
+        if isinstance(sampled_in, str) or not set(sampled_in) <= {'alpha', 'weights'}:
+            what = f"{type(self).__name__}.sampled_in is a list of 'alpha' and 'weights'"
+            raise ValueError(f'{what}, got {sampled_in!r}')
+        self.sampled_in = tuple(sampled_in)
 
     def inner(self, shape: LayerShape) -> LayerShape:
         """Widths of the candidates of a layer of this shape."""
@@ -34,15 +39,25 @@ class Mixing:
 class FullMixing(Mixing):
     """Every candidate is run on all channels (NASiam, eq. 4)."""
 
+    def __init__(self) -> None:
+        super().__init__()
+
 
 @MIXINGS.register_module()
 class SinglePath(Mixing):
     """What the relaxation drew is run and nothing else, at the cost of one candidate or two.
 
-    The relaxation has to be one that draws, see :mod:`nasiam_mm.architecture.sampling`.
+    The relaxation has to be one that draws, see :mod:`nasiam_mm.architecture.sampling`. Where one
+    candidate alone runs in an alpha step, ``dL/dw = <o(x), dL/dy>`` asks for no more than its
+    scale, which the next BatchNorm or cosine takes out again: alpha then hears nothing. A gate of
+    two paths does not suffer from it; with Gumbel noise leave ``'alpha'`` out.
+
+    Args:
+        sampled_in: Steps in which that is so; in others all candidates run.
     """
 
-    only_sampled = True
+    def __init__(self, sampled_in: Sequence[str] = ('alpha', 'weights')) -> None:
+        super().__init__(sampled_in)
 
 
 @MIXINGS.register_module()
@@ -56,13 +71,14 @@ class PartialChannels(Mixing):
 
     Args:
         k: Number of parts; 1 is full mixing, PC-DARTS takes 4.
-        only_sampled: Whether, of the candidates, those that were drawn alone are run.
+        sampled_in: As of :class:`SinglePath`; by default none.
     """
 
-    def __init__(self, k: int = 4, only_sampled: bool = False) -> None:
+    def __init__(self, k: int = 4, sampled_in: Sequence[str] = ()) -> None:
+        super().__init__(sampled_in)
         if isinstance(k, bool) or not isinstance(k, int) or k < 1:
             raise ValueError(f'PartialChannels.k must be a positive integer, got {k!r}')
-        self.k, self.only_sampled = k, only_sampled
+        self.k = k
 
     def inner(self, shape: LayerShape) -> LayerShape:
         """Widths of the candidates of a layer of this shape."""

@@ -25,7 +25,7 @@ COMPOSITIONS = {
     ),
     'one path of a quarter beside a skip': dict(
         relaxation=GUMBEL,
-        mixing=dict(type='PartialChannels', k=4, only_sampled=True),
+        mixing=dict(type='PartialChannels', k=4, sampled_in=['alpha', 'weights']),
         auxiliary=dict(type='AuxiliarySkip'),
     ),
 }

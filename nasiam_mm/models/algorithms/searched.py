@@ -62,8 +62,8 @@ class Searched:
         super().__init__(**kwargs)
         cells = [head.cell for head in self.searched_heads().values()]
         choices = {cell.head: op_choices(cell.head, cell.space, cell.shapes) for cell in cells}
-        only_sampled = any(cell.mixing.only_sampled for cell in cells)
-        self.architecture = Architecture(choices, relaxation, only_sampled) if choices else None
+        sampled_in = {role for cell in cells for role in cell.mixing.sampled_in}
+        self.architecture = Architecture(choices, relaxation, sampled_in) if choices else None
         for module in self.modules():
             # Those within momentum copies too: they mix as the online ones do.
             if isinstance(module, ChoiceCell):
