@@ -10,6 +10,7 @@ from nasiam_mm.models.auxiliary import AuxiliarySkip
 from nasiam_mm.models.choice import ChoiceLayer
 from nasiam_mm.models.mixing import PartialChannels
 from nasiam_mm.ops.candidates import SPACES, LayerShape
+from nasiam_mm.search.gradient.gradients import alpha_gradients
 from tests.small import WIDTH, batch, build, tensors
 
 GUMBEL = dict(type='GumbelStraightThrough')
@@ -201,3 +202,19 @@ def test_only_identities_are_dropped_out_of():
     assert torch.equal(layer(x, weights, None, drop_out), torch.zeros(8, 6))
     assert len(dropped) == 1 and dropped[0] is x
     assert isinstance(layer.ops['identity'], nn.Sequential)
+
+
+def test_behind_one_path_alone_batchnorm_and_cosine_leave_alpha_no_gradient():
+    """Why GDAS runs the others in an alpha step."""
+    sizes = {}
+    for sampled_in in (['alpha', 'weights'], ['weights']):
+        mixing = dict(type='SinglePath', sampled_in=sampled_in)
+        # Without a bias at the output, nothing behind the cell knows its scale.
+        model = build('simclr', relaxation=GUMBEL, mixing=mixing).double()
+        nn.init.zeros_(model.neck.output[0].bias)
+        model.architecture.sample(3, 1, 'alpha')
+        _, (gradient,) = alpha_gradients(
+            model, batch(dtype=torch.double), model.architecture.alphas()
+        )
+        sizes[len(sampled_in)] = gradient.abs().max().item()
+    assert sizes[2] < 1e-3 * sizes[1]
