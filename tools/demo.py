@@ -8,7 +8,6 @@ head wins. A finished step is not run again; an interrupted one is resumed.
 """
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from nasiam_mm.cli.main import as_main, run_process
 from nasiam_mm.cli.reading import find_config, load_config
 from nasiam_mm.files.atomic import write_json, write_text
 from nasiam_mm.runs.identity import identity_digest, run_settings
+from nasiam_mm.runs.processes import bound_to_us
 from nasiam_mm.runs.record import environment, merge_logs, package_versions
 
 SEARCH, PRETRAIN, BASELINE = (
@@ -153,7 +153,7 @@ def call(*words: object) -> None:
     """Run ``nasiam``; leave with its status if it fails."""
     command = [sys.executable, '-m', 'nasiam_mm', *map(str, words)]
     # Waiting threads that spin slow a machine down on which anything else runs.
-    environment = {'OMP_WAIT_POLICY': 'PASSIVE', **os.environ}
+    environment = {'OMP_WAIT_POLICY': 'PASSIVE', **bound_to_us()}
     status = subprocess.run(command, check=False, env=environment).returncode
     if status in (130, -2):
         raise KeyboardInterrupt('interrupted; run the same command again to go on')

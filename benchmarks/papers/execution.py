@@ -35,6 +35,7 @@ from nasiam_mm.architecture.genotype import random_genotype, save_genotype
 from nasiam_mm.cli.config import set_genotype
 from nasiam_mm.files.atomic import write_json
 from nasiam_mm.files.digest import file_digest
+from nasiam_mm.runs.processes import bound_to_us
 from nasiam_mm.runs.record import environment, merge_logs
 from nasiam_mm.version import __version__
 
@@ -225,7 +226,7 @@ def _run(command: list[str], root: Path, console: Any, seconds: float | None = N
     process = subprocess.Popen(
         command,
         cwd=root,
-        env={**os.environ, 'PYTHONPATH': os.pathsep.join(paths)},
+        env={**bound_to_us(), 'PYTHONPATH': os.pathsep.join(paths)},
         stdout=console,
         stderr=subprocess.STDOUT,
     )

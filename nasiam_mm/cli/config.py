@@ -2,9 +2,7 @@
 """The command line of the commands that run a config, and what it changes in the config."""
 
 import atexit
-import ctypes
 import os
-import signal
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
@@ -14,7 +12,7 @@ from mmengine.config import Config, DictAction
 
 from nasiam_mm.cli.reading import find_config, load_config, make_writable
 from nasiam_mm.config_walk import type_name, walk
-from nasiam_mm.runs.processes import LAUNCHER
+from nasiam_mm.runs.processes import process_count, process_number, stop_with_launcher
 
 if TYPE_CHECKING:
     from mmengine.runner import Runner
@@ -234,47 +232,49 @@ def _trained_genotype(path: str) -> str | None:
     return file
 
 
-def stop_with_launcher() -> None:
-    """Let Linux send SIGTERM when the launcher dies, which cannot hand a signal on by then."""
-    if sys.platform == 'linux':
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
-    # One that died while this process imported sends nothing any more.
-    if LAUNCHER in os.environ and os.environ[LAUNCHER] != str(os.getppid()):
-        sys.exit(128 + signal.SIGTERM)
-
-
 def start_processes_on_cpu(cfg: Config) -> None:
     """Join the processes by gloo where there is no accelerator; mmengine asks for one.
 
-    SyncBatchNorm runs on accelerators only, so BatchNorm stays one per process; the first says
-    so. ValueError if another launcher than torchrun started them.
+    ValueError if another launcher than torchrun started them.
     """
     import torch.distributed as dist
-    from mmengine.device import get_device
 
     if cfg.launcher == 'none':
         return
     stop_with_launcher()
-    if get_device() != 'cpu':
+    if not fit_processes(cfg):
         return
+    dist.init_process_group('gloo')
+    # Its threads must not outlive the interpreter: now and then one would end it by SIGABRT.
+    atexit.register(lambda: dist.is_initialized() and dist.destroy_process_group())
+
+
+def fit_processes(cfg: Config) -> bool:
+    """Fit a config to several processes without accelerator; return whether it was to be done.
+
+    SyncBatchNorm runs on accelerators only, so BatchNorm stays one per process; the first says
+    so. Again it changes nothing. ValueError if another launcher than torchrun started them.
+    """
+    from mmengine.device import get_device
+
+    if cfg.launcher == 'none' or get_device() != 'cpu':
+        return False
     if cfg.launcher != 'pytorch':
         raise ValueError(
             f'--launcher {cfg.launcher} needs an accelerator, and this machine has none; for '
             'processes on the CPU use tools/dist_train.sh'
         )
-    dist.init_process_group('gloo')
-    # Its threads must not outlive the interpreter: now and then one would end it by SIGABRT.
-    atexit.register(lambda: dist.is_initialized() and dist.destroy_process_group())
     # As mmengine wraps by default, but for the device.
     wrapper = dict(type='MMDistributedDataParallel', broadcast_buffers=False, device_ids=None)
     wrapper['find_unused_parameters'] = cfg.get('find_unused_parameters', False)
     cfg.model_wrapper_cfg = {**wrapper, **(cfg.get('model_wrapper_cfg') or {})}
-    if cfg.get('sync_bn') is not None and dist.get_rank() == 0:
+    if cfg.get('sync_bn') is not None and process_number() == 0:
         print(
-            f'no accelerator: each of the {dist.get_world_size()} processes normalises its own '
+            f'no accelerator: each of the {process_count()} processes normalises its own '
             f'part of the batch (sync_bn={cfg.sync_bn!r} is left out)'
         )
     cfg.sync_bn = None
+    return True
 
 
 def _key_value(text: str) -> str:

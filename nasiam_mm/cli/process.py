@@ -9,6 +9,7 @@ from collections.abc import Callable
 from types import FrameType
 
 from nasiam_mm.cli.ending import run_tool
+from nasiam_mm.runs.processes import LAUNCHER, stop_with_launcher
 
 _OURS = ('nasiam_mm', 'benchmarks')  # whose functions may stand between a script and its tool
 
@@ -20,6 +21,8 @@ def run_process(main: Callable[[], None]) -> None:
     the freeing of torch's modules one by one, a second and more of every process.
     """
     status, process = 1, os.getpid()
+    if LAUNCHER in os.environ:
+        stop_with_launcher()
     if _is_the_program():
         # The first to be registered is the last to run; a fork of this process has it too.
         atexit.register(lambda: _leave(status) if os.getpid() == process else None)

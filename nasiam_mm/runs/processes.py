@@ -1,9 +1,27 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""Which process of a run this is, before the processes have joined."""
+"""Which process of a run this is, before the processes have joined, and which has started it."""
 
+import ctypes
 import os
+import signal
+import sys
 
-LAUNCHER = 'NASIAM_LAUNCHER'  # the variable that holds the process number of nasiam_mm.cli.launch
+LAUNCHER = 'NASIAM_LAUNCHER'  # the variable that holds the number of the process that started this
+
+
+def bound_to_us() -> dict[str, str]:
+    """Return the environment of a command of ours that is to stop when this process dies."""
+    return {**os.environ, LAUNCHER: str(os.getpid())}
+
+
+def stop_with_launcher() -> None:
+    """Let Linux send SIGTERM when the parent dies, which cannot hand a signal on by then."""
+    if sys.platform == 'linux':
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+    # One that died while this process began sends nothing any more. Taken out, as what this
+    # process starts has another parent.
+    if os.environ.pop(LAUNCHER, None) not in (None, str(os.getppid())):
+        sys.exit(128 + signal.SIGTERM)
 
 
 def process_number() -> int:

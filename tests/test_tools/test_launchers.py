@@ -12,7 +12,7 @@ from unittest import mock
 
 import pytest
 
-from nasiam_mm.cli import config as settings
+from nasiam_mm.runs import processes
 from tests.reduced import ROOT, light, reduced
 
 TOOLS = ROOT / 'tools'
@@ -94,11 +94,16 @@ def test_two_processes_on_the_cpu_train_one_network(tmp_path):
     cfg.dump(config)
     environment = {'OMP_NUM_THREADS': '1', 'PORT': str(29000 + os.getpid() % 900)}
     python = Path(sys.executable).parent
-    done = run(python, f'{TOOLS}/dist_train.sh', str(config), '2', **environment)
+    command = (python, f'{TOOLS}/dist_train.sh', str(config), '2')
+    done = run(*command, **environment)
     assert done.returncode == 0, done.stderr
     # 100 images, 16 a process and step, the rest dropped.
     assert 'Epoch(train) [1][3/3]' in done.stdout
     assert (tmp_path / 'work/epoch_1.pth').exists()
+    # The folder is theirs: what they make of the config (sync_bn) makes them no other run.
+    again = run(*command, '--resume', **environment)
+    assert again.returncode == 0, again.stderr
+    assert 'the run is finished' in again.stdout + again.stderr
 
 
 @pytest.mark.slow
@@ -155,12 +160,12 @@ def is_running(pid: int) -> bool:
 
 @pytest.mark.parametrize('parent', ['alive', 'gone'])
 def test_a_process_whose_launcher_died_while_it_imported_ends(parent, monkeypatch):
-    monkeypatch.setattr(settings.ctypes, 'CDLL', mock.MagicMock())
+    monkeypatch.setattr(processes.ctypes, 'CDLL', mock.MagicMock())
     number = os.getppid() if parent == 'alive' else os.getppid() + 1
     monkeypatch.setenv('NASIAM_LAUNCHER', str(number))
     if parent == 'alive':
-        settings.stop_with_launcher()
+        processes.stop_with_launcher()
     else:
         with pytest.raises(SystemExit) as end:
-            settings.stop_with_launcher()
+            processes.stop_with_launcher()
         assert end.value.code == 143

@@ -90,6 +90,8 @@ def configure(args: Namespace) -> Config:
         cfg.auto_scale_lr.enable = True
     settings.set_loader_defaults(cfg, not args.no_pin_memory, not args.no_persistent_workers)
     settings.merge_options(cfg, args)
+    # The owner of a folder is compared with this config, and trained with what this makes of it.
+    settings.fit_processes(cfg)
     check_own_config(cfg)
     return cfg
 
