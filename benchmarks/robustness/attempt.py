@@ -1,24 +1,18 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""One run of ``nasiam train`` in processes of its own, which signals are sent to."""
+"""One run of a command in processes of its own, which signals are sent to."""
 
 import atexit
 import os
-import re
 import signal
 import subprocess
 import sys
 import time
 import traceback
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from benchmarks import ROOT
-from benchmarks.robustness.recipe import KEPT
-
-STARTED = 'Checkpoints will be saved to'
 GONE_WITHIN = 60.0  # seconds: what a launcher needs to end the processes that one of them left
-_COUNTED = re.compile(r'(iter|epoch)_\d+\.pth')
-_LOGGED = re.compile(r'Epoch\(train\)\s+\[(\d+)\]\[\s*(\d+)/(\d+)\]')
 
 
 def import_all() -> None:
@@ -37,19 +31,19 @@ def import_all() -> None:
 
 
 class Attempt:
-    """A training that resumes where there is something to resume.
+    """A command at work on a folder, which goes on where there is something to go on with.
 
-    One process is forked from this one, which has imported everything, so that a start costs
-    little; several are started anew by tools/dist_train.sh.
+    Without a ``program``, a process is forked from this one, which has imported everything, so that
+    a start costs little, and runs ``nasiam`` with the words. A program is started anew, with
+    processes below it.
     """
 
-    def __init__(self, words: list[str], work_dir: Path, processes: int = 1) -> None:
-        self.work_dir, self.processes = work_dir, processes
+    def __init__(self, words: Sequence[str], work_dir: Path, program: Sequence[str] = ()) -> None:
+        self.work_dir, self.has_others = work_dir, bool(program)
         work_dir.mkdir(exist_ok=True)
         self.log = work_dir / f'output_{len(list(work_dir.glob("output_*"))):03}.txt'
         self.status: int | None = None
-        words = [*words, '--work-dir', str(work_dir), '--resume']
-        self.pid = self._fork(words) if processes == 1 else self._launch(words)
+        self.pid = self._start([*program, *words]) if program else self._fork(list(words))
 
     def _fork(self, words: list[str]) -> int:
         sys.stdout.flush()
@@ -65,7 +59,7 @@ class Attempt:
             from nasiam_mm.cli.ending import run_tool
             from nasiam_mm.cli.main import dispatch
 
-            sys.argv = ['nasiam', 'train', *words]
+            sys.argv = ['nasiam', *words]
             run_tool(dispatch)
             status = 0
         except SystemExit as end:
@@ -77,51 +71,33 @@ class Attempt:
             sys.stdout.flush()
             os._exit(status)
 
-    def _launch(self, words: list[str]) -> int:
+    def _start(self, command: list[str]) -> int:
         port = str(20000 + os.getpid() % 9000 + int(self.log.stem[-3:]))
         python = Path(sys.executable).parent
         env = {**os.environ, 'PORT': port, 'PATH': f'{python}:{os.environ["PATH"]}'}
-        config, *rest = words
-        script = [str(ROOT / 'tools/dist_train.sh'), config, str(self.processes), *rest]
         with open(self.log, 'w', encoding='utf-8') as log:
-            self._launcher = subprocess.Popen(
-                script, stdout=log, stderr=subprocess.STDOUT, env=env, start_new_session=True
+            self._program = subprocess.Popen(
+                command, stdout=log, stderr=subprocess.STDOUT, env=env, start_new_session=True
             )
-        return self._launcher.pid
+        return self._program.pid
 
     def text(self) -> str:
         """Return what was printed so far."""
         return self.log.read_text(encoding='utf-8', errors='replace') if self.log.exists() else ''
 
-    def wait_for_start(self) -> bool:
-        """Wait for training to begin; return whether it did."""
-        while not (started := STARTED in self.text()) and not self.has_ended():
-            time.sleep(0.02)
-        return started
-
     def has_ended(self) -> bool:
-        """Whether the process, or the launcher, is gone."""
+        """Whether the process, or the program, is gone."""
         if self.status is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
                 self.status = os.waitstatus_to_exitcode(status)
         return self.status is not None
 
-    def is_at(self, moment: str) -> bool:
-        """Whether a checkpoint is being written, old ones removed, or an epoch evaluated."""
-        if moment == 'evaluating':
-            logged = _LOGGED.findall(self.text()[-4000:])
-            return bool(logged) and logged[-1][1] == logged[-1][2]
-        names = os.listdir(self.work_dir)
-        if moment == 'writing':
-            return any(name.startswith('.') for name in names)
-        return sum(_COUNTED.fullmatch(name) is not None for name in names) > KEPT
-
     def send(self, number: signal.Signals, target: str) -> None:
-        """Send a signal to the launcher, to one of its processes, or to all."""
-        ranks = [pid for pid in self.living() if pid != self.pid]
-        chosen = {'launcher': [self.pid], 'rank': ranks[-1:] or [self.pid]}
-        for pid in chosen.get(target, [self.pid, *ranks]):
+        """Send a signal to the process or program, to one of those below it, or to all."""
+        below = [pid for pid in self.living() if pid != self.pid]
+        chosen = {'launcher': [self.pid], 'rank': below[-1:] or [self.pid]}
+        for pid in chosen.get(target, [self.pid, *below]):
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
 
@@ -158,14 +134,3 @@ class Attempt:
             if state != 'Z' and (int(session) == self.pid or mark in words):
                 found.append(int(folder.name))
         return sorted(found)
-
-    def resumed_at(self) -> int:
-        """Return the iteration that the process started from."""
-        return int([0, *re.findall(r'after (\d+) iterations', self.text())][-1])
-
-    def iteration(self) -> int:
-        """Return how many iterations the run had behind it."""
-        if not (logged := _LOGGED.findall(self.text())):
-            return self.resumed_at()
-        epoch, batch, length = map(int, logged[-1])
-        return (epoch - 1) * length + batch

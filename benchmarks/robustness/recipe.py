@@ -1,7 +1,8 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""A shipped recipe as a training of seconds."""
+"""A shipped recipe, or detector, as a training of seconds."""
 
 from argparse import Namespace
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
@@ -23,6 +24,31 @@ def reduce_config(args: Namespace) -> Any:
             part.parts = dict.fromkeys(part.parts, args.part)
     for loader in loaders(cfg._cfg_dict):
         loader.batch_size = args.batch_size
+    _save_often(cfg, args)
+    if cfg.get('probe'):
+        cfg.probe.update(interval=2, k=5)
+    # Its pictures take longer than an epoch; most kills should meet iterations.
+    if 'genotype' in cfg.default_hooks:
+        cfg.default_hooks.genotype.interval = args.epochs
+    return cfg
+
+
+def reduce_detector(args: Namespace, data: Path) -> Any:
+    """Return the config of a detector with half of its widths, on a small set of images."""
+    from nasiam_mm.detection.transfer import set_data_root, set_pretrained
+
+    cfg = Config.fromfile(args.config)
+    narrow(cfg.model, 2)
+    without_workers(cfg._cfg_dict)
+    set_data_root(cfg, data)
+    set_pretrained(cfg, None)
+    cfg.train_dataloader.batch_size = args.batch_size
+    _save_often(cfg, args)
+    return cfg
+
+
+def _save_often(cfg: Any, args: Namespace) -> None:
+    """Let a run have few epochs and log, save and evaluate as often as it can."""
     cfg.train_cfg.update(max_epochs=args.epochs)
     if 'val_interval' in cfg.train_cfg:
         cfg.train_cfg.val_interval = 1
@@ -32,9 +58,3 @@ def reduce_config(args: Namespace) -> Any:
     cfg.default_hooks.checkpoint.update(
         by_epoch=args.interval == 0, interval=args.interval or 1, max_keep_ckpts=KEPT
     )
-    if cfg.get('probe'):
-        cfg.probe.update(interval=2, k=5)
-    # Its pictures take longer than an epoch; most kills should meet iterations.
-    if 'genotype' in cfg.default_hooks:
-        cfg.default_hooks.genotype.interval = args.epochs
-    return cfg
