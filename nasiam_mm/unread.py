@@ -24,6 +24,8 @@ _LATE = {
     'activation_checkpointing', 'efficient_conv_bn_eval', 'custom_imports', 'data', 'probe',
     'env_info', 'filename',
 }  # fmt: skip
+# Names at the top of a config that count.
+RUNNER_SETTINGS = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'} | _LATE
 # Settings that a builder takes before the part is built.
 _BUILDERS = {'type', '_scope_', 'init_cfg'}
 _BY_REGISTRY = {
@@ -83,7 +85,7 @@ def find_unread(cfg: Mapping[str, Any], only: Collection[str] | None = None) -> 
     if wrong := wrong_sections(cfg, only):
         return wrong
     cfg = getattr(cfg, '_cfg_dict', cfg)
-    known = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'} | _LATE
+    known = RUNNER_SETTINGS
     scope, told = cfg.get('default_scope') or 'mmengine', []
     for key, value in cfg.items():
         if key.startswith('_') or (only is not None and key not in only):

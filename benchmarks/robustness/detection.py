@@ -32,7 +32,9 @@ class Detection(Training):
         """Name what differs between two ends, the row that each wrote among it."""
         both = [folder / 'transfer.json' for folder in (whole, torn)]
         found = super().compare(whole, torn)
-        return found + (compare_json(*both) if all(path.exists() for path in both) else [])
+        # The config names the folder.
+        is_there = all(path.exists() for path in both)
+        return found + (compare_json(*both, 'config_sha256') if is_there else [])
 
 
 def _make_set(images: Path, out: Path) -> None:

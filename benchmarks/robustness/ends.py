@@ -28,7 +28,7 @@ def is_writing(folder: Path) -> bool:
 
 
 def damage(folder: Path) -> list[str]:
-    """Name the files of a killed run that are not whole, but for logs: their last line may be cut."""
+    """Name the files that are not whole, but for logs, whose last line may be cut."""
     from nasiam_mm.files.checkpoint import read_checkpoint
 
     torn = []
@@ -56,10 +56,10 @@ def compare_folders(whole: Path, torn: Path) -> list[str]:
     return [f'{"lacks" if name in there else "left"} {name}' for name in sorted(there ^ here)]
 
 
-def compare_json(whole: Path, torn: Path) -> list[str]:
-    """Name a file of JSON, or of a line of it each, if the two differ in more than times."""
+def compare_json(whole: Path, torn: Path, *more: str) -> list[str]:
+    """Name a file of JSON, or of a line of it each, if two differ, but for times and ``more``."""
     one, other = (
-        [_timeless(json.loads(text)) for text in _documents(path)] for path in (whole, torn)
+        [_timeless(json.loads(text), more) for text in _documents(path)] for path in (whole, torn)
     )
     return [] if one == other else [whole.name]
 
@@ -69,7 +69,8 @@ def _documents(path: Path) -> list[str]:
     return text.splitlines() if path.suffix == '.jsonl' else [text]
 
 
-def _timeless(value: Any) -> Any:
+def _timeless(value: Any, more: tuple[str, ...]) -> Any:
     if isinstance(value, dict):
-        return {k: _timeless(v) for k, v in value.items() if not _OF_THE_RUN.fullmatch(k)}
-    return [_timeless(part) for part in value] if isinstance(value, list) else value
+        kept = {k: v for k, v in value.items() if k not in more and not _OF_THE_RUN.fullmatch(k)}
+        return {key: _timeless(part, more) for key, part in kept.items()}
+    return [_timeless(part, more) for part in value] if isinstance(value, list) else value

@@ -12,8 +12,8 @@ from benchmarks.robustness.ends import compare_folders, compare_json, damage, is
 from benchmarks.robustness.recipe import reduce_config
 
 _RECIPES = {
-    **{k: f'nasiam/simclr_r18_{k}_cifar10_demo' for k in ('search', 'pretrain', 'baseline')},
-    'linear': 'benchmarks/linear/r18_cifar10_linear_demo',
+    **{k: f'nasiam/simclr_r18_{k}_cifar10' for k in ('search', 'pretrain', 'baseline')},
+    'linear': 'benchmarks/linear/r18_cifar10_linear',
 }
 _TABLE = """
 from benchmarks.papers.catalogue import TABLES
@@ -45,6 +45,8 @@ class SmallTable:
         configs = {}
         for kind, name in _RECIPES.items():
             cfg = reduce_config(Namespace(**{**vars(args), 'config': ROOT / f'configs/{name}.py'}))
+            # A table takes this for the batch, as its runs are one process each.
+            cfg.auto_scale_lr = dict(base_batch_size=args.batch_size)
             configs[kind] = str(work / f'{kind}.py')
             cfg.dump(configs[kind])
         self.file = work / 'small.py'

@@ -4,7 +4,7 @@
 _base_ = [
     'mmdet::_base_/models/faster-rcnn_r50-caffe-c4.py',
     'mmdet::_base_/datasets/voc0712.py',
-    'mmdet::_base_/default_runtime.py',
+    '../_base_/detection_runtime.py',
 ]
 custom_imports = dict(imports=['nasiam_mm.detection'], allow_failed_imports=False)
 

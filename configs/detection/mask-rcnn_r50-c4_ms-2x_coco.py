@@ -4,7 +4,7 @@
 _base_ = [
     'mmdet::_base_/models/mask-rcnn_r50-caffe-c4.py',
     'mmdet::_base_/datasets/coco_instance.py',
-    'mmdet::_base_/default_runtime.py',
+    '../_base_/detection_runtime.py',
 ]
 custom_imports = dict(imports=['nasiam_mm.detection'], allow_failed_imports=False)
 
@@ -34,7 +34,7 @@ train_pipeline = [
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=24, val_interval=24)
+train_cfg = dict(type='ResumableTrainLoop', _scope_='nasiam_mm', max_epochs=24, val_interval=24)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(

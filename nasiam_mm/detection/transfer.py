@@ -16,6 +16,7 @@ from mmdet.registry import MODELS as MMDET_MODELS
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.model import initialize
+from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
@@ -167,7 +168,8 @@ def train_and_evaluate(config: Path) -> dict[str, float]:
     of the last evaluation by mmdet's names (``coco/bbox_mAP``), from 0 to 1; ValueError if the loss
     is no number any more, or the config evaluates nothing.
     """
-    runner = Runner.from_cfg(Config.fromfile(str(config)))
+    cfg = Config.fromfile(str(config))
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     runner.register_hook(FiniteLossHook())
     runner.train()
     scalars, figures = runner.message_hub.log_scalars, ('val/coco/', 'val/pascal_voc/')

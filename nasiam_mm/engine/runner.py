@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import torch
 import torch.distributed as torch_dist
 from mmengine.config import Config
-from mmengine.dist import get_world_size
+from mmengine.dist import get_world_size, master_only
 from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
@@ -24,9 +24,10 @@ from nasiam_mm.datasets.resolve import resolve_data
 from nasiam_mm.engine.hooks.resume_hook import ResumeHook
 from nasiam_mm.engine.hooks.speed_hooks import lay_out
 from nasiam_mm.engine.running import preserve_rng
+from nasiam_mm.files.atomic import write_text
 from nasiam_mm.refusals import is_user_error
 from nasiam_mm.registry import LOOPS, RUNNERS
-from nasiam_mm.unread import find_unread
+from nasiam_mm.unread import RUNNER_SETTINGS, find_unread
 
 
 class FormattedOnce(Config):
@@ -54,7 +55,9 @@ class NasiamRunner(Runner):
         Raises:
             ValueError: If nothing reads a setting of the config.
         """
-        if unread := find_unread(cfg):
+        # Bases of other libraries hold names that only help to write them.
+        is_ours = (cfg.get('default_scope') or 'nasiam_mm') == 'nasiam_mm'
+        if unread := find_unread(cfg, None if is_ours else RUNNER_SETTINGS):
             raise ValueError('; '.join(unread[:3]))
         cfg = copy.deepcopy(cfg)
         if isinstance(cfg, Config):
@@ -145,10 +148,12 @@ class NasiamRunner(Runner):
         kept = {n: hook for n, hook in (hooks or {}).items() if hook is not None or n in stock}
         super().register_default_hooks(kept)
 
+    @master_only
     def dump_config(self) -> None:
         """Write the config once the run owns the work directory, which ``ResumeHook`` sees to."""
         if not any(isinstance(hook, ResumeHook) and not hook.identity for hook in self.hooks):
-            super().dump_config()
+            name = os.path.basename(self.cfg.filename or f'{self.timestamp}.py')
+            write_text(self.cfg.pretty_text, os.path.join(self.work_dir, name))
 
 
 @LOOPS.register_module()
@@ -207,7 +212,9 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
 
     def _batches(self, done: int) -> Iterator[Any]:
         """Return an iterator over the batches of the epoch but the first ``done``."""
-        sampler, size = self.dataloader.sampler, self.dataloader.batch_size
+        loader = self.dataloader
+        size = loader.batch_size  # none where the sampler makes whole batches
+        sampler = loader.sampler if size else loader.batch_sampler
         if done and isinstance(sampler, ReplaySampler) and size:
             sampler.set_epoch(self._epoch)
             sampler.start = done * size

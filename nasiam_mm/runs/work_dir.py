@@ -15,6 +15,7 @@ from nasiam_mm.runs.identity import Identity, identity_digest, less_extension, n
 
 OWNER = 'owner.json'
 INTERRUPTED = 'interrupted.pth'  # written on SIGTERM, outside the schedule of checkpoints
+EXPORTED = 'backbone.pth'  # written for a detector before it trains
 _PRODUCTS = ('*.pth', 'last_checkpoint', 'genotype.json')  # not to be written over
 _TRAINING_STATE = {'state_dict', 'optimizer', 'message_hub'}
 # What a process that died leaves of a file it wrote by atomic_path; earlier versions named some
@@ -69,7 +70,8 @@ def own(work_dir: str | Path, identity: Identity) -> None:
 
 def holds_a_run(folder: str | Path) -> bool:
     """Tell whether a run has left a checkpoint or a genotype in a folder."""
-    return any(any(Path(folder).glob(pattern)) for pattern in _PRODUCTS)
+    found = (path.name for pattern in _PRODUCTS for path in Path(folder).glob(pattern))
+    return any(name != EXPORTED for name in found)
 
 
 def read_owner(folder: Path) -> Identity | None:

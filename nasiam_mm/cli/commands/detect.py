@@ -23,6 +23,8 @@ from nasiam_mm.cli.config import add_cfg_options, check_seed, merge_options
 from nasiam_mm.cli.outputs import check_outputs, check_own_config
 from nasiam_mm.cli.reading import find_config
 from nasiam_mm.files.atomic import write_json, write_text
+from nasiam_mm.runs.identity import run_settings
+from nasiam_mm.runs.work_dir import EXPORTED, hold, name_conflict
 from nasiam_mm.versions import require
 
 if TYPE_CHECKING:
@@ -64,7 +66,7 @@ def prepare(args: Namespace) -> tuple[Config, 'PretrainedBackbone | None', str]:
     check_seed(args.seed)
     args.config = Path(find_config(args.config))
     args.work_dir = args.work_dir or Path('work_dirs', args.config.stem)
-    args.backbone = None if args.random_init else args.work_dir / 'backbone.pth'
+    args.backbone = None if args.random_init else args.work_dir / EXPORTED
     check_outputs(args, ('backbone',))
     from nasiam_mm.export import read_pretrained
 
@@ -96,12 +98,17 @@ def train(cfg: Config, source: 'PretrainedBackbone | None', data: str, args: Nam
     from nasiam_mm.export import export_backbone
 
     work_dir = args.work_dir
+    cfg.merge_from_dict({'randomness': {'seed': args.seed}})
+    cfg.resume = args.resume or cfg.get('resume', False)
     work_dir.mkdir(parents=True, exist_ok=True)
+    # Before anything is written over what another run has there.
+    hold(work_dir)
+    transfer.set_pretrained(cfg, None)
+    if problem := name_conflict(work_dir, run_settings(cfg), cfg.resume, partly=True):
+        raise ValueError(problem)
     if source is not None and args.backbone is not None:
         export_backbone(source, args.backbone)
     transfer.set_pretrained(cfg, args.backbone)
-    cfg.merge_from_dict({'randomness': {'seed': args.seed}})
-    cfg.resume = args.resume or cfg.get('resume', False)
     final = work_dir / Path(cfg.filename).name
     write_text(cfg.pretty_text, final)
 
