@@ -9,7 +9,6 @@ Whatever is finished is not made again; what was interrupted goes on from its la
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -33,10 +32,11 @@ from benchmarks.papers.rows import LOG, ROW, digest_of, read_row, write_log
 from benchmarks.papers.spec import Table
 from nasiam_mm.architecture.genotype import random_genotype, save_genotype
 from nasiam_mm.cli.config import set_genotype
-from nasiam_mm.files.atomic import write_json
+from nasiam_mm.files.atomic import copy_file, write_json, write_text
 from nasiam_mm.files.digest import file_digest
 from nasiam_mm.runs.processes import bound_to_us
 from nasiam_mm.runs.record import environment, merge_logs
+from nasiam_mm.runs.work_dir import remove_leftovers
 from nasiam_mm.version import __version__
 
 # How the training loop and the system name an end by SIGINT or SIGTERM.
@@ -89,7 +89,11 @@ class Workshop:
         """
         folder = self.of(job)
         folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder):
+        with locked(folder):
+            # What a process that was killed was writing, or had not given its name yet.
+            remove_leftovers(folder)
+            for path in folder.glob('*.new.json'):
+                path.unlink()
             run = self._train(job)
             for measure in missing_measures(table, self.root, job, self._measured(run)):
                 MEASURES[measure](run, table, self.root, lambda *command: self._call(job, *command))
@@ -116,7 +120,7 @@ class Workshop:
             set_genotype(cfg, str(genotype))
         cfg.work_dir = str(folder / 'train')
         config = folder / 'config.py'
-        cfg.dump(config)
+        write_text(cfg.pretty_text, config)
         return config
 
     def _bring_genotype(self, job: Job, target: Path) -> None:
@@ -128,7 +132,7 @@ class Workshop:
             drawn = random_genotype(cfg.model.type, choices, head.draw, top_k(cfg), more)
             save_genotype(drawn, target)
         elif head.kind == 'published':
-            shutil.copyfile(self.root / head.file, target)
+            copy_file(self.root / head.file, target)
         elif read_row(self.of(job.search), job.search.digest) is None:
             # A search writes its genotype after every epoch; before its end that is not the one.
             raise RunFailed(
@@ -136,7 +140,7 @@ class Workshop:
                 'wait for the process that does'
             )
         else:
-            shutil.copyfile(self.found_genotype(job.search), target)
+            copy_file(self.found_genotype(job.search), target)
 
     def found_genotype(self, search: Job) -> Path:
         """Name the genotype of a search made here, or of one imported with its row."""
@@ -254,8 +258,12 @@ def _children_seconds() -> float:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold a folder against other processes that make the same table; freed when we end."""
+def locked(folder: Path, wait: bool = False) -> Iterator[None]:
+    """Hold a folder against other processes that make the same table; freed when we end.
+
+    Raises:
+        BlockingIOError: If another process holds it, unless we are to ``wait`` for it.
+    """
     try:
         import fcntl
     except ImportError:  # no such locks on Windows
@@ -263,7 +271,7 @@ def _locked(folder: Path) -> Iterator[None]:
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
     finally:
         os.close(handle)

@@ -13,7 +13,7 @@ from mmengine.config import Config
 from benchmarks.papers.planning import Job, config_digest, read_recipe
 from benchmarks.papers.rows import digest_of, write_log
 from benchmarks.papers.spec import Recipe, Table
-from nasiam_mm.files.atomic import write_json
+from nasiam_mm.files.atomic import write_json, write_text
 from nasiam_mm.runs.record import merge_logs
 
 # Runs a tool: step, script, arguments.
@@ -130,7 +130,7 @@ def measure_linear(run: Trained, table: Table, root: Path, call: Call) -> None:
     """Train a linear classifier by the protocol and test its last epoch."""
     cfg = linear_config(table, root, run.job)
     config, work = run.folder / 'linear.py', run.folder / 'linear'
-    cfg.dump(config)
+    write_text(cfg.pretty_text, config)
     last = work / f'epoch_{cfg.train_cfg.max_epochs}.pth'
     if not last.is_file():
         call(
@@ -146,7 +146,7 @@ def measure_detection(run: Trained, table: Table, root: Path, call: Call) -> Non
     """Train a detector on the backbone, or on random weights, and evaluate its last epoch."""
     job, cfg = run.job, detection_config(table, root, run.job)
     config, digest = run.folder / 'detection.py', config_digest(cfg)
-    cfg.dump(config)
+    write_text(cfg.pretty_text, config)
     # Named by backbone and config, so that no other training is gone on with.
     work = run.folder / 'detection' / f'{digest[:10]}-{(run.sha256 or "random")[:10]}'
     if not (work / 'transfer.json').is_file():

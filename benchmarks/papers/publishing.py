@@ -2,12 +2,11 @@
 """Make the runs of a table one by one, and write the table with its pictures and evidence."""
 
 import re
-import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.papers.execution import RunFailed, Workshop
+from benchmarks.papers.execution import RunFailed, Workshop, locked
 from benchmarks.papers.loss_curves import plot_losses
 from benchmarks.papers.markdown import Rows, curves_of, markdown_table, read_rows, render_table
 from benchmarks.papers.planning import Job, all_jobs
@@ -15,8 +14,9 @@ from benchmarks.papers.rows import LOG, ROW, read_row
 from benchmarks.papers.spec import Table
 from nasiam_mm.architecture.genotype import Decision, Genotype
 from nasiam_mm.architecture.reading import load_genotype
-from nasiam_mm.files.atomic import atomic_path, write_text
+from nasiam_mm.files.atomic import copy_file, write_text
 from nasiam_mm.report.pictures.genotype_drawing import draw_genotype
+from nasiam_mm.runs.work_dir import remove_leftovers
 
 # What proves a row and is small; checkpoints and mmengine's own logs stay.
 _EVIDENCE = (
@@ -72,6 +72,22 @@ def publish(
         target: Markdown file.
         with_evidence: Whether rows, logs and genotypes are copied beside it.
     """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # One process at a time writes here, so that what another left half-written is to be removed.
+    with locked(target.parent, wait=True):
+        remove_leftovers(target.parent)
+        _publish(table, plan, workshop, seeds, command, target, with_evidence)
+
+
+def _publish(
+    table: Table,
+    plan: Mapping[str, Mapping[int, Job]],
+    workshop: Workshop,
+    seeds: Sequence[int],
+    command: str,
+    target: Path,
+    with_evidence: bool,
+) -> None:
     rows = read_rows(plan, workshop)
     more = ''
     if table.curves and any(rows.values()):
@@ -95,12 +111,10 @@ def _copy_evidence(source: Path, target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     for name in _EVIDENCE:
         if (source / name).is_file():
-            with atomic_path(target / name) as temporary:
-                shutil.copyfile(source / name, temporary)
+            copy_file(source / name, target / name)
     found = source / 'train/genotype.json'
     if found.is_file():
-        with atomic_path(target / 'genotype.json') as temporary:
-            shutil.copyfile(found, temporary)
+        copy_file(found, target / 'genotype.json')
 
 
 def show_genotypes(

@@ -4,6 +4,7 @@
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,6 +48,12 @@ def write_text(text: str, path: str | os.PathLike) -> None:
     """Write text, whole or not at all."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding='utf-8')
+
+
+def copy_file(source: str | os.PathLike, path: str | os.PathLike) -> None:
+    """Copy a file, whole or not at all."""
+    with atomic_path(path) as temporary:
+        shutil.copyfile(source, temporary)
 
 
 def write_json(data: Any, path: str | os.PathLike) -> None:

@@ -278,7 +278,7 @@ def test_a_failed_step_is_told_with_its_reason(copied, monkeypatch, capsys):
 def test_a_run_that_another_process_makes_is_left_to_it(copied, capsys):
     workshop, job = copied
     (workshop.of(job) / 'row.json').unlink()
-    with execution._locked(workshop.of(job)):
+    with execution.locked(workshop.of(job)):
         assert make_runs([job], TABLE, workshop) == []
     assert 'another process is at it' in capsys.readouterr().out
 
