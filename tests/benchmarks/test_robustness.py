@@ -2,6 +2,7 @@
 """Kills and resumptions are compared with a run left alone; what one leaves or forgets is found."""
 
 import json
+import os
 from argparse import ArgumentParser
 
 import pytest
@@ -9,31 +10,53 @@ import torch
 from mmengine.config import Config
 
 from benchmarks.robustness import __main__ as robustness
-from benchmarks.robustness import attempt
+from benchmarks.robustness import training
 from benchmarks.robustness.attempt import Attempt
-from benchmarks.robustness.recipe import reduce_config
+from benchmarks.robustness.ends import compare_json, damage
+from benchmarks.robustness.recipe import reduce_config, reduce_detector
+from benchmarks.robustness.table import SmallTable
+from benchmarks.robustness.training import Training
 from nasiam_mm.files.checkpoint import read_checkpoint
 from tests.checkpoints import cut, training_state
 from tests.reduced import MINI, ROOT
 
 SEARCH = str(ROOT / 'configs/nasiam/simsiam_r18_search_cifar10.py')
+DETECTOR = str(ROOT / 'configs/detection/mask-rcnn_r18-fpn_cifar10det_demo.py')
 
 
-class Training:
-    """Plays a search of six iterations: it is killed at its fourth, then ends.
+class Played(Training):
+    """Plays searches of six iterations: each is killed at its fourth, then ends.
 
     Attributes:
         forgets: Whether a resumed run begins with another total than it saved.
     """
 
-    forgets = False
-    processes = 1
+    def __init__(self, forgets=False):
+        self.forgets = forgets
 
-    def __init__(self, words, work_dir, processes=1):
+    def begin(self, folder, processes=None):
+        return Going(folder, self.forgets)
+
+    def is_at(self, attempt, moment):
+        return True
+
+    def resumed_at(self, attempt):
+        return len(attempt.done)
+
+    def done(self, attempt):
+        return len(list(attempt.work_dir.glob('iter_*.pth')))
+
+
+class Going:
+    """One of their processes."""
+
+    has_others = False
+
+    def __init__(self, work_dir, forgets):
         work_dir.mkdir(exist_ok=True)
         self.work_dir, self.log = work_dir, work_dir / f'output_{len(list(work_dir.iterdir()))}.txt'
         self.done = sorted(work_dir.glob('iter_*.pth'))
-        self.ended = False
+        self.ended, self.forgets = False, forgets
 
     def train(self, last):
         (self.work_dir / 'owner.lock').touch()
@@ -41,23 +64,20 @@ class Training:
         if self.done:
             total = read_checkpoint(self.done[-1])['state_dict']['total']
         total = total + (self.forgets and bool(self.done))
-        for step in range(self.resumed_at(), last):
+        for step in range(len(self.done), last):
             total = total + step
             path = self.work_dir / f'iter_{step + 1}.pth'
             torch.save({**training_state(step + 1), 'state_dict': {'total': total}}, path)
             (self.work_dir / 'last_checkpoint').write_text(str(path))
         if last == 6:
-            for name in robustness.FILES:
+            for name in training.FILES:
                 (self.work_dir / name).write_text(json.dumps(total.item()))
 
-    def wait_for_start(self):
-        return True
+    def text(self):
+        return training.Training.started
 
     def has_ended(self):
         return bool(self.done) or self.ended
-
-    def is_at(self, moment):
-        return True
 
     def send(self, number, target):
         self.train(4)
@@ -73,12 +93,6 @@ class Training:
     def orphans(self):
         return []
 
-    def resumed_at(self):
-        return len(self.done)
-
-    def iteration(self):
-        return len(list(self.work_dir.glob('iter_*.pth')))
-
 
 def parse(*argv):
     parser = ArgumentParser()
@@ -88,11 +102,10 @@ def parse(*argv):
 
 @pytest.mark.parametrize('forgets', [False, True])
 def test_a_resumption_that_forgets_is_found(forgets, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(robustness, 'Attempt', Training)
+    monkeypatch.setattr(robustness, 'find_subject', lambda args, work: Played(forgets))
     monkeypatch.setattr(robustness, 'SIGNALS', {'SIGKILL': 1, 'SIGTERM': 1})
     monkeypatch.setattr(robustness.time, 'sleep', lambda seconds: None)
-    monkeypatch.setattr(attempt, 'import_all', lambda: None)
-    monkeypatch.setattr(Training, 'forgets', forgets)
+    monkeypatch.setattr(robustness, 'import_all', lambda: None)
     for kills in (2, 3):  # the second goes on
         with pytest.raises(SystemExit) as end:
             robustness.run(parse('--kills', kills, '--work-dir', tmp_path))
@@ -111,29 +124,75 @@ def test_a_resumption_that_forgets_is_found(forgets, tmp_path, monkeypatch, caps
 
 def test_what_a_run_leaves_or_lacks_is_named(tmp_path):
     for name in ('whole', 'torn'):
-        Training([], tmp_path / name).train(6)
-    torn = tmp_path / 'torn'
-    assert robustness.compare(tmp_path / 'whole', torn) == []
+        Going(tmp_path / name, False).train(6)
+    torn, subject = tmp_path / 'torn', Played()
+    assert subject.compare(tmp_path / 'whole', torn) == []
     (torn / 'interrupted.pth').touch()
     (torn / '.iter_6.pth.0f.tmp.pth').touch()
     (torn / 'alpha.json').unlink()
     (torn / 'last_checkpoint').write_text('interrupted.pth')
     left = ['left .iter_6.pth.0f.tmp.pth', 'lacks alpha.json', 'left interrupted.pth']
-    assert robustness.compare(tmp_path / 'whole', torn) == [*left, 'last_checkpoint']
+    assert subject.compare(tmp_path / 'whole', torn) == [*left, 'last_checkpoint']
     (torn / 'genotype.json').write_text('{')
+    (torn / 'config.py').write_text('model = dict(')
     cut(torn / 'iter_6.pth')
-    torn_files = {line.split(':')[0] for line in robustness.damage(torn)}
-    assert torn_files == {'genotype.json', 'iter_6.pth', 'interrupted.pth'}
+    torn_files = {line.split(':')[0] for line in damage(torn)}
+    assert torn_files == {'genotype.json', 'iter_6.pth', 'interrupted.pth', 'config.py'}
 
 
 def test_a_process_of_its_own_tells_its_end_and_leaves_none(tmp_path):
-    one = Attempt(['/no/such/config.py'], tmp_path / 'run')
+    one = Attempt(['train', '/no/such/config.py'], tmp_path / 'run')
     assert one.wait(60) == 2
-    assert 'error: ' in one.text() and not one.wait_for_start()
+    assert 'error: ' in one.text()
     assert one.orphans() == []
     # A process that is let in where a run is stopped is a problem.
-    [told] = robustness.intrude(['/no/such/config.py'], tmp_path / 'run')
+    subject = object.__new__(Training)
+    subject.config, subject.words = '/no/such/config.py', []
+    [told] = subject.intrude(tmp_path / 'run')
     assert 'another process on its folder ended with 2' in told
+
+
+def test_what_of_a_table_is_made_again_or_differs_is_named(tmp_path):
+    args = parse('--data-root', MINI, '--interval', 0, '--batch-size', 50)
+    subject = SmallTable(args, tmp_path)
+    for name, loss in (('whole', 1.0), ('torn', 1.0)):
+        run = tmp_path / name / 'runs/one'
+        (run / 'train').mkdir(parents=True)
+        (run / 'log.jsonl').write_text(f'{{"loss": {loss}, "time": {len(name)}}}\n')
+        (run / 'row.json').write_text(json.dumps({'run': 'one', 'wall_seconds': {name: 1}}))
+        torch.save(training_state(2), run / 'train/epoch_2.pth')
+    whole, torn = tmp_path / 'whole', tmp_path / 'torn'
+    assert subject.compare(whole, torn) == []
+    row = torn / 'runs/one/row.json'
+    row.write_text(json.dumps({'run': 'two'}))
+    os.utime(row, ns=(1, 1))
+    (torn / 'runs/one/features.new.json').write_text('{}')
+    (torn / 'runs/one/console.log').write_text('Traceback')
+    (whole / 'runs/one/console.log').touch()
+    assert subject.compare(whole, torn) == [
+        'written again: runs/one/row.json',
+        'left runs/one/features.new.json',
+        'runs/one/row.json: row.json',
+        'traceback in runs/one/console.log',
+    ]
+
+
+def test_times_are_not_compared_but_figures_are(tmp_path):
+    one, other = tmp_path / 'one.json', tmp_path / 'other.json'
+    one.write_text('{"metrics": {"a": 1}, "wall_seconds": 1, "log_sha256": "x", "digest": 1}')
+    other.write_text('{"metrics": {"a": 1}, "wall_seconds": 2, "log_sha256": "y", "digest": 2}')
+    assert compare_json(one, other, 'digest') == []
+    assert compare_json(one, other) == ['one.json']
+
+
+def test_the_detector_is_small_and_saves_often(tmp_path):
+    args = parse('--batch-size', 4, '--epochs', 3)
+    args.config = DETECTOR
+    reduce_detector(args, tmp_path / 'set').dump(tmp_path / 'reduced.py')
+    cfg = Config.fromfile(tmp_path / 'reduced.py')
+    assert cfg.model.backbone.base_channels == 8 and 'init_cfg' not in cfg.model.backbone
+    assert cfg.train_dataloader.dataset.data_root == f'{tmp_path}/set/'
+    assert (cfg.train_cfg.max_epochs, cfg.default_hooks.checkpoint.interval) == (3, 2)
 
 
 @pytest.mark.parametrize('recipe', [SEARCH, 'configs/benchmarks/linear/r18_cifar10_linear.py'])

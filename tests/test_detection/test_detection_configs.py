@@ -47,9 +47,10 @@ def test_short_and_flat(name):
         for node in ast.parse(text).body
         if isinstance(node, ast.Assign) and node.targets[0].id == '_base_'
     )
-    # Four files to read: this one and three of mmdet's, which have no base themselves.
+    # Four files to read: this one, two of mmdet's and a runtime, which have no base themselves.
     assert len(bases) == 3
-    assert all(base.startswith('mmdet::_base_/') for base in bases)
+    assert all(base.startswith('mmdet::_base_/') for base in bases[:2])
+    assert bases[2] == '../_base_/detection_runtime.py'
 
 
 @pytest.mark.parametrize('name', NAMES)

@@ -9,7 +9,9 @@
 
 import hashlib
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,10 +20,13 @@ from pathlib import Path
 import pytest
 import torch
 from mmdet.registry import MODELS
+from mmdet.visualization import DetLocalVisualizer
 from mmengine.config import Config
 
+from benchmarks.compare import compare_checkpoints
 from nasiam_mm.detection import report, transfer
 from nasiam_mm.export import read_pretrained
+from nasiam_mm.runs.work_dir import release
 from tests.test_detection.toy_detection import ROOT, load_tool, write_checkpoint
 
 DEMO = ROOT / 'configs' / 'detection' / 'mask-rcnn_r18-fpn_cifar10det_demo.py'
@@ -136,6 +141,72 @@ def test_random_init_needs_no_checkpoint(tool, tiny_set, tmp_path, capsys):
     again = json.loads((tmp_path / 'work/transfer.json').read_text())
     assert again['metrics'] == row['metrics']
     assert (tmp_path / 'work/epoch_1.pth').read_bytes() == trained
+
+
+def test_a_run_that_was_stopped_ends_as_one_left_alone(tool, arguments, tmp_path, monkeypatch):
+    def command(folder, *more):
+        words = ['--random-init', '--resume', '--work-dir', str(tmp_path / folder), *more]
+        return [*arguments(*words), 'train_cfg.max_epochs=2', 'train_dataloader.batch_size=1']
+
+    tool.main(command('whole'))
+    finish = transfer.FiniteLossHook.after_train_iter
+
+    def stop(hook, runner, *args, **kwargs):
+        finish(hook, runner, *args, **kwargs)
+        if runner.iter == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    DetLocalVisualizer._instance_dict.clear()  # would log to the first folder
+    monkeypatch.setattr(transfer.FiniteLossHook, 'after_train_iter', stop)
+    with pytest.raises(SystemExit) as end:
+        tool.main(command('torn'))
+    assert end.value.code == 143
+    torn = tmp_path / 'torn'
+    assert (torn / 'interrupted.pth').is_file() and not (torn / 'transfer.json').exists()
+    monkeypatch.undo()
+    DetLocalVisualizer._instance_dict.clear()
+    tool.main(command('torn'))
+    assert compare_checkpoints(tmp_path / 'whole/epoch_2.pth', torn / 'epoch_2.pth') == []
+    whole, resumed = (
+        json.loads((tmp_path / name / 'transfer.json').read_text()) for name in ('whole', 'torn')
+    )
+    assert resumed['metrics'] == whole['metrics']
+    assert not (torn / 'interrupted.pth').exists()
+
+
+HOLD = """
+import fcntl, os, sys
+handle = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+fcntl.lockf(handle, fcntl.LOCK_EX)
+print('held', flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_folder_of_a_run_is_left_as_it_is(tool, arguments, tmp_path, no_change):
+    work_dir = tmp_path / 'work'
+    work_dir.mkdir()
+    lock = work_dir / 'owner.lock'
+    holder = subprocess.Popen(
+        [sys.executable, '-c', HOLD, str(lock)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert holder.stdout.readline() == 'held\n'
+        unchanged = no_change(tmp_path)
+        with pytest.raises(ValueError, match='a run is going on in'):
+            tool.main(arguments())
+        unchanged()
+    finally:
+        holder.communicate()
+    tool.main(arguments())
+    kept = [work_dir / name for name in (DEMO.name, 'backbone.pth', 'owner.json', 'transfer.json')]
+    before = [path.stat().st_mtime_ns for path in kept]
+    for more, told in (([], 'holds this run already'), (['--seed', '5'], 'seed is 0 there and 5')):
+        with pytest.raises(ValueError, match=told):
+            tool.main(arguments(*more))
+        release(work_dir)
+        assert [path.stat().st_mtime_ns for path in kept] == before
 
 
 def test_no_checkpoint_is_one_line(tool, tmp_path, no_change):

@@ -169,3 +169,27 @@ def test_a_process_whose_launcher_died_while_it_imported_ends(parent, monkeypatc
         with pytest.raises(SystemExit) as end:
             processes.stop_with_launcher()
         assert end.value.code == 143
+
+
+TOOL = """
+import os, time
+from nasiam_mm.cli.process import run_process
+run_process(lambda: (print(os.getpid(), flush=True), time.sleep(60)))
+"""
+STARTER = """
+import subprocess, sys
+from nasiam_mm.runs.processes import bound_to_us
+subprocess.run([sys.executable, '-c', sys.argv[1]], env=bound_to_us())
+"""
+
+
+def test_a_tool_stops_with_the_command_that_started_it():
+    command = [sys.executable, '-c', STARTER, TOOL]
+    starter = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    pid = int(starter.stdout.readline())
+    starter.kill()
+    starter.wait()
+    until = time.monotonic() + 30
+    while is_running(pid) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not is_running(pid)

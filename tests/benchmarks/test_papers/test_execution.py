@@ -9,6 +9,7 @@
 
 import contextlib
 import json
+import os
 import runpy
 import shutil
 import sys
@@ -217,6 +218,27 @@ def test_a_row_that_lost_its_log_is_written_again_from_the_training(copied, monk
     workshop.make(job, TABLE)
     assert calls == []
     assert workshop.state(job, TABLE) == 'measured'
+
+
+def test_what_a_killed_table_left_half_written_is_removed(copied, tmp_path, monkeypatch):
+    workshop, job = copied
+    folder = workshop.of(job)
+    (folder / 'row.json').unlink()
+    left = [folder / '.row.json.0123abcd.tmp.json', folder / 'features.new.json']
+    left.append(tmp_path / '.small.md.0123abcd.tmp.md')
+    for path in left:
+        path.touch()
+    assert counted(monkeypatch) == []
+    workshop.make(job, TABLE)
+    publish(TABLE, {'standard': {3: job}, 'searched': {}}, workshop, [3], '', tmp_path / 'small.md')
+    assert [path for path in left if path.exists()] == []
+
+
+def test_a_tool_stops_with_its_table(tmp_path):
+    code = 'import os; print(os.environ["NASIAM_LAUNCHER"])'
+    with (tmp_path / 'console').open('w') as console:
+        execution._run([sys.executable, '-c', code], ROOT, console)
+    assert (tmp_path / 'console').read_text() == f'{os.getpid()}\n'
 
 
 def test_only_what_a_table_needs_besides_is_measured(copied, monkeypatch):
