@@ -144,6 +144,7 @@ def _walk(node: Any, path: str, scope: str) -> Iterator[tuple[str, str]]:
             yield from _walk(item, f'{path}.{number}', scope)
     if not isinstance(node, dict):
         return
+    scope = node.get('_scope_') or scope  # for what is below it too, as a builder has it
     known = _known(node, path, scope)
     for key, value in node.items():
         if known is None or key in known:
