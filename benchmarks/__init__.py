@@ -4,7 +4,7 @@
 papers      tables of the papers, and of heads against chance
 speed       our code and its peers in turn
 offline     tables on a machine without a network
-robustness  kills and resumptions of a training
+robustness  kills and resumptions of trainings, detectors and tables
 malformed   malformed input for every command
 """
 
