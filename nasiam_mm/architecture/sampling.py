@@ -5,6 +5,8 @@ With ``model.mixing=dict(type='SinglePath')`` the others are not even run. Gumbe
 ``argmax(alpha + g)`` a draw from the softmax of alpha.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -130,7 +132,7 @@ class UniformSampling(_Drawn):
         return present.to(alpha.dtype) / present.sum(1, keepdim=True)
 
 
-def _largest(values: Tensor | None, present: Tensor) -> Tensor:
+def _largest(values: Any, present: Tensor) -> Tensor:
     """Mark the largest of each row among those present, the first of equals, (L, K), bool."""
     best = values.detach().masked_fill(~present, float('-inf')).argmax(1, keepdim=True)
     return torch.zeros_like(present).scatter_(1, best, True)

@@ -7,6 +7,7 @@ save, and a resumed search stands where it would have.
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from mmengine.runner import Runner
@@ -149,7 +150,8 @@ class Temperature(Ramp):
 
     def apply(self, step: SearchStep) -> None:
         """Set the temperature."""
-        step.architecture.relaxation.temperature = self.value(step.progress)
+        relaxation: Any = step.architecture.relaxation
+        relaxation.temperature = self.value(step.progress)
 
 
 @SCHEDULES.register_module()
@@ -163,7 +165,8 @@ class AlphaLearningRate(Ramp):
 
     def apply(self, step: SearchStep) -> None:
         """Set the rate."""
-        for group in step.optimizer.param_groups:
+        optimizer: Any = step.optimizer
+        for group in optimizer.param_groups:
             group['lr'] = group.setdefault('initial_lr', group['lr']) * self.value(step.progress)
 
 
