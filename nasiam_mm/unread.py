@@ -97,7 +97,7 @@ def find_unread(cfg: Mapping[str, Any], only: Collection[str] | None = None) -> 
         else:
             pairs = [*_walk(value, key, scope)]
             if key == 'optim_wrapper' and isinstance(value, Mapping):
-                pairs += _group_options(value, scope)
+                pairs += _group_options(value, scope, _fixes_rates(cfg))
             told += [f'nothing reads {path!r}; {near}' for path, near in pairs]
     return told
 
@@ -156,7 +156,14 @@ def _walk(node: Any, path: str, scope: str) -> Iterator[tuple[str, str]]:
         yield f'{path}.{key}', f'did you mean {near[0]}?' if near else f'{what} takes {shown}'
 
 
-def _group_options(wrapper: Mapping, scope: str) -> Iterator[tuple[str, str]]:
+def _fixes_rates(cfg: Mapping[str, Any]) -> bool:
+    """Tell whether a hook reads which groups keep their rate."""
+    hooks = [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or [])]
+    kinds = [str(hook.get('type')) for hook in hooks if isinstance(hook, Mapping)]
+    return any(kind.rsplit('.', 1)[-1] in ('FixedLrHook', 'SimSiamHook') for kind in kinds)
+
+
+def _group_options(wrapper: Mapping, scope: str, fixes: bool) -> Iterator[tuple[str, str]]:
     """Yield the options of groups of parameters that the optimizer does not read."""
     optimizer, paramwise = wrapper.get('optimizer') or {}, wrapper.get('paramwise_cfg') or {}
     known = _known(optimizer, 'optim_wrapper.optimizer', scope) if 'type' in optimizer else None
@@ -164,12 +171,15 @@ def _group_options(wrapper: Mapping, scope: str) -> Iterator[tuple[str, str]]:
         return
     kind = optimizer['type']
     parts = [part for _, part in _registered(kind, scope)] if isinstance(kind, str) else [kind]
-    known |= {'lr_mult', 'decay_mult', 'fix_lr'}.union(*map(_constants, parts))
+    known |= {'lr_mult', 'decay_mult'}.union(*map(_constants, parts))
+    known |= {'fix_lr'} if fixes else set()
     groups = {f'custom_keys.{k}': v for k, v in (paramwise.get('custom_keys') or {}).items()}
     for name, options in {**groups, 'flat_options': paramwise.get('flat_options')}.items():
         for key in (options or {}).keys() - known:
             near = get_close_matches(key, known, n=1)
             mend = f'did you mean {near[0]}?' if near else 'neither the optimizer nor a hook has it'
+            if key == 'fix_lr':
+                mend = "add default_hooks.predictor_lr=dict(type='FixedLrHook')"
             yield f'optim_wrapper.paramwise_cfg.{name}.{key}', mend
 
 

@@ -146,3 +146,18 @@ def test_a_named_hook_is_taken_away_by_none(tmp_path):
     cfg.default_hooks.collapse = None
     names = [type(hook).__name__ for hook in RUNNERS.build(cfg).hooks]
     assert 'CollapseHook' not in names and 'AlphaStepHook' in names
+
+
+def test_a_group_that_is_to_keep_its_rate_needs_who_keeps_it():
+    wrapper = dict(
+        optimizer=dict(type='SGD', lr=0.1),
+        paramwise_cfg=dict(custom_keys=dict(predictor=dict(fix_lr=True))),
+    )
+    (line,) = find_unread(dict(default_scope='nasiam_mm', optim_wrapper=wrapper))
+    assert line.startswith(
+        "nothing reads 'optim_wrapper.paramwise_cfg.custom_keys.predictor.fix_lr"
+    )
+    assert "add default_hooks.predictor_lr=dict(type='FixedLrHook')" in line
+    hooks = dict(predictor_lr=dict(type='FixedLrHook'))
+    cfg = dict(default_scope='nasiam_mm', optim_wrapper=wrapper, default_hooks=hooks)
+    assert find_unread(cfg) == []

@@ -30,6 +30,7 @@ _LOADING = {'num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor'
 _IGNORED = {*_LOADING, 'val_begin', 'val_interval', 'dynamic_intervals'}
 # What a run may be extended by.
 _EXTENSION = re.compile(r'train_cfg\.max_epochs|param_scheduler\..+|optim_wrapper\.optimizer\.lr')
+BEGINS_WITH = 'load_from'  # a run that goes on does not say it again
 NAMED = 3  # differences, or misfits, that a message names
 _SHOWN = 80  # characters of a value in it
 
@@ -61,12 +62,21 @@ def run_identity(runner: Runner) -> Identity:
             fields['training images'] = hashlib.sha256(rows.data).hexdigest()[:12]
         dataset = dataset.dataset
     fields['data'] = getattr(dataset, 'metainfo', {}).get('digest')
+    if runner._load_from and not runner._resume:
+        fields[BEGINS_WITH] = f'sha256 {file_digest(find_file(runner._load_from))}'
     return fields
 
 
 def identity_digest(identity: Mapping[str, Any]) -> str:
     """Return the sha256 of what decides a run."""
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def take_beginning(there: Identity, here: Identity) -> None:
+    """Let a run that goes on have begun with the weights that its earlier part began with."""
+    here.pop(BEGINS_WITH, None)
+    if BEGINS_WITH in there:
+        here[BEGINS_WITH] = there[BEGINS_WITH]
 
 
 def less_extension(identity: Identity) -> Identity:

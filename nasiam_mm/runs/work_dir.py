@@ -11,7 +11,13 @@ from typing import NamedTuple
 
 from nasiam_mm.files.atomic import write_json
 from nasiam_mm.files.checkpoint import DamagedCheckpointError, is_damaged, read_checkpoint
-from nasiam_mm.runs.identity import Identity, identity_digest, less_extension, name_differences
+from nasiam_mm.runs.identity import (
+    Identity,
+    identity_digest,
+    less_extension,
+    name_differences,
+    take_beginning,
+)
 
 OWNER = 'owner.json'
 INTERRUPTED = 'interrupted.pth'  # written on SIGTERM, outside the schedule of checkpoints
@@ -49,6 +55,8 @@ def name_conflict(
     owner = read_owner(folder)
     if owner and partly:
         owner = {name: value for name, value in owner.items() if name in identity}
+    if owner and resume:
+        take_beginning(owner, identity)
     whole = (owner or identity, identity)
     common = (less_extension(whole[0]), less_extension(identity))
     problem, mends = '', ['take another --work-dir, or remove this one']

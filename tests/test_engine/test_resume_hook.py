@@ -383,3 +383,36 @@ def test_another_genotype_is_another_run_and_a_moved_one_is_not(tmp_path):
     with pytest.raises(ValueError, match=r"genotype.projector.0.op is 'linear_bn_relu' there and"):
         pretrain(tmp_path / 'run', write('b.json', 'max_pool_3_bn'), resume=True)
     pretrain(tmp_path / 'run', write('moved/a.json', 'linear_bn_relu'), resume=True)
+
+
+def test_a_run_is_that_of_the_weights_it_begins_with_whatever_their_path(tmp_path):
+    for name, seed in (('one', 0), ('other', 1)):
+        train(tmp_path / name, epochs=1, randomness=dict(seed=seed))
+    first, second = (str(tmp_path / name / 'epoch_1.pth') for name in ('one', 'other'))
+    folder = tmp_path / 'run'
+    train(folder, epochs=1, load_from=first)
+    owner = json.loads((folder / 'owner.json').read_text())['decided by']
+    assert owner['load_from'].startswith('sha256 ')
+    with pytest.raises(ValueError, match='load_from is .sha256 .* there and .sha256 .* here'):
+        train(folder, epochs=1, load_from=second)
+    copyfile(first, tmp_path / 'same.pth')
+    with pytest.raises(ValueError, match='holds this run already'):
+        train(folder, epochs=1, load_from=str(tmp_path / 'same.pth'))
+    # It goes on without saying so again, and stays the run it was.
+    hooks = {**DEFAULT_HOOKS, 'resume': dict(type='ResumeHook', extend=True)}
+    assert any('resuming from' in line for line in train(folder, resume=True, hooks=hooks))
+    again = json.loads((folder / 'owner.json').read_text())['decided by']
+    assert again['load_from'] == owner['load_from']
+
+
+def test_a_run_that_has_nothing_to_go_on_with_begins_with_its_weights(tmp_path):
+    train(tmp_path / 'one', epochs=1)
+    first = str(tmp_path / 'one/epoch_1.pth')
+    train(tmp_path / 'plain', epochs=1, load_from=first)
+    hooks = {**DEFAULT_HOOKS, 'resume': dict(type='ResumeHook', begin_from=first)}
+    train(tmp_path / 'resumed', epochs=1, resume=True, hooks=hooks)
+    states = [
+        read_checkpoint(tmp_path / name / 'epoch_1.pth')['state_dict']
+        for name in ('plain', 'resumed')
+    ]
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())

@@ -76,6 +76,9 @@ def configure(args: Namespace) -> Config:
         if args.resume != 'auto':
             settings.check_checkpoint(args.resume)
         cfg.resume = True
+        if args.resume == 'auto' and cfg.get('load_from'):
+            # For a run that has nothing to go on with yet.
+            cfg.merge_from_dict({'default_hooks.resume.begin_from': cfg.load_from})
         cfg.load_from = None if args.resume == 'auto' else args.resume
     if args.extend:
         if args.resume is None:

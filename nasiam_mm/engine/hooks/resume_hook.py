@@ -14,7 +14,14 @@ from nasiam_mm.engine.optim import optimizer_misfits
 from nasiam_mm.engine.running import unwrap
 from nasiam_mm.files.checkpoint import misfits
 from nasiam_mm.registry import HOOKS
-from nasiam_mm.runs.identity import NAMED, Identity, less_extension, name_differences, run_identity
+from nasiam_mm.runs.identity import (
+    NAMED,
+    Identity,
+    less_extension,
+    name_differences,
+    run_identity,
+    take_beginning,
+)
 from nasiam_mm.runs.work_dir import claim, find_last_checkpoint, own, release, remove_leftovers
 
 
@@ -28,15 +35,16 @@ class ResumeHook(Hook):
 
     Each checkpoint gets what decides how the run ends (:func:`run_identity`). A resumed run must
     have the same, but with ``extend=True`` (``--extend``) other epochs, rates or schedules, which
-    hold from there on. Every part of the state must fit: mmengine loads what matches and only warns
-    of the rest, which would go on from random numbers. What is refused is a ValueError.
+    hold from there on. Where nothing is there to go on with, the run begins with the weights of
+    ``begin_from``, if any. Every part of the state must fit: mmengine loads what matches and only
+    warns of the rest, which would go on from random numbers. What is refused is a ValueError.
     """
 
     # Before a hook takes anything from the checkpoint.
     priority = 'HIGHEST'
 
-    def __init__(self, extend: bool = False) -> None:
-        self.extend = extend
+    def __init__(self, extend: bool = False, begin_from: str | None = None) -> None:
+        self.extend, self.begin_from = extend, begin_from
         self.identity: Identity | None = None
 
     def before_run(self, runner: Runner) -> None:
@@ -61,7 +69,8 @@ class ResumeHook(Hook):
         for note in last.notes:
             runner.logger.warning(note)
         if last.path is None:
-            runner._resume = False
+            runner._resume, runner._load_from = False, self.begin_from
+            self.identity = run_identity(runner)
             whole = 'whole checkpoint' if last.notes else 'checkpoint'
             runner.logger.warning(f'no {whole} in {folder}: starting from the beginning')
             return
@@ -79,6 +88,7 @@ class ResumeHook(Hook):
         if not isinstance(theirs, dict):
             mend = 'to start from its weights alone, give it as load_from without --resume'
             raise ValueError(f'{path} holds no record of the run it is of; {mend}')
+        take_beginning(theirs, self.identity)
         differences = name_differences(theirs, self.identity)
         extended = self.extend and less_extension(theirs) == less_extension(self.identity)
         if differences and not extended:
