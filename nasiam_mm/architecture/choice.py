@@ -3,6 +3,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from nasiam_mm.ops.candidates import LayerShape, distinct_candidates
 
@@ -12,18 +13,19 @@ class Choice:
     """One decision to take.
 
     Attributes:
-        name: ``<head>.<layer>.op``, such as ``'projector.3.op'``.
-        options: What there is to choose from, in the order of the space.
+        name: ``<head>.<layer>.op``, such as ``'projector.3.op'``, ``<head>.<kind>``, such as
+            ``'projector.depth'``, or ``<kind>``, such as ``'temperature'``.
+        options: What there is to choose from, names or numbers, in the order of the space.
         present: Whether each option is a candidate of its own here; one that is the same
             function as an earlier one is not.
     """
 
     name: str
-    options: tuple[str, ...]
+    options: tuple[Any, ...]
     present: tuple[bool, ...]
 
 
-# Head -> the choices of its layers, input first.
+# Head, or '' for what belongs to none -> its choices, those of layers input first.
 Choices = Mapping[str, Sequence[Choice]]
 
 

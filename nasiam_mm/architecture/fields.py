@@ -3,6 +3,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from nasiam_mm.architecture.genotype import GenotypeError
@@ -52,6 +53,14 @@ class Fields:
             if not isinstance(value, str):
                 self.fail(f'{key}[{n}]', f'must be a string, got {value!r:.60}')
         return tuple(values)
+
+    def checked(self, key: str, check: Callable[[list], tuple]) -> tuple:
+        """Return a list as a check gives it, whose ValueError says what is wrong."""
+        values = self.take(key, list)
+        try:
+            return check(values)
+        except ValueError as error:
+            self.fail(key, str(error))
 
     def numbers(self, key: str, length: int, what: str, or_null: bool = False) -> tuple:
         """Return a list of finite floats, one for each of ``what``; empty where it is absent."""

@@ -15,9 +15,13 @@ from itertools import compress
 from typing import Any
 
 from nasiam_mm.architecture.choice import Choice, Choices, op_choices
+from nasiam_mm.architecture.kinds.kind import Option
+from nasiam_mm.architecture.names import idle_choices, read_name, told
 from nasiam_mm.files.atomic import atomic_path
 from nasiam_mm.ops.candidates import LayerShape
 
+# Still 2 with choices that are no operations: an older reader refuses their names, it cannot
+# misread them, and every older file stays what it was.
 SCHEMA_VERSION = 2
 
 
@@ -30,24 +34,29 @@ class Decision:
     """What was decided at one choice.
 
     Attributes:
-        options: What there was to choose from, in the order of the space.
-        chosen: The options taken; the outputs of several operations add.
+        options: What there was to choose from, names or numbers, in the order of the space.
+        chosen: The options taken: one, or several operations, whose outputs add.
         scores: Score of each option, such as alpha; None for an option that was the same
             function as an earlier one. Empty if nothing was scored.
     """
 
-    options: tuple[str, ...]
-    chosen: tuple[str, ...]
+    options: tuple[Any, ...]
+    chosen: tuple[Any, ...]
     scores: tuple[float | None, ...] = ()
 
     @property
-    def scored(self) -> dict[str, float]:
+    def told(self) -> str:
+        """What was chosen, as messages, logs and the identity of a run have it."""
+        return told(self.chosen)
+
+    @property
+    def scored(self) -> dict[Any, float]:
         """Candidate -> score, without the options that were none."""
         pairs = zip(self.options, self.scores, strict=False)
         return {option: score for option, score in pairs if score is not None}
 
     @property
-    def weights(self) -> dict[str, float]:
+    def weights(self) -> dict[Any, float]:
         """Candidate -> softmax of its score: the mixing weight of a search by softmax."""
         scored = self.scored
         top = max(scored.values(), default=0.0)
@@ -56,16 +65,16 @@ class Decision:
         return {option: term / total for option, term in terms.items()}
 
     @property
-    def tied(self) -> tuple[str, ...]:
+    def tied(self) -> tuple[Any, ...]:
         """Candidates left out whose score equals the lowest chosen one: not earned."""
         return self._left_out(operator.eq)
 
     @property
-    def better(self) -> tuple[str, ...]:
+    def better(self) -> tuple[Any, ...]:
         """Candidates left out whose score is higher than the lowest chosen one."""
         return self._left_out(operator.gt)
 
-    def _left_out(self, compare: Callable[[float, float], bool]) -> tuple[str, ...]:
+    def _left_out(self, compare: Callable[[float, float], bool]) -> tuple[Any, ...]:
         if not (scored := self.scored):
             return ()
         lowest = min(scored[option] for option in self.chosen)
@@ -92,7 +101,7 @@ class Genotype:
     @property
     def heads(self) -> tuple[str, ...]:
         """Names of the heads, in order."""
-        return tuple(dict.fromkeys(name.split('.')[0] for name in self.decisions))
+        return tuple(dict.fromkeys(name.split('.')[0] for name in self.decisions if '.' in name))
 
     @property
     def top_k(self) -> int:
@@ -101,7 +110,13 @@ class Genotype:
 
     def of(self, head: str) -> tuple[Decision, ...]:
         """Decisions of the operations of a head, input first; empty if there is none."""
-        return tuple(d for name, d in self.decisions.items() if name.split('.')[0] == head)
+        named = ((name.split('.'), decision) for name, decision in self.decisions.items())
+        return tuple(d for parts, d in named if parts[0] == head and len(parts) == 3)
+
+    def settings(self, head: str = '') -> dict[str, Option]:
+        """What else is decided of a head, or with '' of none: kind, as ``'depth'`` -> option."""
+        named = ((name.rpartition('.'), decision) for name, decision in self.decisions.items())
+        return {kind: d.chosen[0] for (before, _, kind), d in named if before == head}
 
     def decided_at(self, head: str) -> tuple[LayerShape, ...] | None:
         """Widths at which the head was decided, or None where nobody told."""
@@ -112,21 +127,36 @@ class Genotype:
 def random_genotype(
     framework: str, choices: Choices, seed: int, top_k: int = 1, provenance: Mapping[str, Any] = {}
 ) -> Genotype:
-    """Draw ``top_k`` operations a layer uniformly from its candidates: the honest baseline."""
+    """Draw every choice uniformly from its candidates, ``top_k`` operations: the honest baseline.
+
+    What decides nothing beside the rest of the draw, as an operation beyond the depth, is left out.
+    """
     decisions = {}
     for number, layers in enumerate(choices.values()):
         # One seed a head, or equal shapes would draw equal operations.
         rng = random.Random(seed * len(choices) + number)
         for choice in layers:
-            names = list(compress(choice.options, choice.present))
-            chosen = rng.sample(names, min(top_k, len(names)))
+            options = list(compress(choice.options, choice.present))
+            several = top_k if read_name(choice.name).kind.level == 'layer' else 1
+            chosen = rng.sample(options, min(several, len(options)))
             decisions[choice.name] = Decision(choice.options, tuple(chosen))
     told = {'selection': 'random', 'top_k': top_k, 'seed': seed, **provenance}
-    return Genotype(framework, decisions, told)
+    return Genotype(framework, _less_idle(decisions), told)
+
+
+def _less_idle(decisions: dict[str, Decision]) -> dict[str, Decision]:
+    idle = idle_choices({name: decision.chosen[0] for name, decision in decisions.items()})
+    return {name: decision for name, decision in decisions.items() if name not in idle}
 
 
 def choices_of(genotype: Genotype) -> dict[str, tuple[Choice, ...]]:
-    """Choices that a genotype decided; where no width is told, every option is a candidate."""
+    """Choices that a genotype decided; where no width is told, every option is a candidate.
+
+    GenotypeError if it decided more than operations: what decided nothing it does not hold.
+    """
+    if more := [name for name in genotype.decisions if not name.endswith('.op')]:
+        mend = 'draw from the config that has the space'
+        raise GenotypeError(f'decides {more[0]}, so it does not tell its whole space; {mend}')
     choices = {}
     for head in genotype.heads:
         options, shapes = [d.options for d in genotype.of(head)], genotype.decided_at(head)

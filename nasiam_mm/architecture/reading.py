@@ -2,18 +2,20 @@
 """Reading and validation of genotype JSON (contract C7: a genotype is data)."""
 
 import os
-import re
 import stat
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from nasiam_mm.architecture.fields import Fields, parse_json, refuse
 from nasiam_mm.architecture.genotype import SCHEMA_VERSION, Decision, Genotype, GenotypeError
+from nasiam_mm.architecture.kinds.kind import Kind
+from nasiam_mm.architecture.names import check_options, idle_choices, read_name
 from nasiam_mm.architecture.schema1 import upgrade
 from nasiam_mm.ops.candidates import LayerShape, check_space, distinct_candidates
 
-_NAME = re.compile(r'(\w+)\.(0|[1-9][0-9]*)\.op')
 _MAX_BYTES, _MAX_DECISIONS = 2**20, 1000
 
 
@@ -60,17 +62,17 @@ def read_genotype(text: str, source: str = 'text') -> Genotype:
     decisions: dict[str, Decision] = {}
     heads: dict[str, list[Decision]] = {}
     for name, value in found.items():
-        match = _NAME.fullmatch(name)
-        if match is None or not match[1].isidentifier():
-            what = 'is no name of a choice, such as "projector.0.op"'
-            whole.fail('decisions', f'{name!r:.60} {what}')
-        layers = heads.setdefault(match[1], [])
-        # As text: a number may have thousands of digits.
-        if match[2] != str(len(layers)):
-            due = f'{match[1]:.60}.{len(layers)}.op'
-            whole.fail('decisions', f'{name!r:.60} stands where "{due}" belongs')
+        try:
+            head, layer, kind = read_name(name)
+        except ValueError as error:
+            whole.fail('decisions', str(error))
         where = f'decisions.{name}'
-        decisions[name] = _decision(Fields(source, where, value, {'options', 'chosen', 'scores'}))
+        layers = heads.setdefault(head, []) if layer else []
+        if layer and layer != str(len(layers)):
+            due = f'{head:.60}.{len(layers)}.op'
+            whole.fail('decisions', f'{name!r:.60} stands where "{due}" belongs')
+        fields = Fields(source, where, value, {'options', 'chosen', 'scores'})
+        decisions[name] = _decision(fields, kind)
         layers.append(decisions[name])
     for head, layers in heads.items():
         if len({layer.options for layer in layers}) > 1:
@@ -79,14 +81,24 @@ def read_genotype(text: str, source: str = 'text') -> Genotype:
             check_space(layers[0].options)
         except ValueError as error:
             whole.fail(f'decisions.{head}.0.op.options', str(error))
+    taken = {name: decision.chosen[0] for name, decision in decisions.items()}
+    for name, why in idle_choices(taken).items():
+        whole.fail(f'decisions.{name}', f'decides nothing: {why}; take it away')
     provenance = Fields(source, 'provenance', whole.take('provenance', dict, {}))
     _check_widths(provenance, heads)
     _check_top(provenance, decisions)
     return Genotype(framework, decisions, provenance.data)
 
 
-def _decision(fields: Fields) -> Decision:
-    options, chosen = fields.strings('options'), fields.strings('chosen')
+def _decision(fields: Fields, kind: Kind) -> Decision:
+    options: tuple[Any, ...]
+    chosen: tuple[Any, ...]
+    if kind.level == 'layer':
+        options, chosen = fields.strings('options'), fields.strings('chosen')
+    else:
+        options, chosen = (
+            fields.checked(key, partial(check_options, kind)) for key in ('options', 'chosen')
+        )
     if not chosen:
         fields.fail('chosen', 'is empty; name at least one option')
     known = set(options)
@@ -95,6 +107,8 @@ def _decision(fields: Fields) -> Decision:
             fields.fail(f'chosen[{n}]', f'{one!r:.60} is not among the options {options!r:.200}')
     if twice := [option for option, count in Counter(chosen).items() if count > 1]:
         fields.fail('chosen', f'names {twice[0]!r:.60} twice')
+    if len(chosen) > 1 and kind.level != 'layer':
+        fields.fail('chosen', f'has {len(chosen)} options; operations alone add, take one')
     scores = fields.numbers('scores', len(options), 'options', or_null=True)
     decision = Decision(options, chosen, scores)
     if scores and (unscored := set(chosen).difference(decision.scored)):
