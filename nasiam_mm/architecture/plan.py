@@ -42,9 +42,9 @@ class HeadPlan:
         form: ``'mlp'``; a predictor may be ``'linear'``, one linear map, or ``'none'``.
         hidden_norm: Of the hidden layers whose operation is not decided itself, see ``NORMS``.
         activation: Of the same, see ``ACTIVATIONS``.
-        output_norm: Behind the last layer; None for the recipe's.
+        output_norm: Behind the last layer, see ``NORMS``.
         behind_hidden: More behind each of these hidden layers.
-        behind_output: More behind the output and its normalisation.
+        behind_output: More behind the last layer and its normalisation.
     """
 
     name: str
@@ -55,7 +55,7 @@ class HeadPlan:
     form: str = 'mlp'
     hidden_norm: str = 'bn'
     activation: str = 'relu'
-    output_norm: str | None = None
+    output_norm: str = 'none'
     behind_hidden: tuple[LayerBuilder, ...] = ()
     behind_output: tuple[LayerBuilder, ...] = ()
 
@@ -69,11 +69,15 @@ class ModelPlan:
         parts: Its arguments, ``neck`` and ``head`` copied; a kind of choice edits them.
         lr_factors: Part, such as ``'head.predictor'`` -> what the learning rate of its weights is
             multiplied by.
+        coupled: Kind of choice -> option, of what was decided so.
+        width: Of the projection, where that is decided.
     """
 
     algorithm: str
     parts: dict[str, Any]
     lr_factors: dict[str, float] = field(default_factory=dict)
+    coupled: dict[str, Any] = field(default_factory=dict)
+    width: int | None = None
 
     def part(self, name: str) -> Mapping[str, Any]:
         """Return the config of a part, empty where there is none."""

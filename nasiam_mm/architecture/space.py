@@ -38,7 +38,7 @@ def read_space(space: Any, heads: Collection[str]) -> Space:
     found = Space({head: {} for head in heads}, {})
     for key, value in space.items():
         if key in found.heads:
-            found.heads[key].update(_kinds_of(key, value))
+            found.heads[key].update(read_kinds(key, value))
         elif key not in KINDS:
             missing = key in ('projector', 'predictor')
             known = [*heads, *KINDS]
@@ -130,7 +130,11 @@ def _choice(name: str, options: Sequence[Option]) -> Choice:
     return Choice(name, tuple(options), (True,) * len(options))
 
 
-def _kinds_of(head: str, kinds: Any) -> dict[str, tuple[Option, ...]]:
+def read_kinds(head: str, kinds: Any) -> dict[str, tuple[Option, ...]]:
+    """Read the choices of one head: a dict of kinds, or a list of operations.
+
+    ValueError, in one line, for what is neither.
+    """
     if not isinstance(kinds, Mapping):
         if isinstance(kinds, (list, tuple)):
             return {'op': _options(head, 'op', kinds)}

@@ -224,7 +224,7 @@ def _trained_genotype(path: str) -> str | None:
     if not Path(file).is_file():
         raise ValueError(f'{what}, which is not there any more; give it by --genotype')
     for name, decision in load_genotype(file).decisions.items():
-        ours, key = '+'.join(decision.chosen), f'model.genotype.{name}'
+        ours, key = decision.told, f'model.genotype.{name}'
         theirs = identity.get(key, ours) if isinstance(identity, dict) else ours
         if theirs != ours:
             told = f'which now holds {ours} for {name}, not {theirs}'

@@ -15,6 +15,7 @@ from mmengine.runner.amp import autocast
 from torch import Tensor, nn
 
 from nasiam_mm.engine.running import unwrap
+from nasiam_mm.models.heads import HeadMLP
 from nasiam_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 
 
@@ -49,6 +50,8 @@ def refuse_idle_keys(model: nn.Module, paramwise_cfg: Mapping[str, Any] | None) 
     # As mmengine matches: by substring, the longest key first, which alone counts.
     keys = sorted(sorted((paramwise_cfg or {}).get('custom_keys') or {}), key=len, reverse=True)
     weights = [name for name, weight in model.named_parameters() if weight.requires_grad]
+    # A head that was decided away has no weights, and the recipe is still right.
+    weights += [n for n, m in model.named_modules() if isinstance(m, HeadMLP) and is_empty(m)]
     taken = {next((key for key in keys if key in name), None) for name in weights}
     if idle := [key for key in keys if key not in taken]:
         tops = ', '.join(dict.fromkeys(name.split('.')[0] for name in weights))
@@ -56,6 +59,22 @@ def refuse_idle_keys(model: nn.Module, paramwise_cfg: Mapping[str, Any] | None) 
             f'optim_wrapper.paramwise_cfg.custom_keys.{idle[0]} decides nothing: no trained weight '
             f'has {idle[0]!r} in its name and no longer key; names begin with {tops}'
         )
+
+
+def is_empty(module: nn.Module) -> bool:
+    """Whether a module has no parameters."""
+    return next(module.parameters(), None) is None
+
+
+def refuse_idle_factors(model: nn.Module, constructor: Any) -> None:
+    """Refuse with a ValueError factors of learning rates that a constructor would not read."""
+    factors = getattr(model, 'lr_factors', {})
+    kind = constructor
+    if isinstance(constructor, str):
+        kind = OPTIM_WRAPPER_CONSTRUCTORS.get(constructor)
+    if factors and not (kind and issubclass(kind, WeightOptimWrapperConstructor)):
+        mend = "set optim_wrapper.constructor='WeightOptimWrapperConstructor'"
+        raise ValueError(f'nothing reads the learning rate decided for {min(factors)}; {mend}')
 
 
 def optimizer_misfits(
@@ -135,7 +154,8 @@ class WeightOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     ``paramwise_cfg.flat_options`` are options for the parameters of one dimension, biases and the
     scale and shift of BatchNorm, as LARS recipes have: ``dict(weight_decay=0.0,
-    lars_exclude=True)``.
+    lars_exclude=True)``. What the model's ``lr_factors`` say of a part multiplies the rate of its
+    weights.
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
@@ -152,11 +172,17 @@ class WeightOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             but = f'the average of {type(algorithm).__name__} moves in every iteration'
             mend = 'leave it out and enlarge the batch or add processes'
             raise ValueError(f'optim_wrapper.accumulative_counts is {counts}, but {but}; {mend}')
+        factors = {
+            weight: factor
+            for part, factor in getattr(algorithm, 'lr_factors', {}).items()
+            for weight in algorithm.get_submodule(part).parameters()
+        }
         merged: dict[str, dict] = {}
         for group in wrapper.optimizer.param_groups:
             for weight in (weight for weight in group['params'] if weight.requires_grad):
                 options = {key: value for key, value in group.items() if key != 'params'}
                 options.update(self.flat_options if weight.ndim == 1 else {})
+                options['lr'] *= factors.get(weight, 1)
                 merged.setdefault(repr(options), {**options, 'params': []})['params'].append(weight)
         # One group per setting, not per parameter: the optimizer steps a group at a time.
         wrapper.optimizer.param_groups[:] = list(merged.values())

@@ -18,12 +18,14 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 
+from nasiam_mm.architecture.names import told
 from nasiam_mm.config_walk import find_hook
 from nasiam_mm.datasets.replay import ReplaySampler
 from nasiam_mm.datasets.resolve import resolve_data
 from nasiam_mm.engine.hooks.resume_hook import ResumeHook
 from nasiam_mm.engine.hooks.speed_hooks import lay_out
-from nasiam_mm.engine.running import preserve_rng
+from nasiam_mm.engine.optim import refuse_idle_factors
+from nasiam_mm.engine.running import preserve_rng, unwrap
 from nasiam_mm.files.atomic import write_text
 from nasiam_mm.refusals import is_user_error
 from nasiam_mm.registry import LOOPS, RUNNERS
@@ -72,6 +74,12 @@ class NasiamRunner(Runner):
         for note in notes:
             runner.logger.info(note)
         loader, wrapper = cfg.get('train_dataloader'), cfg.get('optim_wrapper')
+        model = unwrap(runner.model)
+        if isinstance(wrapper, dict):
+            refuse_idle_factors(model, wrapper.get('constructor'))
+        if coupled := getattr(model, 'coupled', {}):
+            decided = ', '.join(f'{kind} {told((option,))}' for kind, option in coupled.items())
+            runner.logger.info(f'decided beside the heads: {decided}')
         scale = cfg.get('auto_scale_lr') or {}
         size = loader.get('batch_size') if isinstance(loader, dict) else None
         if size and isinstance(wrapper, dict) and not scale.get('enable'):

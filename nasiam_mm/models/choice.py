@@ -182,16 +182,25 @@ class ChoiceCell(nn.Module):
 class FixedCell(nn.Module):
     """Chain of what was decided at each layer; where it is several operations, their outputs add.
 
-    Options that are one function at a layer's widths are one operation there.
+    Options that are one function at a layer's widths are one operation there. Layers beyond the
+    decisions are what ``build_rest`` makes of their widths; without any layer it is the identity.
     """
 
-    def __init__(self, shapes: Sequence[LayerShape], decisions: Sequence[Decision]) -> None:
+    def __init__(
+        self,
+        shapes: Sequence[LayerShape],
+        decisions: Sequence[Decision],
+        build_rest: Callable[[LayerShape], nn.Module] | None = None,
+    ) -> None:
         super().__init__()
+        decided = shapes if build_rest is None else shapes[: len(decisions)]
         self.layers = nn.ModuleList()
-        for shape, decision in zip(shapes, decisions, strict=True):
+        for shape, decision in zip(decided, decisions, strict=True):
             labels = candidate_labels(decision.options, shape)
             names = dict.fromkeys(labels[option] for option in decision.chosen)
             self.layers.append(nn.ModuleDict({name: build_op(name, *shape) for name in names}))
+        for shape in shapes[len(decided) :]:
+            self.layers.append(nn.ModuleDict({'hidden': build_rest(shape)}))  # type: ignore[misc]
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C_in of the first layer) to (N, C_out of the last)."""

@@ -2,15 +2,28 @@
 """Projector or predictor: to be searched, or of what was decided (NASiam, section 3.1)."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from nasiam_mm.architecture.genotype import Genotype, GenotypeError
+from nasiam_mm.architecture.kinds.kind import Option
+from nasiam_mm.architecture.plan import HeadPlan
 from nasiam_mm.architecture.reading import load_genotype
+from nasiam_mm.architecture.space import read_kinds, split_for_gradient
 from nasiam_mm.models.choice import ChoiceCell, FixedCell
+from nasiam_mm.models.head_plan import (
+    check,
+    decide,
+    decide_by_genotype,
+    hidden_layer,
+    hidden_shapes,
+    output_layer,
+)
 from nasiam_mm.models.seeds import own_stream
 from nasiam_mm.ops.candidates import LayerShape, layer_shapes
 from nasiam_mm.registry import MODELS
@@ -21,7 +34,9 @@ class HeadMLP(BaseModule):
     """Global average pooling, a cell, a fixed output layer.
 
     With ``space`` the cell is searched; with ``genotype`` it is what a search (or chance, or a
-    publication) decided, at the widths given here. An algorithm hands its own ``space`` or
+    publication) decided, at the widths given here. Where a genotype decides the depth, or no
+    operation, the head is an MLP of that many linear layers, the last of which is its output layer,
+    as wide as ``out_channels``, or else as the cell. An algorithm hands its own ``space`` or
     ``genotype`` on to each of its heads. It takes and gives tuples, as mmpretrain's necks do, so it
     fits the neck of an algorithm and the predictor of ``LatentPredictHead`` alike. Its first
     weights are a function of the run's seed and the head alone.
@@ -32,7 +47,8 @@ class HeadMLP(BaseModule):
         hidden_channels: Output width of each layer of the cell but the last.
         cell_channels: Output width of the last; None for ``hidden_channels``.
         depth: Number of layers to search; a genotype's decisions say their own.
-        space: Ordered names of registered operations to choose from.
+        space: Ordered names of registered operations to choose from, or a dict of kinds of choices
+            of this head, of which all but ``op`` have one option.
         genotype: A genotype, or the path of its file.
         plain_output: Whether the cell's last layer has no BatchNorm or activation (a predictor's).
         fused: See ``ChoiceLayer``; ``mixing`` and ``auxiliary``: see ``ChoiceCell``.
@@ -52,7 +68,7 @@ class HeadMLP(BaseModule):
         hidden_channels: int,
         cell_channels: int | None = None,
         depth: int | None = None,
-        space: Sequence[str] | None = None,
+        space: Sequence[str] | Mapping[str, Sequence] | None = None,
         genotype: Genotype | str | os.PathLike | None = None,
         plain_output: bool = False,
         fused: bool = False,
@@ -70,22 +86,40 @@ class HeadMLP(BaseModule):
         if space is not None and genotype is not None:
             raise ValueError(f'the {name} has a space to search and a genotype; give one of them')
         self.name = name
-        decisions = () if space is not None else _decisions(genotype, name)
-        widths = in_channels, hidden_channels, cell_channels
-        shapes = head_shapes(name, *widths, len(decisions) or depth, plain_output)
+        norm = 'none' if not with_last_bn else 'bn' if with_last_bn_affine else 'bn_no_affine'
+        given = (width for width in (out_channels, cell_channels) if width is not None)
+        recipe = HeadPlan(name, in_channels, hidden_channels, next(given, hidden_channels))
+        recipe = replace(recipe, output_norm=norm)
+        self.fixed: dict[str, Option] = {}  # kind of choice -> what a space fixes beside operations
+        ops: Any  # names of a space, or decisions
+        if space is not None:
+            ops, self.fixed = operations_of(name, space)
+            plan = check(decide(recipe, self.fixed))
+        else:
+            read = _read(genotype, name)
+            ops, plan = read.of(name), decide_by_genotype(recipe, read)
+            depth = len(ops)
+        has_output = plan.depth is not None or out_channels is not None
+        if plan.depth is not None:
+            shapes = hidden_shapes(plan)
+        else:
+            last = cell_channels if has_output else plan.out_channels
+            widths = plan.in_channels, plan.hidden_channels, last
+            shapes = head_shapes(name, *widths, depth, plain_output)
+        if not has_output and (plan.output_norm != norm or plan.behind_output):
+            mend = 'decide its depth as well, or set out_channels'
+            raise ValueError(f'the {name} of this recipe has no output layer to follow; {mend}')
         with own_stream(name):
             self.pool = nn.AdaptiveAvgPool2d(1) if with_avg_pool else None
             if space is not None:
-                self.cell: Any = ChoiceCell(name, space, shapes, fused, mixing, auxiliary)
+                self.cell: Any = ChoiceCell(name, ops, shapes, fused, mixing, auxiliary)
             else:
-                self.cell = FixedCell(shapes, decisions)
+                self.cell = FixedCell(shapes, ops, partial(hidden_layer, plan))
             self.output = nn.Sequential()
-            if out_channels is not None:
-                # BatchNorm's own centring stands in for the bias.
-                width = shapes[-1].out_channels
-                self.output.append(nn.Linear(width, out_channels, bias=not with_last_bn))
-            if with_last_bn:
-                self.output.append(nn.BatchNorm1d(out_channels, affine=with_last_bn_affine))
+            if has_output:
+                width = shapes[-1].out_channels if shapes else plan.in_channels
+                self.output = output_layer(plan, width)
+        self.in_channels, self.out_channels = plan.in_channels, plan.out_channels
 
     @property
     def is_searched(self) -> bool:
@@ -117,15 +151,31 @@ def head_shapes(
     return layer_shapes(in_channels, [hidden_channels] * (depth - 1) + [last], plain_output)
 
 
-def _decisions(genotype: Genotype | str | os.PathLike | None, head: str) -> tuple:
+def operations_of(
+    name: str, space: Sequence[str] | Mapping[str, Sequence]
+) -> tuple[tuple[str, ...], dict[str, Option]]:
+    """Return what a search by gradient mixes in a head, and kind -> option of what is fixed.
+
+    ValueError if the space holds no operations or something that cannot be mixed.
+    """
+    if not isinstance(space, Mapping):
+        return tuple(space), {}
+    ops, fixed = split_for_gradient(name, read_kinds(name, space))
+    if not ops or fixed.get('depth') == 1 or fixed.get('form', 'mlp') != 'mlp':
+        mend = 'add op=[...] and two layers or more, or give it a genotype'
+        raise ValueError(f'the space leaves no operation of the {name} to search; {mend}')
+    return ops, fixed
+
+
+def _read(genotype: Genotype | str | os.PathLike | None, head: str) -> Genotype:
     if genotype is None:
         raise GenotypeError(
             f'the {head} has neither a space to search nor a genotype; give one by '
             '--genotype FILE, or set model.space'
         )
     read = genotype if isinstance(genotype, Genotype) else load_genotype(genotype)
-    if decisions := read.of(head):
-        return decisions
+    if head in read.heads:
+        return read
     which = 'the genotype' if read is genotype else f"genotype '{genotype!s:.200}'"
     held = f'has no {head}, only {list(read.heads)}; take one searched with that head'
     raise GenotypeError(f'{which} ({read.framework}) {held}')

@@ -116,7 +116,7 @@ def _flatten(value: Any, name: str, fields: Identity) -> None:
         for key, inner in value.items():
             if key == 'genotype' and isinstance(inner, str):
                 decisions = load_genotype(inner).decisions
-                inner = {choice: '+'.join(made.chosen) for choice, made in decisions.items()}
+                inner = {choice: made.told for choice, made in decisions.items()}
             elif key == 'checkpoint' and isinstance(inner, str) and kind == 'Pretrained':
                 inner = f'sha256 {file_digest(find_file(inner))}'
             if key not in _IGNORED:

@@ -141,6 +141,7 @@ class GenotypeHook(StatefulHook):
                 told['search'] = hook.parts()
         if dropped := self.architecture.dropped():
             told['dropped'] = dropped
+        decisions = {**self.model.fixed, **decisions}
         return genotype_of(decisions, selection, type(self.model).__name__, told)
 
     @master_only

@@ -32,6 +32,7 @@ class MoCo(Searched, _MoCo):
     """
 
     compilable = (*Searched.compilable, 'encoder_k.module.0', 'encoder_k.module.1')
+    as_wide = ('feat_dim',)  # its queue holds projections
 
     def __init__(self, symmetric: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -10,7 +10,10 @@ from torch import nn
 
 from nasiam_mm.architecture.alpha import Architecture
 from nasiam_mm.architecture.choice import op_choices
+from nasiam_mm.architecture.genotype import Decision
+from nasiam_mm.architecture.plan import ModelPlan
 from nasiam_mm.config_walk import type_name, walk
+from nasiam_mm.models.algorithms.decided import apply_genotype, apply_space
 from nasiam_mm.models.choice import ChoiceCell
 from nasiam_mm.models.heads import HeadMLP
 from nasiam_mm.models.seeds import own_stream
@@ -23,8 +26,10 @@ class Searched:
     counter with ``update_state=False``; the contract tests ask every one of ``frameworks.py``.
 
     Args:
-        space: Options of every ``HeadMLP`` that names neither space nor genotype, in a search.
-        genotype: Path of a genotype file for every such head, otherwise.
+        space: Options of every ``HeadMLP`` that names neither space nor genotype, in a search: a
+            list of operations, or a dict of choices (docs/extend/choice.md).
+        genotype: Path of a genotype file for every such head, otherwise; beside a dict of choices
+            it must be one of that space.
         relaxation: Config of the relaxation of alpha; None for the softmax.
         mixing: Config of the mixing of every searched head; None for ``FullMixing``.
         auxiliary: Config of the branch beside every layer of them; None for none.
@@ -34,12 +39,15 @@ class Searched:
     """
 
     compilable: tuple[str, ...] = ('backbone', 'neck')  # what torch.compile may take
+    as_wide: tuple[str, ...] = ()  # arguments that are the width of the projection
     architecture: Architecture | None  # the owner of alpha; None where nothing is searched
+    coupled: dict[str, Any]  # what was decided that belongs to no head: kind of choice -> option
+    lr_factors: dict[str, float]  # part -> what the learning rate of its weights is multiplied by
 
     def __init__(
         self,
         *,
-        space: list[str] | None = None,
+        space: list[str] | dict[str, Any] | None = None,
         genotype: str | None = None,
         relaxation: dict | None = None,
         mixing: dict | None = None,
@@ -50,8 +58,14 @@ class Searched:
         kwargs |= {part: copy.deepcopy(kwargs.get(part)) for part in ('neck', 'head')}
         heads = list(_head_configs(kwargs))
         open_heads = [h for h in heads if h.get('space') is None and h.get('genotype') is None]
-        for head in open_heads:
-            head.update(space=space, genotype=genotype)
+        plan = ModelPlan(type(self).__name__, kwargs)
+        if genotype is not None and open_heads:
+            is_space = isinstance(space, Mapping)
+            apply_genotype(plan, heads, genotype, space if is_space else None)
+            for head in open_heads:
+                head.update(space=None if is_space else space, genotype=genotype)
+        elif space is not None:
+            apply_space(plan, open_heads, space)
         for head in heads:
             if head.get('space') is not None:
                 head.update(mixing=mixing, auxiliary=auxiliary)
@@ -59,7 +73,9 @@ class Searched:
         if not open_heads and (space is not None or genotype is not None):
             own = 'each HeadMLP has its own' if heads else 'neither neck nor head holds a HeadMLP'
             raise ValueError(f'model.{given} decides nothing: {own}; take {given} away')
+        kwargs |= dict.fromkeys(self.as_wide if plan.width else (), plan.width)
         super().__init__(**kwargs)
+        self.coupled, self.lr_factors = plan.coupled, plan.lr_factors
         cells = [head.cell for head in self.searched_heads().values()]
         choices = {cell.head: op_choices(cell.head, cell.space, cell.shapes) for cell in cells}
         sampled_in = {role for cell in cells for role in cell.mixing.sampled_in}
@@ -86,6 +102,13 @@ class Searched:
             if heads.setdefault(head.name, head) is not head:
                 raise ValueError(f"two searched heads are called '{head.name}'; rename one HeadMLP")
         return heads
+
+    @property
+    def fixed(self) -> dict[str, Decision]:
+        """What a space fixes beside the operations that are searched, by name of the choice."""
+        heads = self.searched_heads().items()
+        fixed = {f'{name}.{kind}': o for name, head in heads for kind, o in head.fixed.items()}
+        return {name: Decision((o,), (o,)) for name, o in (fixed | self.coupled).items()}
 
     def momentum_pairs(self) -> list[tuple[BaseAveragedModel, nn.Module]]:
         """Each moving average with what it follows: backbone and neck, as in mmpretrain's."""
