@@ -11,10 +11,10 @@ from typing import Any
 from mmengine.config import Config
 
 from benchmarks.papers.spec import Recipe, Table
-from nasiam_mm.architecture.choice import Choice, op_choices
-from nasiam_mm.config_walk import find_hook, type_name, walk
+from nasiam_mm.architecture.choice import Choice
+from nasiam_mm.config_walk import find_hook, walk
 from nasiam_mm.files.digest import file_digest
-from nasiam_mm.models.heads import head_shapes
+from nasiam_mm.models.spaces import choices_of_model
 from nasiam_mm.runs.identity import EVALUATION, TRAINING, identity_digest, run_settings
 from nasiam_mm.versions import require
 
@@ -129,15 +129,9 @@ def searched_choices(cfg: Config) -> dict[str, tuple[Choice, ...]]:
     Raises:
         ValueError: If the config searches nothing.
     """
-    heads = [part for part in walk(cfg.model) if type_name(part) == 'HeadMLP']
-    spaces = {head['name']: head.get('space') or cfg.model.get('space') for head in heads}
-    if not any(spaces.values()):
+    if not any(part.get('space') for part in walk(cfg.model)):
         raise ValueError(f"config '{cfg.filename}' has no model.space, so it searches nothing")
-    return {
-        head['name']: op_choices(head['name'], spaces[head['name']], head_shapes(**head))
-        for head in heads
-        if spaces[head['name']]
-    }
+    return choices_of_model(cfg.model)
 
 
 def top_k(cfg: Config) -> int:

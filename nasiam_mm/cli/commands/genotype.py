@@ -2,10 +2,12 @@
 """Make a genotype file without a search.
 
 nasiam genotype random genotype.json --seed 1 --out random_1.json
+nasiam genotype random search/simclr_r18_s_head_cifar10_demo.py --seed 1 --out random_1.json
 nasiam genotype import published.txt --framework MoCo --out moco_published.json
 
-random draws uniformly from the space of a given genotype: the honest baseline. import parses and
-validates the text form of NASiam's authors, Genotype(encoder=[...]), and never evaluates it.
+random draws uniformly from the space of a given genotype or of a config: the honest baseline.
+import parses and validates the text form of NASiam's authors, Genotype(encoder=[...]), and never
+evaluates it.
 """
 
 from argparse import ArgumentParser, Namespace
@@ -21,8 +23,11 @@ if TYPE_CHECKING:
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the command line."""
     actions = parser.add_subparsers(dest='action', required=True, metavar='ACTION')
-    random = actions.add_parser('random', help='draw one in the space of a given one')
-    random.add_argument('input', type=Path, metavar='GENOTYPE', help='file that gives the space')
+    random = actions.add_parser(
+        'random', help='draw one in the space of a given one or of a config'
+    )
+    given = 'genotype that gives the space, or config (*.py): a file, or as it is shipped'
+    random.add_argument('input', type=Path, metavar='SPACE', help=given)
     random.add_argument('--seed', type=int, default=0, help='same seed, same genotype')
     modules = 'modules that register your operations'
     random.add_argument('--custom-imports', nargs='+', default=[], help=modules)
@@ -38,27 +43,53 @@ def run(args: Namespace) -> None:
     """Make, write and print the genotype."""
     check_outputs(args, inputs=('input',))
     from nasiam_mm.architecture.genotype import save_genotype
+    from nasiam_mm.architecture.names import told
 
     genotype = _draw(args) if args.action == 'random' else _import(args)
     save_genotype(genotype, args.out)
     for head in genotype.heads:
-        print(f'{head}: {" ".join("+".join(layer.chosen) for layer in genotype.of(head))}')
+        settings = [f'{kind}={told((o,))}' for kind, o in genotype.settings(head).items()]
+        print(f'{head}: {" ".join([*settings, *(layer.told for layer in genotype.of(head))])}')
+    for kind, option in genotype.settings().items():
+        print(f'{kind}: {told((option,))}')
     print(f'wrote {args.out}')
 
 
 def _draw(args: Namespace) -> 'Genotype':
     from mmengine.utils import import_modules_from_strings
 
-    from nasiam_mm.architecture.genotype import choices_of, random_genotype
+    from nasiam_mm.architecture.genotype import GenotypeError, choices_of, random_genotype
     from nasiam_mm.architecture.reading import load_genotype
     from nasiam_mm.version import __version__
 
     import_modules_from_strings(args.custom_imports)
+    more = {'space_of': args.input.name, 'versions': {'nasiam_mm': __version__}}
+    if args.input.suffix == '.py':
+        return _draw_of_config(args, more)
     given = load_genotype(args.input)
-    told = {'space_of': args.input.name, 'versions': {'nasiam_mm': __version__}}
     if 'decided_at' in given.provenance:
-        told['decided_at'] = given.provenance['decided_at']
-    return random_genotype(given.framework, choices_of(given), args.seed, given.top_k, told)
+        more['decided_at'] = given.provenance['decided_at']
+    try:
+        choices = choices_of(given)
+    except GenotypeError as error:
+        raise GenotypeError(f"genotype '{args.input}' {error}") from None
+    return random_genotype(given.framework, choices, args.seed, given.top_k, more)
+
+
+def _draw_of_config(args: Namespace, more: dict) -> 'Genotype':
+    from nasiam_mm.architecture.genotype import random_genotype
+    from nasiam_mm.cli.reading import find_config, load_config
+    from nasiam_mm.config_walk import find_hook, type_name
+    from nasiam_mm.models.spaces import choices_of_model
+
+    cfg = load_config(find_config(args.input))
+    top_k = (find_hook(cfg, 'GenotypeHook') or {}).get('top_k', 1)
+    model = cfg.get('model') or {}
+    try:
+        choices = choices_of_model(model)
+    except ValueError as error:
+        raise ValueError(f"config '{args.input}': {error}") from None
+    return random_genotype(str(type_name(model)), choices, args.seed, top_k, more)
 
 
 def _import(args: Namespace) -> 'Genotype':

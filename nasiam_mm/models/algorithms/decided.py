@@ -11,7 +11,7 @@ from nasiam_mm.architecture.points import check_within
 from nasiam_mm.architecture.reading import load_genotype
 from nasiam_mm.architecture.space import choices_of_space, read_space, split_for_gradient
 from nasiam_mm.config_walk import type_name
-from nasiam_mm.models.heads import head_shapes
+from nasiam_mm.models.spaces import recipe_shapes
 
 
 def apply_genotype(plan: ModelPlan, heads: Sequence[dict], path: str, space: Any) -> None:
@@ -36,7 +36,7 @@ def apply_genotype(plan: ModelPlan, heads: Sequence[dict], path: str, space: Any
             raise GenotypeError(f'{where} {lost}; take those choices away')
     try:
         if space is not None:
-            check_within(genotype, choices_of_space(space, _recipe_shapes(heads)))
+            check_within(genotype, choices_of_space(space, recipe_shapes(heads)))
         _couple(plan, genotype.settings())
         _check_predictor(plan, genotype)
     except ValueError as error:
@@ -89,8 +89,3 @@ def _check_predictor(plan: ModelPlan, genotype: Genotype) -> None:
     if predictor.get('in_channels') != width['out_channels']:
         takes = f'{type_name(predictor)} takes {predictor.get("in_channels")} channels'
         raise ValueError(f'projector.out_channels is {width["out_channels"]}, but {takes}')
-
-
-def _recipe_shapes(heads: Sequence[dict]) -> dict[str, Any]:
-    """Layers of each head that its recipe searches; None where it names no depth."""
-    return {h['name']: head_shapes(**h) if h.get('depth') is not None else None for h in heads}

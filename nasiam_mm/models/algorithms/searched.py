@@ -2,7 +2,7 @@
 """What an algorithm needs so that its heads can be searched."""
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from mmengine.model import BaseAveragedModel
@@ -12,11 +12,11 @@ from nasiam_mm.architecture.alpha import Architecture
 from nasiam_mm.architecture.choice import op_choices
 from nasiam_mm.architecture.genotype import Decision
 from nasiam_mm.architecture.plan import ModelPlan
-from nasiam_mm.config_walk import type_name, walk
 from nasiam_mm.models.algorithms.decided import apply_genotype, apply_space
 from nasiam_mm.models.choice import ChoiceCell
 from nasiam_mm.models.heads import HeadMLP
 from nasiam_mm.models.seeds import own_stream
+from nasiam_mm.models.spaces import head_configs
 
 
 class Searched:
@@ -56,7 +56,7 @@ class Searched:
     ) -> None:
         # Copied: the config says what was asked for.
         kwargs |= {part: copy.deepcopy(kwargs.get(part)) for part in ('neck', 'head')}
-        heads = list(_head_configs(kwargs))
+        heads = head_configs(kwargs)
         open_heads = [h for h in heads if h.get('space') is None and h.get('genotype') is None]
         plan = ModelPlan(type(self).__name__, kwargs)
         if genotype is not None and open_heads:
@@ -145,9 +145,3 @@ def _from_version_0_1(model: Searched, state_dict: dict[str, Any], prefix: str, 
             state_dict[f'{prefix}architecture.alpha_{name}'] = alpha
             present = model.architecture.present(name)  # type: ignore[union-attr]
             state_dict[f'{prefix}architecture.present_{name}'] = present.clone()
-
-
-def _head_configs(model: Mapping) -> Iterator[dict]:
-    """Yield the configs of ``HeadMLP`` within the neck and the head of a model's config."""
-    parts = walk([model.get('neck'), model.get('head')])
-    return (part for part in parts if type_name(part) == 'HeadMLP')

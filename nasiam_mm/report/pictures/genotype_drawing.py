@@ -46,7 +46,7 @@ def genotype_figure(genotype: Genotype) -> Figure:
     colors = op_colors(ops)
     lines = [note for layer in layers for note in notes(0, layer)]
     texts = [0.28 + _text_width(op) for op in ops] + [_text_width(x, _SMALL) for x in lines]
-    box = max(1.25, *texts), _OP * max(len(layer.ops) for layer in layers)
+    box = max([1.25, *texts]), _OP * max([1, *(len(layer.ops) for layer in layers)])
     title, subtitle = titles(genotype)
     legend = [*ops, *([_BAR] if any(layer.weights for layer in layers) else [])]
     length = sum(_text_width(name) + 0.42 for name in legend)
@@ -87,7 +87,7 @@ def genotype_figure(genotype: Genotype) -> Figure:
 def _height(row: list[Plain | Cell], box: float) -> float:
     cells = [part for part in row if isinstance(part, Cell)]
     lines = [len(notes(0, layer)) for cell in cells for layer in cell.layers]
-    return _HEADER + box + _LINE * max(lines) + 0.1 if lines else 0.7
+    return _HEADER + box + _LINE * max(lines, default=1) + 0.1 if cells else 0.7
 
 
 def _width(part: Plain | Cell, box: float) -> float:

@@ -4,6 +4,8 @@
 from typing import Any, NamedTuple
 
 from nasiam_mm.architecture.genotype import Genotype
+from nasiam_mm.architecture.kinds.kind import Option
+from nasiam_mm.architecture.names import told
 from nasiam_mm.ops.candidates import SPACES, LayerShape, candidate_labels
 
 _PROVENANCE = ('dataset', 'epoch', 'seed', 'config', 'imported_from')
@@ -31,30 +33,35 @@ class Cell(NamedTuple):
 
     name: str
     layers: tuple[Layer, ...]
+    settings: tuple[str, ...] = ()
+    ends_in_output: bool = False
 
     @property
     def title(self) -> str:
         """What stands over it."""
-        return f'{self.name} cell'
+        return ', '.join([f'{self.name} cell', *self.settings])
 
     def width(self, layer: int, side: int) -> str:
         """Input (side 0) or output (1) width of a layer, or '' where nobody told."""
-        shape = self.layers[layer].shape
+        shape = self.layers[layer].shape if self.layers else None
         return '' if shape is None else str(shape[side])
 
 
 def titles(genotype: Genotype) -> tuple[str, str]:
     """Title and subtitle."""
-    space = next(iter(genotype.decisions.values())).options
+    ops = next((genotype.of(head) for head in genotype.heads if genotype.of(head)), ())
+    space = ops[0].options if ops else ()
     known = [name for name, ops in SPACES.items() if ops == space]
-    told = f'space {known[0]}' if known else f'{len(space)} operations'
+    count = f'{len(space)} operations' if ops else f'{len(genotype.decisions)} choices'
+    said = f'space {known[0]}' if known else count
     more = ', two operations a layer' if genotype.top_k > 1 else ''
     provenance = [
         f'{key.replace("_", " ")} {_short(genotype.provenance[key])}'
         for key in _PROVENANCE
         if isinstance(genotype.provenance.get(key), str | int | float)
     ]
-    title = f'{genotype.framework}, {told}{more}'
+    coupled = [_setting(kind, option) for kind, option in genotype.settings().items()]
+    title = ', '.join([f'{genotype.framework}, {said}{more}', *coupled])
     return title, ', '.join(provenance) or 'no provenance recorded'
 
 
@@ -64,8 +71,36 @@ def _short(value: Any) -> str:
     return text if len(text) <= 48 else f'...{text[-45:]}'
 
 
+def cell_of(genotype: Genotype, head: str) -> Cell:
+    """Describe a head: its layers, and above them what else was decided of it.
+
+    Operations are told by what they are at the widths they were decided at. Where the depth was
+    decided, or no operation was, the cell is the whole head, its output layer included.
+    """
+    settings = genotype.settings(head)
+    layers = list(layers_of(genotype, head))
+    depth, form = settings.get('depth'), settings.get('form', 'mlp')
+    is_whole = isinstance(depth, int) or not layers
+    if is_whole:
+        count = {'none': 0, 'linear': 1}.get(str(form), depth if isinstance(depth, int) else 2)
+        norm, activation = settings.get('hidden_norm', 'bn'), settings.get('activation', 'relu')
+        block = '_'.join(str(part) for part in ('linear', norm, activation) if part != 'none')
+        layers += [Layer(None, (block,), {}, ())] * (count - 1 - len(layers))
+        last = settings.get('output_norm', 'none')
+        ends = 'linear' if last == 'none' else f'linear_{last}'
+        layers += [Layer(None, (ends,), {}, ())] * (count > 0)
+    # The layers show the others.
+    in_layers = {'hidden_norm', 'activation', 'depth', *(['output_norm'] if is_whole else [])}
+    shown = {kind: option for kind, option in settings.items() if kind not in in_layers}
+    return Cell(head, tuple(layers), tuple(_setting(*pair) for pair in shown.items()), is_whole)
+
+
+def _setting(kind: str, option: Option) -> str:
+    return f'{kind.replace("_", " ")} {told((option,))}'
+
+
 def layers_of(genotype: Genotype, head: str) -> tuple[Layer, ...]:
-    """Layers of a head; operations by what they are at the widths they were decided at."""
+    """Layers of a head whose operations were decided; see :func:`cell_of`."""
     decisions, layers = genotype.of(head), []
     shapes = genotype.decided_at(head) or (None,) * len(decisions)
     for shape, decision in zip(shapes, decisions, strict=True):
@@ -79,14 +114,15 @@ def layers_of(genotype: Genotype, head: str) -> tuple[Layer, ...]:
 
 def rows_of(genotype: Genotype) -> list[list[Plain | Cell]]:
     """Lay the flow out, a row a cell."""
-    cells = {name: Cell(name, layers_of(genotype, name)) for name in genotype.heads}
+    cells = {name: cell_of(genotype, name) for name in genotype.heads}
     projector, predictor = cells.pop('projector', None), cells.pop('predictor', None)
     z = Plain('z', predictor.width(0, 0) if predictor else '', 0.55)
     rows: list[list[Plain | Cell]] = []
     if projector:
         row: list[Plain | Cell] = [Plain('image'), Plain('backbone', projector.width(0, 0))]
         last = projector.width(-1, 1)
-        if genotype.framework.lower() == 'simclr':  # its cell ends in z itself
+        # SimCLR's cell ends in z itself.
+        if genotype.framework.lower() == 'simclr' or projector.ends_in_output:
             z = z._replace(note=last)
             rows.append([*row, projector, z])
         else:
