@@ -10,17 +10,17 @@ import time
 import pytest
 from torch import nn
 
-from nasiam_mm.architecture.genotype import Decision, GenotypeError
+from nasiam_mm.architecture.genotype import Decision, GenotypeError, save_genotype
 from nasiam_mm.architecture.reading import load_genotype, read_genotype
 from nasiam_mm.ops.candidates import CANDIDATE_OPS, SPACES
-from tests.test_architecture import malformed_schema1, malformed_schema2
+from tests.test_architecture import malformed_choices, malformed_schema1, malformed_schema2
 from tests.test_architecture.broken_files import broken
 from tests.test_architecture.malformed_schema1 import S
 
 SCHEMAS = {1: malformed_schema1, 2: malformed_schema2}
 MALFORMED = {
     f'{number}: {name}': (schema.whole, *case)
-    for number, schema in SCHEMAS.items()
+    for number, schema in {**SCHEMAS, 'choices': malformed_choices}.items()
     for name, case in schema.MALFORMED.items()
 }
 BROKEN = {
@@ -91,6 +91,44 @@ def test_what_provenance_does_not_tell_is_not_held_against_it(key):
     data = malformed_schema2.whole()
     del data['provenance'][key]
     assert key not in read_genotype(json.dumps(data)).provenance
+
+
+def test_choices_that_are_no_operations(tmp_path):
+    genotype = read_genotype(malformed_choices.TEXT)
+    assert genotype.heads == ('projector', 'predictor') and genotype.top_k == 1
+    assert genotype.of('projector') == () == genotype.of('predictor')
+    assert genotype.settings('projector') == {
+        'depth': 3, 'width_ratio': 0.5, 'out_channels': 256, 'hidden_norm': 'ln',
+        'activation': 'gelu', 'output_norm': 'bn_no_affine',
+    }  # fmt: skip
+    assert genotype.settings('predictor') == {'form': 'mlp', 'width_ratio': 4}
+    assert genotype.settings() == {'temperature': 0.2, 'predictor_lr': 10}
+    save_genotype(genotype, tmp_path / 'g.json')
+    assert load_genotype(tmp_path / 'g.json') == genotype
+
+
+@pytest.mark.parametrize('seed', range(300))
+def test_a_changed_genotype_of_choices_is_read_or_refused_in_one_line(seed):
+    rng, data = random.Random(seed), malformed_choices.whole()
+    values = [None, True, 0, -1, 1e9, 10**400, 'bn', '', [], {}, [1], 'projector.depth', 0.5, 2]
+    for _ in range(rng.randint(1, 3)):
+        name = rng.choice(list(data['decisions']))
+        row = data['decisions'][name]
+        key = rng.choice(['options', 'chosen'])
+        kind = rng.randrange(4)
+        if kind == 0:
+            row[key] = rng.choice(values)
+        elif kind == 1 and isinstance(row.get(key), list) and row[key]:
+            row[key][rng.randrange(len(row[key]))] = rng.choice(values)
+        elif kind == 2:
+            row.pop(key, None)
+        else:
+            other = rng.choice(['projector.0.op', 'depth', 'x.y.z', f'{name}x', '.', 'a.depth'])
+            data['decisions'][other] = data['decisions'].pop(name)
+    try:
+        read_genotype(json.dumps(data))
+    except GenotypeError as error:
+        assert one_line(str(error))
 
 
 def test_what_a_person_chose_need_not_have_the_highest_score():

@@ -1,13 +1,20 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""The head of a framework's paper, written as a genotype, is mmpretrain's own of the baseline."""
+"""The head of a framework's paper, written as a genotype, is mmpretrain's own of the baseline.
+
+As operations of the space S, where that holds it, and as choices of S-head, for every recipe.
+"""
 
 import pytest
 import torch
 from mmengine.config import Config
 from torch import nn
 
-from nasiam_mm.architecture.genotype import Decision, Genotype
+from nasiam_mm.architecture.genotype import Decision, Genotype, GenotypeError, save_genotype
+from nasiam_mm.architecture.points import check_within
+from nasiam_mm.architecture.reading import load_genotype
+from nasiam_mm.architecture.space import choices_of_space
 from nasiam_mm.models.frameworks import FRAMEWORKS
+from nasiam_mm.models.standard import standard_genotype, standard_options
 from nasiam_mm.ops.candidates import SPACES
 from nasiam_mm.registry import MODELS
 from tests.reduced import ROOT
@@ -76,3 +83,70 @@ def test_there_is_one_of_each_framework_whose_head_the_space_holds():
         ('simsiam', 'projector'), ('simsiam', 'predictor'), ('simclr', 'projector'),
         ('byol', 'projector'), ('byol', 'predictor'),
     }  # fmt: skip
+
+
+TWINS = [
+    (framework, rest)
+    for framework in ('simsiam', 'simclr', 'mocov2', 'byol')
+    for rest in ('r18_{}_cifar10', 'r18_{}_cifar100', 'r18_{}_cifar10_demo', 'r50_{}_imagenet')
+]
+
+
+def models(framework, rest):
+    """Configs of the baseline's model and of the recipe's that takes a genotype."""
+    names = (f'configs/nasiam/{framework}_{rest.format(p)}.py' for p in ('baseline', 'pretrain'))
+    return [Config.fromfile(ROOT / name).model for name in names]
+
+
+@pytest.mark.parametrize(('framework', 'rest'), TWINS)
+def test_as_choices_it_has_the_same_weights_and_function(framework, rest, tmp_path):
+    baseline, recipe = models(framework, rest)
+    save_genotype(standard_genotype(baseline, recipe), tmp_path / 'g.json')
+    pairs = [(baseline.neck, recipe.neck)]
+    if 'predictor' in baseline.head:
+        pairs.append((baseline.head.predictor, recipe.head.predictor))
+    for of_baseline, of_recipe in pairs:
+        theirs = MODELS.build(of_baseline)
+        ours = MODELS.build({**of_recipe, 'genotype': str(tmp_path / 'g.json')})
+        redundant = 0
+        for source, target in zip(layers(theirs), layers(ours), strict=True):
+            assert type(source) is type(target)
+            state = source.state_dict()
+            if 'bias' not in target.state_dict() and 'bias' in state:
+                state.pop('bias')
+                redundant += 1
+            target.load_state_dict(state)  # strict: equal names and shapes
+        assert redundant == (framework == 'byol')  # before BatchNorm, which takes it away
+        x = torch.randn(16, of_baseline.in_channels)
+        x = x if of_recipe.name == 'predictor' else x[:, :, None, None]
+        for _ in range(2):
+            (expected,), (output,) = theirs.train()((x,)), ours.train()((x,))
+            if redundant:
+                torch.testing.assert_close(output, expected, atol=1e-5, rtol=1e-5)
+            else:
+                assert torch.equal(output, expected)
+        if not redundant:
+            assert torch.equal(ours.eval()((x,))[0], theirs.eval()((x,))[0])
+
+
+@pytest.mark.parametrize(('framework', 'rest'), TWINS)
+def test_s_head_holds_it(framework, rest, tmp_path):
+    baseline, recipe = models(framework, rest)
+    space = Config.fromfile(ROOT / 'configs/_base_/spaces/s_head.py')
+    kind = 'predictive' if 'predictor' in recipe.head else 'contrastive'
+    heads = ['projector', *(['predictor'] if 'predictor' in recipe.head else [])]
+    choices = choices_of_space(space[f'_s_head_{kind}'], dict.fromkeys(heads))
+    genotype = standard_genotype(baseline, recipe, choices)
+    assert genotype.framework == FRAMEWORKS[framework].algorithm
+    save_genotype(genotype, tmp_path / 'g.json')
+    check_within(load_genotype(tmp_path / 'g.json'), choices)
+    assert genotype.settings('projector')['depth'] == baseline.neck.get('num_layers', 2)
+
+
+def test_what_is_no_standard_head():
+    baseline, recipe = models('simclr', 'r18_{}_cifar10')
+    with pytest.raises(ValueError, match='the projector of the baseline is a HeadMLP, which no'):
+        standard_options(recipe, recipe)
+    narrow = choices_of_space(dict(depth=[1, 4]), {'projector': None})
+    with pytest.raises(GenotypeError, match=r'takes 2 at projector.depth; the space has \[1, 4\]'):
+        standard_genotype(baseline, recipe, narrow)
