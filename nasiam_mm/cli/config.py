@@ -27,6 +27,7 @@ _ARGUMENTS = {
     'extend': 'default_hooks.resume.extend',
     'auto_scale_lr': 'auto_scale_lr.enable',
 }
+_DECIDED = 'model.genotype.'  # before the name of a choice, in the identity of a run
 
 
 def add_config_arguments(parser: ArgumentParser) -> None:
@@ -223,11 +224,12 @@ def _trained_genotype(path: str) -> str | None:
     what = f"checkpoint '{path}' was trained with genotype '{file}'"
     if not Path(file).is_file():
         raise ValueError(f'{what}, which is not there any more; give it by --genotype')
-    for name, decision in load_genotype(file).decisions.items():
-        ours, key = decision.told, f'model.genotype.{name}'
-        theirs = identity.get(key, ours) if isinstance(identity, dict) else ours
-        if theirs != ours:
-            told = f'which now holds {ours} for {name}, not {theirs}'
+    ours = {f'{_DECIDED}{name}': one.told for name, one in load_genotype(file).decisions.items()}
+    fields = identity if isinstance(identity, dict) else {}
+    theirs = {key: told for key, told in fields.items() if str(key).startswith(_DECIDED)} or ours
+    for key in {**theirs, **ours}:
+        if (now := ours.get(key)) != (then := theirs.get(key)):
+            told = f'which now holds {now} for {str(key).removeprefix(_DECIDED)}, not {then}'
             raise ValueError(f'{what}, {told}; give the one it was by --genotype')
     return file
 

@@ -226,22 +226,22 @@ def test_what_no_gradient_decides(name, kind, options, message):
 
 
 @pytest.fixture
-def dropout():
-    """The kind of docs/extend/choice.md: an entry and no more."""
+def noise():
+    """A kind of choice: an entry and no more."""
 
     def behind_hidden(plan, rate):
         behind = (*plan.behind_hidden, lambda width: nn.Dropout(rate))
         return replace(plan, behind_hidden=behind)
 
-    yield register_kind(Kind('dropout', 'head', positive(0.9), behind_hidden))
-    KINDS.pop('dropout')
+    yield register_kind(Kind('noise', 'head', positive(0.9), behind_hidden))
+    KINDS.pop('noise')
 
 
-def test_a_kind_is_one_entry(dropout, tmp_path):
-    choices = choices_of_space(dict(depth=[3], dropout=[0.1, 0.5]), {'projector': None})
+def test_a_kind_is_one_entry(noise, tmp_path):
+    choices = choices_of_space(dict(depth=[3], noise=[0.1, 0.5]), {'projector': None})
     genotype = random_genotype('SimCLR', choices, 1)
     save_genotype(genotype, tmp_path / 'g.json')
-    rate = genotype.settings('projector')['dropout']
+    rate = genotype.settings('projector')['noise']
     head = HeadMLP('projector', 8, 8, genotype=tmp_path / 'g.json')
     rates = [m.p for m in head.modules() if isinstance(m, nn.Dropout)]
     assert rates == [rate, rate] and rate in (0.1, 0.5)
@@ -249,8 +249,8 @@ def test_a_kind_is_one_entry(dropout, tmp_path):
 
 
 def test_without_its_entry_the_kind_is_unknown(tmp_path):
-    text = '{"schema_version": 2, "framework": "X", "decisions": {"projector.dropout": '
-    with pytest.raises(GenotypeError, match=r"'projector.dropout' is no name of a choice"):
+    text = '{"schema_version": 2, "framework": "X", "decisions": {"projector.noise": '
+    with pytest.raises(GenotypeError, match=r"'projector.noise' is no name of a choice"):
         read_genotype(text + '{"options": [0.1], "chosen": [0.1]}}}')
 
 

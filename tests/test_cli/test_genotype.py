@@ -192,3 +192,49 @@ def test_the_tools_are_these_commands(tool, words, tmp_path, monkeypatch, capsys
         runpy.run_path(str(ROOT / 'tools' / tool), run_name='__main__')
     assert caught.value.code == 2
     assert str(tmp_path / 'no') in capsys.readouterr().err
+
+
+S_HEAD = 'search/simsiam_r18_s_head_cifar10_demo.py'
+
+
+def test_draw_from_the_space_of_a_config(tmp_path, capsys):
+    drawn = []
+    for seed in (1, 1, 2, 3):
+        draw(S_HEAD, '--seed', seed, '--out', tmp_path / 'g.json')
+        drawn.append(load_genotype(tmp_path / 'g.json'))
+    assert drawn[0] == drawn[1] != drawn[2] and drawn[0].framework == 'SimSiam'
+    assert drawn[0].provenance['space_of'] == 'simsiam_r18_s_head_cifar10_demo.py'
+    assert drawn[0].decisions['projector.depth'].options == (1, 2, 3, 4)
+    printed = capsys.readouterr().out.splitlines()
+    depth = drawn[3].settings('projector')['depth']
+    assert any(line.startswith(f'projector: depth={depth} ') for line in printed)
+
+
+def test_draw_from_a_search_is_that_from_its_genotype(tmp_path):
+    search = 'nasiam/simsiam_r18_search_cifar10.py'
+    draw(search, '--seed', 7, '--out', tmp_path / 'a.json')
+    draw(tmp_path / 'a.json', '--seed', 7, '--out', tmp_path / 'b.json')
+    a, b = (load_genotype(tmp_path / f'{name}.json') for name in 'ab')
+    # What the recipe's widths make one function is known to the config alone.
+    assert chosen(a)['projector'] == chosen(b)['projector']
+    assert set(a.decisions) == set(b.decisions)
+
+
+def test_a_genotype_of_more_than_operations_does_not_give_the_space(tmp_path, capsys):
+    draw(S_HEAD, '--out', tmp_path / 'a.json')
+    error = refused(capsys, draw, tmp_path / 'a.json', '--out', tmp_path / 'b.json')
+    assert 'does not tell its whole space; draw from the config that has the space' in error
+    assert f"genotype '{tmp_path / 'a.json'}' decides" in error
+    assert not (tmp_path / 'b.json').exists()
+
+
+@pytest.mark.parametrize(
+    ('config', 'message'),
+    [
+        ('nasiam/simclr_r18_baseline_cifar10.py', 'the config has no model.space, so it searches'),
+        ('nasiam/nowhere.py', 'does not exist'),
+    ],
+)
+def test_a_config_without_a_space(config, message, tmp_path, capsys):
+    error = refused(capsys, draw, config, '--out', tmp_path / 'a.json')
+    assert message in error and config in error

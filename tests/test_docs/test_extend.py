@@ -6,8 +6,11 @@ import sys
 
 import pytest
 from mmengine.runner import Runner
+from torch import nn
 
+from nasiam_mm.architecture.genotype import random_genotype, save_genotype
 from nasiam_mm.architecture.reading import load_genotype
+from nasiam_mm.models.spaces import choices_of_model
 from tests.reduced import ROOT, reduced
 
 PAGES = sorted((ROOT / 'docs/extend').glob('*.md'))
@@ -43,3 +46,16 @@ def test_recipe_searches_and_leaves_a_genotype(name, tmp_path, monkeypatch):
     for decision in genotype.decisions.values():
         assert list(decision.options) == cfg.model.space
         assert len(decision.scored) > 1 and set(decision.scored.values()) != {0.0}
+
+
+def test_a_choice_of_ones_own_is_drawn_and_trains(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT)
+    cfg = reduced('../examples/own_choice_space', tmp_path)
+    drawn = random_genotype(cfg.model.type, choices_of_model(cfg.model), seed=1)
+    assert drawn.settings('projector').keys() == {'depth', 'dropout'}
+    cfg.model.genotype = str(tmp_path / 'g.json')
+    save_genotype(drawn, cfg.model.genotype)
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    rates = {m.p for m in runner.model.neck.modules() if isinstance(m, nn.Dropout)}
+    assert rates == {drawn.settings('projector')['dropout']}

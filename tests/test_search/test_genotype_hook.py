@@ -69,6 +69,17 @@ def test_heads_may_have_spaces_of_their_own(tmp_path):
     assert {d.options for d in final.of('predictor')} == {('linear_bn_relu', 'identity')}
 
 
+def test_what_a_space_fixes_is_in_the_genotype(tmp_path):
+    space = dict(op=SPACE, depth=[3], width_ratio=[2], temperature=[0.3])
+    train(search('simclr', tmp_path, space=space))
+    final = load_genotype(tmp_path / 'genotype.json')
+    assert final.settings('projector') == {'depth': 3, 'width_ratio': 2}
+    assert final.settings() == {'temperature': 0.3}
+    assert len(final.of('projector')) == 2
+    assert all(decision.scored for decision in final.of('projector'))
+    assert (tmp_path / 'genotype.png').exists()
+
+
 @pytest.mark.parametrize('k', [0, 3, '1'])
 def test_a_number_of_operations_that_cannot_be(k):
     with pytest.raises(ValueError, match=f'GenotypeHook.top_k must be 1 or 2, got {k!r}'):

@@ -93,6 +93,54 @@ def test_texts_neither_collide_nor_leave_the_picture(case):
     assert collisions(genotype_figure(case)) == []
 
 
+def of_choices(framework, **options):
+    named = {name.replace('__', '.'): option for name, option in options.items()}
+    decisions = {name: Decision((o,), (o,)) for name, o in named.items()}
+    return Genotype(framework, decisions, PROVENANCE)
+
+
+CHOICES = {
+    'contrastive': of_choices(
+        'MoCo', projector__depth=3, projector__hidden_norm='ln', projector__activation='gelu',
+        projector__output_norm='bn_no_affine', projector__width_ratio=4.0, temperature=0.2,
+    ),
+    'no predictor': of_choices('SimSiam', projector__depth=1, predictor__form='none'),
+    'linear predictor': of_choices(
+        'BYOL', projector__depth=4, predictor__form='linear', predictor_lr=10
+    ),
+    'operations beside': of_choices(
+        'SimCLR', projector__depth=3, projector__out_channels=64, projector__0__op='identity'
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('name', CHOICES)
+def test_choices_that_are_no_operations(name):
+    figure = genotype_figure(CHOICES[name])
+    assert collisions(figure) == []
+    texts = [text for text, _ in visible_texts(figure)]
+    boxes, titles = {
+        'contrastive': (
+            {'linear_ln_gelu': 3, 'linear_bn_no_affine': 2},
+            ['MoCo, 6 choices, temperature 0.2', 'projector cell, width ratio 4'],
+        ),
+        # Once more in the legend.
+        'no predictor': ({'linear': 2, 'layer 0': 1}, ['predictor cell, form none']),
+        'linear predictor': (
+            {'linear_bn_relu': 4, 'linear': 3},
+            ['BYOL, 3 choices, predictor lr 10', 'predictor cell, form linear'],
+        ),
+        'operations beside': (
+            {'identity': 2, 'linear_bn_relu': 2, 'linear': 2},
+            ['SimCLR, 1 operations', 'projector cell, out channels 64'],
+        ),
+    }[name]
+    assert {text: texts.count(text) for text in boxes} == boxes
+    assert set(titles) <= set(texts)
+    # The output layer is in the cell.
+    assert 'output\nlayer' not in texts
+
+
 def test_collisions_are_seen():
     figure = genotype_figure(CASES['SimSiam'])
     figure.text(0.5, 0.999, 'too high')

@@ -1,0 +1,53 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""S-head as it is shipped: drawn genotypes train by its recipes; a gradient search says no."""
+
+import pytest
+from mmengine.config import Config
+
+from nasiam_mm.architecture.genotype import random_genotype, save_genotype
+from nasiam_mm.checks.before_training import find_problems
+from nasiam_mm.models.spaces import choices_of_model
+from nasiam_mm.unread import find_unread
+from tests import small
+from tests.reduced import ROOT, reduced
+
+NAMES = sorted(path.stem for path in (ROOT / 'configs/search').glob('*.py'))
+# Depths 1, 2 and 4, and a predictor of each form.
+SEEDS = (0, 2, 11)
+
+
+def test_there_is_one_with_and_one_without_a_predictor():
+    assert NAMES == ['simclr_r18_s_head_cifar10_demo', 'simsiam_r18_s_head_cifar10_demo']
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_recipe_is_a_pretraining_with_a_space(name):
+    cfg = Config.fromfile(ROOT / f'configs/search/{name}.py')
+    base = name.replace('_s_head_', '_pretrain_')
+    twin = Config.fromfile(ROOT / f'configs/nasiam/{base}.py')
+    assert find_unread(cfg) == []
+    assert cfg.model.pop('space') and cfg.model == twin.model
+    for key in ('train_dataloader', 'optim_wrapper', 'train_cfg', 'probe', 'default_hooks'):
+        assert cfg[key] == twin[key]
+
+
+@pytest.mark.parametrize('seed', SEEDS)
+@pytest.mark.parametrize('name', NAMES)
+def test_what_is_drawn_trains(name, seed, tmp_path):
+    cfg = reduced(f'search/{name}', tmp_path / 'run')
+    cfg.model.genotype = str(tmp_path / 'g.json')
+    genotype = random_genotype(cfg.model.type, choices_of_model(cfg.model), seed)
+    save_genotype(genotype, cfg.model.genotype)
+    assert find_problems(cfg) == []
+    small.leave_hooks(cfg, 'predictor_lr')
+    runner = small.train(cfg)
+    assert runner.iter > 0
+    assert len(runner.model.neck.cell.layers) == genotype.settings('projector')['depth'] - 1
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_without_a_genotype_it_says_what_to_do(name, tmp_path):
+    problems = find_problems(reduced(f'search/{name}', tmp_path / 'run'))
+    assert len(problems) == 1
+    assert 'space.projector.depth: has 4 options, which no mixing by alpha decides' in problems[0]
+    assert 'nasiam genotype random' in problems[0] and len(problems[0]) <= 500
