@@ -11,7 +11,7 @@ from nasiam_mm.architecture.kinds.kind import Option
 from nasiam_mm.architecture.names import idle_choices
 
 
-def genotype_of(
+def genotype_at(
     framework: str,
     choices: Choices,
     options: Mapping[str, Option],

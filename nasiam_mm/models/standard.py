@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from nasiam_mm.architecture.choice import Choices
 from nasiam_mm.architecture.genotype import Decision, Genotype
 from nasiam_mm.architecture.kinds.kind import Option
-from nasiam_mm.architecture.points import genotype_of
+from nasiam_mm.architecture.points import genotype_at
 from nasiam_mm.config_walk import type_name
 
 
@@ -64,4 +64,4 @@ def standard_genotype(
         return Genotype(recipe['type'], decisions, told)
     names = {choice.name for layers in choices.values() for choice in layers}
     within = {name: option for name, option in options.items() if name in names}
-    return genotype_of(recipe['type'], choices, within, told)
+    return genotype_at(recipe['type'], choices, within, told)

@@ -25,7 +25,7 @@ from nasiam_mm.architecture.genotype import (
     save_genotype,
 )
 from nasiam_mm.architecture.kinds.kind import KINDS, Kind, positive, register_kind
-from nasiam_mm.architecture.points import check_within, genotype_of
+from nasiam_mm.architecture.points import check_within, genotype_at
 from nasiam_mm.architecture.reading import load_genotype, read_genotype
 from nasiam_mm.architecture.space import choices_of_space, read_space, split_for_gradient
 from nasiam_mm.models.heads import HeadMLP
@@ -167,7 +167,7 @@ def test_genotype_by_name_and_option():
         'projector.depth': 2, 'projector.width_ratio': 0.5, 'projector.hidden_norm': 'bn',
         'predictor.form': 'none', 'predictor.width_ratio': 4, 'predictor_lr': 10,
     }  # fmt: skip
-    genotype = genotype_of('SimSiam', choices, options, {'seed': 1})
+    genotype = genotype_at('SimSiam', choices, options, {'seed': 1})
     # Neither a width nor a rate of a predictor that there is not.
     assert list(genotype.decisions) == list(options)[:4]
     assert genotype.decisions['projector.width_ratio'].options == (0.5, 1)
@@ -190,16 +190,16 @@ def test_what_is_no_point_of_the_space(change, message):
     }  # fmt: skip
     options = {name: option for name, option in options.items() if option is not None}
     with pytest.raises(GenotypeError, match=message):
-        genotype_of('SimSiam', choices_of_space(SPACE, HEADS), options)
+        genotype_at('SimSiam', choices_of_space(SPACE, HEADS), options)
 
 
 def test_a_genotype_of_another_space():
     inner, outer = (choices_of_space(dict(depth=d), {'projector': None}) for d in ([2], [1, 2]))
-    check_within(genotype_of('X', inner, {'projector.depth': 2}), outer)
+    check_within(genotype_at('X', inner, {'projector.depth': 2}), outer)
     with pytest.raises(GenotypeError, match='takes 1 at projector.depth'):
-        check_within(genotype_of('X', outer, {'projector.depth': 1}), inner)
+        check_within(genotype_at('X', outer, {'projector.depth': 1}), inner)
     with pytest.raises(GenotypeError, match='decides projector.depth, which the space does not'):
-        check_within(genotype_of('X', outer, {'projector.depth': 1}), {'projector': ()})
+        check_within(genotype_at('X', outer, {'projector.depth': 1}), {'projector': ()})
 
 
 def test_what_alpha_mixes_and_what_is_fixed():
