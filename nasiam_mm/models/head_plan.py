@@ -14,6 +14,24 @@ from nasiam_mm.ops.candidates import MAX_WIDTH, LayerShape, layer_shapes
 STANDARD_DEPTH = 2  # of the papers' heads, where neither depth nor operations are decided
 
 
+def recipe_plan(
+    name: str,
+    in_channels: int,
+    hidden_channels: int,
+    cell_channels: int | None,
+    out_channels: int | None,
+    output_norm: str,
+) -> HeadPlan:
+    """Return what a recipe says of a head, by the arguments of its ``HeadMLP``.
+
+    ValueError if a width is no positive integer.
+    """
+    given = [width for width in (out_channels, cell_channels) if width is not None]
+    last = given[0] if given else hidden_channels
+    layer_shapes(in_channels, [hidden_channels, last])
+    return HeadPlan(name, in_channels, hidden_channels, last, output_norm=output_norm)
+
+
 def decide(
     plan: HeadPlan, settings: Mapping[str, Option], before: Mapping[str, Option] = {}
 ) -> HeadPlan:

@@ -3,7 +3,6 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,7 +11,6 @@ from torch import Tensor, nn
 
 from nasiam_mm.architecture.genotype import Genotype, GenotypeError
 from nasiam_mm.architecture.kinds.kind import Option
-from nasiam_mm.architecture.plan import HeadPlan
 from nasiam_mm.architecture.reading import load_genotype
 from nasiam_mm.architecture.space import read_kinds, split_for_gradient
 from nasiam_mm.models.choice import ChoiceCell, FixedCell
@@ -23,6 +21,7 @@ from nasiam_mm.models.head_plan import (
     hidden_layer,
     hidden_shapes,
     output_layer,
+    recipe_plan,
 )
 from nasiam_mm.models.seeds import own_stream
 from nasiam_mm.ops.candidates import LayerShape, layer_shapes
@@ -87,9 +86,7 @@ class HeadMLP(BaseModule):
             raise ValueError(f'the {name} has a space to search and a genotype; give one of them')
         self.name = name
         norm = 'none' if not with_last_bn else 'bn' if with_last_bn_affine else 'bn_no_affine'
-        given = (width for width in (out_channels, cell_channels) if width is not None)
-        recipe = HeadPlan(name, in_channels, hidden_channels, next(given, hidden_channels))
-        recipe = replace(recipe, output_norm=norm)
+        recipe = recipe_plan(name, in_channels, hidden_channels, cell_channels, out_channels, norm)
         self.fixed: dict[str, Option] = {}  # kind of choice -> what a space fixes beside operations
         ops: Any  # names of a space, or decisions
         if space is not None:

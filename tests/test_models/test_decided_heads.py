@@ -78,6 +78,13 @@ def test_hidden_width_is_a_multiple_of_8_but_the_recipes_own(hidden, ratio, widt
     assert linears(built) == [(8, width), (width, width), (width, 12)]
 
 
+@pytest.mark.parametrize('name', ['in_channels', 'hidden_channels', 'out_channels'])
+@pytest.mark.parametrize('width', [0, -1, 2.5, '8', True])
+def test_a_recipe_of_impossible_widths(name, width):
+    with pytest.raises(ValueError, match=r'of a cell must be a positive integer, got'):
+        head({name: width}, projector__depth=2, projector__width_ratio=2)
+
+
 def test_too_wide():
     with pytest.raises(GenotypeError, match=r'width_ratio makes hidden layers of 2097152 channels'):
         head(dict(hidden_channels=2**20), projector__width_ratio=2)
@@ -242,6 +249,18 @@ def test_what_a_framework_does_not_have(framework, options, message, tmp_path):
 def test_operations_of_a_head_that_a_framework_does_not_have_are_passed_over(tmp_path):
     model = model_of('simclr', tmp_path, predictor__0__op='identity')
     assert linears(model.neck) == [(64, 64), (64, 32)]
+
+
+def test_a_head_s_own_genotype_decides_of_that_head_alone(tmp_path):
+    for name, options in (('a', dict(projector__depth=3)), ('b', dict(temperature=0.1))):
+        save_genotype(genotype(projector__width_ratio=2, **options), tmp_path / f'{name}.json')
+    own = config('simclr', genotype=None)
+    own.neck.genotype = str(tmp_path / 'a.json')
+    assert len(linears(MODELS.build(own).neck)) == 3
+    own.neck.genotype = str(tmp_path / 'b.json')
+    message = r"b.json' decides temperature, which is of no head; set model.genotype in place of"
+    with pytest.raises(GenotypeError, match=message):
+        MODELS.build(own)
 
 
 def test_a_genotype_must_be_of_the_space_beside_it(tmp_path):

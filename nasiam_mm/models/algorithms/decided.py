@@ -45,6 +45,16 @@ def apply_genotype(plan: ModelPlan, heads: Sequence[dict], path: str, space: Any
         plan.width = int(width)
 
 
+def refuse_coupled(heads: Sequence[dict]) -> None:
+    """Refuse a head's own genotype that decides what belongs to no head, with a GenotypeError."""
+    for head in heads:
+        path = head.get('genotype')
+        if isinstance(path, str) and (coupled := load_genotype(path).settings()):
+            what = f'decides {next(iter(coupled))}, which is of no head'
+            mend = f'set model.genotype in place of that of the {head.get("name")}'
+            raise GenotypeError(f"genotype '{path:.200}' {what}; {mend}")
+
+
 def apply_space(plan: ModelPlan, heads: Sequence[dict], space: Any) -> None:
     """Hand a space to the heads of a model that is searched by gradient.
 

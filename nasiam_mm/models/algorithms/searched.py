@@ -12,7 +12,7 @@ from nasiam_mm.architecture.alpha import Architecture
 from nasiam_mm.architecture.choice import op_choices
 from nasiam_mm.architecture.genotype import Decision
 from nasiam_mm.architecture.plan import ModelPlan
-from nasiam_mm.models.algorithms.decided import apply_genotype, apply_space
+from nasiam_mm.models.algorithms.decided import apply_genotype, apply_space, refuse_coupled
 from nasiam_mm.models.choice import ChoiceCell
 from nasiam_mm.models.heads import HeadMLP
 from nasiam_mm.models.seeds import own_stream
@@ -58,6 +58,7 @@ class Searched:
         kwargs |= {part: copy.deepcopy(kwargs.get(part)) for part in ('neck', 'head')}
         heads = head_configs(kwargs)
         open_heads = [h for h in heads if h.get('space') is None and h.get('genotype') is None]
+        refuse_coupled(heads)
         plan = ModelPlan(type(self).__name__, kwargs)
         if genotype is not None and open_heads:
             is_space = isinstance(space, Mapping)
