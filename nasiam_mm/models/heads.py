@@ -24,7 +24,7 @@ from nasiam_mm.models.head_plan import (
     recipe_plan,
 )
 from nasiam_mm.models.seeds import own_stream
-from nasiam_mm.ops.candidates import LayerShape, layer_shapes
+from nasiam_mm.ops.candidates import LayerShape, check_space, layer_shapes
 from nasiam_mm.registry import MODELS
 
 
@@ -156,6 +156,7 @@ def operations_of(
     ValueError if the space holds no operations or something that cannot be mixed.
     """
     if not isinstance(space, Mapping):
+        check_space(space)
         return tuple(space), {}
     ops, fixed = split_for_gradient(name, read_kinds(name, space))
     if not ops or fixed.get('depth') == 1 or fixed.get('form', 'mlp') != 'mlp':

@@ -2,7 +2,7 @@
 """Which candidates a layer has: those of its space that are different functions at its widths."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
@@ -72,10 +72,11 @@ def check_space(space: Sequence[str]) -> None:
 
     A name that no part of a module can have is refused as well.
     """
-    if isinstance(space, str) or not space:
-        what = f'a space is a list of registered operation names, got {space!r}'
+    is_list = isinstance(space, (list, tuple)) and all(isinstance(n, Hashable) for n in space)
+    if not is_list or not space:
+        what = f'a space is a list of registered operation names, got {space!r:.200}'
         raise ValueError(f'{what}; for example {list(SPACES["S"])}')
-    if repeated := sorted(name for name, count in Counter(space).items() if count > 1):
+    if repeated := [name for name, count in Counter(space).items() if count > 1]:
         raise ValueError(f'a space names each operation once; repeated: {repeated}')
     for name in space:
         _check_registered(name)

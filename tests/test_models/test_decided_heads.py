@@ -332,3 +332,9 @@ def test_what_no_gradient_search_takes(space, message):
     with pytest.raises(ValueError, match=message) as caught:
         MODELS.build(config('simclr', space=space))
     assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize('space', [3, True, 0.5, [['identity']], [{}], {'op': {'x': ['identity']}}])
+def test_what_is_no_space_at_all(space):
+    with pytest.raises(ValueError, match='a space is a list of registered operation names, got'):
+        MODELS.build(config('simclr', space=space))
