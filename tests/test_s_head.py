@@ -11,7 +11,7 @@ from nasiam_mm.unread import find_unread
 from tests import small
 from tests.reduced import ROOT, reduced
 
-NAMES = sorted(path.stem for path in (ROOT / 'configs/search').glob('*.py'))
+NAMES = sorted(path.stem for path in (ROOT / 'configs/heads').glob('*.py'))
 # Depths 1, 2 and 4, and a predictor of each form.
 SEEDS = (0, 2, 11)
 
@@ -22,7 +22,7 @@ def test_there_is_one_with_and_one_without_a_predictor():
 
 @pytest.mark.parametrize('name', NAMES)
 def test_recipe_is_a_pretraining_with_a_space(name):
-    cfg = Config.fromfile(ROOT / f'configs/search/{name}.py')
+    cfg = Config.fromfile(ROOT / f'configs/heads/{name}.py')
     base = name.replace('_s_head_', '_pretrain_')
     twin = Config.fromfile(ROOT / f'configs/nasiam/{base}.py')
     assert find_unread(cfg) == []
@@ -34,7 +34,7 @@ def test_recipe_is_a_pretraining_with_a_space(name):
 @pytest.mark.parametrize('seed', SEEDS)
 @pytest.mark.parametrize('name', NAMES)
 def test_what_is_drawn_trains(name, seed, tmp_path):
-    cfg = reduced(f'search/{name}', tmp_path / 'run')
+    cfg = reduced(f'heads/{name}', tmp_path / 'run')
     cfg.model.genotype = str(tmp_path / 'g.json')
     genotype = random_genotype(cfg.model.type, choices_of_model(cfg.model), seed)
     save_genotype(genotype, cfg.model.genotype)
@@ -47,7 +47,7 @@ def test_what_is_drawn_trains(name, seed, tmp_path):
 
 @pytest.mark.parametrize('name', NAMES)
 def test_without_a_genotype_it_says_what_to_do(name, tmp_path):
-    problems = find_problems(reduced(f'search/{name}', tmp_path / 'run'))
+    problems = find_problems(reduced(f'heads/{name}', tmp_path / 'run'))
     assert len(problems) == 1
     assert 'space.projector.depth: has 4 options, which no mixing by alpha decides' in problems[0]
     assert 'nasiam genotype random' in problems[0] and len(problems[0]) <= 500

@@ -194,7 +194,7 @@ def test_the_tools_are_these_commands(tool, words, tmp_path, monkeypatch, capsys
     assert str(tmp_path / 'no') in capsys.readouterr().err
 
 
-S_HEAD = 'search/simsiam_r18_s_head_cifar10_demo.py'
+S_HEAD = 'heads/simsiam_r18_s_head_cifar10_demo.py'
 
 
 def test_draw_from_the_space_of_a_config(tmp_path, capsys):

@@ -2,7 +2,7 @@
 """Make a genotype file without a search.
 
 nasiam genotype random genotype.json --seed 1 --out random_1.json
-nasiam genotype random search/simclr_r18_s_head_cifar10_demo.py --seed 1 --out random_1.json
+nasiam genotype random heads/simclr_r18_s_head_cifar10_demo.py --seed 1 --out random_1.json
 nasiam genotype import published.txt --framework MoCo --out moco_published.json
 
 random draws uniformly from the space of a given genotype or of a config: the honest baseline.
