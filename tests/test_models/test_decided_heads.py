@@ -21,7 +21,7 @@ from nasiam_mm.models.heads import HeadMLP
 from nasiam_mm.ops.candidates import SPACES
 from nasiam_mm.registry import MODELS
 from tests import small
-from tests.small import config
+from tests.small import WIDTH, config
 
 S = list(SPACES['S'])
 PREDICTING = [name for name, one in FRAMEWORKS.items() if 'predictor' in one.standard]
@@ -248,7 +248,7 @@ def test_what_a_framework_does_not_have(framework, options, message, tmp_path):
 
 def test_operations_of_a_head_that_a_framework_does_not_have_are_passed_over(tmp_path):
     model = model_of('simclr', tmp_path, predictor__0__op='identity')
-    assert linears(model.neck) == [(64, 64), (64, 32)]
+    assert linears(model.neck) == [(WIDTH, WIDTH), (WIDTH, 32)]
 
 
 def test_a_head_s_own_genotype_decides_of_that_head_alone(tmp_path):
@@ -281,7 +281,7 @@ def test_a_gradient_searches_operations_within_what_a_space_fixes():
         predictor=dict(op=S[::3], depth=[2]),
     )  # fmt: skip
     model = small.build('simsiam', space=space)
-    assert [s[:2] for s in model.neck.cell.shapes] == [(64, 128), (128, 128)]
+    assert [s[:2] for s in model.neck.cell.shapes] == [(WIDTH, 2 * WIDTH), (2 * WIDTH,) * 2]
     assert model.neck.cell.space == tuple(S)
     assert model.neck.output[0].out_features == 48
     assert [s[:2] for s in model.head.predictor.cell.shapes] == [(48, 16)]
@@ -310,7 +310,7 @@ def test_what_it_found_is_built_as_it_was_searched(tmp_path):
         ours, theirs = found.neck.cell.layers[n][S[n]], searched.neck.cell.layers[n].ops[S[n]]
         ours.load_state_dict(theirs.state_dict())
     found.neck.output.load_state_dict(searched.neck.output.state_dict())
-    x = torch.randn(8, 64, 2, 2)
+    x = torch.randn(8, WIDTH, 2, 2)
     torch.testing.assert_close(found.neck((x,))[0], searched.neck((x,))[0])
     assert found.head.temperature == searched.head.temperature == 0.3
 
