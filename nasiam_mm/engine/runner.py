@@ -4,16 +4,13 @@
 import copy
 import os
 import signal
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
-import torch.distributed as torch_dist
 from mmengine.config import Config
-from mmengine.dist import get_world_size, master_only
+from mmengine.dist import master_only
 from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
@@ -26,6 +23,7 @@ from nasiam_mm.engine.hooks.resume_hook import ResumeHook
 from nasiam_mm.engine.hooks.speed_hooks import lay_out
 from nasiam_mm.engine.optim import refuse_idle_factors
 from nasiam_mm.engine.running import preserve_rng, unwrap
+from nasiam_mm.engine.stop_signals import StopSignals
 from nasiam_mm.files.atomic import write_text
 from nasiam_mm.refusals import is_user_error
 from nasiam_mm.registry import LOOPS, RUNNERS
@@ -267,47 +265,3 @@ def _preserve_rates(runner: Runner) -> Iterator[None]:
     yield
     for group, rate in zip(groups, rates, strict=True):
         group.update(rate)
-
-
-class StopSignals(ExitStack):
-    """While entered, in a main thread, note the first SIGTERM or SIGINT instead of dying of it.
-
-    A second one, later than what a launcher passes on, acts as it would have outside.
-    """
-
-    # A launcher passes a signal on that its processes have got already: that is one wish, not two.
-    same_wish_seconds = 2.0
-    received: int | None = None
-    _group: Any = None
-
-    def __enter__(self) -> 'StopSignals':
-        self._process = os.getpid()
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                self.callback(signal.signal, number, signal.signal(number, self._note))
-        if get_world_size() > 1 and torch_dist.get_backend() != 'gloo':
-            # On the CPU, so that asking does not make a GPU wait.
-            self._group = torch_dist.new_group(backend='gloo')
-        return self
-
-    def agreed(self) -> int | None:
-        """Return the signal that any process has received, or None; all have to call this."""
-        if get_world_size() == 1:
-            return self.received
-        number = torch.tensor(self.received or 0)
-        torch_dist.all_reduce(number, torch_dist.ReduceOp.MAX, group=self._group)
-        return int(number) or None
-
-    def _note(self, number: int, frame: object) -> None:
-        # A forked worker of a loader has this handler too; its parent tells it when to end.
-        if os.getpid() != self._process:
-            return
-        now = time.monotonic()
-        if self.received is None:
-            self.received, self._received_at = number, now
-            name = signal.Signals(number).name
-            # Not by a logger: the signal may have come while one holds its lock.
-            os.write(2, f'{name}: stopping after this iteration; again to stop at once\n'.encode())
-        elif now - self._received_at > self.same_wish_seconds:
-            self.close()  # gives the handlers back
-            os.kill(os.getpid(), number)

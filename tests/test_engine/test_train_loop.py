@@ -20,7 +20,7 @@ from mmengine.logging import MMLogger
 from mmengine.runner import ValLoop
 
 from benchmarks.compare import compare_checkpoints
-from nasiam_mm.engine.runner import StopSignals
+from nasiam_mm.engine.stop_signals import StopSignals
 from nasiam_mm.registry import HOOKS, LOOPS
 from tests.test_engine.toy_siamese import (
     ITERATIONS,
