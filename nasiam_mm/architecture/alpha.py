@@ -2,7 +2,8 @@
 """The one owner of alpha, of L layers of a head and K options of its space."""
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -51,6 +52,8 @@ class Architecture(nn.Module):
             mend = 'take one that draws candidates, such as GumbelStraightThrough, or FullMixing'
             raise ValueError(f'model.mixing runs what was drawn, but {name} draws nothing; {mend}')
         self.sampled_in = frozenset(sampled_in)
+        self._given: Mapping[str, Tensor] | None = None
+        self._running: dict[str, Running] = {}
         # Functions of the step, set by schedules: nothing to save.
         self.auxiliary, self.identity_dropout = 1.0, 0.0
         for head, rows in self.choices.items():
@@ -79,6 +82,8 @@ class Architecture(nn.Module):
         Relaxed anew at every read: gradients of two views then add after the relaxation's
         backward pass, as those of two networks would.
         """
+        if self._given is not None and drawn:
+            return self._given[head]
         alpha, present = self.alpha(head), self.present(head)
         if not drawn:
             return self.relaxation.mean(alpha, present)
@@ -88,6 +93,20 @@ class Architecture(nn.Module):
     def running(self, head: str) -> Running:
         """Positions of the candidates that a forward pass has to run, for each layer."""
         return self._running[head]
+
+    @contextmanager
+    def mixed_by(self, weights: Mapping[str, Tensor]) -> Iterator[None]:
+        """Mix by these weights, (L, K) of each head, whatever was drawn; run what has one above 0.
+
+        Draw before, not within. Weights ``drawn=False`` go on telling of alpha.
+        """
+        kept = self._given, self._running
+        self._given = dict(weights)
+        self._running = {head: _positions(rows > 0) for head, rows in weights.items()}
+        try:
+            yield
+        finally:
+            self._given, self._running = kept
 
     def drop(self, head: str, layer: int, positions: Collection[int]) -> None:
         """Take options of a layer out of the search for good; ValueError if none would be left."""

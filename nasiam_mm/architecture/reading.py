@@ -149,16 +149,43 @@ def _check_top(told: Fields, decisions: Mapping[str, Decision]) -> None:
     top_k = told.take('top_k', int, max(len(decision.chosen) for decision in decisions.values()))
     if top_k < 1:
         told.fail('top_k', f'must be at least 1, got {top_k!r:.20}')
+    most = told.take('at_most', int, top_k)
+    limit = told.data.get('max_identity')
+    selection = told.data.get('selection')
     for name, decision in decisions.items():
         where, number = f'decisions.{name}.chosen', len(decision.chosen)
         if number > top_k:
             refuse(told.source, where, f'has {number} options, but provenance.top_k: {top_k}')
-        if told.data.get('selection') != 'top_k' or not decision.scores:
+        if number > most:
+            refuse(told.source, where, f'has {number} options, but provenance.at_most: {most}')
+        if selection not in ('top_k', 'threshold', 'perturbation') or not decision.scores:
             continue
-        if told.data.get('max_identity') is not None:
-            continue  # some identities were passed over
-        if better := decision.better:
+        if selection == 'threshold' and decision.chosen == ('identity',):
+            continue  # a layer that is empty, whatever its scores
+        better = decision.better
+        if limit is not None:
+            better = tuple(option for option in better if option != 'identity')
+        if better:
             what = f'{list(decision.chosen)} is not the top of the scores, {better[0]!r} is higher'
             refuse(told.source, where, f'{what}; correct it, or remove the scores')
-        if number != (wanted := min(top_k, len(decision.scored))):
-            refuse(told.source, where, f'has {number} options; top_k takes {wanted} here')
+        wanted = min(1 if selection == 'perturbation' else top_k, len(decision.scored))
+        # Without its identity, a layer may have nothing else for its second place.
+        least = max(1, wanted - 1) if better != decision.better else wanted
+        if selection != 'threshold' and not least <= number <= wanted:
+            refuse(told.source, where, f'has {number} options; {selection} takes {wanted} here')
+    if limit is not None:
+        _check_identities(told, decisions)
+
+
+def _check_identities(told: Fields, decisions: Mapping[str, Decision]) -> None:
+    """Check that no more layers of a head begin with an identity than a search allowed."""
+    limit = told.take('max_identity', int)
+    begin = Counter(
+        name.split('.')[0]
+        for name, decision in decisions.items()
+        if decision.chosen[0] == 'identity' and len(decision.scored) > 1
+    )
+    for head, number in begin.items():
+        if number > limit:
+            what = f'has {number} layers that are an identity, but provenance.max_identity: {limit}'
+            refuse(told.source, f'decisions.{head:.60}', what)

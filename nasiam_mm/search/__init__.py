@@ -3,4 +3,6 @@
 
 import nasiam_mm.search.gradient.hook
 import nasiam_mm.search.gradient.stages
-import nasiam_mm.search.recorder  # noqa: F401
+import nasiam_mm.search.perturbation
+import nasiam_mm.search.recorder
+import nasiam_mm.search.sampled  # noqa: F401

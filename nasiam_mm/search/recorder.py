@@ -70,7 +70,8 @@ class GenotypeHook(StatefulHook):
         self.shapes = {name: [list(shape) for shape in head.cell.shapes] for name, head in heads}
 
     def before_train(self, runner: Runner) -> None:
-        """Record where alpha starts."""
+        """Record where alpha starts, if the selection can choose at the end."""
+        self.selection.check(runner)
         if not self.epochs:
             self._record(0)
 

@@ -27,6 +27,9 @@ class Selection:
     name = ''
     looks_at_data = False
 
+    def check(self, runner: Runner) -> None:
+        """Raise ValueError at the start of a run that it cannot choose for."""
+
     def decide(self, architecture: Architecture) -> Decisions:
         """Choose by alpha alone: what a search stands at after an epoch."""
         raise NotImplementedError
@@ -87,8 +90,9 @@ class TopK(Selection):
 
     Args:
         k: Operations a layer: 1, or 2 for ``edge``.
-        max_identity: Layers of a head that may be an identity and nothing else; of more, those
-            whose identity leads by least take the next best (P-DARTS, section 3.2.2). None: all.
+        max_identity: Layers of a head that may be, or begin with, an identity though there is
+            something else; of more, those whose identity weighs least go without (P-DARTS,
+            section 3.2.2). None: all.
     """
 
     name = 'top_k'
@@ -108,7 +112,7 @@ class TopK(Selection):
     def decide(self, architecture: Architecture) -> Decisions:
         """Choose by alpha alone."""
         found = scored_choices(architecture)
-        passed_over = self._surplus(architecture)
+        passed_over = self._surplus(architecture, found)
         decisions = {}
         for choice, best, decision in found:
             if choice.name in passed_over:
@@ -117,19 +121,18 @@ class TopK(Selection):
             decisions[choice.name] = Decision(decision.options, chosen, decision.scores)
         return decisions
 
-    def _surplus(self, architecture: Architecture) -> set[str]:
+    def _surplus(self, architecture: Architecture, found: list) -> set[str]:
         """Choices whose identity is one too many and that have something else to take."""
         if self.max_identity is None:
             return set()
         surplus: set[str] = set()
-        for head, choices in architecture.choices.items():
+        rows = iter(found)
+        for head in architecture.choices:
             weights: Tensor = architecture.weights(head, drawn=False).detach().cpu()
             leads = {
-                choice.name: float(row[choice.options.index('identity')])
-                for choice, row in zip(choices, weights, strict=True)
-                if 'identity' in choice.options
-                and choice.options[int(row.argmax())] == 'identity'
-                and int((row > 0).sum()) > 1
+                choice.name: float(row[best[0]])
+                for row, (choice, best, _) in zip(weights, rows, strict=False)
+                if choice.options[best[0]] == 'identity' and len(best) > 1
             }
             weakest = sorted(leads, key=leads.__getitem__)
             surplus.update(weakest[: max(0, len(leads) - self.max_identity)])

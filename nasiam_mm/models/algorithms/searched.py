@@ -92,6 +92,11 @@ class Searched:
         """Module whose output, a tuple of (N, C) or (N, C), is z."""
         return self.neck
 
+    @property
+    def prediction(self) -> nn.Module | None:
+        """Module that predicts the other view's z from ``(z,)``, as z comes; None without one."""
+        return getattr(getattr(self, 'head', None), 'predictor', None)
+
     def searched_heads(self) -> dict[str, HeadMLP]:
         """Heads to search by name, in order, no momentum copies; ValueError if two share one."""
         averages = (module for module in self.modules() if isinstance(module, BaseAveragedModel))

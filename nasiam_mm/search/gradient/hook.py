@@ -134,8 +134,11 @@ class AlphaStepHook(StatefulHook):
     def _cells(self) -> list[ChoiceCell]:
         return [head.cell for head in self.model.searched_heads().values()]
 
-    def _stand(self, runner: Runner) -> SearchStep:
-        """Say how far the search is."""
+    def _stand(self, runner: Runner, iteration: int | None = None) -> SearchStep:
+        """Say how far the search is, or was before an iteration, from 0."""
+        stages = max((schedule.stages for schedule in self.schedules), default=1)
+        done, whole = runner.iter if iteration is None else iteration, runner.max_iters
+        return SearchStep(runner, self.architecture, self.optimizer, done, whole, stages)
         stages = max((schedule.stages for schedule in self.schedules), default=1)
         done, whole = runner.iter, runner.max_iters
         return SearchStep(runner, self.architecture, self.optimizer, done, whole, stages)
@@ -157,7 +160,10 @@ class AlphaStepHook(StatefulHook):
         """Start drawing from where the run stands."""
         self.batches = endless_batches(self.loader, self.taken)
         if self.steps:
-            # A run resumed within a weight step mixes as that step began.
+            # A run resumed within a weight step, or after the last, mixes as that step began.
+            began = (self.steps - 1) * runner.optim_wrapper._accumulative_counts
+            for schedule in self.schedules:
+                schedule.apply(self._stand(runner, began))
             self.architecture.sample(runner.seed, self.steps - 1, 'weights')
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
