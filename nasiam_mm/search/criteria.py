@@ -29,6 +29,7 @@ from nasiam_mm.part_registry import open_registry
 from nasiam_mm.probes.feature_sets import extract_features
 from nasiam_mm.probes.section import read_probe
 from nasiam_mm.search.batches import alpha_step_hook, held_out_batches
+from nasiam_mm.search.tuning import normalise_by_batch
 
 CRITERIA = open_registry('criterion', 'nasiam_mm.search')
 
@@ -57,8 +58,8 @@ class Criterion:
     def prepare(self, runner: Runner, model: nn.Module, spare: int = 0) -> None:
         """Take the images, and what of them depends on no path, with the weights as they are.
 
-        ``spare`` is a number of further batches, for :meth:`put_through`. Where it is needed the
-        backbone is run in evaluation mode; the caller sets the modes afterwards.
+        ``spare`` is a number of further batches, for :meth:`put_through`. The caller sets the
+        modes of the model afterwards.
         """
         raise NotImplementedError
 
@@ -133,7 +134,7 @@ class HeldOutContrast(Criterion):
     @torch.no_grad()
     def prepare(self, runner: Runner, model: nn.Module, spare: int = 0) -> None:
         """Compute the backbone's features of two views of each image."""
-        model.eval()
+        normalise_by_batch(model)
         drawn = held_out_batches(runner, self.batches + spare)
         views = (model.data_preprocessor(batch, True)['inputs'][:2] for batch in drawn)
         features = [[_pooled(model.backbone(view)) for view in pair] for pair in views]

@@ -23,7 +23,7 @@ class Perturbation(Measured):
     the one without which a criterion on held-out images falls most is kept and the others dropped
     for good, and the weights are tuned before the next layer. The supernet mixes by the weights of
     no draw in particular, the candidates that are left as the relaxation has it without the other,
-    and heads normalise by the batch. The score of a candidate is the drop of the criterion.
+    and BatchNorm normalises by the batch. The score of a candidate is the drop of the criterion.
 
     The paper's ``blank-pt`` is this with ``alpha_step.optimizer=None``: the weights are searched
     with alone. It tunes for 5 epochs between decisions; its criterion is accuracy.

@@ -78,29 +78,30 @@ def heads_of(model: nn.Module) -> list[HeadMLP]:
 
 
 def normalise_by_batch(model: nn.Module) -> None:
-    """Let heads normalise by the batch, as in the alpha step, and all else as in evaluation."""
-    model.eval()
-    for head in heads_of(model):
-        head.train()
+    """Let BatchNorm normalise by the batch, as in the alpha step, and all else evaluate."""
+    model.train()  # not BatchNorm alone: a backbone may keep some of it frozen
+    for module in model.modules():
+        if not isinstance(module, _BatchNorm):
+            module.training = False
 
 
 @torch.no_grad()
 def refit(model: nn.Module, run: Callable[[], None]) -> None:
-    """Give the BatchNorm of heads the statistics of what ``run`` puts through, and evaluate.
+    """Give the BatchNorm of heads the statistics of what ``run`` puts through, and fix them.
 
-    Mean and unbiased variance of each forward pass, averaged over the passes. Those of the
-    backbone do not depend on the path.
+    Mean and unbiased variance of each forward pass, averaged over the passes. The backbone, which
+    does not depend on the path, goes on normalising by the batch.
     """
     norms = [m for head in heads_of(model) for m in head.modules() if isinstance(m, _BatchNorm)]
     kept = [norm.momentum for norm in norms]
+    normalise_by_batch(model)
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # the average of all passes
-    normalise_by_batch(model)
     run()
     for norm, momentum in zip(norms, kept, strict=True):
         norm.momentum = momentum
-    model.eval()
+        norm.eval()
 
 
 class WeightSteps:
