@@ -95,14 +95,18 @@ class Architecture(nn.Module):
         return self._running[head]
 
     @contextmanager
-    def mixed_by(self, weights: Mapping[str, Tensor]) -> Iterator[None]:
-        """Mix by these weights, (L, K) of each head, whatever was drawn; run what has one above 0.
+    def mixed_by(
+        self, weights: Mapping[str, Tensor], running: Mapping[str, Running] | None = None
+    ) -> Iterator[None]:
+        """Mix by these weights, (L, K) of each head, whatever was drawn.
 
-        Draw before, not within. Weights ``drawn=False`` go on telling of alpha.
+        What has one above 0 is run, or what ``running`` names. Draw before, not within. Weights
+        ``drawn=False`` go on telling of alpha.
         """
         kept = self._given, self._running
         self._given = dict(weights)
-        self._running = {head: _positions(rows > 0) for head, rows in weights.items()}
+        positive = {head: _positions(rows > 0) for head, rows in weights.items()}
+        self._running = positive if running is None else dict(running)
         try:
             yield
         finally:

@@ -135,7 +135,15 @@ class WeightSteps:
         for _ in range(count):
             owner.sample(self.seed, self.number, 'weights')
             self.number += 1
-            with owner.mixed_by(with_fixed({h: owner.weights(h) for h in owner.choices}, fixed)):
+            weights = with_fixed({head: owner.weights(head) for head in owner.choices}, fixed)
+            running = {
+                head: tuple(
+                    (fixed[head, n],) if (head, n) in fixed else row
+                    for n, row in enumerate(owner.running(head))
+                )
+                for head in owner.choices
+            }
+            with owner.mixed_by(weights, running):
                 for _ in range(self.wrapper._accumulative_counts):
                     self._add_gradient()
             for weight in self.model.parameters():

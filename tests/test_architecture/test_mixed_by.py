@@ -27,6 +27,8 @@ def test_given_weights_hold_within_and_what_was_drawn_after(only_sampled):
         with owner.mixed_by({head: 1 - rows.clamp(0, 1) for head, rows in given.items()}):
             assert owner.running('projector') == ((0, 1, 2), (0, 1, 3))
         assert owner.running('projector') == ((0, 3), (2,))
+        with owner.mixed_by(given, dict.fromkeys(heads, ((0, 1, 3), (2,)))):
+            assert owner.running('projector') == ((0, 1, 3), (2,))
         raise KeyError
     for head in heads:
         assert torch.equal(owner.weights(head), before[head][0])

@@ -8,6 +8,7 @@
 
 import copy
 import threading
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from mmengine.config import ConfigDict
 
 from benchmarks.compare import compare_checkpoints
 from nasiam_mm.architecture.reading import load_genotype
+from nasiam_mm.datasets.replay import ReplaySampler
 from nasiam_mm.engine.running import get_rng_state
 from nasiam_mm.search.batches import alpha_step_hook, check_weight_part, weight_batches
 from nasiam_mm.search.criteria import HeldOutContrast
@@ -232,8 +234,10 @@ def test_a_copy_leaves_listeners_and_compiled_code_behind(ended):
 
 
 def test_a_weight_part_that_cannot_be_walked_is_refused(ended):
-    runner = copy.copy(ended('simclr'))
-    loader = torch.utils.data.DataLoader(runner.train_dataloader.dataset, 32)
-    runner._train_loop = type('Loop', (), dict(dataloader=loader))()
-    with pytest.raises(ValueError, match='ReplaySampler.*; got SequentialSampler'):
+    images = ended('simclr').train_dataloader.dataset
+    runner = SimpleNamespace(train_dataloader=torch.utils.data.DataLoader(images, 32))
+    with pytest.raises(ValueError, match=r'ReplaySampler.*; got SequentialSampler'):
         check_weight_part(runner)
+    few = torch.utils.data.DataLoader(images, 128, sampler=ReplaySampler(images, seed=0))
+    with pytest.raises(ValueError, match='has 100 images per process, fewer than a batch of 128'):
+        check_weight_part(SimpleNamespace(train_dataloader=few))

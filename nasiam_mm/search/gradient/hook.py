@@ -139,9 +139,6 @@ class AlphaStepHook(StatefulHook):
         stages = max((schedule.stages for schedule in self.schedules), default=1)
         done, whole = runner.iter if iteration is None else iteration, runner.max_iters
         return SearchStep(runner, self.architecture, self.optimizer, done, whole, stages)
-        stages = max((schedule.stages for schedule in self.schedules), default=1)
-        done, whole = runner.iter, runner.max_iters
-        return SearchStep(runner, self.architecture, self.optimizer, done, whole, stages)
 
     def _check_parts(self, train_loader: DataLoader) -> None:
         sampler, size = self.loader.sampler, self.loader.batch_size
