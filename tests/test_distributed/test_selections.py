@@ -17,6 +17,7 @@ from nasiam_mm.search.selection import SELECTIONS
 from nasiam_mm.search.tuning import WeightSteps, copy_of
 from tests import small
 from tests.test_distributed.processes import digest, run_processes
+from tests.test_search.conftest import shorten
 
 CONTRAST = dict(type='HeldOutContrast', batches=2)
 
@@ -25,6 +26,7 @@ def choose(framework, folder):
     """Search shortly, and choose in both ways; what this process found."""
     init_default_scope('nasiam_mm')
     cfg = small.search(framework, folder / os.environ['RANK'], batch_size=16)
+    shorten(cfg)
     perturbation = dict(type='Perturbation', criterion=CONTRAST, tune_steps=1)
     cfg.default_hooks.genotype.selection = perturbation
     cfg.work_dir = str(folder / 'work')

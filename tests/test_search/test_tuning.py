@@ -241,3 +241,32 @@ def test_a_weight_part_that_cannot_be_walked_is_refused(ended):
     few = torch.utils.data.DataLoader(images, 128, sampler=ReplaySampler(images, seed=0))
     with pytest.raises(ValueError, match='has 100 images per process, fewer than a batch of 128'):
         check_weight_part(SimpleNamespace(train_dataloader=few))
+
+
+@pytest.mark.parametrize(('kind', 'relaxation'), [('perturbation', None), ('sampled', 'uniform')])
+def test_with_alpha_fixed_the_weights_are_all_that_is_searched_with(kind, relaxation, tmp_path):
+    # DARTS-PT's blank-pt, and SPOS.
+    parts = dict(relaxation=dict(type='UniformSampling'), mixing=dict(type='SinglePath'))
+    cfg = search('simsiam', tmp_path, **(parts if relaxation else {}))
+    shorten(cfg)
+    cfg.default_hooks.alpha_step.optimizer = None
+    cfg.default_hooks.genotype.selection = copy.deepcopy(MEASURED[kind])
+    runner = train(cfg)
+    assert not any(alpha.any() for alpha in runner.model.architecture.alphas())
+    genotype = load_genotype(tmp_path / 'genotype.json')
+    assert genotype.provenance['selection'] == SELECTIONS.build(MEASURED[kind]).name
+    assert genotype.provenance['criterion']['type'] == 'HeldOutContrast'
+    by_alpha = load_genotype(tmp_path / 'genotypes/epoch_1.json')
+    assert {d.chosen for d in by_alpha.decisions.values()} == {('linear_bn_relu',)}
+    # Chosen by the images, not by a tie.
+    assert not any(decision.tied for decision in genotype.decisions.values())
+    assert [d.chosen for d in genotype.decisions.values()] != [('linear_bn_relu',)] * 5
+
+
+def test_a_setting_of_a_criterion_that_nothing_reads_is_refused(tmp_path):
+    cfg = search('simclr', tmp_path)
+    selection = dict(type='Perturbation', criterion=dict(SMALL, temprature=0.1))
+    cfg.default_hooks.genotype.selection = selection
+    told = r"selection\.criterion\.temprature'; did you mean .*temperature"
+    with pytest.raises(ValueError, match=told):
+        train(cfg)
