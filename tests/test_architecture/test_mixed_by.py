@@ -11,11 +11,11 @@ from nasiam_mm.ops.candidates import SPACES, LayerShape
 SAME = LayerShape(6, 6)
 
 
-@pytest.mark.parametrize('only_sampled', [False, True])
-def test_given_weights_hold_within_and_what_was_drawn_after(only_sampled):
+@pytest.mark.parametrize('sampled_in', [[], ['weights']])
+def test_given_weights_hold_within_and_what_was_drawn_after(sampled_in):
     heads = ('projector', 'predictor')
     choices = {head: op_choices(head, SPACES['S'], (SAME, SAME)) for head in heads}
-    owner = Architecture(choices, dict(type='GumbelStraightThrough'), only_sampled)
+    owner = Architecture(choices, dict(type='GumbelStraightThrough'), sampled_in)
     owner.sample(0, 1, 'weights')
     before = {head: (owner.weights(head), owner.running(head)) for head in heads}
     plain = owner.weights('projector', drawn=False)

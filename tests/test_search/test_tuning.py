@@ -34,7 +34,7 @@ SEARCHES = [
     ('simclr', 'Softmax', dict(type='PartialChannels', k=4)),
     ('simclr', 'UniformSampling', dict(type='SinglePath')),
     ('simsiam', 'Sigmoid', dict(type='FullMixing')),
-    ('simsiam', 'UniformSampling', dict(type='PartialChannels', k=2, only_sampled=True)),
+    ('simsiam', 'UniformSampling', dict(type='PartialChannels', k=2, sampled_in=['weights'])),
     ('mocov2', 'GumbelStraightThrough', dict(type='SinglePath')),
     ('mocov2', 'TwoPathGates', dict(type='PartialChannels', k=2)),
     ('byol', 'Sigmoid', dict(type='PartialChannels', k=2)),
