@@ -1,6 +1,9 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Searching: the alpha step on a held-out part, and the record of what it finds."""
 
+import nasiam_mm.search.gradient.alpha_terms
+import nasiam_mm.search.gradient.costs
+import nasiam_mm.search.gradient.embedding_terms
 import nasiam_mm.search.gradient.hook
 import nasiam_mm.search.gradient.stages
 import nasiam_mm.search.perturbation

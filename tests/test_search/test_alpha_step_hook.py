@@ -10,6 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 
 from nasiam_mm.models.frameworks import FRAMEWORKS
+from nasiam_mm.registry import OPTIMIZERS
 from nasiam_mm.search.gradient.hook import AlphaStepHook
 from tests import small
 from tests.reduced import reduced
@@ -166,6 +167,29 @@ def test_owners_are_disjoint_and_complete(tmp_path):
     assert set(weights) == {id(p) for p in runner.model.parameters()}
     # SimSiam: the predictor's rate is fixed, so two settings and no more.
     assert sorted(group.get('fix_lr', False) for group in groups) == [False, True]
+
+
+@pytest.mark.parametrize(
+    'optimizer',
+    [dict(type='Adam', lr=3e-4, betas=(0.5, 0.999), weight_decay=1e-3),
+     dict(type='AdamW', lr=1e-3), dict(type='SGD', lr=0.1, momentum=0.9)],
+    ids=['Adam', 'AdamW', 'SGD'],
+)  # fmt: skip
+def test_an_optimizer_for_each_cell_would_take_the_same_steps(optimizer):
+    """D-DARTS has an alpha and an optimizer for each cell; these step each entry on its own."""
+    whole = [torch.randn(4, 3), torch.randn(2, 5)]  # two heads, whose layers are the cells
+    cells = [row.clone()[None] for alpha in whole for row in alpha]
+    together = OPTIMIZERS.build(dict(optimizer, params=whole))
+    apart = [OPTIMIZERS.build(dict(optimizer, params=[cell])) for cell in cells]
+    for _ in range(5):
+        for alpha in whole:
+            alpha.grad = torch.randn_like(alpha)
+        for cell, gradient in zip(cells, [row for a in whole for row in a.grad], strict=True):
+            cell.grad = gradient.clone()[None]
+        for each in (together, *apart):
+            each.step()
+    rows = [row for alpha in whole for row in alpha]
+    assert all(torch.equal(row, cell[0]) for row, cell in zip(rows, cells, strict=True))
 
 
 @pytest.mark.parametrize('lr', ['fast', None, 0, -1e-3, float('nan'), float('inf'), True])

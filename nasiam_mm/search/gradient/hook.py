@@ -43,7 +43,8 @@ class AlphaStepHook(StatefulHook):
     Args:
         dataloader: Config of the loader of the held-out part, with a ``ReplaySampler``.
         optimizer: Config of the optimizer of alpha; None where alpha is left alone and the weights
-            are all that is searched with (``UniformSampling``).
+            are all that is searched with (``UniformSampling``). One for all layers: Adam and SGD
+            step each entry on its own, as one for each cell (D-DARTS) would.
         second_order: Whether to differentiate through a virtual step of the weights on the batch
             of the coming weight step (DARTS, eq. 7); ``'sgd'`` for a step with their momentum and
             weight decay.
@@ -128,6 +129,7 @@ class AlphaStepHook(StatefulHook):
         if ends and not auxiliary:
             mend = "set model.auxiliary=dict(type='AuxiliarySkip')"
             raise ValueError(f'the schedule AuxiliaryDecay moves nothing; {mend}')
+        self.penalties.check(self.model, moves_alpha=self.optimizer is not None)
         for schedule in self.schedules:
             schedule.check(self._stand(runner))
 

@@ -45,6 +45,9 @@ class Regularizer:
             raise ValueError(what)
         self.weight = float(weight)
 
+    def check(self, model: nn.Module) -> None:
+        """Raise ValueError at the start of a run whose model the term is not for."""
+
     def factor(self, progress: float) -> float:
         """Factor on the term where this share of the search, from 0 to 1, is done."""
         return self.weight
@@ -57,18 +60,31 @@ class Regularizer:
 class Penalties:
     """The sum of several regularizers, for one alpha step after another.
 
-    ``values`` are those of the last step, (), detached, by the name of their class.
+    ``values`` are those of the last step, (), detached, by the name of their class, a second one's
+    as ``Name#2``.
     """
 
     def __init__(self, configs: Sequence[Mapping]) -> None:
         self.terms: list[Regularizer] = [REGULARIZERS.build(dict(cfg)) for cfg in configs]
+        kinds = [type(term).__name__ for term in self.terms]
+        alike = [kinds[:n].count(kind) for n, kind in enumerate(kinds)]
+        self.names = [f'{k}#{n + 1}' if n else k for k, n in zip(kinds, alike, strict=True)]
         self.values: dict[str, Tensor] = {}
+
+    def check(self, model: nn.Module, moves_alpha: bool) -> None:
+        """Raise ValueError at the start of a run that a term cannot serve."""
+        if self.terms and not moves_alpha:
+            what = f'the regularizer {self.names[0]} moves nothing'
+            raise ValueError(f'{what}: alpha has no optimizer; take it away')
+        for term in self.terms:
+            term.check(model)
 
     def of(self, model: nn.Module, architecture: Architecture, progress: float):
         """Return what :func:`alpha_gradients` adds to its loss; None where that is nothing."""
         # A term of factor 0 is left out: infinite or not, it is none.
-        active = [(term, term.factor(progress)) for term in self.terms]
-        active = [(term, factor) for term, factor in active if factor]
+        terms = zip(self.names, self.terms, strict=True)
+        factors = [(name, term, term.factor(progress)) for name, term in terms]
+        active = [(name, term, factor) for name, term, factor in factors if factor]
         self.values = {}
         if not active:
             return None
@@ -76,9 +92,9 @@ class Penalties:
         def penalty(loss: Tensor, embeddings: Sequence[Tensor]) -> Tensor:
             step = AlphaStep(model, architecture, loss, embeddings, progress)
             total = 0.0
-            for term, factor in active:
+            for name, term, factor in active:
                 value = factor * term.value(step)
-                self.values[type(term).__name__] = value.detach()
+                self.values[name] = value.detach()
                 total = total + value
             return total
 
