@@ -9,6 +9,8 @@ _BESIDE_THE_RESULT = {
     'runtime_info', 'timer', 'logger', 'checkpoint', 'resume', 'run_state', 'memory_format',
     'probe', 'visualization',
 }  # fmt: skip
+# Such a hook, and how the settings begin by which it decides one after all.
+_UNLESS_SET = {'health': ('max_', 'min_')}
 
 
 def walk(node: Any) -> Iterator[dict]:
@@ -36,4 +38,11 @@ def find_hook(cfg: Mapping, kind: str) -> dict | None:
 
 def deciding_hooks(default_hooks: Mapping | None) -> dict:
     """Return the named hooks of a config less those that decide no result."""
-    return {n: hook for n, hook in (default_hooks or {}).items() if n not in _BESIDE_THE_RESULT}
+    return {name: hook for name, hook in (default_hooks or {}).items() if _decides(name, hook)}
+
+
+def _decides(name: str, hook: Any) -> bool:
+    if name not in _UNLESS_SET:
+        return name not in _BESIDE_THE_RESULT
+    settings = hook.items() if isinstance(hook, Mapping) else ()
+    return any(value is not None for key, value in settings if key.startswith(_UNLESS_SET[name]))

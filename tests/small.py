@@ -113,7 +113,8 @@ def train(cfg: Config, *hooks: Hook) -> Runner:
 
 def leave_hooks(cfg: Config, *names: str) -> None:
     """Leave out the hooks of a recipe but these; the runtime's stay."""
-    for name in {'alpha_step', 'genotype', 'collapse', 'predictor_lr', 'probe'} - set(names):
+    known = {'alpha_step', 'genotype', 'health', 'collapse', 'predictor_lr', 'probe'}
+    for name in known - set(names):
         cfg.default_hooks.pop(name, None)
 
 

@@ -35,6 +35,7 @@ default_hooks = dict(
         optimizer=dict(type='Adam', lr=3e-4, weight_decay=1e-3),
     ),
     genotype=dict(type='GenotypeHook'),
+    health=dict(type='SearchHealthHook'),
     collapse=dict(type='CollapseHook', interval=50),
 )
 probe = dict(interval=5, at_start=False)

@@ -37,6 +37,7 @@ default_hooks = dict(
         optimizer=dict(type='Adam', lr=1e-2, weight_decay=1e-3),
     ),
     genotype=dict(type='GenotypeHook'),
+    health=dict(type='SearchHealthHook'),
     collapse=dict(type='CollapseHook', interval=10),
     checkpoint=dict(interval=1, max_keep_ckpts=1),
 )

@@ -31,6 +31,7 @@ default_hooks = dict(
         optimizer=dict(type='Adam', lr=1e-3),
     ),
     genotype=dict(type='GenotypeHook'),
+    health=dict(type='SearchHealthHook'),
     collapse=dict(type='CollapseHook', interval=50),
 )
 probe = dict(interval=5, at_start=False)

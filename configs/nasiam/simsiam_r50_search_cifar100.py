@@ -48,6 +48,7 @@ default_hooks = dict(
         optimizer=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.999), weight_decay=1e-3),
     ),
     genotype=dict(type='GenotypeHook'),
+    health=dict(type='SearchHealthHook'),
     collapse=dict(type='CollapseHook', interval=50),
 )
 probe = dict(interval=5, at_start=False)

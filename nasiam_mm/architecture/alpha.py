@@ -56,6 +56,7 @@ class Architecture(nn.Module):
         self._running: dict[str, Running] = {}
         # Functions of the step, set by schedules: nothing to save.
         self.auxiliary, self.identity_dropout = 1.0, 0.0
+        self._held: dict[str, Tensor] = {}
         for head, rows in self.choices.items():
             present = torch.tensor([row.present for row in rows])
             self.register_buffer(f'alpha_{head}', torch.zeros(present.shape))
@@ -87,8 +88,27 @@ class Architecture(nn.Module):
         alpha, present = self.alpha(head), self.present(head)
         if not drawn:
             return self.relaxation.mean(alpha, present)
+        if head in self._held:
+            return self._held[head]
         noise = self.get_buffer(f'noise_{head}') if self.relaxation.is_stochastic else None
         return self.relaxation.weights(alpha, present, noise)
+
+    @contextmanager
+    def holding(
+        self, weights: Mapping[str, Tensor], auxiliary: float | None = None
+    ) -> Iterator[None]:
+        """Mix by these weights within, head -> (L, K), whatever was drawn and nothing dropped out.
+
+        All candidates are run; ``auxiliary`` is the strength of that branch, None for the step's.
+        """
+        kept = self._held, self._running, self.auxiliary, self.identity_dropout
+        self._held, self._running, self.identity_dropout = dict(weights), dict(self._present), 0.0
+        if auxiliary is not None:
+            self.auxiliary = auxiliary
+        try:
+            yield
+        finally:
+            self._held, self._running, self.auxiliary, self.identity_dropout = kept
 
     def running(self, head: str) -> Running:
         """Positions of the candidates that a forward pass has to run, for each layer."""

@@ -87,6 +87,7 @@ def read_genotype(text: str, source: str = 'text') -> Genotype:
     provenance = Fields(source, 'provenance', whole.take('provenance', dict, {}))
     _check_widths(provenance, heads)
     _check_top(provenance, decisions)
+    _check_undecided(provenance, decisions)
     return Genotype(framework, decisions, provenance.data)
 
 
@@ -189,3 +190,12 @@ def _check_identities(told: Fields, decisions: Mapping[str, Decision]) -> None:
         if number > limit:
             what = f'has {number} layers that are an identity, but provenance.max_identity: {limit}'
             refuse(told.source, f'decisions.{head:.60}', what)
+
+
+def _check_undecided(told: Fields, decisions: Mapping[str, Decision]) -> None:
+    """Check the choices that a search said were within noise."""
+    names = told.strings('undecided', [])
+    for n, name in enumerate(names):
+        if name not in decisions or name in names[:n]:
+            what = 'stands there twice' if name in decisions else 'is no choice of the decisions'
+            told.fail(f'undecided[{n}]', f'{name!r:.60} {what}')

@@ -6,6 +6,7 @@ import nasiam_mm.search.gradient.costs
 import nasiam_mm.search.gradient.embedding_terms
 import nasiam_mm.search.gradient.hook
 import nasiam_mm.search.gradient.stages
+import nasiam_mm.search.health
 import nasiam_mm.search.perturbation
 import nasiam_mm.search.recorder
 import nasiam_mm.search.sampled  # noqa: F401

@@ -17,6 +17,7 @@ from nasiam_mm.engine.running import unwrap
 from nasiam_mm.registry import HOOKS
 from nasiam_mm.runs.identity import identity_digest, run_identity
 from nasiam_mm.runs.record import package_versions
+from nasiam_mm.search.certainty import doubt, undecided
 from nasiam_mm.search.gradient.hook import AlphaStepHook
 from nasiam_mm.search.selection import SELECTIONS, Decisions, Selection, TopK, genotype_of
 
@@ -27,7 +28,8 @@ class GenotypeHook(StatefulHook):
 
     In the work directory: ``genotypes/epoch_N.json`` and ``genotype.json`` after each epoch;
     ``genotype.png``, ``alpha.json`` and ``alpha.png``, which grow with the epochs, at times and
-    at the end. Ties are warned of: their winner was not earned.
+    at the end. Ties are warned of: their winner was not earned. Choices within noise are named at
+    the end, by a warning where they are most of all, and in the provenance as ``undecided``.
 
     A selection that looks at data is made at the end of the search, those of the epochs by
     ``TopK`` before it.
@@ -82,14 +84,26 @@ class GenotypeHook(StatefulHook):
             self._report(runner)
 
     def after_train(self, runner: Runner) -> None:
-        """Choose by data, where the selection does."""
+        """Choose by data, where the selection does; otherwise say what is within noise."""
         if not self.selection.looks_at_data:
+            self._finish_by_alpha(runner)
             return
         decisions = self.selection.finish(runner, self.architecture)
         genotype = self._genotype(runner, decisions, self.selection, runner.epoch)
         ops = ', '.join('+'.join(decision.chosen) for decision in decisions.values())
         runner.logger.info(f'chosen by {self.selection.name}: {ops}')
         self._write(genotype, Path(runner.work_dir))
+
+    def _finish_by_alpha(self, runner: Runner) -> None:
+        decisions = self.selection.decide(self.architecture)
+        epoch = self.epochs[-1]
+        genotype = self._genotype(runner, decisions, self.selection, epoch)
+        if 0 < epoch == runner.epoch < runner.max_epochs:  # stopped early: nothing was drawn
+            self._write(genotype, Path(runner.work_dir))
+        if names := genotype.provenance['undecided']:
+            most = 2 * len(names) > len(decisions)
+            line = doubt(names, len(decisions), len(self.epochs))
+            (runner.logger.warning if most else runner.logger.info)(line)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take the history of alpha up again."""
@@ -142,6 +156,8 @@ class GenotypeHook(StatefulHook):
                 told['search'] = hook.parts()
         if dropped := self.architecture.dropped():
             told['dropped'] = dropped
+        if not selection.looks_at_data:  # one that does is not bound to the weights
+            told['undecided'] = undecided(self.softmax, self.architecture.choices, decisions)
         decisions = {**self.model.fixed, **decisions}
         return genotype_of(decisions, selection, type(self.model).__name__, told)
 

@@ -91,7 +91,9 @@ def test_the_gradient_through_a_network_is_that_of_finite_differences(name):
 
 
 def run(folder, regularizers):
-    cfg = search('simclr', folder, batch_size=125)
+    cfg = search('simclr', folder, batch_size=25)
+    for loader in (cfg.train_dataloader, cfg.default_hooks.alpha_step.dataloader):
+        loader.dataset.dataset.parts = dict(weights=0.1, alpha=0.1)
     cfg.default_hooks.alpha_step.regularizers = regularizers
     cfg.default_hooks.logger.interval = 1
     cfg.default_hooks.pop('genotype')

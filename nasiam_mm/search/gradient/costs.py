@@ -16,6 +16,7 @@ from nasiam_mm.ops.candidates import LayerShape, build_op, distinct_candidates
 from nasiam_mm.search.gradient.regularizers import REGULARIZERS, AlphaStep, Regularizer
 
 _UNITS = 'parameters', 'macs'
+_WEIGHTS = {'add': 0.1, 'multiply': 1.0}  # of a form, where none is given
 
 
 def op_cost(name: str, shape: LayerShape, unit: str) -> int:
@@ -79,25 +80,25 @@ class ExpectedCost(Regularizer):
         scale: float = 0.2,
         power: float = 0.3,
     ) -> None:
-        for what, value, known in (('unit', unit, _UNITS), ('form', form, ('add', 'multiply'))):
-            if value not in known:
-                told = f'must be one of {", ".join(known)}, got {value!r}'
+        for what, name, known in (('unit', unit, _UNITS), ('form', form, tuple(_WEIGHTS))):
+            if name not in known:
+                told = f'must be one of {", ".join(known)}, got {name!r}'
                 raise ValueError(f'ExpectedCost.{what} {told}')
-        for what, value in (('ref', 1.0 if ref is None else ref), ('scale', scale),
-                            ('power', power)):  # fmt: skip
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if not number or not 0 < value < math.inf:
+        numbers = {'ref': 1.0 if ref is None else ref, 'scale': scale, 'power': power}
+        for what, value in numbers.items():
+            is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if not is_number or not 0 < value < math.inf:
                 raise ValueError(f'ExpectedCost.{what} must be a positive number, got {value!r}')
-        super().__init__({'add': 0.1, 'multiply': 1.0}[form] if weight is None else weight)
-        self.unit, self.ref, self.form, self.scale, self.power = unit, ref, form, scale, power
-        self._costs: dict[str, Tensor] | None = None
+        super().__init__(_WEIGHTS[form] if weight is None else weight)
+        self.unit, self.form, self.scale, self.power = unit, form, scale, power
+        self.ref = ref or 0.0
+        self._costs: dict[str, Tensor] = {}
 
     def check(self, model: nn.Module) -> None:
         """Count the costs; ValueError where there is nothing to compare them with."""
         self._costs, owner = candidate_costs(model, self.unit), model.architecture
-        if self.ref is None:
+        if not self.ref:
             # Of the candidates there were at first, so that a resumed search has the same.
-            self.ref = 0.0
             for head, choices in owner.choices.items():
                 present = torch.tensor([choice.present for choice in choices])
                 start = owner.relaxation.mean(torch.zeros(present.shape), present)
@@ -109,15 +110,15 @@ class ExpectedCost(Regularizer):
 
     def expected(self, step: AlphaStep) -> Tensor:
         """Return E, (), with a gradient to alpha."""
-        if self._costs is None:
+        if not self._costs:
             self.check(step.model)
-        total = 0.0
+        parts = []
         for head, table in self._costs.items():
             weights = step.architecture.weights(head, drawn=False)
             # Moved once: a copy in each step would make a GPU wait.
             table = self._costs[head] = table.to(weights)
-            total = total + (weights * table).sum()
-        return total
+            parts.append((weights * table).sum())
+        return torch.stack(parts).sum()
 
     def value(self, step: AlphaStep) -> Tensor:
         """Return the term, ()."""
