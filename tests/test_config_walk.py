@@ -34,3 +34,11 @@ def test_what_is_logged_saved_or_measured_decides_no_result():
     hooks = dict(logger=1, checkpoint=2, probe=3, resume=4, collapse=5, alpha_step=6, mine=7)
     assert deciding_hooks(hooks) == dict(collapse=5, alpha_step=6, mine=7)
     assert deciding_hooks(None) == {}
+
+
+def test_the_health_of_a_search_decides_a_result_where_it_may_stop_one():
+    idle = dict(type='SearchHealthHook', batches=2, patience=3, max_gap=None)
+    assert deciding_hooks(dict(health=idle)) == deciding_hooks(dict(health=None)) == {}
+    for limit in ('max_gap', 'min_std'):
+        hooks = dict(health={**idle, limit: 0})
+        assert deciding_hooks(hooks) == hooks

@@ -57,6 +57,7 @@ class Architecture(nn.Module):
         # Functions of the step, set by schedules: nothing to save.
         self.auxiliary, self.identity_dropout = 1.0, 0.0
         self._held: dict[str, Tensor] = {}
+        self._running: dict[str, Running] = {}
         for head, rows in self.choices.items():
             present = torch.tensor([row.present for row in rows])
             self.register_buffer(f'alpha_{head}', torch.zeros(present.shape))

@@ -101,14 +101,9 @@ class SearchHealthHook(StatefulHook):
     def before_train(self, runner: Runner) -> None:
         """Find what is looked at."""
         self.model = unwrap(runner.model)
-        found = {}
-        for kind in (AlphaStepHook, GenotypeHook):
-            found[kind] = next((hook for hook in runner.hooks if isinstance(hook, kind)), None)
-            if found[kind] is None:
-                mend = f"add dict(type='{kind.__name__}'), or take SearchHealthHook away"
-                raise ValueError(f'SearchHealthHook looks at what {kind.__name__} has; {mend}')
-        self.record: GenotypeHook = found[GenotypeHook]
-        self.held_out = HeldOut(runner, found[AlphaStepHook].loader, self.batches)
+        alpha_step: AlphaStepHook = _hook_of(runner, AlphaStepHook)
+        self.record: GenotypeHook = _hook_of(runner, GenotypeHook)
+        self.held_out = HeldOut(runner, alpha_step.loader, self.batches)
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Measure, log, judge."""
@@ -209,6 +204,14 @@ class SearchHealthHook(StatefulHook):
             what = f'{", ".join(told)} {times}'
             runner.logger.warning(f'the search ends after epoch {epoch}: {what}')
             runner.train_loop.stop_training = True
+
+
+def _hook_of(runner: Runner, kind: type) -> Any:
+    for hook in runner.hooks:
+        if isinstance(hook, kind):
+            return hook
+    mend = f"add dict(type='{kind.__name__}'), or take SearchHealthHook away"
+    raise ValueError(f'SearchHealthHook looks at what {kind.__name__} has; {mend}')
 
 
 def _mean(parts: list) -> float:

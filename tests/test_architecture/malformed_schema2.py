@@ -64,6 +64,7 @@ FIRST = ('decisions', 'projector.0.op')
 LAST = ('decisions', 'predictor.1.op')
 IN_FIRST = ', decisions.projector.0.op'
 AT = ('provenance', 'decided_at')
+DOUBT = ('provenance', 'undecided')
 NO_NAME = ' is no name of a choice, such as "projector.0.op"'
 ALL = [change('decisions', name, 'options', 0, to='conv') for name in NAMES]
 
@@ -93,6 +94,16 @@ MALFORMED = {
     'framework without end': (change('framework', to='a' * 101), ', framework: must name the algo'),
     'framework as list': (change('framework', to=['a']), ", framework: must be a string, got ['a"),
     'provenance as list': (change('provenance', to=[]), ', provenance: must be an object, got []'),
+    'undecided as text': (change(*DOUBT, to=NAMES[0]), ', provenance.undecided: must be a list'),
+    'undecided by number': (change(*DOUBT, to=[1]), 'undecided[0]: must be a string, got 1'),
+    'undecided elsewhere': (
+        change(*DOUBT, to=[NAMES[0], 'projector.9.op']),
+        ", provenance.undecided[1]: 'projector.9.op' is no choice of the decisions",
+    ),
+    'undecided twice': (
+        change(*DOUBT, to=[NAMES[0]] * 2),
+        ", provenance.undecided[1]: 'predictor.0.op' stands there twice",
+    ),
     # Names of the choices.
     'no decisions': (change('decisions', to=...), ": 'decisions' is missing"),
     'empty decisions': (change('decisions', to={}), ', decisions: holds 0; there are 1 to 1000'),

@@ -115,7 +115,7 @@ def search(
         part.dataset.dataset.parts = dict(weights=share, alpha=share)
     if strategy is not None:
         merge_strategy(cfg, strategy)
-    for name in ('genotype', 'collapse'):
+    for name in ('genotype', 'health', 'collapse'):
         cfg.default_hooks.pop(name)
     hook = cfg.default_hooks.alpha_step
     hook.optimizer = alpha_optimizer or hook.optimizer

@@ -29,7 +29,7 @@ def weights_after_three(work_dir, monkeypatch, channels_last=True, with_hook=Tru
     MessageHub._instance_dict.clear()
     cfg = reduced('nasiam/mocov2_r18_search_cifar10', work_dir, batch_size=16)
     cfg.probe = None
-    for name in ('genotype', 'collapse'):
+    for name in ('genotype', 'health', 'collapse'):
         cfg.default_hooks.pop(name)
     cfg.model.data_preprocessor.channels_last = channels_last
     if not with_hook:

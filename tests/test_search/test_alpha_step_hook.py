@@ -155,8 +155,8 @@ def test_a_step_that_overflowed_is_told_and_counted(second_order, tmp_path):
 
 def test_owners_are_disjoint_and_complete(tmp_path):
     cfg = reduced(RECIPE, tmp_path)
-    cfg.default_hooks.pop('genotype')
-    cfg.default_hooks.pop('probe')
+    for name in ('genotype', 'health', 'probe'):
+        cfg.default_hooks.pop(name)
     runner = small.train(cfg)
     groups = runner.optim_wrapper.optimizer.param_groups
     weights = [id(p) for group in groups for p in group['params']]

@@ -29,6 +29,8 @@ def run(folder, epochs, *hooks, framework='simsiam', resume=None, health=True, *
         loader.dataset.dataset.parts = dict(weights=0.1, alpha=0.1)
     if health:
         cfg.default_hooks.health = dict(type='SearchHealthHook', **settings)
+    # Two runs of a second would share a log.
+    cfg.experiment_name = '_'.join(folder.parts[-2:])
     cfg.resume, cfg.load_from = resume is not None, resume and str(resume)
     MMLogger._instance_dict.clear()
     return train(cfg, Turn(), *hooks)
