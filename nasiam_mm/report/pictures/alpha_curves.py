@@ -1,8 +1,8 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Mixing weights over a search: their file, and a picture.
 
-A history is the softmax of alpha by cell, (T, L, K) for T epochs, L layers and K operations of
-the space, NaN where an operation is no candidate of a layer.
+A history is the mixing weights by cell, (T, L, K) for T epochs, L layers and K operations of the
+space, NaN where an operation is no candidate of a layer. Those of a softmax sum to 1, gates do not.
 """
 
 import json
@@ -128,9 +128,6 @@ def _checked(
                 raise ValueError(f'{place} must be from 0 to 1, got {value}')
             if names[n][k] is None and not math.isnan(value):
                 raise ValueError(f'{place} is {value}, but that layer lacks the operation')
-        for (t, n), total in np.ndenumerate(np.nansum(array, axis=2)):
-            if abs(total - 1) > 1e-3:
-                raise ValueError(f'{where}[{t}][{n}] sums to {total:.6g}, not to 1')
         arrays[cell] = array
     return arrays
 
@@ -177,7 +174,7 @@ def alpha_figure(history: History, candidates: Candidates, epochs: Sequence[int]
             axis.grid(axis='y', color='0.92', lw=0.6)
             axis.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
         row[0].set_ylabel('weight', fontsize=8)
-    figure.suptitle('Mixing weights (softmax of alpha) by epoch', fontsize=10)
+    figure.suptitle('Mixing weights by epoch', fontsize=10)
     handles = [Line2D([], [], color=color, lw=2, label=name) for name, color in colors.items()]
     handles.append(Line2D([], [], color='0.35', lw=0.9, ls=':', label='uniform, 1 / K'))
     columns = max(min(len(handles), int(width / 1.75)), 1)

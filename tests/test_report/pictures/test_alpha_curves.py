@@ -133,7 +133,7 @@ MALFORMED = [
     ((*CELL, 'softmax', 0, 0), [0.5], 'inhomogeneous shape'),
     ((*CELL, 'softmax', 1, 0, 0), None, 'softmax[1][0][0] must be from 0 to 1, got nan'),
     ((*CELL, 'softmax', 1, 0, 0), -0.25, 'softmax[1][0][0] must be from 0 to 1, got -0.25'),
-    ((*CELL, 'softmax', 1, 0, 0), 0.5, 'cells.projector.softmax[1][0] sums to 1.25, not to 1'),
+    ((*CELL, 'softmax', 1, 0, 0), 1.25, 'softmax[1][0][0] must be from 0 to 1, got 1.25'),
     ((*CELL, 'softmax', 0, 1, 1), 0.0, 'softmax[0][1][1] is 0.0, but that layer lacks'),
     ((*CELL, 'softmax', 1, 0, 0), 10**400, 'int too large to convert to float'),
 ]
