@@ -131,11 +131,17 @@ def test_a_product_with_next_to_no_cost_stays_finite():
 
 
 def test_a_search_on_a_share_of_the_channels_counts_the_whole_head():
-    whole = candidate_costs(build('simsiam'), 'parameters')
-    part = candidate_costs(build('simsiam', mixing=dict(type='PartialChannels')), 'parameters')
+    model, partly = build('simsiam'), build('simsiam', mixing=dict(type='PartialChannels'))
+    whole, part = (candidate_costs(each, 'parameters') for each in (model, partly))
+    cells = [each.searched_heads()['projector'].cell for each in (model, partly)]
+    width = cells[0].shapes[0].out_channels
+    assert [len(cell.layers[0].ops['linear_bn_relu'][0].weight) for cell in cells] == [
+        width,
+        width // 4,
+    ]
     assert whole.keys() == part.keys() == {'projector', 'predictor'}
     assert all(torch.equal(whole[head], part[head]) for head in whole)
-    assert whole['projector'][0, 0] == 64 * 64 + 2 * 64
+    assert whole['projector'][0, 0] == width * width + 2 * width
 
 
 @pytest.mark.parametrize(
