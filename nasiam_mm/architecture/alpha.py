@@ -53,10 +53,8 @@ class Architecture(nn.Module):
             raise ValueError(f'model.mixing runs what was drawn, but {name} draws nothing; {mend}')
         self.sampled_in = frozenset(sampled_in)
         self._given: Mapping[str, Tensor] | None = None
-        self._running: dict[str, Running] = {}
         # Functions of the step, set by schedules: nothing to save.
         self.auxiliary, self.identity_dropout = 1.0, 0.0
-        self._held: dict[str, Tensor] = {}
         self._running: dict[str, Running] = {}
         for head, rows in self.choices.items():
             present = torch.tensor([row.present for row in rows])
@@ -89,27 +87,8 @@ class Architecture(nn.Module):
         alpha, present = self.alpha(head), self.present(head)
         if not drawn:
             return self.relaxation.mean(alpha, present)
-        if head in self._held:
-            return self._held[head]
         noise = self.get_buffer(f'noise_{head}') if self.relaxation.is_stochastic else None
         return self.relaxation.weights(alpha, present, noise)
-
-    @contextmanager
-    def holding(
-        self, weights: Mapping[str, Tensor], auxiliary: float | None = None
-    ) -> Iterator[None]:
-        """Mix by these weights within, head -> (L, K), whatever was drawn and nothing dropped out.
-
-        All candidates are run; ``auxiliary`` is the strength of that branch, None for the step's.
-        """
-        kept = self._held, self._running, self.auxiliary, self.identity_dropout
-        self._held, self._running, self.identity_dropout = dict(weights), dict(self._present), 0.0
-        if auxiliary is not None:
-            self.auxiliary = auxiliary
-        try:
-            yield
-        finally:
-            self._held, self._running, self.auxiliary, self.identity_dropout = kept
 
     def running(self, head: str) -> Running:
         """Positions of the candidates that a forward pass has to run, for each layer."""
@@ -117,21 +96,27 @@ class Architecture(nn.Module):
 
     @contextmanager
     def mixed_by(
-        self, weights: Mapping[str, Tensor], running: Mapping[str, Running] | None = None
+        self,
+        weights: Mapping[str, Tensor],
+        running: Mapping[str, Running] | None = None,
+        auxiliary: float | None = None,
     ) -> Iterator[None]:
-        """Mix by these weights, (L, K) of each head, whatever was drawn.
+        """Mix by these weights, (L, K) of each head, whatever was drawn, and drop nothing out.
 
-        What has one above 0 is run, or what ``running`` names. Draw before, not within. Weights
-        ``drawn=False`` go on telling of alpha.
+        What has one above 0 is run, or what ``running`` names; ``auxiliary`` is the strength of
+        that branch, None for the step's. Draw before, not within. Weights ``drawn=False`` go on
+        telling of alpha.
         """
-        kept = self._given, self._running
-        self._given = dict(weights)
+        kept = self._given, self._running, self.auxiliary, self.identity_dropout
+        self._given, self.identity_dropout = dict(weights), 0.0
         positive = {head: _positions(rows > 0) for head, rows in weights.items()}
         self._running = positive if running is None else dict(running)
+        if auxiliary is not None:
+            self.auxiliary = auxiliary
         try:
             yield
         finally:
-            self._given, self._running = kept
+            self._given, self._running, self.auxiliary, self.identity_dropout = kept
 
     def drop(self, head: str, layer: int, positions: Collection[int]) -> None:
         """Take options of a layer out of the search for good; ValueError if none would be left."""

@@ -20,7 +20,7 @@ from nasiam_mm.config_walk import find_hook
 from nasiam_mm.datasets.replay import ReplaySampler
 from nasiam_mm.datasets.resolve import resolve_data
 from nasiam_mm.engine.hooks.resume_hook import ResumeHook
-from nasiam_mm.engine.hooks.speed_hooks import lay_out
+from nasiam_mm.engine.hooks.speed_hooks import drawn_in_order, lay_out
 from nasiam_mm.engine.optim import refuse_idle_factors
 from nasiam_mm.engine.running import preserve_rng, unwrap
 from nasiam_mm.engine.stop_signals import StopSignals
@@ -115,6 +115,11 @@ class NasiamRunner(Runner):
                 if model_wrapper_cfg is not None:
                     model_wrapper_cfg = {**model_wrapper_cfg, 'find_unused_parameters': True}
         return super().wrap_model(model_wrapper_cfg, model)
+
+    def _init_model_weights(self) -> None:
+        """Draw the first weights in one order, however they are laid out (contract C16)."""
+        with drawn_in_order(unwrap(self.model)):
+            super()._init_model_weights()
 
     def scale_lr(self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None) -> None:
         """Scale the rate by the batch of a weight step, to which several iterations may add up.

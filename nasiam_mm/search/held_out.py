@@ -58,7 +58,7 @@ class HeldOut:
     ) -> float:
         """Return the mean loss of the supernet that mixes by these weights.
 
-        ``auxiliary``: see ``Architecture.holding``; ``without`` names a layer that is passed by,
+        ``auxiliary``: see ``Architecture.mixed_by``; ``without`` names a layer that is passed by,
         as ``('projector', 2)``, in momentum copies too.
         """
         return self._look(weights, auxiliary, without)[0]
@@ -80,7 +80,7 @@ class HeldOut:
                 preserve_rng(),
                 _uncompiled(),
                 statistics_stand_still(model),
-                model.architecture.holding(weights, auxiliary),
+                model.architecture.mixed_by(weights, auxiliary=auxiliary),
                 _passed_by(model, *without) if without else nullcontext(),
                 self.runner.optim_wrapper.optim_context(model),
             ):

@@ -37,6 +37,10 @@ def test_what_a_strategy_writes_over_its_base_is_the_same_over_another(file):
 def test_a_strategy_searches_and_its_genotype_says_how(number, strategy, tmp_path):
     cfg = search(FRAMEWORKS[number % 4], tmp_path, epochs=3, batch_size=128)
     merge_strategy(cfg, strategy)
+    # Fewer of what the end of a search repeats.
+    fewer = {'Perturbation': dict(tune_steps=1), 'BestOfSampled': dict(n=4)}
+    if chosen := cfg.default_hooks.genotype.get('selection'):
+        chosen.update(fewer.get(chosen.type, {}))
     runner = train(cfg)
     genotype = load_genotype(tmp_path / 'genotype.json')
     told, selection = genotype.provenance['search'], cfg.default_hooks.genotype.get('selection')

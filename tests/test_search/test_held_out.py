@@ -69,7 +69,7 @@ def test_a_look_moves_nothing(framework):
     assert all(torch.equal(value, before[name]) for name, value in tensors(model).items())
     assert not torch.is_inference_mode_enabled() and torch.is_grad_enabled()
     owner = model.architecture
-    assert (owner.auxiliary, owner.identity_dropout, owner._held) == (1.0, 0.5, {})
+    assert (owner.auxiliary, owner.identity_dropout, owner._given) == (1.0, 0.5, None)
     assert owner.running('projector') == running
     assert not model.embedding._forward_hooks and not model.neck.cell.layers[1]._forward_hooks
     # Again, whatever was drawn in between.

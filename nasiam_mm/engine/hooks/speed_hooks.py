@@ -1,7 +1,8 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """What makes training fast: weights laid out, ``torch.compile``, no waiting, or to know of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -37,6 +38,18 @@ def lay_out(model: nn.Module) -> None:
     preprocessor = getattr(model, 'data_preprocessor', None)
     if getattr(preprocessor, 'memory_format', None) is torch.channels_last:
         model.to(memory_format=torch.channels_last)
+
+
+@contextmanager
+def drawn_in_order(model: nn.Module) -> Iterator[None]:
+    """Lay weights out plainly within: random numbers fill a tensor as it lies in memory."""
+    laid_out = {p: p.data for p in model.parameters() if not p.is_contiguous()}
+    for weight, data in laid_out.items():
+        weight.data = data.contiguous()
+    yield
+    for weight, data in laid_out.items():
+        # In its old place, which a wrapper may know.
+        weight.data = data.copy_(weight.data)
 
 
 @HOOKS.register_module()

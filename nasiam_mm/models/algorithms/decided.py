@@ -14,20 +14,24 @@ from nasiam_mm.config_walk import type_name
 from nasiam_mm.models.spaces import recipe_shapes
 
 
-def apply_genotype(plan: ModelPlan, heads: Sequence[dict], path: str, space: Any) -> None:
+def apply_genotype(
+    plan: ModelPlan, heads: Sequence[dict], given: Genotype | str, space: Any
+) -> None:
     """Let a genotype decide of a model what belongs to none of its heads.
 
     Args:
         plan: Of the model, which is changed.
         heads: Configs of the ``HeadMLP`` in it.
-        path: Of the genotype's file.
+        given: The genotype, or the path of its file.
         space: Space that the genotype must be of, or None.
 
     Raises:
         GenotypeError: If it decides what the model does not have, or is none of the space.
     """
-    genotype = load_genotype(path)
-    where = f"genotype '{path!s:.200}' ({genotype.framework})"
+    genotype = given if isinstance(given, Genotype) else load_genotype(given)
+    where = f'the genotype ({genotype.framework})'
+    if genotype is not given:
+        where = f"genotype '{given!s:.200}' ({genotype.framework})"
     names = [head.get('name') for head in heads]
     for head in genotype.heads:
         # Operations of heads that a framework does not have were never held against a genotype.

@@ -10,7 +10,7 @@ from torch import nn
 
 from nasiam_mm.architecture.alpha import Architecture
 from nasiam_mm.architecture.choice import op_choices
-from nasiam_mm.architecture.genotype import Decision
+from nasiam_mm.architecture.genotype import Decision, Genotype
 from nasiam_mm.architecture.plan import ModelPlan
 from nasiam_mm.models.algorithms.decided import apply_genotype, apply_space, refuse_coupled
 from nasiam_mm.models.choice import ChoiceCell
@@ -28,8 +28,8 @@ class Searched:
     Args:
         space: Options of every ``HeadMLP`` that names neither space nor genotype, in a search: a
             list of operations, or a dict of choices (docs/extend/choice.md).
-        genotype: Path of a genotype file for every such head, otherwise; beside a dict of choices
-            it must be one of that space.
+        genotype: A genotype, or the path of its file, for every such head, otherwise; beside a
+            dict of choices it must be one of that space.
         relaxation: Config of the relaxation of alpha; None for the softmax.
         mixing: Config of the mixing of every searched head; None for ``FullMixing``.
         auxiliary: Config of the branch beside every layer of them; None for none.
@@ -48,7 +48,7 @@ class Searched:
         self,
         *,
         space: list[str] | dict[str, Any] | None = None,
-        genotype: str | None = None,
+        genotype: Genotype | str | None = None,
         relaxation: dict | None = None,
         mixing: dict | None = None,
         auxiliary: dict | None = None,
