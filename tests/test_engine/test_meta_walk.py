@@ -88,7 +88,7 @@ def walk(name, work_dir, plant=None):
     cfg.default_hooks.logger.interval = 1000
     cfg.default_hooks.collapse.interval = 1000
     # Of the epoch's begin and end, where the run waits anyway.
-    for hook in ('genotype', 'resume'):
+    for hook in ('genotype', 'health', 'resume'):
         if hook in cfg.default_hooks:
             cfg.default_hooks[hook] = None
     cfg.optim_wrapper.optimizer.fused = None  # which meta tensors do not have

@@ -58,6 +58,7 @@ def test_weights_are_laid_out_before_a_model_is_wrapped(channels_last, tmp_path,
     model = dict(cfg.model, data_preprocessor=dict(cfg.model.data_preprocessor))
     model['data_preprocessor']['channels_last'] = channels_last
     runner = NasiamRunner.__new__(NasiamRunner)
+    runner.cfg = cfg
     runner.wrap_model(None, MODELS.build(model))
     kernel = seen[0].backbone.layer1[0].conv1.weight
     assert kernel.is_contiguous(memory_format=torch.channels_last) == channels_last

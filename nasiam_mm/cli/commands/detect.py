@@ -23,8 +23,6 @@ from nasiam_mm.cli.config import add_cfg_options, check_seed, merge_options
 from nasiam_mm.cli.outputs import check_outputs, check_own_config
 from nasiam_mm.cli.reading import find_config
 from nasiam_mm.files.atomic import write_json, write_text
-from nasiam_mm.runs.identity import run_settings
-from nasiam_mm.runs.work_dir import EXPORTED, hold, name_conflict
 from nasiam_mm.versions import require
 
 if TYPE_CHECKING:
@@ -66,6 +64,8 @@ def prepare(args: Namespace) -> tuple[Config, 'PretrainedBackbone | None', str]:
     check_seed(args.seed)
     args.config = Path(find_config(args.config))
     args.work_dir = args.work_dir or Path('work_dirs', args.config.stem)
+    from nasiam_mm.runs.work_dir import EXPORTED
+
     args.backbone = None if args.random_init else args.work_dir / EXPORTED
     check_outputs(args, ('backbone',))
     from nasiam_mm.export import read_pretrained
@@ -96,6 +96,8 @@ def train(cfg: Config, source: 'PretrainedBackbone | None', data: str, args: Nam
     """Write backbone and config, train, evaluate, write and print the row."""
     from nasiam_mm.detection import report, transfer
     from nasiam_mm.export import export_backbone
+    from nasiam_mm.runs.identity import run_settings
+    from nasiam_mm.runs.work_dir import hold, name_conflict
 
     work_dir = args.work_dir
     cfg.merge_from_dict({'randomness': {'seed': args.seed}})
