@@ -67,9 +67,12 @@ def fit_linear(
         flat = torch.cat([start.weight, start.bias[:, None]], 1).flatten()
     objective = _Objective(standard, labels, num_classes, l2)
     # Products in float32 lead there in half the time; float64 goes on where they do not suffice.
-    for dtype in (torch.float32, torch.float64) if tolerance >= _COARSE else (torch.float64,):
-        flat = _minimise(objective.to(dtype), flat, tolerance, max_steps)
-    converged = objective(flat)[1].abs().max().item() <= tolerance
+    if tolerance >= _COARSE:
+        flat = _minimise(objective.to(torch.float32), flat, tolerance, max_steps)
+    objective.to(torch.float64)
+    if not (converged := objective.is_flat(flat, tolerance)):
+        flat = _minimise(objective, flat, tolerance, max_steps)
+        converged = objective.is_flat(flat, tolerance)
     weight = flat.view(num_classes, -1)
     return LinearProbe(weight[:, :-1].clone(), weight[:, -1].clone(), mean, deviation, converged)
 
@@ -104,6 +107,10 @@ class _Objective:
         self.dtype = dtype
         return self
 
+    def is_flat(self, flat: Tensor, tolerance: float) -> bool:
+        """Tell whether no entry of the gradient exceeds the tolerance."""
+        return self(flat)[1].abs().max().item() <= tolerance
+
     def __call__(self, flat: Tensor) -> tuple[Tensor, Tensor]:
         """Return the value, (), and the gradient, as ``flat``, in float64."""
         whole = flat.view(self.classes, -1)
@@ -124,16 +131,28 @@ class _Objective:
 
 
 def _minimise(objective: _Objective, flat: Tensor, tolerance: float, max_steps: int) -> Tensor:
-    flat = flat.clone()
+    """Minimise by torch's L-BFGS, whose first step is of length 1 as scipy's is.
+
+    torch begins with a step whose entries add up to 1, which for 50,000 of them is so short that
+    finding its length takes as many evaluations as all that follows: it is given the parameters in
+    another unit.
+    """
+    begin = objective(flat)
+    known = [begin]
+    unit = max(1.0, (begin[1].abs().sum() / begin[1].norm().clamp_min(1e-300)).item())
+    scaled = flat / unit
     search = dict(tolerance_change=0.0, history_size=20, line_search_fn='strong_wolfe')
-    optimizer = torch.optim.LBFGS([flat], max_iter=max_steps, tolerance_grad=tolerance, **search)
+    optimizer = torch.optim.LBFGS(
+        [scaled], max_iter=max_steps, tolerance_grad=tolerance * unit, **search
+    )
 
     def closure() -> Tensor:
-        loss, flat.grad = objective(flat)
+        loss, gradient = known.pop() if known else objective(scaled * unit)
+        scaled.grad = gradient * unit
         return loss
 
     optimizer.step(closure)
-    return flat
+    return scaled * unit
 
 
 def linear_accuracy(

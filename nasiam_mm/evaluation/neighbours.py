@@ -9,6 +9,7 @@ again. Shapes: q queries, M bank rows, D feature width, k neighbours, S >= k row
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -19,6 +20,7 @@ from nasiam_mm.evaluation.checks import ENTRIES, check_features
 
 # Entries that are gathered or widened at a time, so that they do not leave the processor's cache.
 _CACHED = 2**18
+_GROUP = 32  # columns
 _LEAST = 1e-12  # length that F.normalize divides by
 
 
@@ -43,6 +45,12 @@ class Bank:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @cached_property
+    def lengths(self) -> Tensor:
+        """Lengths of the rows, (M,), float64."""
+        found = [rows.double().norm(dim=1) for rows in self.rows.split(self.block)]
+        return torch.cat(found).clamp_min_(_LEAST)
 
     def cosines(self, query: Tensor) -> Iterator[tuple[int, Tensor]]:
         """Yield the first row of each block and its cosines with the queries, (q, m), rounded."""
@@ -74,13 +82,20 @@ class Bank:
         entries, width = min(ENTRIES, _CACHED), query.size(1)
         columns = max(1, min(index.size(1), entries // width))
         count = max(1, entries // (width * columns))
-        cosines = []
-        for part, unit in zip(index.split(count), query[..., None].split(count), strict=True):
-            for rows in part.split(columns, 1):
-                near = self.rows[rows].double()
-                length = near.norm(dim=2).clamp_min_(_LEAST)
-                cosines.append(torch.bmm(near, unit)[..., 0] / length)
-        return rounded(torch.cat([x.flatten() for x in cosines]).view(index.shape))
+        # Written to again and again: fresh memory costs more than what is done with it.
+        near = self.rows.new_empty(count * columns, width)
+        wide = near.new_empty(near.shape, dtype=torch.float64)
+        products = wide.new_empty(index.shape)
+        for start in range(0, len(index), count):
+            units = query[start : start + count, :, None]
+            for first in range(0, index.size(1), columns):
+                places = (slice(start, start + count), slice(first, first + columns))
+                rows = index[places]
+                found, widened = near[: rows.numel()], wide[: rows.numel()]
+                torch.index_select(self.rows, 0, rows.flatten(), out=found)
+                widened.copy_(found)
+                products[places] = torch.bmm(widened.view(*rows.shape, width), units)[..., 0]
+        return rounded(products / self.lengths[index])
 
     def _coarse(self, query: Tensor, size: int) -> tuple[Tensor, Tensor]:
         """Return the largest cosines in float32, (q, S), the largest first, and their rows."""
@@ -106,13 +121,18 @@ def _above(cosine: Tensor, least: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """
     if not least.size(1):
         return cosine.topk(min(size, cosine.size(1)), sorted=False)
-    is_above = cosine > least
-    row, column = is_above.nonzero(as_tuple=True)
+    # A group is looked into where its largest is above: most have none.
+    length = _GROUP if cosine.size(1) % _GROUP == 0 else 1
+    groups = cosine.unflatten(1, (-1, length))
+    row, group = (groups.amax(2) > least).nonzero(as_tuple=True)
+    values = groups[row, group]
+    hit, within = (values > least[row]).nonzero(as_tuple=True)
+    row, column, value = row[hit], group[hit] * length + within, values[hit, within]
     counts = row.bincount(minlength=len(cosine))
     place = torch.arange(len(row), device=row.device) - (counts.cumsum(0) - counts)[row]
     near = cosine.new_full((len(cosine), int(counts.max())), float('-inf'))
     columns = torch.zeros_like(near, dtype=torch.long)
-    near[row, place], columns[row, place] = cosine[row, column], column
+    near[row, place], columns[row, place] = value, column
     return near, columns
 
 
