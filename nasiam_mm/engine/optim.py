@@ -4,7 +4,7 @@
 import logging
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from mmengine.runner.amp import autocast
 from torch import Tensor, nn
 
+from nasiam_mm.config_walk import type_name
 from nasiam_mm.engine.running import unwrap
 from nasiam_mm.models.heads import HeadMLP
 from nasiam_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
@@ -142,6 +143,21 @@ def _begin_momentum(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) ->
             for weight in group['params']:
                 if optimizer.state[weight].get('momentum_buffer') is None:
                     optimizer.state[weight]['momentum_buffer'] = torch.zeros_like(weight)
+
+
+def as_trained(cfg: Mapping[str, Any]) -> AbstractContextManager:
+    """Compute features as a run of this config trains: in bfloat16 where it does, else in float32.
+
+    float16, whose range is narrow, is left to training and its loss scaling.
+    """
+    wrapper = cfg.get('optim_wrapper') or {}
+    kind = type_name(wrapper) if isinstance(wrapper, Mapping) else None
+    is_coarse = kind == 'AutocastOptimWrapper' or (
+        kind == 'AmpOptimWrapper' and wrapper.get('dtype') == 'bfloat16'
+    )
+    if not is_coarse or not computes_bfloat16():
+        return nullcontext()
+    return autocast(device_type=get_device(), dtype=torch.bfloat16)
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()

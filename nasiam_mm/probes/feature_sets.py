@@ -2,12 +2,12 @@
 """Features of a network, in parts that share no image, and what their neighbours say of it."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from nasiam_mm.engine.optim import as_trained
 from nasiam_mm.engine.running import preserve_rng, unwrap
 from nasiam_mm.evaluation.knn import knn_accuracy
 from nasiam_mm.files.atomic import atomic_path
@@ -87,7 +88,7 @@ def read_feature_sets(
     loaders = {part: runner.build_dataloader(probe.loader(part)) for part in parts}
     datasets = {part: loader.dataset for part, loader in loaders.items()}
     check_disjoint(datasets['train'], datasets['val'])
-    sets = {part: extract_features(runner.model, loader) for part, loader in loaders.items()}
+    sets = {part: extract_features(runner.model, loader, cfg) for part, loader in loaders.items()}
     num_classes = count_classes([datasets['train']], list(sets.values()))
     return FeatureSets(sets['train'], sets['val'], sets.get('test'), num_classes, datasets)
 
@@ -115,13 +116,16 @@ def load_strictly(runner: Runner, checkpoint: str) -> None:
         ) from error
 
 
-def extract_features(model: nn.Module, dataloader: DataLoader) -> FeatureSet:
+def extract_features(
+    model: nn.Module, dataloader: DataLoader, cfg: Mapping[str, Any] = {}
+) -> FeatureSet:
     """Extract the pooled features of the backbone's last stage for every image.
 
-    The model runs in evaluation mode without gradients and in full precision. Its modes, buffers
-    and the random number generators are afterwards as they were. Several processes share the work
-    as the ``DefaultSampler`` divides it, use the buffers of rank 0, which are those a checkpoint
-    holds, and all return the whole set, on the model's device and in the order of the sampler.
+    The model runs in evaluation mode without gradients, in the precision that a run of ``cfg``
+    trains in (:func:`as_trained`); its features are float32. Its modes, buffers and the random
+    number generators are afterwards as they were. Several processes share the work as the
+    ``DefaultSampler`` divides it, use the buffers of rank 0, which are those a checkpoint holds,
+    and all return the whole set, on the model's device and in the order of the sampler.
 
     The loader visits each image once, in batches ``dict(inputs=(N, C, H, W), data_samples=[...])``
     with one ``gt_label`` per sample, as ``PackInputs`` and ``default_collate`` make them.
@@ -131,7 +135,7 @@ def extract_features(model: nn.Module, dataloader: DataLoader) -> FeatureSet:
     if isinstance(sampler, InfiniteSampler) or not isinstance(sampler, allowed):
         raise ValueError(f'feature extraction cannot use {type(sampler).__name__}; set {_ONCE}')
     features, labels = [], []
-    with preserve_rng(), torch.no_grad(), _as_saved(model):
+    with preserve_rng(), torch.no_grad(), _as_saved(model), as_trained(cfg):
         for batch in dataloader:
             data = model.data_preprocessor(batch, False)
             if not isinstance(data['inputs'], Tensor):
@@ -154,15 +158,20 @@ def extract_features(model: nn.Module, dataloader: DataLoader) -> FeatureSet:
 
 
 def measure(
-    model: nn.Module, probe: Probe, split: str = 'val', seed: int | None = None
+    model: nn.Module,
+    probe: Probe,
+    split: str = 'val',
+    seed: int | None = None,
+    cfg: Mapping[str, Any] = {},
 ) -> dict[str, float]:
     """Classify a split by its neighbours: ``knn/{split}_top1`` and, past five classes, ``_top5``.
 
-    In percent; ``seed`` is of loaders still to be built. Of several processes all have to call it.
+    In percent; ``seed`` is of loaders still to be built, ``cfg`` the run's. Of several processes
+    all have to call it.
     """
     built = probe.build(split, seed)
     loaders = [built.loader('train'), built.loader(split)]
-    bank, query = (extract_features(model, loader) for loader in loaders)
+    bank, query = (extract_features(model, loader, cfg) for loader in loaders)
     datasets = [loader.dataset for loader in loaders]  # type: ignore[union-attr]
     num_classes = count_classes(datasets, [bank, query])
     blocks = dict(chunk_size=probe.chunk_size, bank_block=probe.bank_block)

@@ -39,7 +39,7 @@ class ProbeHook(Hook):
 
     def _measure(self, runner: Runner, epochs_done: int) -> None:
         probe = self.probe
-        scalars = measure(runner.model, probe, probe.split, runner.seed)
+        scalars = measure(runner.model, probe, probe.split, runner.seed, runner.cfg)
         runner.message_hub.update_scalars(scalars)
         runner.visualizer.add_scalars({**scalars, 'epoch': epochs_done}, step=runner.iter)
         figures = '  '.join(f'{name}: {value:.2f}' for name, value in scalars.items())

@@ -19,6 +19,7 @@ from mmpretrain.structures import DataSample
 from torch import nn
 from torch.utils.data import DataLoader, SubsetRandomSampler
 
+from nasiam_mm.engine import optim
 from nasiam_mm.probes.feature_sets import extract_features
 from nasiam_mm.registry import MODELS
 from tests.test_engine.toy_siamese import MEAN, STD, Blobs, loader_cfg, model_cfg, run_two_processes
@@ -44,6 +45,28 @@ def test_features_are_those_of_the_backbone(both_stages):
     assert features.dtype == torch.float32 and features.shape == (21, 8)
     assert torch.equal(labels, dataset.labels)
     torch.testing.assert_close(features, expected_features(model, dataset))
+
+
+@pytest.mark.parametrize(
+    ('wrapper', 'has_bfloat16', 'is_coarse'),
+    [
+        (dict(type='AutocastOptimWrapper'), True, True),
+        (dict(type='AmpOptimWrapper', dtype='bfloat16'), True, True),
+        (dict(type='AutocastOptimWrapper'), False, False),
+        (dict(type='AmpOptimWrapper'), True, False),
+        (dict(type='OptimWrapper'), True, False),
+        (None, True, False),
+    ],
+)
+def test_precision_is_that_of_training(wrapper, has_bfloat16, is_coarse, monkeypatch):
+    monkeypatch.setattr(optim, 'computes_bfloat16', lambda: has_bfloat16)
+    model, dataset = MODELS.build(model_cfg()), Blobs(21)
+    features, _ = extract_features(model, loader(dataset), dict(optim_wrapper=wrapper))
+    expected = expected_features(model, dataset)
+    difference = (features - expected).abs().max() / expected.abs().max()
+    assert features.dtype == torch.float32
+    # bfloat16 has eight bits.
+    assert (1e-4 < difference < 0.05) if is_coarse else difference < 1e-5
 
 
 def test_extraction_leaves_no_trace():

@@ -48,7 +48,7 @@ def evaluate(cfg: Config, checkpoint: str, split: str) -> dict[str, float]:
         return runner.test()
     settings.start_processes_on_cpu(cfg)
     runner, probe = load_probed(cfg, checkpoint)
-    metrics = measure(runner.model, probe, split, runner.seed)
+    metrics = measure(runner.model, probe, split, runner.seed, runner.cfg)
     figures = '  '.join(f'{name}: {value:.2f}' for name, value in metrics.items())
     runner.logger.info(f'kNN  {figures}  (k {probe.k}, T {probe.temperature})')
     return metrics
