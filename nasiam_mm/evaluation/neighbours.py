@@ -19,7 +19,7 @@ from torch import Tensor
 from nasiam_mm.evaluation.checks import ENTRIES, check_features
 
 # Entries that are gathered or widened at a time, so that they do not leave the processor's cache.
-_CACHED = 2**18
+_CACHED = 2**17
 _GROUP = 32  # columns
 _LEAST = 1e-12  # length that F.normalize divides by
 
