@@ -147,6 +147,29 @@ def test_an_option_with_no_place_or_set_twice_is_refused(path, argument, option,
     assert '\n' not in str(caught.value) and len(str(caught.value)) < 500
 
 
+@pytest.mark.parametrize(
+    ('value', 'expected'),
+    [
+        ("[dict(type='ZeroOne', weight=2.0)]", [{'type': 'ZeroOne', 'weight': 2.0}]),
+        ('[{"type":"A"},dict(b=dict(c=[1, 2]))]', [{'type': 'A'}, {'b': {'c': [1, 2]}}]),
+        ("{'a': (1, None)}", {'a': (1, None)}),
+        ('[a,(b,1)]', ['a', ('b', 1)]),
+        ('directory', 'directory'),
+    ],
+)
+def test_an_option_may_be_a_dict_or_a_list_of_them(value, expected):
+    options = parse('config.py', '--cfg-options', 'x.y=3', f'x.z={value}').cfg_options
+    assert options == {'x.y': 3, 'x.z': expected}
+
+
+@pytest.mark.parametrize('value', ['[dict(type=A)]', '[{a:1}]', '[dict(a=1)', "dict(open('a'))"])
+def test_an_option_that_is_no_literal_dict_is_refused(value, capsys):
+    with pytest.raises(SystemExit):
+        parse('config.py', '--cfg-options', f'x={value}')
+    told = capsys.readouterr().err
+    assert f'the value of x is no Python literal: {value}; quote' in told
+
+
 @pytest.mark.parametrize('option', ['lr', '=0.1', '='])
 def test_an_option_without_key_or_value_is_refused(option, capsys):
     with pytest.raises(SystemExit):
