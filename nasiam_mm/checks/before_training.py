@@ -18,13 +18,14 @@ from torch.utils.data import DataLoader
 
 from nasiam_mm.checks.files import name_unreadable
 from nasiam_mm.checks.forward import Forward
-from nasiam_mm.config_walk import find_hook
+from nasiam_mm.config_walk import find_hook, type_name
 from nasiam_mm.datasets.resolve import resolve_data
 from nasiam_mm.engine.optim import refuse_idle_keys
 from nasiam_mm.engine.running import preserve_rng
 from nasiam_mm.engine.schedule import check_schedules
 from nasiam_mm.probes.section import read_probe
 from nasiam_mm.refusals import is_user_error, one_line, plain
+from nasiam_mm.registry import HOOKS
 from nasiam_mm.runs.identity import run_settings
 from nasiam_mm.runs.processes import process_count
 from nasiam_mm.runs.work_dir import holds_a_run, name_conflict
@@ -32,6 +33,7 @@ from nasiam_mm.unread import find_unread, wrong_sections
 
 _TOLD, _WIDTH = 3, 140  # problems that an error names, and characters of each
 _NEEDED = 'model', 'train_dataloader'
+_SEARCH = 'AlphaStepHook', 'GenotypeHook', 'SearchHealthHook'
 _ALPHA = 'default_hooks.alpha_step.dataloader'
 
 
@@ -52,8 +54,8 @@ def find_problems(cfg: Config) -> list[str]:
 
     Looked at are options that nothing reads, schedules, the data of every loader with the headers
     of its image files, the number of batches, every part of the model on a whole and on the last
-    batch (on the meta device: widths, queue, degenerate batches), room for the checkpoints, and
-    whether the work directory is free.
+    batch (on the meta device: widths, queue, degenerate batches), the parts of a search, room for
+    the checkpoints, and whether the work directory is free.
 
     Args:
         cfg: Config of a training, as it is about to be built; it stays as it is.
@@ -80,6 +82,11 @@ def find_problems(cfg: Config) -> list[str]:
         }
         datasets = [loader.dataset for loader in loaders.values() if loader]
         problems += _try(partial(name_unreadable, datasets), 'data', problems) or []
+        hooks = {
+            name: _try(partial(HOOKS.build, hook), name, problems)
+            for name, hook in _search_hooks(cfg)
+            if not any(f"'{name}." in problem for problem in problems)  # told already
+        }
         train = loaders.get('train_dataloader')
         if train is not None:
             model = _try(lambda: Forward(cfg, train), 'model', problems)
@@ -93,6 +100,9 @@ def find_problems(cfg: Config) -> list[str]:
                     _try(partial(model.run, size), f'a batch of {size}', problems)
                     if len(problems) > before:
                         break  # the others would say it again
+                for name, hook in hooks.items():
+                    if hasattr(hook, 'check_model') and hasattr(model.model, 'architecture'):
+                        _try(partial(hook.check_model, model.model), name, problems)
                 paramwise = (cfg.get('optim_wrapper') or {}).get('paramwise_cfg')
                 _try(partial(refuse_idle_keys, model.model, paramwise), 'optimizer', problems)
                 problems += _memory(model.training_bytes)
@@ -123,6 +133,15 @@ def _loaders(cfg: Config) -> Iterator[tuple[str, Any]]:
     if (probe := read_probe(cfg)) is not None:
         yield 'probe.bank', probe.loader('train')
         yield f'probe.{probe.split}', probe.loader(probe.split)
+
+
+def _search_hooks(cfg: Config) -> Iterator[tuple[str, dict]]:
+    """Yield the hooks that a search is put together of, by where they stand in the config."""
+    for name, hook in (cfg.get('default_hooks') or {}).items():
+        if isinstance(hook, dict) and type_name(hook) in _SEARCH:
+            # A hook is built from the rest, and put in its place by its priority.
+            settings = {key: value for key, value in hook.items() if key != 'priority'}
+            yield f'default_hooks.{name}', copy.deepcopy(settings)
 
 
 def _build(name: str, loader: dict, world: int) -> DataLoader:

@@ -52,7 +52,7 @@ def add_cfg_options(parser: ArgumentParser) -> None:
     options: dict[str, Any] = dict(
         nargs='+', action=_Settings, type=_key_value, metavar='KEY=VALUE'
     )
-    parser.add_argument('--cfg-options', help=merged, metavar='KEY=VALUE', **options)
+    parser.add_argument('--cfg-options', help=merged, **options)
 
 
 def read_config(args: Namespace) -> Config:

@@ -67,6 +67,21 @@ FAULTS = {
     'data': ({'train_dataloader.dataset.dataset.dataset.data_root': '/no/such'}, '/no/such'),
     'operation': ({'model.space': ['linear_bn_rleu']}, 'unknown candidate operation'),
     'type': ({'model.backbone.type': 'ResNet_CIFRA'}, 'ResNet_CIFRA'),
+    'branch that stays': ({'model.auxiliary': dict(type='AuxiliarySkip')},
+                          'default_hooks.alpha_step: the auxiliary branch would still be there'),
+    'no temperature': ({'default_hooks.alpha_step.schedules': [
+        dict(type='Temperature', start=1.0, end=0.1)], 'model.relaxation': dict(type='Sigmoid')},
+        'moves nothing: Sigmoid has no temperature'),
+    'alpha unmoved': ({'model.relaxation': dict(type='UniformSampling')},
+                      'default_hooks.alpha_step: UniformSampling gives alpha no gradient'),
+    'regularizer': ({'default_hooks.alpha_step.regularizers': [dict(type='ZeroOne', weight='x')]},
+                    'default_hooks.alpha_step: '),
+    'regularizer option': ({'default_hooks.alpha_step.regularizers': [
+        dict(type='ZeroOne', wieght=1.0)]}, 'did you mean weight?'),
+    'selection': ({'default_hooks.genotype.selection': dict(type='Threshold', threshold=2)},
+                  'default_hooks.genotype: Threshold.threshold must be from 0 to 1'),
+    'limit': ({'default_hooks.health.max_passive': 'x'},
+              "default_hooks.health: SearchHealthHook.max_passive must be a number"),
     'value': ({'model.backbone.depth': 17}, 'ResNet_CIFAR cannot be built'),
 }  # fmt: skip
 

@@ -28,6 +28,7 @@ from nasiam_mm.search.gradient.schedules import (
     AuxiliaryDecay,
     Schedule,
     SearchStep,
+    Temperature,
 )
 
 
@@ -117,11 +118,18 @@ class AlphaStepHook(StatefulHook):
         self._check_search(runner)
 
     def _check_search(self, runner: Runner) -> None:
-        relaxation = type(self.architecture.relaxation).__name__
-        if not self.architecture.relaxation.moves_alpha and self.optimizer is not None:
+        self.check_model(self.model)
+        self.penalties.check(self.model, moves_alpha=self.optimizer is not None)
+        for schedule in self.schedules:
+            schedule.check(self._stand(runner))
+
+    def check_model(self, model: Any) -> None:
+        """Raise ValueError for parts of a search that do not go together, on any device."""
+        relaxation = type(model.architecture.relaxation).__name__
+        if not model.architecture.relaxation.moves_alpha and self.optimizer_cfg is not None:
             what = f'{relaxation} gives alpha no gradient'
             raise ValueError(f'{what}; set default_hooks.alpha_step.optimizer=None')
-        auxiliary = any(cell.auxiliaries is not None for cell in self._cells())
+        auxiliary = any(cell.auxiliaries is not None for cell in _cells(model))
         ends = [schedule.end for schedule in self.schedules if isinstance(schedule, AuxiliaryDecay)]
         if auxiliary and ends != [0]:
             mend = "give alpha_step.schedules one dict(type='AuxiliaryDecay') that ends at 0"
@@ -129,12 +137,9 @@ class AlphaStepHook(StatefulHook):
         if ends and not auxiliary:
             mend = "set model.auxiliary=dict(type='AuxiliarySkip')"
             raise ValueError(f'the schedule AuxiliaryDecay moves nothing; {mend}')
-        self.penalties.check(self.model, moves_alpha=self.optimizer is not None)
         for schedule in self.schedules:
-            schedule.check(self._stand(runner))
-
-    def _cells(self) -> list[ChoiceCell]:
-        return [head.cell for head in self.model.searched_heads().values()]
+            if isinstance(schedule, Temperature):
+                schedule.check_relaxation(model.architecture.relaxation)
 
     def _stand(self, runner: Runner, iteration: int | None = None) -> SearchStep:
         """Say how far the search is, or was before an iteration, from 0."""
@@ -247,10 +252,11 @@ class AlphaStepHook(StatefulHook):
 
     def parts(self) -> dict[str, Any]:
         """Return what the search is made of, by kind: the names of its parts."""
-        branches = {type(a).__name__ for cell in self._cells() for a in cell.auxiliaries or ()}
+        branches = {type(a).__name__ for cell in _cells(self.model) for a in cell.auxiliaries or ()}
+        mixings = sorted({type(cell.mixing).__name__ for cell in _cells(self.model)})
         return {
             'relaxation': type(self.architecture.relaxation).__name__,
-            'mixing': ', '.join(sorted({type(cell.mixing).__name__ for cell in self._cells()})),
+            'mixing': ', '.join(mixings),
             'auxiliary': ', '.join(sorted(branches)) or None,
             'regularizers': [type(term).__name__ for term in self.penalties.terms],
             'schedules': [type(schedule).__name__ for schedule in self.schedules],
@@ -260,3 +266,7 @@ class AlphaStepHook(StatefulHook):
     def dataloaders(self) -> list[DataLoader]:
         """Return the loader that is walked while training."""
         return [self.loader]
+
+
+def _cells(model: Any) -> list[ChoiceCell]:
+    return [head.cell for head in model.searched_heads().values()]

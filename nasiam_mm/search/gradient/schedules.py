@@ -143,7 +143,10 @@ class Temperature(Ramp):
 
     def check(self, step: SearchStep) -> None:
         """Raise ValueError where the relaxation has no temperature."""
-        relaxation = step.architecture.relaxation
+        self.check_relaxation(step.architecture.relaxation)
+
+    def check_relaxation(self, relaxation: Any) -> None:
+        """Raise ValueError where a relaxation has no temperature."""
         if not hasattr(relaxation, 'temperature'):
             name = type(relaxation).__name__
             raise ValueError(f'the schedule Temperature moves nothing: {name} has no temperature')
