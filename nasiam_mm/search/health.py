@@ -17,7 +17,7 @@ from nasiam_mm.registry import HOOKS
 from nasiam_mm.search.contributions import contributions, save_contributions, tell
 from nasiam_mm.search.gradient.hook import AlphaStepHook
 from nasiam_mm.search.held_out import HeldOut, mean_weights, one_hot_weights
-from nasiam_mm.search.recorder import GenotypeHook, alpha_entropy, margin
+from nasiam_mm.search.recorder import GenotypeHook, alpha_entropy, margin, shares
 
 
 @HOOKS.register_module()
@@ -136,15 +136,14 @@ class SearchHealthHook(StatefulHook):
         """Figures of the weights, from the record."""
         entropies, relative, leads, tops, chances = [], [], [], [], []
         for head, history in self.record.softmax.items():
-            weights = np.nan_to_num(history[-1].numpy().astype(np.float64))
-            shares = weights / weights.sum(1, keepdims=True)
+            weights = shares(history[-1])
             counts = self.record.architecture.present(head).sum(1).cpu().numpy()
-            entropy = alpha_entropy(shares)
+            entropy = alpha_entropy(weights)
             entropies.append(entropy)
             # One candidate is no choice: nothing about it is uncertain.
             relative.append(entropy[counts > 1] / np.log(counts[counts > 1]))
-            leads.append(margin(shares))
-            tops.append(shares.max(1))
+            leads.append(margin(weights))
+            tops.append(weights.max(1))
             chances.append(1 / counts)
         return {
             'entropy': _mean(entropies),

@@ -2,6 +2,7 @@
 """What the search stands at: alpha, entropy, genotype (NASiam, Algorithm 1), drawing, plot."""
 
 import os.path as osp
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,7 +11,7 @@ import torch
 from mmengine.dist import master_only
 from mmengine.runner import Runner
 
-from nasiam_mm.architecture.genotype import Genotype, save_genotype
+from nasiam_mm.architecture.genotype import Decision, Genotype, save_genotype
 from nasiam_mm.datasets.split import innermost
 from nasiam_mm.engine.hooks.stateful_hook import StatefulHook
 from nasiam_mm.engine.running import unwrap
@@ -100,6 +101,8 @@ class GenotypeHook(StatefulHook):
         genotype = self._genotype(runner, decisions, self.selection, epoch)
         if 0 < epoch == runner.epoch < runner.max_epochs:  # stopped early: nothing was drawn
             self._write(genotype, Path(runner.work_dir))
+        for remark in self.selection.remarks(self.architecture):
+            runner.logger.warning(remark)
         if names := genotype.provenance['undecided']:
             most = 2 * len(names) > len(decisions)
             line = doubt(names, len(decisions), len(self.epochs))
@@ -126,7 +129,8 @@ class GenotypeHook(StatefulHook):
         genotype = self._genotype(runner, decisions, self.of_epoch, epoch)
         scalars: dict[str, float] = {}
         for name in self.architecture.choices:
-            entropy, lead = alpha_entropy(self.softmax[name][-1]), margin(self.softmax[name][-1])
+            weights = shares(self.softmax[name][-1])
+            entropy, lead = alpha_entropy(weights), margin(weights)
             decisions = genotype.of(name)
             ops = ' '.join('+'.join(decision.chosen) for decision in decisions)
             spread = f'entropy {entropy.mean():.3f} nats, margin {lead.mean():.4f}'
@@ -134,10 +138,9 @@ class GenotypeHook(StatefulHook):
             for n, decision in enumerate(decisions):
                 values = {'entropy': float(entropy[n]), 'margin': float(lead[n]), **decision.scored}
                 scalars |= {f'alpha/{name}/{n}/{what}': value for what, value in values.items()}
-                if decision.tied:
-                    tie = f'layer {n}: {decision.chosen[-1]} ties with {", ".join(decision.tied)}'
-                    what = f'Epoch {epoch} {name} {tie}; the first in the space was taken'
-                    runner.logger.warning(what)
+            for tie in _ties(decisions):
+                what = f'Epoch {epoch} {name} {tie}; the first in the space was taken'
+                runner.logger.warning(what)
         runner.visualizer.add_scalars(scalars, step=epoch)
         folder = Path(runner.work_dir)
         save_genotype(genotype, folder / 'genotypes' / f'epoch_{epoch}.json')
@@ -194,6 +197,24 @@ def _provenance(runner: Runner, epoch: int) -> dict:
         'max_epochs': runner.max_epochs,
         'versions': package_versions(),
     }
+
+
+def _ties(decisions: Sequence[Decision]) -> list[str]:
+    """Say which layers' choice ties with what, a line for the layers that say the same."""
+    layers: dict[str, list[str]] = {}
+    for n, decision in enumerate(decisions):
+        if decision.tied:
+            tie = f'{decision.chosen[-1]} ties with {", ".join(decision.tied)}'
+            layers.setdefault(tie, []).append(str(n))
+    return [
+        f'layer{"s" * (len(those) > 1)} {", ".join(those)}: {tie}' for tie, those in layers.items()
+    ]
+
+
+def shares(weights: Any) -> np.ndarray:
+    """Weights (..., L, K) made to sum to 1 at each layer, which gates do not; NaN is 0."""
+    weights = _filled(weights)
+    return weights / weights.sum(axis=-1, keepdims=True)
 
 
 def _filled(weights: Any) -> np.ndarray:

@@ -45,6 +45,10 @@ class Selection:
         """Settings that the provenance of a genotype holds beside the name."""
         return {}
 
+    def remarks(self, architecture: Architecture) -> list[str]:
+        """Say, a line each, what a user should know of the choice at the end of a search."""
+        return []
+
 
 def genotype_of(
     decisions: Decisions, selection: Selection, framework: str, provenance: Mapping[str, Any] = {}
@@ -143,8 +147,8 @@ class TopK(Selection):
 class Threshold(Selection):
     """Every operation whose weight reaches a threshold (FairDARTS, section 4.3), at most some.
 
-    Where none reaches it the layer is empty: an identity, or where that is no candidate (the
-    width changes, or a space without one) the best of all. What is chosen together adds.
+    Where none reaches it the layer is empty: an identity (a linear map where the width changes),
+    or where that is no candidate the best of all. What is chosen together adds.
 
     Args:
         threshold: Least weight, of the relaxation, from 0 to 1; FairDARTS takes 0.85.
@@ -177,3 +181,21 @@ class Threshold(Selection):
                 chosen = tuple(choice.options[k] for k in passing or empty)
                 decisions[choice.name] = Decision(decision.options, chosen, decision.scores)
         return decisions
+
+    def remarks(self, architecture: Architecture) -> list[str]:
+        """Name the layers that are empty."""
+        empty, top, total = [], 0.0, 0
+        for head, choices in architecture.choices.items():
+            best = architecture.weights(head, drawn=False).detach().cpu().amax(1)
+            below = [(choice.name, w) for choice, w in zip(choices, best.tolist(), strict=True)
+                     if w < self.threshold]  # fmt: skip
+            empty += [name for name, _ in below]
+            top = max([top, *(weight for _, weight in below)])
+            total += len(choices)
+        if not empty:
+            return []
+        what = f'no operation reaches the threshold {self.threshold:g} at {len(empty)} of {total}'
+        fill = 'an identity, or the best where the space has none, stands there'
+        mend = 'search longer, raise the rate of alpha or lower the threshold'
+        names = ', '.join(empty)
+        return [f'{what} choices: {names} (highest weight {top:.3f}); {fill}; {mend}']

@@ -2,6 +2,8 @@
 """Claims: what a search leaves behind is what alpha says, each epoch and at the end."""
 
 import json
+import math
+import re
 
 import pytest
 
@@ -55,9 +57,29 @@ def test_ties_are_reported(tmp_path):
     assert decision.chosen == ('linear_bn_relu',)
     assert decision.tied == ('max_pool_3_bn', 'avg_pool_3_bn', 'identity')
     (log,) = tmp_path.glob('*/*.log')
-    assert 'layer 0: linear_bn_relu ties with max_pool_3_bn, avg_pool_3_bn, identity' in (
-        log.read_text()
-    )
+    tie = ': linear_bn_relu ties with max_pool_3_bn, avg_pool_3_bn, identity; the first'
+    # Layers that say the same share a line.
+    lines = [line for line in log.read_text().splitlines() if tie in line]
+    layers = ', '.join(map(str, range(len(load_genotype(tmp_path / 'genotype.json').decisions))))
+    (line,) = lines  # one epoch
+    assert f'Epoch 1 projector layers {layers}{tie}' in line
+
+
+def test_gates_are_made_shares_and_layers_without_any_are_told(tmp_path):
+    cfg = search('simclr', tmp_path, relaxation=dict(type='Sigmoid'))
+    cfg.default_hooks.genotype.selection = dict(type='Threshold', threshold=0.9)
+    train(cfg)
+    (log,) = tmp_path.glob('*/*.log')
+    text = log.read_text()
+    layers = len(load_genotype(tmp_path / 'genotype.json').decisions)
+    told = f'no operation reaches the threshold 0.9 at {layers} of {layers} choices: projector.0.op'
+    assert told in text
+    entropies = re.findall(r'Epoch \d projector: .*entropy ([\d.]+) nats', text)
+    assert entropies and all(float(entropy) <= 1.387 for entropy in entropies)
+    (scalars,) = tmp_path.glob('*/vis_data/scalars.json')
+    found = [json.loads(line) for line in scalars.read_text().splitlines()]
+    values = [entry[key] for entry in found for key in entry if key.endswith('/entropy')]
+    assert values and max(values) <= math.log(4) + 1e-9
 
 
 def test_heads_may_have_spaces_of_their_own(tmp_path):

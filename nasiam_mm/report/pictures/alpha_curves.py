@@ -138,7 +138,7 @@ def plot_alpha(
     """Plot the mixing weights of every layer over the epochs of a search, to .png or .svg.
 
     One panel a layer, one colour an operation, all on one scale from 0; the dotted line is the
-    uniform weight at which every search begins.
+    uniform weight at which a search begins. Gates, which do not sum to 1, have none.
 
     Raises:
         ValueError: If the arguments do not fit each other, or the suffix is another.
@@ -150,6 +150,7 @@ def plot_alpha(
 def alpha_figure(history: History, candidates: Candidates, epochs: Sequence[int]) -> Figure:
     """Draw what :func:`plot_alpha` writes."""
     arrays = _checked(history, candidates, epochs)
+    sums_to_1 = all(np.allclose(np.nansum(a, -1), 1, atol=1e-3) for a in arrays.values())
     colors = op_colors(name for rows in candidates.values() for row in rows for name in row if name)
     columns = max(array.shape[1] for array in arrays.values())
     width = max(1.75 * columns, 4.4) + 0.8
@@ -167,7 +168,8 @@ def alpha_figure(history: History, candidates: Candidates, epochs: Sequence[int]
                 if name is not None:
                     style = dict(color=colors[name], lw=1.6, marker=alone, ms=4)
                     axis.plot(epochs, array[:, n, k], **style)
-            axis.axhline(1 / sum(map(bool, names)), color='0.35', lw=0.9, ls=':')
+            if sums_to_1:
+                axis.axhline(1 / sum(map(bool, names)), color='0.35', lw=0.9, ls=':')
             axis.set_title(f'{cell} {n}', fontsize=9)
             axis.tick_params(labelsize=7)
             axis.spines[['top', 'right']].set_visible(False)
@@ -176,7 +178,8 @@ def alpha_figure(history: History, candidates: Candidates, epochs: Sequence[int]
         row[0].set_ylabel('weight', fontsize=8)
     figure.suptitle('Mixing weights by epoch', fontsize=10)
     handles = [Line2D([], [], color=color, lw=2, label=name) for name, color in colors.items()]
-    handles.append(Line2D([], [], color='0.35', lw=0.9, ls=':', label='uniform, 1 / K'))
+    if sums_to_1:
+        handles.append(Line2D([], [], color='0.35', lw=0.9, ls=':', label='uniform, 1 / K'))
     columns = max(min(len(handles), int(width / 1.75)), 1)
     figure.legend(
         handles=handles, loc='outside lower center', ncols=columns, fontsize=8, frameon=False

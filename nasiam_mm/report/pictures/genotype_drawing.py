@@ -23,6 +23,7 @@ _HEADER, _LINE, _OP = 0.34, 0.17, 0.46  # heights: a cell's name, a small line, 
 _SIZE, _SMALL = 9, 8  # points
 _INK, _FAINT, _ALARM = '#333333', '#777777', '#B00020'
 _BAR = 'bar: mixing weight, tick: uniform'
+_BAR_OF_GATES = 'bar: softmax of alpha (the search had gates), tick: uniform'
 
 
 def draw_genotype(genotype: Genotype, path: str | os.PathLike) -> None:
@@ -48,7 +49,10 @@ def genotype_figure(genotype: Genotype) -> Figure:
     texts = [0.28 + _text_width(op) for op in ops] + [_text_width(x, _SMALL) for x in lines]
     box = max([1.25, *texts]), _OP * max([1, *(len(layer.ops) for layer in layers)])
     title, subtitle = titles(genotype)
-    legend = [*ops, *([_BAR] if any(layer.weights for layer in layers) else [])]
+    told = genotype.provenance.get('search')
+    gates = isinstance(told, Mapping) and told.get('relaxation') == 'Sigmoid'
+    bar = _BAR_OF_GATES if gates else _BAR
+    legend = [*ops, *([bar] if any(layer.weights for layer in layers) else [])]
     length = sum(_text_width(name) + 0.42 for name in legend)
     lengths = [sum(_width(part, box[0]) + _GAP for part in row) - _GAP for row in rows]
     heading = _text_width(title, 14, 'bold'), _text_width(subtitle)

@@ -228,6 +228,13 @@ def test_the_dotted_line_is_the_uniform_weight():
     assert [line.get_ydata()[0] for line in dotted] == pytest.approx(expected)
 
 
+def test_gates_have_no_uniform_weight():
+    history, candidates, epochs = search()
+    figure = alpha_figure({k: v * 2 / 3 for k, v in history.items()}, candidates, epochs)
+    assert not any(line.get_linestyle() == ':' for axis in figure.axes for line in axis.lines)
+    assert 'uniform, 1 / K' not in [text for text, _ in visible_texts(figure)]
+
+
 @pytest.mark.parametrize(
     ('space', 'epochs', 'scale'), [('S', 100, 2.0), ('S+', 100, 0.02), ("S'", 2, 0.02), ('S', 1, 0)]
 )
