@@ -71,7 +71,9 @@ def step_with(model, data, terms, order, plain_loss):
 
 
 def test_each_is_among_them():
-    assert {cfg['type'] for cfg in TERMS.values()} == set(REGULARIZERS.module_dict)
+    # Another test may have registered those of an example.
+    own = {k for k, v in REGULARIZERS.module_dict.items() if v.__module__.startswith('nasiam_mm.')}
+    assert {cfg['type'] for cfg in TERMS.values()} == own
 
 
 @pytest.mark.parametrize('name', ['VarianceHinge', 'LogRank', 'ExpectedCost', 'product'])
