@@ -79,7 +79,7 @@ FAULTS = {
     'regularizer option': ({'default_hooks.alpha_step.regularizers': [
         dict(type='ZeroOne', wieght=1.0)]}, 'did you mean weight?'),
     'no such part': ({'model.mixing': dict(type='SinglePaht')}, "there is no mixing 'SinglePaht'; "
-                     'take one of FullMixing, PartialChannels, SinglePath'),
+                     'take one of FullMixing, '),
     'selection': ({'default_hooks.genotype.selection': dict(type='Threshold', threshold=2)},
                   'default_hooks.genotype: Threshold.threshold must be from 0 to 1'),
     'limit': ({'default_hooks.health.max_passive': 'x'},

@@ -52,6 +52,7 @@ def test_files_scalars_and_log_of_a_search(tmp_path):
 def test_ties_are_reported(tmp_path):
     cfg = search('simclr', tmp_path)
     cfg.default_hooks.pop('alpha_step')  # all alphas stay equal
+    cfg.experiment_name = tmp_path.name  # or two runs of one second share a logger
     train(cfg)
     decision = load_genotype(tmp_path / 'genotype.json').decisions['projector.0.op']
     assert decision.chosen == ('linear_bn_relu',)
@@ -68,6 +69,7 @@ def test_ties_are_reported(tmp_path):
 def test_gates_are_made_shares_and_layers_without_any_are_told(tmp_path):
     cfg = search('simclr', tmp_path, relaxation=dict(type='Sigmoid'))
     cfg.default_hooks.genotype.selection = dict(type='Threshold', threshold=0.9)
+    cfg.experiment_name = tmp_path.name  # or two runs of one second share a logger
     train(cfg)
     (log,) = tmp_path.glob('*/*.log')
     text = log.read_text()
