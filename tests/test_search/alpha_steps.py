@@ -26,7 +26,8 @@ def owner_of_alpha(relaxation='Softmax', shapes=SHAPES, space=SPACE, **settings)
 def model_of(owner, shapes=SHAPES, space=SPACE):
     """What a regularizer asks of an algorithm."""
     head = SimpleNamespace(cell=SimpleNamespace(space=space, shapes=shapes))
-    return SimpleNamespace(architecture=owner, searched_heads=lambda: {'projector': head})
+    heads = dict(searched_heads=lambda: {'projector': head})
+    return SimpleNamespace(architecture=owner, modules=lambda: iter(()), **heads)
 
 
 def step_of(owner, loss=None, embeddings=(), **widths):

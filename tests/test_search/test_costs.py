@@ -164,3 +164,14 @@ def test_a_space_without_cost_is_refused():
     owner = owner_of_alpha(shapes=shapes, space=space)
     with pytest.raises(ValueError, match='ref is 0 macs, it must be above 0; give another'):
         ExpectedCost(unit='macs').check(model_of(owner, shapes=shapes, space=space))
+
+
+def test_a_product_with_a_loss_below_0_would_reward_costs():
+    term, lifted = ExpectedCost(form='multiply'), build('simsiam')
+    with pytest.raises(ValueError, match='loss of SimSiam falls below 0.*form=.add.'):
+        term.check(lifted)
+    ExpectedCost().check(lifted)
+    for framework in ('simclr', 'mocov2'):
+        term.check(build(framework))
+    lifted.head.loss_module.shift_factor = 1.0
+    term.check(lifted)

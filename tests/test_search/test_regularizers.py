@@ -43,6 +43,8 @@ def second_order(model, data, penalty):
 def test_a_step_with_each_moves_nothing_and_is_bent(framework, gates):
     model, data = build(framework, **(GATES if gates else {})), batch(8, 8)
     terms = {name: cfg for name, cfg in TERMS.items() if (name == 'ZeroOne') == gates}
+    if framework.name in ('simsiam', 'byol'):
+        terms.pop('product', None)  # of a loss that falls below 0
     before, state = tensors(model), torch.get_rng_state()
     plain_loss, plain = first_order(model, data, None)
     for name, cfg in terms.items():
@@ -51,7 +53,7 @@ def test_a_step_with_each_moves_nothing_and_is_bent(framework, gates):
         # Terms of z do not reach a predictor behind it.
         assert all(differs) or (name in ('VarianceHinge', 'LogRank') and differs[0])
     plain_loss, plain = second_order(model, data, None)
-    bent = step_with(model, data, terms.values(), second_order, plain_loss)
+    bent = step_with(model, data, list(terms.values()), second_order, plain_loss)
     assert not any(torch.equal(a, b) for a, b in zip(bent, plain, strict=True))
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(value, before[name]) for name, value in tensors(model).items())

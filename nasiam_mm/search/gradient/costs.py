@@ -9,6 +9,7 @@ every head the same and is left out.
 import math
 
 import torch
+from mmpretrain.models import CosineSimilarityLoss
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -47,6 +48,11 @@ def candidate_costs(model: nn.Module, unit: str) -> dict[str, Tensor]:
     return costs
 
 
+def _falls_below_zero(loss: nn.Module) -> bool:
+    """Tell whether a module is a negative cosine that nothing lifts above 0."""
+    return isinstance(loss, CosineSimilarityLoss) and loss.shift_factor < loss.scale_factor
+
+
 @REGULARIZERS.register_module()
 class ExpectedCost(Regularizer):
     """What the derived heads are expected to cost (`ProxylessNAS`_, section 3.3, eq. 6).
@@ -58,7 +64,8 @@ class ExpectedCost(Regularizer):
     - ``'add'``: ``weight (E - ref) / ref``, whose gradient to p_k is ``weight F_k / ref``;
     - ``'multiply'``: the loss of the batch becomes ``L scale (log E / log ref)^power``, to which
       weight 1 goes all the way and 0 not at all. Other regularizers stay outside the product, and
-      an E below 2 counts as 2.
+      an E below 2 counts as 2. Refused where the loss falls below 0 (SimSiam, BYOL), as the product
+      then falls with the cost.
 
     Args:
         weight: Factor on the term; None for 0.1 in a sum, 1 in a product.
@@ -96,6 +103,9 @@ class ExpectedCost(Regularizer):
 
     def check(self, model: nn.Module) -> None:
         """Count the costs; ValueError where there is nothing to compare them with."""
+        if self.form == 'multiply' and any(map(_falls_below_zero, model.modules())):
+            what = f'the loss of {type(model).__name__} falls below 0'
+            raise ValueError(f"{what}, where a product rewards costs; take ExpectedCost.form='add'")
         self._costs, owner = candidate_costs(model, self.unit), model.architecture
         if not self.ref:
             # Of the candidates there were at first, so that a resumed search has the same.
