@@ -18,11 +18,14 @@ class Choice:
         options: What there is to choose from, names or numbers, in the order of the space.
         present: Whether each option is a candidate of its own here; one that is the same
             function as an earlier one is not.
+        identity: Position of the option ``'identity'``, where it passes on what comes in: not
+            where the width changes, as it is a linear map there.
     """
 
     name: str
     options: tuple[Any, ...]
     present: tuple[bool, ...]
+    identity: int | None = None
 
 
 # Head, or '' for what belongs to none -> its choices, those of layers input first.
@@ -41,5 +44,6 @@ def op_choices(head: str, space: Sequence[str], shapes: Sequence[LayerShape]) ->
     for layer, shape in enumerate(shapes):
         present = distinct_candidates(space, shape)
         here = tuple(position in present for position in range(len(space)))
-        choices.append(Choice(f'{head}.{layer}.op', tuple(space), here))
+        identity = next((k for k, label in present.items() if label == 'identity'), None)
+        choices.append(Choice(f'{head}.{layer}.op', tuple(space), here, identity))
     return tuple(choices)

@@ -161,10 +161,10 @@ def _check_top(told: Fields, decisions: Mapping[str, Decision]) -> None:
             refuse(told.source, where, f'has {number} options, but provenance.at_most: {most}')
         if selection not in ('top_k', 'threshold', 'perturbation') or not decision.scores:
             continue
-        if selection == 'threshold' and decision.chosen == ('identity',):
+        if selection == 'threshold' and decision.chosen == ('identity',) and _passes_on(told, name):
             continue  # a layer that is empty, whatever its scores
         better = decision.better
-        if limit is not None:
+        if limit is not None and _passes_on(told, name):
             better = tuple(option for option in better if option != 'identity')
         if better:
             what = f'{list(decision.chosen)} is not the top of the scores, {better[0]!r} is higher'
@@ -178,13 +178,20 @@ def _check_top(told: Fields, decisions: Mapping[str, Decision]) -> None:
         _check_identities(told, decisions)
 
 
+def _passes_on(told: Fields, name: str) -> bool:
+    """Tell whether an identity is one at a layer: where the width changes it is a linear map."""
+    head, *layer = name.split('.')[:2]
+    rows = told.data.get('decided_at', {}).get(head)
+    return rows is None or not layer or rows[int(layer[0])][0] == rows[int(layer[0])][1]
+
+
 def _check_identities(told: Fields, decisions: Mapping[str, Decision]) -> None:
     """Check that no more layers of a head begin with an identity than a search allowed."""
     limit = told.take('max_identity', int)
     begin = Counter(
         name.split('.')[0]
         for name, decision in decisions.items()
-        if decision.chosen[0] == 'identity' and len(decision.scored) > 1
+        if decision.chosen[0] == 'identity' and len(decision.scored) > 1 and _passes_on(told, name)
     )
     for head, number in begin.items():
         if number > limit:

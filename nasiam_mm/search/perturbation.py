@@ -53,7 +53,7 @@ class Perturbation(Measured):
         number = isinstance(lr, (int, float)) and not isinstance(lr, bool)
         if lr is not None and (not number or not 0 < lr < math.inf):
             raise ValueError(f'Perturbation.lr must be None or a positive number, got {lr!r}')
-        if seed is not None and (type(seed) is not int or seed < 0):
+        if seed is not None and (type(seed) is not int or not 0 <= seed < 2**63):
             raise ValueError(f'Perturbation.seed must be None or an integer from 0, got {seed!r}')
         self.tune_steps, self.lr, self.seed = tune_steps, lr, seed
         self.order: list[str] = []

@@ -60,7 +60,7 @@ class BestOfSampled(Measured):
                 raise ValueError(f'BestOfSampled.{what} must be a positive integer, got {value!r}')
         if by not in ('uniform', 'weights'):
             raise ValueError(f"BestOfSampled.by must be 'uniform' or 'weights', got {by!r}")
-        if seed is not None and (type(seed) is not int or seed < 0):
+        if seed is not None and (type(seed) is not int or not 0 <= seed < 2**63):
             raise ValueError(f'BestOfSampled.seed must be None or an integer from 0, got {seed!r}')
         self.n, self.by, self.refit_batches, self.seed = n, by, refit_batches, seed
         self.best: dict[str, Any] = {}

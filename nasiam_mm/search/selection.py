@@ -120,7 +120,7 @@ class TopK(Selection):
         decisions = {}
         for choice, best, decision in found:
             if choice.name in passed_over:
-                best = [k for k in best if choice.options[k] != 'identity']
+                best = [k for k in best if k != choice.identity]
             chosen = tuple(choice.options[k] for k in best[: self.k])
             decisions[choice.name] = Decision(decision.options, chosen, decision.scores)
         return decisions
@@ -136,7 +136,7 @@ class TopK(Selection):
             leads = {
                 choice.name: float(row[best[0]])
                 for row, (choice, best, _) in zip(weights, rows, strict=False)
-                if choice.options[best[0]] == 'identity' and len(best) > 1
+                if best[0] == choice.identity and len(best) > 1
             }
             weakest = sorted(leads, key=leads.__getitem__)
             surplus.update(weakest[: max(0, len(leads) - self.max_identity)])
@@ -177,7 +177,7 @@ class Threshold(Selection):
             weights = architecture.weights(head, drawn=False).detach().cpu()
             for row, (choice, best, decision) in zip(weights, found, strict=False):
                 passing = [k for k in best if row[k] >= self.threshold][: self.at_most]
-                empty = [k for k in best if choice.options[k] == 'identity'] or best[:1]
+                empty = [k for k in best if k == choice.identity] or best[:1]
                 chosen = tuple(choice.options[k] for k in passing or empty)
                 decisions[choice.name] = Decision(decision.options, chosen, decision.scores)
         return decisions

@@ -13,7 +13,7 @@ def test_names_options_and_candidates():
     choices = op_choices('predictor', list(S), layer_shapes(6, [4, 4, 6], plain_output=True))
     assert choices == (
         Choice('predictor.0.op', S, (True,) * 4),
-        Choice('predictor.1.op', S, (True,) * 4),
+        Choice('predictor.1.op', S, (True,) * 4, identity=3),
         # At the output identity is the linear map that linear_bn_relu is.
         Choice('predictor.2.op', S, (True, True, True, False)),
     )

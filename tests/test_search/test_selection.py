@@ -201,9 +201,32 @@ def test_the_reader_refuses_what_a_selection_cannot_have_chosen(tmp_path):
         (dict(type='BestOfSampled', by='alpha'), r"by must be 'uniform' or 'weights', got 'alpha'"),
         (dict(type='BestOfSampled', refit_batches=0), r'refit_batches must be a positive integer'),
         (dict(type='BestOfSampled', seed=1.5), r'BestOfSampled\.seed must be None or an integer'),
+        (dict(type='BestOfSampled', seed=2**70), r'BestOfSampled\.seed must be None or an int'),
+        (dict(type='Perturbation', seed=2**64), r'Perturbation\.seed must be None or an integer'),
     ],
 )
 def test_settings_that_cannot_be_are_refused_in_one_line(config, told):
     with pytest.raises(ValueError, match=told) as refused:
         SELECTIONS.build(config)
     assert '\n' not in str(refused.value)
+
+
+def test_what_is_called_identity_where_the_width_changes_is_a_linear_map(tmp_path):
+    shapes = LayerShape(6, 8), LayerShape(8, 8), LayerShape(8, 8)
+    alpha = [[0, 0, 0, 2.0], [0, 1, 0, 5.0], [0, 0, 1, 4.0]]
+    architecture = an_architecture(alpha, shapes, relaxation='Softmax')
+    # It counts for no skip, and is not what an empty layer is.
+    for limit, expected in (1, [IDENTITY, IDENTITY, AVG]), (0, [IDENTITY, MAX, AVG]):
+        found = TopK(max_identity=limit).decide(architecture)
+        assert [decision.chosen for decision in found.values()] == [(op,) for op in expected]
+    found = chosen(Threshold(0.99), [[0, 1, 0, 0.5], [0, 1, 0, 0.5]], shapes[:2])
+    assert found == [(MAX,), (IDENTITY,)]
+    widths = dict(decided_at={'projector': [list(shape) for shape in shapes]})
+    for selection in TopK(max_identity=1), TopK(2, max_identity=0), Threshold(0.999):
+        written(selection, architecture, tmp_path / 'g.json', **widths)
+    # Of what passes on its input there are still no more than were allowed.
+    text = written(TopK(max_identity=2), architecture, tmp_path / 'g.json', **widths)
+    data = json.loads(text)
+    data['provenance']['max_identity'] = 1
+    with pytest.raises(GenotypeError, match='has 2 layers that are an identity'):
+        read_genotype(json.dumps(data))
