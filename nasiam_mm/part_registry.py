@@ -31,3 +31,18 @@ def open_registry(name: str, location: str) -> PartRegistry:
     registry = PartRegistry(name, scope='nasiam_mm', locations=[location])
     OWN_REGISTRIES.append(registry)
     return registry
+
+
+def build_part(registry: Registry, config: Any, where: str, **defaults: Any) -> Any:
+    """Build a part of a config; ValueError with ``where`` it stands unless that names one."""
+    if not isinstance(config, dict) or not config.get('type'):
+        example = f'dict(type={min(registry.module_dict)!r})' if registry.module_dict else 'a dict'
+        raise ValueError(f'{where} must be a dict with a type, as {example}; got {config!r:.80}')
+    return registry.build(dict(config, **defaults))
+
+
+def build_parts(registry: Registry, configs: Any, where: str) -> list[Any]:
+    """Build a list of parts of a config; ValueError with ``where`` it stands unless it is one."""
+    if not isinstance(configs, (list, tuple)):
+        raise ValueError(f'{where} must be a list of dicts, got {configs!r:.80}')
+    return [build_part(registry, c, f'{where}[{n}]') for n, c in enumerate(configs)]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from nasiam_mm.architecture.choice import Choices
 from nasiam_mm.architecture.relaxation import RELAXATIONS, Relaxation
+from nasiam_mm.part_registry import build_part
 
 # Positions of the options that take part, for each layer.
 Running = tuple[tuple[int, ...], ...]
@@ -46,7 +47,8 @@ class Architecture(nn.Module):
     ) -> None:
         super().__init__()
         self.choices = {head: tuple(rows) for head, rows in choices.items()}
-        self.relaxation: Relaxation = RELAXATIONS.build(relaxation or dict(type='Softmax'))
+        relaxation = dict(type='Softmax') if relaxation is None else relaxation
+        self.relaxation: Relaxation = build_part(RELAXATIONS, relaxation, 'model.relaxation')
         if sampled_in and not self.relaxation.samples_paths:
             name = type(self.relaxation).__name__
             mend = 'take one that draws candidates, such as GumbelStraightThrough, or FullMixing'

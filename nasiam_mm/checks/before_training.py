@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from nasiam_mm.checks.files import name_unreadable
 from nasiam_mm.checks.forward import Forward
-from nasiam_mm.config_walk import find_hook, type_name
+from nasiam_mm.config_walk import find_hook
 from nasiam_mm.datasets.resolve import resolve_data
 from nasiam_mm.engine.optim import refuse_idle_keys
 from nasiam_mm.engine.running import preserve_rng
@@ -29,11 +29,11 @@ from nasiam_mm.registry import HOOKS
 from nasiam_mm.runs.identity import run_settings
 from nasiam_mm.runs.processes import process_count
 from nasiam_mm.runs.work_dir import holds_a_run, name_conflict
+from nasiam_mm.search.gradient.hook import AlphaStepHook
 from nasiam_mm.unread import find_unread, wrong_sections
 
 _TOLD, _WIDTH = 3, 140  # problems that an error names, and characters of each
 _NEEDED = 'model', 'train_dataloader'
-_SEARCH = 'AlphaStepHook', 'GenotypeHook', 'SearchHealthHook'
 _ALPHA = 'default_hooks.alpha_step.dataloader'
 
 
@@ -82,14 +82,10 @@ def find_problems(cfg: Config) -> list[str]:
         }
         datasets = [loader.dataset for loader in loaders.values() if loader]
         problems += _try(partial(name_unreadable, datasets), 'data', problems) or []
-        hooks = {
-            name: _try(partial(HOOKS.build, hook), name, problems)
-            for name, hook in _search_hooks(cfg)
-            if not any(f"'{name}." in problem for problem in problems)  # told already
-        }
         train = loaders.get('train_dataloader')
         if train is not None:
             model = _try(lambda: Forward(cfg, train), 'model', problems)
+            _try_hooks(cfg, model.model if model else None, problems)
             trained = [loaders.get(name) for name in ('train_dataloader', _ALPHA)]
             sizes = {size for loader in trained if loader for size in _batch_sizes(loader)}
             # A queue takes the keys of all processes.
@@ -100,9 +96,6 @@ def find_problems(cfg: Config) -> list[str]:
                     _try(partial(model.run, size), f'a batch of {size}', problems)
                     if len(problems) > before:
                         break  # the others would say it again
-                for name, hook in hooks.items():
-                    if hasattr(hook, 'check_model') and hasattr(model.model, 'architecture'):
-                        _try(partial(hook.check_model, model.model), name, problems)
                 paramwise = (cfg.get('optim_wrapper') or {}).get('paramwise_cfg')
                 _try(partial(refuse_idle_keys, model.model, paramwise), 'optimizer', problems)
                 problems += _memory(model.training_bytes)
@@ -123,6 +116,24 @@ def _conflict(folder: Path, cfg: Config) -> str | None:
     return name_conflict(folder, run_settings(cfg), resume, extend, partly=True)
 
 
+def _try_hooks(cfg: Config, model: Any, problems: list[str]) -> None:
+    """Build this package's own hooks, whose building does nothing, and put a search together."""
+    named = (cfg.get('default_hooks') or {}).items()
+    hooks = {f'default_hooks.{name}': hook for name, hook in named}
+    listed = enumerate(cfg.get('custom_hooks') or [])
+    for where, hook in [*hooks.items(), *((f'custom_hooks[{n}]', hook) for n, hook in listed)]:
+        if any(f"'{where}." in problem for problem in problems):
+            continue  # told already
+        kind = HOOKS.get(hook['type']) if isinstance(hook, dict) and 'type' in hook else None
+        if not getattr(kind, '__module__', '').startswith('nasiam_mm.'):
+            continue
+        # A hook is put in its place by its priority, and built from the rest.
+        settings = {key: value for key, value in hook.items() if key != 'priority'}
+        built = _try(partial(HOOKS.build, copy.deepcopy(settings)), where, problems)
+        if isinstance(built, AlphaStepHook) and model is not None:
+            _try(partial(built.check, model), where, problems)
+
+
 def _loaders(cfg: Config) -> Iterator[tuple[str, Any]]:
     """Yield the loaders that a training builds, by where they stand in the config."""
     for name in ('train_dataloader', 'val_dataloader'):
@@ -133,15 +144,6 @@ def _loaders(cfg: Config) -> Iterator[tuple[str, Any]]:
     if (probe := read_probe(cfg)) is not None:
         yield 'probe.bank', probe.loader('train')
         yield f'probe.{probe.split}', probe.loader(probe.split)
-
-
-def _search_hooks(cfg: Config) -> Iterator[tuple[str, dict]]:
-    """Yield the hooks that a search is put together of, by where they stand in the config."""
-    for name, hook in (cfg.get('default_hooks') or {}).items():
-        if isinstance(hook, dict) and type_name(hook) in _SEARCH:
-            # A hook is built from the rest, and put in its place by its priority.
-            settings = {key: value for key, value in hook.items() if key != 'priority'}
-            yield f'default_hooks.{name}', copy.deepcopy(settings)
 
 
 def _build(name: str, loader: dict, world: int) -> DataLoader:

@@ -18,6 +18,7 @@ from nasiam_mm.models.auxiliary import AUXILIARIES
 from nasiam_mm.models.mixing import MIXINGS, FullMixing, Mixing
 from nasiam_mm.models.seeds import own_stream
 from nasiam_mm.ops.candidates import LayerShape, build_op, candidate_labels, distinct_candidates
+from nasiam_mm.part_registry import build_part
 
 
 class ChoiceLayer(nn.Module):
@@ -139,7 +140,8 @@ class ChoiceCell(nn.Module):
     ) -> None:
         super().__init__()
         self.head, self.space, self.shapes = head, tuple(space), tuple(shapes)
-        self.mixing: Mixing = MIXINGS.build(mixing or dict(type='FullMixing'))
+        mixing = dict(type='FullMixing') if mixing is None else mixing
+        self.mixing: Mixing = build_part(MIXINGS, mixing, 'model.mixing')
         self.layers = nn.ModuleList(
             ChoiceLayer(self.space, shape, fused, self.mixing) for shape in self.shapes
         )
@@ -147,8 +149,10 @@ class ChoiceCell(nn.Module):
         if auxiliary is not None:
             # A stream of its own: the candidates begin as they would without it.
             with own_stream(f'{head}.auxiliary'):
-                branches = (AUXILIARIES.build(dict(auxiliary, shape=shape)) for shape in shapes)
-                self.auxiliaries = nn.ModuleList(branches)
+                self.auxiliaries = nn.ModuleList(
+                    build_part(AUXILIARIES, auxiliary, 'model.auxiliary', shape=shape)
+                    for shape in shapes
+                )
         self.source = _Source()
 
     def bind(self, architecture: Architecture) -> None:

@@ -21,7 +21,8 @@ class Mixing:
     """
 
     def __init__(self, sampled_in: Sequence[str] = ()) -> None:
-        if isinstance(sampled_in, str) or not set(sampled_in) <= {'alpha', 'weights'}:
+        is_list = isinstance(sampled_in, (list, tuple))
+        if not is_list or not all(step in ('alpha', 'weights') for step in sampled_in):
             what = f"{type(self).__name__}.sampled_in is a list of 'alpha' and 'weights'"
             raise ValueError(f'{what}, got {sampled_in!r}')
         self.sampled_in = tuple(sampled_in)

@@ -10,6 +10,7 @@ from torch import nn
 
 from nasiam_mm.architecture.alpha import Architecture
 from nasiam_mm.engine.running import preserve_rng
+from nasiam_mm.part_registry import build_part
 from nasiam_mm.search.criteria import CRITERIA, Criterion
 from nasiam_mm.search.selection import Decisions, Selection, TopK
 from nasiam_mm.search.tuning import copy_of
@@ -28,7 +29,8 @@ class Measured(Selection):
     looks_at_data = True
 
     def __init__(self, criterion: dict | None = None) -> None:
-        self.criterion: Criterion = CRITERIA.build(dict(criterion or dict(type='HeldOutContrast')))
+        told = dict(type='HeldOutContrast') if criterion is None else criterion
+        self.criterion: Criterion = build_part(CRITERIA, told, 'criterion of a selection')
 
     def told(self) -> dict[str, Any]:
         """Settings that the provenance of a genotype holds beside the name."""

@@ -15,6 +15,7 @@ from nasiam_mm.architecture.genotype import Decision, Genotype, save_genotype
 from nasiam_mm.datasets.split import innermost
 from nasiam_mm.engine.hooks.stateful_hook import StatefulHook
 from nasiam_mm.engine.running import unwrap
+from nasiam_mm.part_registry import build_part
 from nasiam_mm.registry import HOOKS
 from nasiam_mm.runs.identity import identity_digest, run_identity
 from nasiam_mm.runs.record import package_versions
@@ -57,7 +58,8 @@ class GenotypeHook(StatefulHook):
             mend = "give selection=dict(type='TopK', k=2) alone"
             raise ValueError(f'GenotypeHook has top_k and a selection; {mend}')
         by_alpha = dict(type='TopK', k=top_k or 1)
-        self.selection: Selection = SELECTIONS.build(selection or by_alpha)
+        told = by_alpha if selection is None else selection
+        self.selection: Selection = build_part(SELECTIONS, told, 'genotype.selection')
         self.of_epoch = TopK() if self.selection.looks_at_data else self.selection
         self.interval = interval
         self.draw_interval = draw_interval

@@ -84,6 +84,15 @@ FAULTS = {
                   'default_hooks.genotype: Threshold.threshold must be from 0 to 1'),
     'limit': ({'default_hooks.health.max_passive': 'x'},
               "default_hooks.health: SearchHealthHook.max_passive must be a number"),
+    'regularizer for gates': ({'default_hooks.alpha_step.regularizers': [dict(type='ZeroOne')]},
+                    'default_hooks.alpha_step: the regularizer ZeroOne is for gates'),
+    'schedule of a search': ({'default_hooks.alpha_step.schedules': [dict(type='AuxiliaryDecay')]},
+                             'default_hooks.alpha_step: the schedule AuxiliaryDecay moves nothing'),
+    'selection of three': ({'default_hooks.genotype.selection': dict(type='TopK', k=3)},
+                  'default_hooks.genotype: TopK.k must be 1 or 2, got 3'),
+    'criterion': ({'default_hooks.genotype.selection': dict(type='Perturbation', criterion='A')},
+                  'criterion of a selection must be a dict with a type'),
+    'health': ({'default_hooks.health.patience': 0}, 'default_hooks.health: SearchHealthHook.pat'),
     'value': ({'model.backbone.depth': 17}, 'ResNet_CIFAR cannot be built'),
 }  # fmt: skip
 

@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from nasiam_mm.models.auxiliary import AuxiliarySkip
 from nasiam_mm.models.choice import ChoiceLayer
-from nasiam_mm.models.mixing import PartialChannels
+from nasiam_mm.models.mixing import MIXINGS, PartialChannels
 from nasiam_mm.ops.candidates import SPACES, LayerShape
 from nasiam_mm.search.gradient.gradients import alpha_gradients
 from tests.small import WIDTH, batch, build, tensors
@@ -218,3 +218,16 @@ def test_behind_one_path_alone_batchnorm_and_cosine_leave_alpha_no_gradient():
         )
         sizes[len(sampled_in)] = gradient.abs().max().item()
     assert sizes[2] < 1e-3 * sizes[1]
+
+
+@pytest.mark.parametrize('sampled_in', [5, [['alpha']], 'alpha', None, ['weight']])
+def test_steps_that_are_none(sampled_in):
+    with pytest.raises(ValueError, match='SinglePath.sampled_in is a list of'):
+        MIXINGS.build(dict(type='SinglePath', sampled_in=sampled_in))
+
+
+@pytest.mark.parametrize('kind', ['relaxation', 'mixing', 'auxiliary'])
+@pytest.mark.parametrize('value', ['Sigmoid', {}, [dict(type='Sigmoid')]])
+def test_a_part_that_is_no_dict_with_a_type(kind, value):
+    with pytest.raises(ValueError, match=f'model.{kind} must be a dict with a type'):
+        build('simclr', **{kind: value})

@@ -79,11 +79,44 @@ def test_dropout_of_identities_falls_within_a_stage():
         (dict(type='Stages', keep=[0.5, 0.5]), 'each less than the one before; got [0.5, 0.5]'),
         (dict(type='Stages', keep=[2]), 'between 0 and 1, each less than the one before; got [2]'),
         (dict(type='IdentityDropout', rates=[1]), 'from 0 to below 1, got [1]'),
+        (dict(type='Stages', keep=0.5), 'Stages.keep must be a list of numbers between'),
+        (dict(type='Stages', keep=[]), 'Stages.keep must be a list of numbers between'),
+        (dict(type='Stages', keep=[math.nan]), 'Stages.keep must be a list of numbers between'),
+        (dict(type='Stages', restart='no'), "Stages.restart must be True or False, got 'no'"),
+        (dict(type='IdentityDropout', rates=0.1), 'from 0 to below 1, got 0.1'),
+        (dict(type='IdentityDropout', rates=[0.1], warmup='1'), "from 0 up; got '1' and 3.0"),
+        (dict(type='IdentityDropout', rates=[0.1], decay=None), 'from 0 up; got 0.4 and None'),
+        (dict(type='IdentityDropout', rates=[0.1], decay=math.inf), 'from 0 up; got 0.4 and inf'),
+        (dict(type='Temperature', start=1, end=2, shape=['linear']), 'shape must be one of linear'),
     ],
 )
 def test_settings_that_cannot_be(settings, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         SCHEDULES.build(settings)
+
+
+RAMP = dict(type='Temperature', start=2, end=1)
+HALVES = dict(type='Stages', keep=[0.5])
+BAD_PARTS = {
+    'a dict of schedules': (dict(schedules=RAMP), 'alpha_step.schedules must be a list of dicts'),
+    'a name': (dict(schedules=['Stages']), 'alpha_step.schedules[0] must be a dict with a type'),
+    'no type': (dict(regularizers=[{}]), 'alpha_step.regularizers[0] must be a dict with a type'),
+    'none': (dict(regularizers=None), 'alpha_step.regularizers must be a list of dicts, got None'),
+    'an optimizer by name': (dict(optimizer='Adam'), 'optimizer must be a dict or None'),
+    'two ramps': (dict(schedules=[RAMP, RAMP]), 'has more than one Temperature'),
+    'two kinds of stages': (
+        dict(schedules=[HALVES, dict(HALVES, keep=[0.7, 0.4])]),
+        'alpha_step.schedules has more than one Stages; the last alone would count',
+    ),
+}
+
+
+@pytest.mark.parametrize('case', BAD_PARTS)
+def test_parts_of_an_alpha_step_that_are_none(case):
+    settings, message = BAD_PARTS[case]
+    optimizer = dict(type='Adam', lr=0.1)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        AlphaStepHook(**{'dataloader': {}, 'optimizer': optimizer, **settings})
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from mmengine.dist import all_reduce
 from mmengine.runner import Runner
+from torch import nn
 from torch.utils.data import DataLoader
 
 from nasiam_mm.datasets.replay import ReplaySampler, endless_batches
@@ -16,6 +17,7 @@ from nasiam_mm.engine.hooks.stateful_hook import StatefulHook
 from nasiam_mm.engine.optim import optimizer_misfits
 from nasiam_mm.engine.running import is_logged, unwrap
 from nasiam_mm.models.choice import ChoiceCell
+from nasiam_mm.part_registry import build_parts
 from nasiam_mm.registry import HOOKS, OPTIMIZERS
 from nasiam_mm.search.gradient.gradients import (
     alpha_gradients,
@@ -28,7 +30,6 @@ from nasiam_mm.search.gradient.schedules import (
     AuxiliaryDecay,
     Schedule,
     SearchStep,
-    Temperature,
 )
 
 
@@ -74,6 +75,9 @@ class AlphaStepHook(StatefulHook):
         schedules: Sequence[Mapping] = (),
         interval: int = 1,
     ) -> None:
+        if optimizer is not None and not isinstance(optimizer, dict):
+            what = f'AlphaStepHook.optimizer must be a dict or None, got {optimizer!r:.80}'
+            raise ValueError(what)
         lr = 1.0 if optimizer is None else optimizer.get('lr')
         if isinstance(lr, bool) or not isinstance(lr, (int, float)) or not 0 < lr < math.inf:
             papers = 'the papers use 1e-3 (SimSiam, SimCLR) and 3e-4 (MoCo v2)'
@@ -86,7 +90,11 @@ class AlphaStepHook(StatefulHook):
             what = f'AlphaStepHook.interval must be a positive integer, got {interval!r}'
             raise ValueError(what)
         self.penalties = Penalties(regularizers)
-        self.schedules: list[Schedule] = [SCHEDULES.build(dict(cfg)) for cfg in schedules]
+        where = 'alpha_step.schedules'
+        self.schedules: list[Schedule] = build_parts(SCHEDULES, schedules, where)
+        alone = [type(schedule).__name__ for schedule in self.schedules if schedule.is_alone]
+        if twice := [name for n, name in enumerate(alone) if name in alone[:n]]:
+            raise ValueError(f'{where} has more than one {twice[0]}; the last alone would count')
         self.interval = interval
         self.dataloader_cfg = dataloader
         self.optimizer_cfg = optimizer
@@ -99,8 +107,17 @@ class AlphaStepHook(StatefulHook):
 
     def before_run(self, runner: Runner) -> None:
         """Build loader and optimizer, before a checkpoint is loaded."""
-        self.model = unwrap(runner.model)
-        self.architecture = getattr(self.model, 'architecture', None)
+        self.check(unwrap(runner.model))
+        held = {id(p) for g in runner.optim_wrapper.optimizer.param_groups for p in g['params']}
+        if any(id(alpha) in held for alpha in self.alphas):
+            mend = "set optim_wrapper.constructor='WeightOptimWrapperConstructor'"
+            raise ValueError(f'the optimizer of the weights holds alpha; {mend}')
+        self.loader = Runner.build_dataloader(self.dataloader_cfg, seed=runner.seed)
+        self._check_parts(runner.train_dataloader)
+
+    def check(self, model: nn.Module) -> None:
+        """Take a model to search, as it is placed; ValueError where parts do not go together."""
+        self.model, self.architecture = model, getattr(model, 'architecture', None)
         if self.architecture is None:
             mend = 'set model.space, and use a HeadMLP as its neck or as the predictor of its head'
             raise ValueError(f'{type(self.model).__name__} has nothing to search; {mend}')
@@ -109,27 +126,11 @@ class AlphaStepHook(StatefulHook):
         self.optimizer = None
         if self.optimizer_cfg is not None:
             self.optimizer = OPTIMIZERS.build(dict(self.optimizer_cfg, params=self.alphas))
-        held = {id(p) for g in runner.optim_wrapper.optimizer.param_groups for p in g['params']}
-        if any(id(alpha) in held for alpha in self.alphas):
-            mend = "set optim_wrapper.constructor='WeightOptimWrapperConstructor'"
-            raise ValueError(f'the optimizer of the weights holds alpha; {mend}')
-        self.loader = Runner.build_dataloader(self.dataloader_cfg, seed=runner.seed)
-        self._check_parts(runner.train_dataloader)
-        self._check_search(runner)
-
-    def _check_search(self, runner: Runner) -> None:
-        self.check_model(self.model)
-        self.penalties.check(self.model, moves_alpha=self.optimizer is not None)
-        for schedule in self.schedules:
-            schedule.check(self._stand(runner))
-
-    def check_model(self, model: Any) -> None:
-        """Raise ValueError for parts of a search that do not go together, on any device."""
-        relaxation = type(model.architecture.relaxation).__name__
-        if not model.architecture.relaxation.moves_alpha and self.optimizer_cfg is not None:
+        relaxation = type(self.architecture.relaxation).__name__
+        if not self.architecture.relaxation.moves_alpha and self.optimizer is not None:
             what = f'{relaxation} gives alpha no gradient'
             raise ValueError(f'{what}; set default_hooks.alpha_step.optimizer=None')
-        auxiliary = any(cell.auxiliaries is not None for cell in _cells(model))
+        auxiliary = any(cell.auxiliaries is not None for cell in self._cells())
         ends = [schedule.end for schedule in self.schedules if isinstance(schedule, AuxiliaryDecay)]
         if auxiliary and ends != [0]:
             mend = "give alpha_step.schedules one dict(type='AuxiliaryDecay') that ends at 0"
@@ -137,14 +138,21 @@ class AlphaStepHook(StatefulHook):
         if ends and not auxiliary:
             mend = "set model.auxiliary=dict(type='AuxiliarySkip')"
             raise ValueError(f'the schedule AuxiliaryDecay moves nothing; {mend}')
+        self.penalties.check(self.model, moves_alpha=self.optimizer is not None)
+        start = SearchStep(None, self.architecture, self.optimizer, 0, 1, self._stages())
         for schedule in self.schedules:
-            if isinstance(schedule, Temperature):
-                schedule.check_relaxation(model.architecture.relaxation)
+            schedule.check(start)
+
+    def _cells(self) -> list[ChoiceCell]:
+        return [head.cell for head in self.model.searched_heads().values()]
+
+    def _stages(self) -> int:
+        return max((schedule.stages for schedule in self.schedules), default=1)
 
     def _stand(self, runner: Runner, iteration: int | None = None) -> SearchStep:
         """Say how far the search is, or was before an iteration, from 0."""
-        stages = max((schedule.stages for schedule in self.schedules), default=1)
         done, whole = runner.iter if iteration is None else iteration, runner.max_iters
+        stages = self._stages()
         return SearchStep(runner, self.architecture, self.optimizer, done, whole, stages)
 
     def _check_parts(self, train_loader: DataLoader) -> None:
@@ -252,8 +260,8 @@ class AlphaStepHook(StatefulHook):
 
     def parts(self) -> dict[str, Any]:
         """Return what the search is made of, by kind: the names of its parts."""
-        branches = {type(a).__name__ for cell in _cells(self.model) for a in cell.auxiliaries or ()}
-        mixings = sorted({type(cell.mixing).__name__ for cell in _cells(self.model)})
+        branches = {type(a).__name__ for cell in self._cells() for a in cell.auxiliaries or ()}
+        mixings = sorted({type(cell.mixing).__name__ for cell in self._cells()})
         return {
             'relaxation': type(self.architecture.relaxation).__name__,
             'mixing': ', '.join(mixings),
@@ -266,7 +274,3 @@ class AlphaStepHook(StatefulHook):
     def dataloaders(self) -> list[DataLoader]:
         """Return the loader that is walked while training."""
         return [self.loader]
-
-
-def _cells(model: Any) -> list[ChoiceCell]:
-    return [head.cell for head in model.searched_heads().values()]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from nasiam_mm.architecture.alpha import Architecture
-from nasiam_mm.part_registry import open_registry
+from nasiam_mm.part_registry import build_parts, open_registry
 
 REGULARIZERS = open_registry('regularizer', 'nasiam_mm.search')
 
@@ -65,7 +65,8 @@ class Penalties:
     """
 
     def __init__(self, configs: Sequence[Mapping]) -> None:
-        self.terms: list[Regularizer] = [REGULARIZERS.build(dict(cfg)) for cfg in configs]
+        where = 'alpha_step.regularizers'
+        self.terms: list[Regularizer] = build_parts(REGULARIZERS, configs, where)
         kinds = [type(term).__name__ for term in self.terms]
         alike = [kinds[:n].count(kind) for n, kind in enumerate(kinds)]
         self.names = [f'{k}#{n + 1}' if n else k for k, n in zip(kinds, alike, strict=True)]

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from mmengine.runner import Runner
 
 from nasiam_mm.architecture.alpha import Architecture
 from nasiam_mm.part_registry import open_registry
@@ -23,7 +22,7 @@ class SearchStep:
     """Where a search stands before a weight step, and what schedules decide of it.
 
     Attributes:
-        runner: The run.
+        runner: The run; None in :meth:`Schedule.check`, which may be before there is one.
         architecture: The owner of alpha.
         optimizer: That of alpha; None where none steps it.
         iteration: Iterations done.
@@ -33,7 +32,7 @@ class SearchStep:
         restarted: Whether weights and optimizers begin anew with it.
     """
 
-    runner: Runner
+    runner: Any
     architecture: Architecture
     optimizer: torch.optim.Optimizer | None
     iteration: int
@@ -60,14 +59,22 @@ class SearchStep:
         return (self.iteration * self.stages - behind) / self.iterations
 
 
+def are_numbers(values: Any, least: float, below: float) -> bool:
+    """Tell whether these are numbers, some at all, in a list, from ``least`` to ``below``."""
+    is_list = isinstance(values, (list, tuple)) and len(values) > 0
+    return is_list and all(type(v) in (int, float) and least <= v < below for v in values)
+
+
 class Schedule:
     """Something that moves with a search.
 
     Attributes:
         stages: Number of equal stages that it divides the search into.
+        is_alone: Whether a second one of its kind would undo what it sets.
     """
 
     stages = 1
+    is_alone = False
 
     def check(self, step: SearchStep) -> None:
         """Raise ValueError at the start of a run that it cannot serve."""
@@ -93,9 +100,11 @@ class Ramp(Schedule):
         shape: ``'linear'``, ``'cosine'`` or ``'exponential'`` (both ends positive).
     """
 
+    is_alone = True
+
     def __init__(self, start: float, end: float, shape: str = 'linear') -> None:
         name = type(self).__name__
-        if shape not in _SHAPES:
+        if shape not in tuple(_SHAPES):
             raise ValueError(f'{name}.shape must be one of {", ".join(_SHAPES)}, got {shape!r}')
         for what, value in (('start', start), ('end', end)):
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -143,10 +152,7 @@ class Temperature(Ramp):
 
     def check(self, step: SearchStep) -> None:
         """Raise ValueError where the relaxation has no temperature."""
-        self.check_relaxation(step.architecture.relaxation)
-
-    def check_relaxation(self, relaxation: Any) -> None:
-        """Raise ValueError where a relaxation has no temperature."""
+        relaxation = step.architecture.relaxation
         if not hasattr(relaxation, 'temperature'):
             name = type(relaxation).__name__
             raise ValueError(f'the schedule Temperature moves nothing: {name} has no temperature')

@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 from nasiam_mm.architecture.alpha import Architecture
 from nasiam_mm.engine.running import unwrap
 from nasiam_mm.registry import MODELS
-from nasiam_mm.search.gradient.schedules import SCHEDULES, Schedule, SearchStep
+from nasiam_mm.search.gradient.schedules import SCHEDULES, Schedule, SearchStep, are_numbers
 
 
 @SCHEDULES.register_module()
@@ -33,17 +33,22 @@ class Stages(Schedule):
     .. _P-DARTS: https://arxiv.org/abs/1904.12760
     """
 
+    is_alone = True
+
     def __init__(self, keep: Sequence[float] = (0.625, 0.375), restart: bool = True) -> None:
-        shares = [type(share) in (int, float) and 0 < share < 1 for share in keep]
-        if not shares or not all(shares) or sorted(set(keep), reverse=True) != list(keep):
+        falls = are_numbers(keep, 0, 1) and 0 not in keep
+        if not falls or sorted(set(keep), reverse=True) != list(keep):
             need = 'must be a list of numbers between 0 and 1, each less than the one before'
             raise ValueError(f'Stages.keep {need}; got {keep!r}')
+        if type(restart) is not bool:
+            raise ValueError(f'Stages.restart must be True or False, got {restart!r}')
         self.keep, self.restart = tuple(keep), restart
         self.stages = len(keep) + 1
 
     def check(self, step: SearchStep) -> None:
         """Raise ValueError where there is nothing to drop."""
-        if not any(_surplus(step.architecture, self.keep[-1])):
+        layers = [sum(c.present) for rows in step.architecture.choices.values() for c in rows]
+        if all(math.ceil(self.keep[-1] * here) == here for here in layers):
             what = f'no layer has so many candidates that a share of {self.keep[-1]} is fewer'
             raise ValueError(f'Stages.keep drops nothing: {what}')
 
@@ -77,13 +82,14 @@ class IdentityDropout(Schedule):
     .. _P-DARTS: https://arxiv.org/abs/1904.12760
     """
 
+    is_alone = True
+
     def __init__(self, rates: Sequence[float], warmup: float = 0.4, decay: float = 3.0) -> None:
-        if not rates or not all(isinstance(r, (int, float)) and 0 <= r < 1 for r in rates):
-            raise ValueError(
-                f'IdentityDropout.rates must be numbers from 0 to below 1, got {rates!r}'
-            )
-        if not 0 <= warmup < 1 or not decay >= 0:
-            need = 'IdentityDropout.warmup must be from 0 to below 1, .decay from 0 up'
+        if not are_numbers(rates, 0, 1):
+            need = 'IdentityDropout.rates must be a list of numbers from 0 to below 1'
+            raise ValueError(f'{need}, got {rates!r}')
+        if not are_numbers([warmup], 0, 1) or not are_numbers([decay], 0, math.inf):
+            need = 'IdentityDropout.warmup must be from 0 to below 1, .decay a number from 0 up'
             raise ValueError(f'{need}; got {warmup!r} and {decay!r}')
         self.rates, self.warmup, self.decay = tuple(rates), warmup, decay
 
