@@ -180,9 +180,12 @@ def _check_top(told: Fields, decisions: Mapping[str, Decision]) -> None:
 
 def _passes_on(told: Fields, name: str) -> bool:
     """Tell whether an identity is one at a layer: where the width changes it is a linear map."""
-    head, *layer = name.split('.')[:2]
+    head, layer, *_ = [*name.split('.'), '']
     rows = told.data.get('decided_at', {}).get(head)
-    return rows is None or not layer or rows[int(layer[0])][0] == rows[int(layer[0])][1]
+    if rows is None or not layer.isdecimal():
+        return True
+    taken, given, _ = rows[int(layer)]
+    return taken == given
 
 
 def _check_identities(told: Fields, decisions: Mapping[str, Decision]) -> None:
