@@ -10,6 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import MessageHub
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
+from mmengine.visualization import Visualizer
 from torch import Tensor, nn
 
 from nasiam_mm.architecture.alpha import Architecture
@@ -100,7 +101,9 @@ def search(
 
 def train(cfg: Config, *hooks: Hook) -> Runner:
     """Run a config, with hooks beside its own."""
-    MessageHub._instance_dict.clear()
+    # Runs of one second have one name, and would share what mmengine makes for a name.
+    for made in (MessageHub, Visualizer):
+        made._instance_dict.clear()
     cfg.setdefault('runner_type', 'Runner')
     # Laying out the config takes longer than the run.
     with mock.patch.object(Config, 'pretty_text', ''):
