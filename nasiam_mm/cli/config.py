@@ -1,17 +1,16 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """The command line of the commands that run a config, and what it changes in the config."""
 
-import ast
 import atexit
 import os
-import re
 import sys
-from argparse import ArgumentError, ArgumentParser, ArgumentTypeError, Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
+from nasiam_mm.cli.options import add_cfg_options
 from nasiam_mm.cli.reading import find_config, load_config, make_writable
 from nasiam_mm.config_walk import type_name, walk
 from nasiam_mm.runs.processes import process_count, process_number, stop_with_launcher
@@ -44,15 +43,6 @@ def add_config_arguments(parser: ArgumentParser) -> None:
     # Passed by some launchers; torchrun sets the variable LOCAL_RANK instead.
     add('--local_rank', '--local-rank', type=int, default=0)
     add('--genotype', help='genotype file, for the heads of the model in the config')
-
-
-def add_cfg_options(parser: ArgumentParser) -> None:
-    """Add ``--cfg-options``, which :func:`merge_options` takes."""
-    merged = 'settings over those of the config: optim_wrapper.optimizer.lr=0.1 key="[a,b]"'
-    options: dict[str, Any] = dict(
-        nargs='+', action=_Settings, type=_key_value, metavar='KEY=VALUE'
-    )
-    parser.add_argument('--cfg-options', help=merged, **options)
 
 
 def read_config(args: Namespace) -> Config:
@@ -281,49 +271,3 @@ def fit_processes(cfg: Config) -> bool:
         )
     cfg.sync_bn = None
     return True
-
-
-_NESTED = re.compile(r'\s*[\[(]*\s*(?:\{|dict\()')
-
-
-class _Settings(DictAction):
-    """``DictAction`` that also reads dicts and lists of them, which it takes to pieces."""
-
-    def __call__(
-        self, parser: ArgumentParser, namespace: Namespace, values: Any, option_string: Any = None
-    ) -> None:
-        """Put the options into the namespace."""
-        for text in values or ():
-            key, value = text.split('=', maxsplit=1)
-            if not _NESTED.match(value):
-                super().__call__(parser, namespace, [text], option_string)
-                continue
-            try:
-                found = _literal(value)
-            except (SyntaxError, ValueError) as error:
-                what = f'the value of {key} is no Python literal: {value}'
-                mend = f"""quote the whole, and its strings: '{key}=[dict(type="Name", x=1)]'"""
-                raise ArgumentError(self, f'{what}; {mend}') from error
-            options = getattr(namespace, self.dest, None) or {}
-            setattr(namespace, self.dest, {**options, key: found})
-
-
-def _literal(text: str) -> Any:
-    """Return the value of a Python literal in which ``dict(a=1)`` may stand for ``{'a': 1}``."""
-    return ast.literal_eval(_DictCalls().visit(ast.parse(text.strip(), mode='eval')).body)
-
-
-class _DictCalls(ast.NodeTransformer):
-    def visit_Call(self, node: ast.Call) -> ast.AST:
-        self.generic_visit(node)
-        names = [word.arg for word in node.keywords]
-        if getattr(node.func, 'id', None) != 'dict' or node.args or None in names:
-            raise ValueError('a call')
-        keys: list[ast.expr | None] = [ast.Constant(name) for name in names]
-        return ast.Dict(keys, [word.value for word in node.keywords])
-
-
-def _key_value(text: str) -> str:
-    if '=' not in text.strip('='):
-        raise ArgumentTypeError(f'{text!r} is not of the form KEY=VALUE')
-    return text

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 
 from mmengine.config import Config
 
-from nasiam_mm.cli.config import add_cfg_options, check_seed, merge_options
+from nasiam_mm.cli.config import check_seed, merge_options
+from nasiam_mm.cli.options import add_cfg_options
 from nasiam_mm.cli.outputs import check_outputs, check_own_config
 from nasiam_mm.cli.reading import find_config
 from nasiam_mm.files.atomic import write_json, write_text
