@@ -26,6 +26,26 @@ _DRAW = {
 }
 
 
+# Files that take long, whatever their number of tests: the last one is not to run alone.
+LONG_FIRST = ('test_distributed', 'test_detection', 'benchmarks', 'test_tools', 'test_engine')
+
+
+def pytest_configure(config):
+    """Let files be dealt out in our order, not by their number of tests."""
+    if hasattr(config.option, 'loadscopereorder'):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items):
+    """Put the long files first."""
+
+    def place(item):
+        folder = item.path.relative_to(ROOT / 'tests').parts[0]
+        return LONG_FIRST.index(folder) if folder in LONG_FIRST else len(LONG_FIRST)
+
+    items.sort(key=place)
+
+
 def pytest_collection_finish():
     """Look for no garbage in what has been imported: a million objects, which stay."""
     gc.collect()

@@ -102,7 +102,7 @@ def test_the_softmax_draws_nothing():
 
 
 def test_unknown_relaxation():
-    with pytest.raises(KeyError, match='Sparsemax is not in the nasiam_mm::relaxation registry'):
+    with pytest.raises(ValueError, match="there is no relaxation 'Sparsemax'; take one of "):
         architecture(dict(type='Sparsemax'))
 
 
