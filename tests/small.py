@@ -7,7 +7,7 @@ from unittest import mock
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.hooks import Hook
-from mmengine.logging import MessageHub
+from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
@@ -102,7 +102,7 @@ def search(
 def train(cfg: Config, *hooks: Hook) -> Runner:
     """Run a config, with hooks beside its own."""
     # Runs of one second have one name, and would share what mmengine makes for a name.
-    for made in (MessageHub, Visualizer):
+    for made in (MessageHub, MMLogger, Visualizer):
         made._instance_dict.clear()
     cfg.setdefault('runner_type', 'Runner')
     # Laying out the config takes longer than the run.
