@@ -76,35 +76,23 @@ def publish(
     # One process at a time writes here, so that what another left half-written is to be removed.
     with locked(target.parent, wait=True):
         remove_leftovers(target.parent)
-        _publish(table, plan, workshop, seeds, command, target, with_evidence)
-
-
-def _publish(
-    table: Table,
-    plan: Mapping[str, Mapping[int, Job]],
-    workshop: Workshop,
-    seeds: Sequence[int],
-    command: str,
-    target: Path,
-    with_evidence: bool,
-) -> None:
-    rows = read_rows(plan, workshop)
-    more = ''
-    if table.curves and any(rows.values()):
-        picture = target.with_name(f'{target.stem}_loss.png')
-        plot_losses(curves_of(table, rows, workshop.folder), picture, table.title)
-        more = f'![loss over the epochs]({picture.name})'
-    if table.genotypes:
-        # Where the genotype of a search lies below its run, and where its copy is exported.
-        link = 'genotype.json' if with_evidence else 'train/genotype.json'
-        more = show_genotypes(table, plan, rows, workshop, target, link)
-    text = render_table(table, rows, seeds, command, more)
-    write_text(text, target)
-    if with_evidence:
-        for job in all_jobs(plan):
-            folder = workshop.of(job)
-            if read_row(folder, job.digest) is not None:
-                _copy_evidence(folder, target.parent / 'runs' / job.name)
+        rows = read_rows(plan, workshop)
+        more = ''
+        if table.curves and any(rows.values()):
+            picture = target.with_name(f'{target.stem}_loss.png')
+            plot_losses(curves_of(table, rows, workshop.folder), picture, table.title)
+            more = f'![loss over the epochs]({picture.name})'
+        if table.genotypes:
+            # Where the genotype of a search lies below its run, and where its copy is exported.
+            link = 'genotype.json' if with_evidence else 'train/genotype.json'
+            more = show_genotypes(table, plan, rows, workshop, target, link)
+        text = render_table(table, rows, seeds, command, more)
+        write_text(text, target)
+        if with_evidence:
+            for job in all_jobs(plan):
+                folder = workshop.of(job)
+                if read_row(folder, job.digest) is not None:
+                    _copy_evidence(folder, target.parent / 'runs' / job.name)
 
 
 def _copy_evidence(source: Path, target: Path) -> None:
