@@ -118,9 +118,21 @@ def _uncompiled() -> AbstractContextManager:
     return torch.compiler.set_stance('force_eager') if there else nullcontext()
 
 
-def mean_weights(architecture: Architecture) -> dict[str, Tensor]:
-    """Weights of no draw in particular, head -> (L, K)."""
-    return {head: architecture.weights(head, drawn=False) for head in architecture.choices}
+def mean_weights(
+    architecture: Architecture, without: tuple[str, int, int] | None = None
+) -> dict[str, Tensor]:
+    """Weights of no draw in particular, head -> (L, K).
+
+    ``without`` takes a candidate out, (head, layer, position): the others mix as the relaxation
+    has it where that is no candidate.
+    """
+    weights = {}
+    for head in architecture.choices:
+        present = architecture.present(head).clone()
+        if without is not None and without[0] == head:
+            present[without[1], without[2]] = False
+        weights[head] = architecture.relaxation.mean(architecture.alpha(head), present)
+    return weights
 
 
 def one_hot_weights(

@@ -10,9 +10,10 @@ from torch import nn
 
 from nasiam_mm.architecture.genotype import Decision, GenotypeError
 from nasiam_mm.search.batches import check_weight_part
+from nasiam_mm.search.held_out import mean_weights
 from nasiam_mm.search.measured import Measured
 from nasiam_mm.search.selection import SELECTIONS, Decisions, scored_choices
-from nasiam_mm.search.tuning import WeightSteps, mean_weights, normalise_by_batch
+from nasiam_mm.search.tuning import WeightSteps, normalise_by_batch, with_fixed
 
 
 @SELECTIONS.register_module()
@@ -112,7 +113,7 @@ class Perturbation(Measured):
         values = {}
         for gone in (None, *candidates):
             without = None if gone is None else (*layer, gone)
-            with owner.mixed_by(mean_weights(owner, fixed, without)):
+            with owner.mixed_by(with_fixed(mean_weights(owner, without), fixed)):
                 values[gone] = self.value(model)
         if not all(map(math.isfinite, values.values())):
             what = f'{type(self.criterion).__name__} of {layer[0]}.{layer[1]}.op is not finite'

@@ -14,7 +14,6 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from nasiam_mm.architecture.alpha import Architecture
 from nasiam_mm.engine.running import unwrap
 from nasiam_mm.models.heads import HeadMLP
 from nasiam_mm.search.batches import alpha_step_hook, weight_batches
@@ -44,23 +43,6 @@ def _listeners(module: nn.Module) -> dict[int, object]:
     """Objects, modules aside, whose methods hear of a module's output, by key of the hook."""
     found = {k: getattr(hook, '__self__', None) for k, hook in module._forward_hooks.items()}
     return {k: o for k, o in found.items() if o is not None and not isinstance(o, nn.Module)}
-
-
-def mean_weights(
-    architecture: Architecture, fixed: Fixed, without: tuple[str, int, int] | None = None
-) -> dict[str, Tensor]:
-    """Mixing weights of no draw in particular, (L, K) of each head; 1 for what is fixed.
-
-    without takes a candidate out, (head, layer, position): the others mix as the relaxation
-    has it where that is no candidate.
-    """
-    weights = {}
-    for head in architecture.choices:
-        present = architecture.present(head).clone()
-        if without is not None and without[0] == head:
-            present[without[1], without[2]] = False
-        weights[head] = architecture.relaxation.mean(architecture.alpha(head).detach(), present)
-    return with_fixed(weights, fixed)
 
 
 def with_fixed(weights: Mapping[str, Tensor], fixed: Fixed) -> dict[str, Tensor]:
