@@ -52,7 +52,8 @@ class BuildWithConfigs(build_py):
 
 
 EXTRAS = {
-    name: read_requirements(name) for name in ('analysis', 'detection', 'export', 'tests', 'lint')
+    name: read_requirements(name)
+    for name in ('analysis', 'detection', 'export', 'postgresql', 'tests', 'lint')
 }
 
 setup(
