@@ -27,7 +27,7 @@ from nasiam_mm import versions
 from nasiam_mm.version import __version__
 
 ROOT = Path(__file__).parents[1]
-GROUPS = ('runtime', 'analysis', 'detection', 'export', 'tests', 'lint')
+GROUPS = ('runtime', 'analysis', 'detection', 'export', 'postgresql', 'tests', 'lint')
 PYTHONS = ('3.10', '3.11', '3.12', '3.13')
 
 
