@@ -21,6 +21,7 @@ from nasiam_mm.evaluation.checks import ENTRIES, check_features
 # Entries that are gathered or widened at a time, so that they do not leave the processor's cache.
 _CACHED = 2**17
 _GROUP = 32  # columns
+_STEP = 1024  # rows of the bank that a CPU multiplies at a time: their cosines stay in its cache
 _LEAST = 1e-12  # length that F.normalize divides by
 
 
@@ -49,7 +50,8 @@ class Bank:
     @cached_property
     def lengths(self) -> Tensor:
         """Lengths of the rows, (M,), float64."""
-        found = [rows.double().norm(dim=1) for rows in self.rows.split(self.block)]
+        count = min(self.block, max(1, _CACHED // self.rows.size(1)))
+        found = [rows.double().norm(dim=1) for rows in self.rows.split(count)]
         return torch.cat(found).clamp_min_(_LEAST)
 
     def cosines(self, query: Tensor) -> Iterator[tuple[int, Tensor]]:
@@ -101,15 +103,26 @@ class Bank:
         """Return the largest cosines in float32, (q, S), the largest first, and their rows."""
         best = query.new_empty(len(query), 0)
         index = torch.empty_like(best, dtype=torch.long)
+        # A step has the shortlist's rows where it can, so that the first finds what is least.
+        step = min(self.block, max(_STEP, size)) if query.is_cpu else self.block
+        values, places, due = [best], [index], 0
         with _full_precision():
-            for start in range(0, len(self), self.block):
-                rows = self._block(start)
+            for start in range(0, len(self), step):
+                rows = self.rows[start : start + step]
                 rows = rows if rows.dtype == torch.float64 else rows.float()
                 cosine = query @ F.normalize(rows).float().T
                 near, place = _above(cosine, best[:, size - 1 :], size)
-                best, index = torch.cat([best, near], 1), torch.cat([index, place + start], 1)
+                values.append(near)
+                places.append(place.add_(start))
+                done = start + len(rows)
+                if done < min(due, len(self)):
+                    continue
+                best, index = torch.cat(values, 1), torch.cat(places, 1)
                 best, order = best.topk(min(size, best.size(1)))
                 index = index.gather(1, order)
+                values, places = [best], [index]
+                # What is least rises slowly once many are seen; what is above it is bounded.
+                due = done + min(done, self.block) if best.size(1) == size else 0
         return best, index
 
 
