@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from mmengine import fileio
 from mmengine.config import Config
-from mmengine.dataset import default_collate
+from mmengine.dataset import Compose, default_collate
 from mmengine.registry import init_default_scope
 from PIL import Image
 
@@ -43,10 +43,16 @@ def photo(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     return image.clip(0, 255).astype(np.uint8)
 
 
-def write_photos(folder: Path, count: int) -> list[dict]:
-    """Write the JPEGs; return samples as a data set without pipeline gives them."""
+class Samples(list):
+    """Samples as ``Images`` of files gives them, whose own pipeline is empty."""
+
+    pipeline = Compose([])
+
+
+def write_photos(folder: Path, count: int) -> Samples:
+    """Write the JPEGs; return their samples."""
     rng = np.random.default_rng(0)
-    samples = []
+    samples = Samples()
     for number in range(count):
         path = folder / f'{number}.jpg'
         Image.fromarray(photo(rng, HEIGHT, WIDTH)).save(path, quality=QUALITY)

@@ -24,6 +24,9 @@ from nasiam_mm.views.view_params import sample_crop_boxes, view_recipes
 _FLAGS = {n: getattr(cv2, f'IMREAD_REDUCED_COLOR_{n}') for n in (2, 4, 8)} | {1: cv2.IMREAD_COLOR}
 # In RGB, which libjpeg computes anyway; OpenCV takes one of the two orders.
 _FLAGS = {n: flag & ~cv2.IMREAD_COLOR | cv2.IMREAD_COLOR_RGB for n, flag in _FLAGS.items()}
+# Markers of a JPEG (ITU-T T.81, table B.1): frames that OpenCV decodes, the scan, and what turns
+# nothing: tables, the restart interval, a comment, JFIF and Adobe.
+_FRAMES, _SCAN, _PLAIN = {0xC0, 0xC1, 0xC2}, 0xDA, {0xC4, 0xDB, 0xDD, 0xFE, 0xE0, 0xEE}
 Box = tuple[int, int, int, int]
 Shape = tuple[int, int]
 
@@ -110,6 +113,8 @@ class LoadImage(LoadImageFromFile):
 
 def jpeg_shape(data: bytes) -> Shape | None:
     """Height and width from the header; None for no JPEG, or one that EXIF turns."""
+    if (shape := _plain_shape(data)) is not None:
+        return shape
     exif = Image.Exif()
     try:
         with Image.open(io.BytesIO(data), formats=('JPEG',)) as image:
@@ -121,6 +126,27 @@ def jpeg_shape(data: bytes) -> Shape | None:
     except Image.DecompressionBombError:
         return None
     return None if turned else (height, width)
+
+
+def _plain_shape(data: bytes) -> Shape | None:
+    """Height and width where the header has nothing but what every JPEG may; None for the rest.
+
+    Pillow reads any header, and takes a tenth of what decoding does.
+    """
+    at, shape = 2, None
+    while data[:2] == b'\xff\xd8' and at + 9 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker == _SCAN:
+            return shape
+        if marker in _FRAMES:
+            depth, height, width = struct.unpack_from('>BHH', data, at + 4)
+            if depth != 8 or not 0 < height * width <= (Image.MAX_IMAGE_PIXELS or 0):
+                return None
+            shape = height, width
+        elif marker not in _PLAIN:
+            return None
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], 'big')
+    return None
 
 
 def reduction(boxes: Sequence[Box], size: int) -> int:
@@ -137,9 +163,15 @@ def resized_box(image: np.ndarray, box: Box, factor: int, size: int) -> Tensor:
     """
     top, left, height, width = box
     if factor == 1:
-        cut = torch.from_numpy(image[top : top + height, left : left + width]).permute(2, 0, 1)
-        # Two to three times as fast as Pillow's, which it equals to one step.
-        return F.interpolate(cut[None], (size, size), mode='bilinear', antialias=True)[0]
+        # The axis of one image goes in front before the others change places: torch takes the cut
+        # for NHWC then, and neither turns it nor its crop around, which takes as long again.
+        cut = torch.from_numpy(image[top : top + height, left : left + width])[None]
+        shape, cut = (size, size), cut.permute(0, 3, 1, 2)
+        # Five times as fast as Pillow's, which it equals to one step.
+        crop = F.interpolate(cut, shape, mode='bilinear', antialias=True)[0]
+        planes = np.empty((3, size, size), np.uint8)
+        cv2.split(crop.permute(1, 2, 0).numpy(), [*planes])
+        return torch.from_numpy(planes)
     # The box ends between pixels: Pillow resizes such boxes exactly. Cut to whole pixels first,
     # or it would look further outside.
     row, column = top // factor, left // factor

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nasiam_mm.views.counter_rng import counter_uniform
+from nasiam_mm.views.counter_rng import CounterStream, counter_uniform
 
 Range = tuple[float, float]
 CROP_TRIES = 10
@@ -177,15 +177,29 @@ def sample_crop_boxes(
     seed: int, recipes: Sequence[ViewRecipe], height: int, width: int
 ) -> list[tuple[int, int, int, int]]:
     """(Top, left, height, width) per view of a sample, as :func:`sample_view_params` boxes it."""
-    # All views in one call: on one sample the cost of the calls is all there is.
-    views = np.arange(len(recipes))
-    u = counter_uniform(np.full_like(views, seed), _DRAWS, stream=views)[:, _CROP]
-    boxes = np.empty((len(recipes), 4), np.int64)
-    kinds: list[Any] = [(tuple(recipe.scale), tuple(recipe.ratio)) for recipe in recipes]
-    for kind in dict.fromkeys(kinds):
-        rows = [view for view, other in enumerate(kinds) if other == kind]
-        boxes[rows] = np.stack(_resized_crop(u[rows], height, width, *kind), axis=1)
-    return [(top, left, box_h, box_w) for top, left, box_h, box_w in boxes.tolist()]
+    return [_first_box(CounterStream(seed, v), height, width, r) for v, r in enumerate(recipes)]
+
+
+def _first_box(
+    stream: CounterStream, height: int, width: int, recipe: ViewRecipe
+) -> tuple[int, int, int, int]:
+    """Return what :func:`_resized_crop` does for one image, drawing no more than is looked at."""
+    first, last = _CROP.start, _CROP.stop
+    logs = [math.log(side) for side in recipe.ratio]
+    for number in range(first, first + CROP_TRIES):
+        area = float(height) * width * _between(stream[number], *recipe.scale)
+        # numpy's, as exp() of the standard library may differ in the last bit.
+        aspect = float(np.exp(_between(stream[number + CROP_TRIES], *logs)))
+        box_h, box_w = round(math.sqrt(area / aspect)), round(math.sqrt(area * aspect))
+        if 0 < box_h <= height and 0 < box_w <= width:
+            top, left = (
+                stream[last - 2] * (height - box_h + 1),
+                stream[last - 1] * (width - box_w + 1),
+            )
+            return int(top), int(left), box_h, box_w
+    box_h = min(height, round(width / min(recipe.ratio)))
+    box_w = min(width, round(height * max(recipe.ratio)))
+    return (height - box_h) // 2, (width - box_w) // 2, box_h, box_w
 
 
 def sample_view_params(

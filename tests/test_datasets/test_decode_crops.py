@@ -171,6 +171,32 @@ def test_size_in_the_header():
     assert jpeg_shape(b'') is None
 
 
+def test_a_plain_header_is_read_without_pillow(monkeypatch):
+    plain = [dict(), dict(progressive=True), dict(subsampling=0), dict(comment=b'by hand')]
+    unusual = [dict(exif=turned(8)), dict(exif=turned(1)), dict(icc_profile=b'colours')]
+
+    def encoded(**options):
+        buffer = io.BytesIO()
+        Image.fromarray(photo(31, 47)).save(buffer, 'JPEG', **options)
+        return buffer.getvalue()
+
+    whole = [encoded(**options) for options in plain]
+    told = [jpeg_shape(data) for data in [*whole, *(encoded(**options) for options in unusual)]]
+    assert told == [(31, 47)] * 4 + [None, (31, 47), (31, 47)]
+    # What is cut off, or too large, is left to Pillow, which refuses a bomb.
+    cut = [data[:length] for data in whole for length in (2, 9, 100, len(data) // 4)]
+    at = whole[0].index(b'\xff\xc0') + 5
+    bomb = whole[0][:at] + b'\xff\xff\xff\xff' + whole[0][at + 4 :]
+    assert jpeg_shape(bomb) is None
+    opened = []
+    monkeypatch.setattr(decode_crops.Image, 'open', lambda *args, **kw: opened.append(1) or 1 / 0)
+    assert [jpeg_shape(data) for data in whole] == [(31, 47)] * 4
+    for data in (b'', *cut[:3], bomb):
+        with pytest.raises(ZeroDivisionError):
+            jpeg_shape(data)
+    assert len(opened) == 5
+
+
 def test_a_header_that_misleads_changes_nothing(tmp_path, monkeypatch):
     path = write(tmp_path / 'turned.jpg', photo(400, 500), exif=turned(6))
     transform = DecodeCrops(views=SMALL)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy import stats
 
-from nasiam_mm.views.counter_rng import counter_uniform, mix64
+from nasiam_mm.views.counter_rng import CounterStream, counter_uniform, mix64
 
 GOLDEN = 0x9E3779B97F4A7C15
 MASK = 2**64 - 1
@@ -64,6 +64,13 @@ def test_numpy_draws_the_same():
         assert np.array_equal(ours, counter_uniform(*tensors).numpy())
     with pytest.raises(ValueError, match='int64 vector'):
         counter_uniform(np.array([1.0]), 3)
+
+
+@pytest.mark.parametrize('stream', [0, 1, 10**6])
+def test_numbers_one_by_one_are_the_same(stream):
+    ours = [[CounterStream(seed, stream)[draw] for draw in (0, 3, 40)] for seed in SEEDS]
+    expected = counter_uniform(torch.tensor(SEEDS), 41, stream)
+    assert ours == expected[:, [0, 3, 40]].tolist()
 
 
 def test_each_row_may_have_its_stream():

@@ -147,7 +147,7 @@ def test_one_setting_leaves_the_other_parameters_alone():
     assert (before.gray <= after.gray).all() and (after.jitter <= before.jitter).all()
 
 
-@pytest.mark.parametrize('height, width', [(32, 32), (375, 500), (20, 101)])
+@pytest.mark.parametrize('height, width', [(32, 32), (375, 500), (20, 101), (9, 700)])
 def test_boxes_of_one_sample_are_those_of_its_views(height, width):
     recipes = [
         ViewRecipe(scale=(0.2, 1.0)),
