@@ -67,7 +67,7 @@ def make(folder: Path, root: Path) -> SimpleNamespace:
 
 
 def _make_data(folder: Path) -> None:
-    from nasiam_mm.datasets.describe import describe
+    from nasiam_mm.datasets.describing import describe
 
     if (folder / 'source.json').is_file():
         return

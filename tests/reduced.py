@@ -10,7 +10,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
 
 from nasiam_mm.datasets import resolve_data
-from nasiam_mm.datasets.source import KNOWN
+from nasiam_mm.datasets.known import KNOWN
 
 ROOT = Path(__file__).parents[1]
 MINI = str(ROOT / 'tests/data/cifar10_mini')

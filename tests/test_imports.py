@@ -4,16 +4,20 @@
 1. The contracts of pyproject.toml hold, and would not if a room imported a higher one.
 2. Configs import nothing; tools the package and what it needs.
 3. All but nasiam_mm.detection is importable where mmdet and mmcv.ops are absent.
-4. ``import nasiam_mm`` and the reading of a command line load no torch.
+4. ``import nasiam_mm``, the reading of a command line and the printing of a config load no torch.
+5. What many imports make is no work for the garbage collector.
 """
 
 import ast
+import gc
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from nasiam_mm.imports import uncollected
 
 ROOT = Path(__file__).parents[1]
 
@@ -117,3 +121,47 @@ def test_a_training_imports_no_detector_and_nothing_that_draws():
     )
     done = run_python('-c', code)
     assert done.stdout.splitlines()[-1] == '[]', done.stderr
+
+
+def test_a_config_is_printed_without_torch():
+    code = (
+        'import sys\n'
+        'from nasiam_mm.cli.main import dispatch\n'
+        'dispatch(["config", "nasiam/simsiam_r18_search_cifar10.py", "--data", "tests/data/cifar10"'
+        '"_mini"])\n'
+        'print(sorted({"torch", "mmpretrain"} & set(sys.modules)))\n'
+    )
+    done = run_python('-c', code)
+    assert done.stdout.splitlines()[-1] == '[]', done.stderr
+    assert '    mean=[' in done.stdout.splitlines()
+
+
+def test_the_names_of_a_room_are_there_in_any_order():
+    code = (
+        'import nasiam_mm.datasets.describing, nasiam_mm.datasets as room\n'
+        'assert callable(room.describe) and all(hasattr(room, name) for name in room.__all__)\n'
+        'assert not hasattr(room, "nothing")\n'
+        'from nasiam_mm.registry import DATASETS, DATA_SAMPLERS, TRANSFORMS\n'
+        'assert DATASETS.get("Images") is room.Images and TRANSFORMS.get("DecodeCrops")\n'
+        'assert DATA_SAMPLERS.get("ReplaySampler") is room.ReplaySampler\n'
+    )
+    assert run_python('-c', code).returncode == 0
+
+
+def test_objects_of_an_import_are_old_and_what_is_frozen_stays(monkeypatch):
+    young: list = []
+    with uncollected():
+        made = [[] for _ in range(5000)]
+        assert not gc.isenabled()
+    young += [generation for generation in (0, 1) if _holds(gc.get_objects(generation), made)]
+    assert gc.isenabled() and young == [] and _holds(gc.get_objects(2), made)
+    thawed: list = []
+    monkeypatch.setattr(gc, 'get_freeze_count', lambda: 1)
+    monkeypatch.setattr(gc, 'unfreeze', lambda: thawed.append(1))
+    with uncollected():
+        pass
+    assert gc.isenabled() and thawed == []
+
+
+def _holds(objects: list, made: list) -> bool:
+    return any(each is made for each in objects)

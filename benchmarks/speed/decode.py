@@ -24,7 +24,7 @@ from benchmarks.speed.clock import rounds, seconds
 from benchmarks.speed.figures import Measurement, Ratio, Side
 from benchmarks.speed.setup import Setup
 from nasiam_mm.datasets import ReplayDataset, resolve_data
-from nasiam_mm.datasets.source import KNOWN
+from nasiam_mm.datasets.known import KNOWN
 from nasiam_mm.registry import MODELS
 
 IMAGES, HEIGHT, WIDTH, QUALITY = 16, 375, 500, 90

@@ -13,7 +13,8 @@ from mmengine.registry import init_default_scope
 from benchmarks.configs import loaders, narrow
 from nasiam_mm.config_walk import walk
 from nasiam_mm.datasets import resolve_data
-from nasiam_mm.datasets.source import ARRAY_NAMES, KNOWN, array_path, save_array, sha256_array
+from nasiam_mm.datasets.known import KNOWN
+from nasiam_mm.datasets.source import ARRAY_NAMES, array_path, save_array, sha256_array
 
 FRAMEWORKS = ('simsiam', 'simclr', 'mocov2', 'byol')
 CIFAR10_IMAGES = 50000

@@ -10,7 +10,8 @@ import mmcv
 import numpy as np
 
 from nasiam_mm.datasets.headers import name_some, read_header
-from nasiam_mm.datasets.source import OFFICIAL, Source, array_path, load_array, sha256_array
+from nasiam_mm.datasets.known import OFFICIAL
+from nasiam_mm.datasets.source import Source, array_path, load_array, sha256_array
 
 _SUFFIXES = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif', '.tiff', '.webp')
 

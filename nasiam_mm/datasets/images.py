@@ -11,9 +11,9 @@ from mmpretrain.datasets import BaseDataset
 
 from nasiam_mm.datasets.folder import open_part, part_digests, part_folder, read_image, square
 from nasiam_mm.datasets.headers import name_some, read_headers
+from nasiam_mm.datasets.known import KNOWN
 from nasiam_mm.datasets.resolve import refuse_unresolved
 from nasiam_mm.datasets.source import (
-    KNOWN,
     MOST_PIXELS,
     Source,
     mend,

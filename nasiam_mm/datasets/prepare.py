@@ -15,7 +15,8 @@ import numpy as np
 from nasiam_mm.datasets import download
 from nasiam_mm.datasets import source as sources
 from nasiam_mm.datasets.folder import read_official
-from nasiam_mm.datasets.source import ARRAY_NAMES, KNOWN, OFFICIAL, Source, array_path
+from nasiam_mm.datasets.known import KNOWN, OFFICIAL
+from nasiam_mm.datasets.source import ARRAY_NAMES, Source, array_path
 from nasiam_mm.files.atomic import TMP_MARK
 from nasiam_mm.files.digest import file_digest
 

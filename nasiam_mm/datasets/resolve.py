@@ -12,7 +12,6 @@ from mmengine.config import Config
 
 from nasiam_mm.config_walk import walk
 from nasiam_mm.datasets.source import Source, read_source
-from nasiam_mm.registry import DATASETS
 
 # Settings that may hold a fact, for taking back what another folder said.
 _PLACES = {fact: fact for fact in ('mean', 'std', 'size', 'num_classes')}
@@ -106,5 +105,8 @@ def _length(dataset: Mapping, source: Source) -> int | None:
         return _length(dataset['dataset'], source)
     is_ours = dataset.get('type') == 'Images'
     if is_ours and dataset.get('skip_unreadable'):
+        # Only images are counted by what takes seconds to import.
+        from nasiam_mm.registry import DATASETS
+
         return len(DATASETS.build({**dataset, 'pipeline': []}))
     return source.parts.get(dataset.get('split', 'train')) if is_ours else None

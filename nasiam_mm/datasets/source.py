@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Any, get_origin
 
 import numpy as np
-from mmpretrain.datasets import CIFAR10, CIFAR100
-from mmpretrain.datasets.categories import IMAGENET_CATEGORIES
 
 from nasiam_mm.files.atomic import atomic_path, write_json
 from nasiam_mm.files.regular import read_json
@@ -26,7 +24,12 @@ _MOST_BYTES = 2**24  # of source.json
 ARRAY_NAMES = ('train_images', 'train_labels', 'test_images', 'test_labels')
 SOURCE_NAME = 'source.json'
 SOURCES = ('official', 'npm', 'subset', 'own')
-OFFICIAL = {'CIFAR10': CIFAR10, 'CIFAR100': CIFAR100}  # mmpretrain's readers of the pickles
+# Folders that tell a published set: of the pickles, and of a class.
+_MARKS = {
+    'CIFAR10': 'cifar-10-batches-py',
+    'CIFAR100': 'cifar-100-python',
+    'ImageNet': 'train/n01440764',
+}
 
 
 def array_path(root: Path | str, name: str) -> Path:
@@ -146,44 +149,19 @@ def _from_first_form(root: Path | str, dataset: str, source: str, digests: dict)
         raise ValueError(f'digests must name {", ".join(ARRAY_NAMES)}')
     names = {part: f'{part}_labels' for part in ('train', 'test')}
     parts = {part: len(load_array(array_path(root, name))) for part, name in names.items()}
-    return asdict(KNOWN[dataset]) | {'source': source, 'parts': parts, 'digests': digests}
+    return asdict(_known(dataset)) | {'source': source, 'parts': parts, 'digests': digests}
 
 
-def _cifar(name: str, mean: Sequence[float], std: Sequence[float], **digests: str) -> Source:
-    classes, parts = OFFICIAL[name].METAINFO['classes'], {'train': 50000, 'test': 10000}
-    return Source(name, 'official', classes, mean, std, 32, parts, digests=digests)
+def _known(name: str) -> Source:
+    """Return what is known of a published set; its names of classes take torch to import."""
+    from nasiam_mm.datasets.known import KNOWN
 
-
-# What is known of published sets. The digests are over the arrays in official order; they are the
-# same whichever archive they are from. None are published for CIFAR-100: the md5 of its archive is.
-KNOWN = {
-    'CIFAR10': _cifar(
-        'CIFAR10',
-        (125.307, 122.950, 113.865),
-        (62.993, 62.089, 66.705),
-        train_images='47af8b02cfcfb6cdf3dbbd1969ad7f1b70f4413f6f80f437b020ee4e5bc8304a',
-        train_labels='2b7cd2f24487317614016b72ffd53071c3062f592f0eb300c18a770d41ae1253',
-        test_images='f9b1e2130bab680db56eb06d886f7f1ad0f1183907ceff4659d1735c890f5b04',
-        test_labels='cec8a24a1e92aa2ecaa0bbd3dbfa86bf6cd8759fbd209a832824c8cf0afca9d5',
-    ),
-    'CIFAR100': _cifar('CIFAR100', (129.304, 124.070, 112.434), (68.170, 65.392, 70.418)),
-    # The customary mean and deviation; its own test images have no labels.
-    'ImageNet': Source(
-        name='ImageNet',
-        source='official',
-        classes=IMAGENET_CATEGORIES,
-        mean=(123.675, 116.28, 103.53),
-        std=(58.395, 57.12, 57.375),
-        size=224,
-        parts={'train': 1281167, 'test': 50000},
-        stored={'test': 'val'},
-    ),
-}
+    return KNOWN[name]
 
 
 def mend(root: Path | str, name: str) -> str:
     """Say what to do about missing or damaged data of a folder."""
-    tool = f'{name.lower()} --root' if name in OFFICIAL else 'describe'
+    tool = f'{name.lower()} --root' if name in ('CIFAR10', 'CIFAR100') else 'describe'
     return f"run 'nasiam data {tool} {root}'"
 
 
@@ -195,10 +173,9 @@ def read_source(root: Path | str, name: str | None = None) -> Source:
     """
     if (record := Source.read(root)) is not None:
         return record
-    marks = {known: reader.base_folder for known, reader in OFFICIAL.items()}
-    for known, mark in {**marks, 'ImageNet': 'train/n01440764'}.items():
+    for known, mark in _MARKS.items():
         if Path(root, mark).is_dir():
-            return KNOWN[known]
+            return _known(known)
     state = 'has no source.json' if Path(root).is_dir() else 'no such folder'
     state = f'no {name} here' if name else state
     raise FileNotFoundError(f'{root}: {state}; {mend(root, name or Path(root).name.upper())}')

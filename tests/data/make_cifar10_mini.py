@@ -6,14 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from nasiam_mm.datasets.source import (
-    ARRAY_NAMES,
-    KNOWN,
-    array_path,
-    load_array,
-    save_array,
-    sha256_array,
-)
+from nasiam_mm.datasets.known import KNOWN
+from nasiam_mm.datasets.source import ARRAY_NAMES, array_path, load_array, save_array, sha256_array
 
 PER_CLASS = {'train': 50, 'test': 5}
 

@@ -17,7 +17,8 @@ from mmpretrain.datasets import CIFAR10 as MMCIFAR10
 from mmpretrain.datasets import CIFAR100 as MMCIFAR100
 
 from nasiam_mm.datasets import prepare
-from nasiam_mm.datasets.source import ARRAY_NAMES, KNOWN
+from nasiam_mm.datasets.known import KNOWN
+from nasiam_mm.datasets.source import ARRAY_NAMES
 
 MINI = Path(__file__).parents[1] / 'data' / 'cifar10_mini'
 ARRAYS = {name: np.load(MINI / f'{name}.npy') for name in ARRAY_NAMES}

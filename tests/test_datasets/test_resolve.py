@@ -9,7 +9,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from nasiam_mm.datasets import Source, resolve_data
-from nasiam_mm.datasets.source import KNOWN
+from nasiam_mm.datasets.known import KNOWN
 from tests.reduced import MINI, ROOT
 
 RECIPES = sorted((ROOT / 'configs/nasiam').glob('*.py'))

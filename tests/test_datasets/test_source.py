@@ -10,14 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nasiam_mm.datasets.source import (
-    KNOWN,
-    OFFICIAL,
-    Source,
-    load_array,
-    read_source,
-    sha256_array,
-)
+from nasiam_mm.datasets.known import KNOWN, OFFICIAL
+from nasiam_mm.datasets.source import Source, load_array, read_source, sha256_array
 from tests.test_datasets.fake_cifar import ARRAYS, MINI
 
 

@@ -17,7 +17,8 @@ from mmpretrain.datasets import CIFAR100 as MMCIFAR100
 
 from nasiam_mm.cli.ending import run_tool
 from nasiam_mm.datasets import CIFAR10, CIFAR100
-from nasiam_mm.datasets.source import ARRAY_NAMES, KNOWN, save_array
+from nasiam_mm.datasets.known import KNOWN
+from nasiam_mm.datasets.source import ARRAY_NAMES, save_array
 from tests.test_datasets.fake_cifar import ARRAYS, DIGESTS, MINI, publish
 
 REPO = Path(__file__).parents[2]

@@ -26,7 +26,8 @@ import pycocotools.mask
 from PIL import Image
 
 from nasiam_mm.cli.main import as_main, run_process
-from nasiam_mm.datasets.source import KNOWN, array_path, load_array, sha256_array
+from nasiam_mm.datasets.known import KNOWN
+from nasiam_mm.datasets.source import array_path, load_array, sha256_array
 
 CLASSES = KNOWN['CIFAR10'].classes
 SOURCES = {'train': 'train', 'val': 'test'}  # detection split -> CIFAR-10 split

@@ -35,7 +35,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> None:
     """Prepare or describe the data."""
     if args.action == 'describe':
-        from nasiam_mm.datasets.describe import describe
+        from nasiam_mm.datasets.describing import describe
         from nasiam_mm.datasets.folder import left_out
         from nasiam_mm.datasets.headers import name_some
 
