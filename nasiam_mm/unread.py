@@ -22,7 +22,7 @@ from nasiam_mm.part_registry import OWN_REGISTRIES
 _LATE = {
     'runner_type', 'sync_bn', 'model_wrapper_cfg', 'find_unused_parameters', 'compile',
     'activation_checkpointing', 'efficient_conv_bn_eval', 'custom_imports', 'data', 'probe',
-    'env_info', 'filename',
+    'env_info', 'filename', 'study',
 }  # fmt: skip
 # Names at the top of a config that count.
 RUNNER_SETTINGS = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'} | _LATE

@@ -7,13 +7,10 @@
 Whatever is finished is not made again; what was interrupted goes on from its last checkpoint.
 """
 
-import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,13 +31,19 @@ from nasiam_mm.architecture.genotype import random_genotype, save_genotype
 from nasiam_mm.cli.config import set_genotype
 from nasiam_mm.files.atomic import copy_file, write_json, write_text
 from nasiam_mm.files.digest import file_digest
-from nasiam_mm.runs.processes import bound_to_us
+from nasiam_mm.runs.commands import (
+    CONSOLE,
+    INTERRUPTED,
+    last_line,
+    locked,
+    read_times,
+    run_command,
+    timed,
+)
 from nasiam_mm.runs.record import environment, merge_logs
 from nasiam_mm.runs.work_dir import remove_leftovers
 from nasiam_mm.version import __version__
 
-# How the training loop and the system name an end by SIGINT or SIGTERM.
-_INTERRUPTED = (130, 143, -2, -15)
 GENOTYPE = 'genotype.json'
 
 
@@ -168,7 +171,7 @@ class Workshop:
         # The first is that of the training, where there is one.
         log, *measure_logs = logs
         genotype = self.found_genotype(job) if job.is_search else folder / GENOTYPE
-        times = _read_times(folder)
+        times = read_times(folder)
         row = {
             'run': job.name,
             'config': os.path.relpath(job.recipe.path(self.root), self.root),
@@ -196,82 +199,24 @@ class Workshop:
         """Run a tool, its output going to ``console.log``; add its time to ``times.json``."""
         folder = self.of(job)
         command = [sys.executable, str(self.root / script), *map(str, arguments)]
-        limit = () if self.deadline is None else (self.deadline - time.monotonic(),)
-        if limit and limit[0] <= 0:
+        left = None if self.deadline is None else self.deadline - time.monotonic()
+        if left is not None and left <= 0:
             raise TimeUp(f'{job.name}: no time left to begin {step}')
-        wall, used = time.monotonic(), _children_seconds()
+        limit = () if left is None else (left,)
         try:
-            with (folder / 'console.log').open('a', encoding='utf-8') as console:
+            with timed(folder, step), (folder / CONSOLE).open('a', encoding='utf-8') as console:
                 status = _run(command, self.root, console, *limit)
         except subprocess.TimeoutExpired as error:
             raise TimeUp(f'{job.name}: {step} stopped, to go on') from error
-        finally:
-            times = _read_times(folder)
-            spent = times.setdefault(step, {'wall': 0.0, 'process': 0.0})
-            spent['wall'] += time.monotonic() - wall
-            spent['process'] += _children_seconds() - used
-            write_json(times, folder / 'times.json')
-        if status in _INTERRUPTED:
+        if status in INTERRUPTED:
             raise KeyboardInterrupt
         if status:
-            lines = (folder / 'console.log').read_text(encoding='utf-8').strip().splitlines()
-            reason = lines[-1].removeprefix('error: ') if lines else 'no output'
-            raise RunFailed(f'{job.name}: {step} failed: {reason} ({folder / "console.log"})')
+            where = folder / CONSOLE
+            raise RunFailed(f'{job.name}: {step} failed: {last_line(folder)} ({where})')
 
 
 def _run(command: list[str], root: Path, console: Any, seconds: float | None = None) -> int:
-    """Run a command to its end, also where we are interrupted: it saves what it has.
-
-    Raises:
-        subprocess.TimeoutExpired: After ``seconds``, once the command has saved and ended.
-    """
     # A recipe may name modules of benchmarks/ or of a user's folder in custom_imports.
     paths = [str(root), str(ROOT), *filter(None, [os.environ.get('PYTHONPATH')])]
-    process = subprocess.Popen(
-        command,
-        cwd=root,
-        env={**bound_to_us(), 'PYTHONPATH': os.pathsep.join(paths)},
-        stdout=console,
-        stderr=subprocess.STDOUT,
-    )
-    try:
-        return process.wait(seconds)
-    except KeyboardInterrupt:
-        # The terminal has sent it the signal too; a second one would end it at once.
-        process.wait()
-        raise
-    except BaseException:
-        process.terminate()
-        process.wait()
-        raise
-
-
-def _read_times(folder: Path) -> dict[str, dict[str, float]]:
-    file = folder / 'times.json'
-    return json.loads(file.read_text(encoding='utf-8')) if file.is_file() else {}
-
-
-def _children_seconds() -> float:
-    """CPU seconds of all processes that we started and that have ended."""
-    times = os.times()
-    return times.children_user + times.children_system
-
-
-@contextmanager
-def locked(folder: Path, wait: bool = False) -> Iterator[None]:
-    """Hold a folder against other processes that make the same table; freed when we end.
-
-    Raises:
-        BlockingIOError: If another process holds it, unless we are to ``wait`` for it.
-    """
-    try:
-        import fcntl
-    except ImportError:  # no such locks on Windows
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        yield
-    finally:
-        os.close(handle)
+    modules = {'PYTHONPATH': os.pathsep.join(paths)}
+    return run_command(command, console, cwd=root, variables=modules, seconds=seconds)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.papers.execution import RunFailed, Workshop, locked
+from benchmarks.papers.execution import RunFailed, Workshop
 from benchmarks.papers.loss_curves import plot_losses
 from benchmarks.papers.markdown import Rows, curves_of, markdown_table, read_rows, render_table
 from benchmarks.papers.planning import Job, all_jobs
@@ -16,6 +16,7 @@ from nasiam_mm.architecture.genotype import Decision, Genotype
 from nasiam_mm.architecture.reading import load_genotype
 from nasiam_mm.files.atomic import copy_file, write_text
 from nasiam_mm.report.pictures.genotype_drawing import draw_genotype
+from nasiam_mm.runs.commands import locked
 from nasiam_mm.runs.work_dir import remove_leftovers
 
 # What proves a row and is small; checkpoints and mmengine's own logs stay.

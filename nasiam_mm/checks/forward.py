@@ -2,11 +2,8 @@
 """A model's loss on batches of any size that cost nothing: on the meta device."""
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import reduce
 from typing import Any
-from unittest import mock
 
 import torch
 from mmengine.config import Config
@@ -14,6 +11,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from nasiam_mm.models.cost import weights_as_shapes
 from nasiam_mm.registry import MODELS
 
 _SLOTS = {'SGD': 1, 'LARS': 1, 'Adam': 2, 'AdamW': 2, 'LAMB': 2}  # tensors an optimizer keeps
@@ -37,7 +35,7 @@ class Forward:
         if cfg.get('data_preprocessor') is not None:
             model.setdefault('data_preprocessor', copy.deepcopy(cfg.data_preprocessor))
         # A model may have one of its own where the config names none, or no type of it.
-        with _weights_as_shapes():
+        with weights_as_shapes():
             self.model: Any = MODELS.build(model)
         keys = next(iter(loader.batch_sampler))[:2]
         names = ('peek', '__getitems__')
@@ -99,27 +97,6 @@ class Forward:
                 self.mend = f'; set model.{name}.with_avg_pool=False'
 
         return note
-
-
-@contextmanager
-def _weights_as_shapes() -> Iterator[None]:
-    """Let modules be built whose weights are on the meta device: a check has not a run's memory."""
-    honest = nn.Module.register_parameter
-
-    def register(module: nn.Module, name: str, weight: nn.Parameter | None) -> None:
-        if weight is not None:
-            weight = nn.Parameter(weight.to('meta'), requires_grad=weight.requires_grad)
-        honest(module, name, weight)
-
-    # Nor is memory written to that is let go of at once, as deterministic runs would.
-    deterministic = torch.utils.deterministic
-    fills = deterministic.fill_uninitialized_memory
-    deterministic.fill_uninitialized_memory = False
-    try:
-        with mock.patch.object(nn.Module, 'register_parameter', register):
-            yield
-    finally:
-        deterministic.fill_uninitialized_memory = fills
 
 
 def _pools(part: nn.Module) -> bool:

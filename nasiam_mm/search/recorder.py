@@ -8,14 +8,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from mmengine.dist import master_only
+from mmengine.dist import is_main_process, master_only
 from mmengine.runner import Runner
 
 from nasiam_mm.architecture.genotype import Decision, Genotype, save_genotype
 from nasiam_mm.datasets.split import innermost
 from nasiam_mm.engine.hooks.stateful_hook import StatefulHook
 from nasiam_mm.engine.running import unwrap
-from nasiam_mm.part_registry import build_part
+from nasiam_mm.part_registry import build_part, build_parts
 from nasiam_mm.registry import HOOKS
 from nasiam_mm.runs.identity import identity_digest, run_identity
 from nasiam_mm.runs.record import package_versions
@@ -41,6 +41,8 @@ class GenotypeHook(StatefulHook):
         selection: Config of a registered selection; None for ``TopK`` with that number.
         interval: Epochs between two logs.
         draw_interval: Epochs between two drawings; None for epochs 1, 2, 4, 8, and so on.
+        also: Configs of further selections, each made at the end on the same supernet; what they
+            choose is written to ``also/<name>.json`` and decides nothing here.
     """
 
     state_types: ClassVar = {'epochs': list, 'softmax': dict}
@@ -51,6 +53,7 @@ class GenotypeHook(StatefulHook):
         interval: int = 1,
         draw_interval: int | None = None,
         selection: dict | None = None,
+        also: Sequence[dict] = (),
     ) -> None:
         if top_k not in (None, 1, 2):
             raise ValueError(f'GenotypeHook.top_k must be 1 or 2, got {top_k!r}')
@@ -60,6 +63,7 @@ class GenotypeHook(StatefulHook):
         by_alpha = dict(type='TopK', k=top_k or 1)
         told = by_alpha if selection is None else selection
         self.selection: Selection = build_part(SELECTIONS, told, 'genotype.selection')
+        self.also: list[Selection] = build_parts(SELECTIONS, also, 'genotype.also')
         self.of_epoch = TopK() if self.selection.looks_at_data else self.selection
         self.interval = interval
         self.draw_interval = draw_interval
@@ -76,7 +80,8 @@ class GenotypeHook(StatefulHook):
 
     def before_train(self, runner: Runner) -> None:
         """Record where alpha starts, if the selection can choose at the end."""
-        self.selection.check(runner)
+        for selection in (self.selection, *self.also):
+            selection.check(runner)
         if not self.epochs:
             self._record(0)
 
@@ -88,14 +93,22 @@ class GenotypeHook(StatefulHook):
 
     def after_train(self, runner: Runner) -> None:
         """Choose by data, where the selection does; otherwise say what is within noise."""
-        if not self.selection.looks_at_data:
+        folder = Path(runner.work_dir)
+        if self.selection.looks_at_data:
+            self._write(self._chosen(runner, self.selection), folder)
+        else:
             self._finish_by_alpha(runner)
-            return
-        decisions = self.selection.finish(runner, self.architecture)
-        genotype = self._genotype(runner, decisions, self.selection, runner.epoch)
+        for selection in self.also:
+            genotype = self._chosen(runner, selection)
+            if is_main_process():
+                save_genotype(genotype, folder / 'also' / f'{selection.name}.json')
+
+    def _chosen(self, runner: Runner, selection: Selection) -> Genotype:
+        """Let a selection choose at the end of the search."""
+        decisions = selection.finish(runner, self.architecture)
         ops = ', '.join('+'.join(decision.chosen) for decision in decisions.values())
-        runner.logger.info(f'chosen by {self.selection.name}: {ops}')
-        self._write(genotype, Path(runner.work_dir))
+        runner.logger.info(f'chosen by {selection.name}: {ops}')
+        return self._genotype(runner, decisions, selection, runner.epoch)
 
     def _finish_by_alpha(self, runner: Runner) -> None:
         decisions = self.selection.decide(self.architecture)

@@ -1,29 +1,56 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""Search a head: step alpha on a held-out part of the images, the weights on the rest.
+"""Search a head: by gradient, or by a study that trains heads and checks its answer.
 
 nasiam search nasiam/simsiam_r18_search_cifar10.py
+nasiam search studies/simclr_r18_s_head_cifar10_demo.py --study heads --workers 2
 
-The work directory then holds genotype.json with its drawing, alpha.json with its plot, a genotype
-of each epoch, checkpoints and logs.
+By gradient, alpha steps on a held-out part of the images and the weights on the rest; the work
+directory then holds genotype.json with its drawing, alpha.json with its plot, a genotype of each
+epoch, checkpoints and logs. A study proposes heads, trains them, compares the best with the
+standard head on fresh seeds and says which to use: verdict.json, table.md, genotype.json,
+scores.png. The same command goes on with it; on several machines, with one --storage.
 """
 
-from argparse import ArgumentParser, Namespace
+from argparse import SUPPRESS, ArgumentParser, Namespace
 
 from nasiam_mm.cli.commands import train
 from nasiam_mm.config_walk import walk
 
+_OF_A_STUDY = ('storage', 'trials', 'budget', 'timeout', 'candidate')
+
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the command line, that of ``nasiam train``."""
+    """Declare the command line, that of ``nasiam train`` and what a study takes."""
     train.add_arguments(parser)
+    group = parser.add_argument_group('a study')
+    add = group.add_argument
+    add('--study', metavar='NAME', help='train heads and check the answer; a name for it')
+    add('--workers', type=int, default=1, metavar='N', help='processes on this machine')
+    where = 'postgresql://USER:PASSWORD@HOST/DATABASE, for several machines; a file by default'
+    add('--storage', metavar='URL', help=where)
+    add('--trials', type=int, metavar='N', help='trainings of the search')
+    add('--budget', type=int, metavar='N', help='trainings in all, which are dealt out')
+    add('--timeout', type=float, metavar='SECONDS', help='take nothing new up after that')
+    given = 'genotype to compare as well; may be repeated'
+    add('--candidate', action='append', metavar='FILE', help=given)
+    add('--worker', help=SUPPRESS)  # its number, where a process of ours is one of several
 
 
 def run(args: Namespace) -> None:
     """Search.
 
     Raises:
-        ValueError: If the config searches nothing.
+        ValueError: If the config searches nothing, or what is of a study comes without one.
     """
+    if args.study is not None:
+        from nasiam_mm.cli.study import run_study
+
+        run_study(args)
+        return
+    if alone := [name for name in _OF_A_STUDY if getattr(args, name) is not None]:
+        raise ValueError(f'--{alone[0]} is of a study: give --study NAME as well')
+    if args.workers != 1:
+        raise ValueError('--workers is of a study: give --study NAME as well')
     cfg = train.configure(args)
     if not any(part.get('space') for part in walk(cfg.get('model'))):
         raise ValueError(

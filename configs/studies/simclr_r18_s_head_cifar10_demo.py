@@ -1,0 +1,11 @@
+# Which head of S-head should be used on these images? 18 trainings search, then the best head
+# and the standard one are compared on fresh seeds; about an hour on two cores:
+# nasiam search studies/simclr_r18_s_head_cifar10_demo.py --study heads --workers 2
+_base_ = ['../heads/simclr_r18_s_head_cifar10_demo.py']
+
+study = dict(
+    baseline='nasiam/simclr_r18_baseline_cifar10_demo.py',
+    sampler=dict(type='TPE'),
+    objective='knn',
+    budget=30,
+)

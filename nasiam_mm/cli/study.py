@@ -1,0 +1,188 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""``nasiam search --study``: heads are trained, ranked and checked, by one process or many."""
+
+import dataclasses
+import os
+import re
+import subprocess
+import sys
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmengine.config import Config
+
+from nasiam_mm.cli import config as settings
+from nasiam_mm.cli.reading import find_config, load_config
+from nasiam_mm.cli.strategy import merge_strategy
+from nasiam_mm.config_walk import find_hook
+from nasiam_mm.runs.processes import bound_to_us
+
+if TYPE_CHECKING:
+    from nasiam_mm.study.section import Study
+    from nasiam_mm.study.worker import Worker
+
+# Of training, which a study sees to itself.
+_NOT_HERE = ('resume', 'extend', 'strategy', 'checkpoint', 'genotype', 'no_validate')
+_NAME = re.compile(r'[A-Za-z0-9][\w.-]{0,79}')
+# The shipped configs of a framework differ in this word.
+_PHASES = ('_search_', '_pretrain_', '_baseline_')
+
+
+def run_study(args: Namespace) -> None:
+    """Take part in a study, alone or by several workers, and report what came out.
+
+    Raises:
+        ValueError: For an argument or a config that makes no study, or if workers end before it.
+    """
+    worker = _build(args, checks=args.worker is None)
+    folder = worker.storage.folder
+    if args.worker is None and args.workers > 1:
+        _run_workers(args)
+    elif not worker.run(args.timeout):
+        print(f'the time is over; the same command goes on ({worker.progress()})')
+        return
+    if args.worker is not None:
+        return
+    from nasiam_mm.study.plan import END
+    from nasiam_mm.study.report import write_report
+
+    if worker.plan().next() != END:
+        if args.timeout is not None:
+            print(f'the time is over; the same command goes on ({worker.progress()})')
+            return
+        raise ValueError(f'study {args.study!r}: its workers ended before it; see what they say')
+    with worker.storage.exclusive():
+        print(write_report(folder, worker.plan(), worker.trainings))
+
+
+def _build(args: Namespace, checks: bool) -> 'Worker':
+    """Read the study, its configs and its storage; with ``checks`` look a training through."""
+    for name in _NOT_HERE:
+        if getattr(args, name):
+            flag = f'--{name.replace("_", "-")}'
+            raise ValueError(f'{flag} is of a single training; leave it out beside --study')
+    if not _NAME.fullmatch(args.study):
+        told = 'letters, digits, _, - and ., at most 80'
+        raise ValueError(f'--study must be a name of {told}, got {args.study!r:.100}')
+    if args.workers < 1:
+        raise ValueError(f'--workers must be at least 1, got {args.workers}')
+    if args.work_dir is None:
+        args.work_dir = str(Path('work_dirs', args.study))
+    cfg = settings.read_config(args)
+    settings.set_loader_defaults(cfg, not args.no_pin_memory, not args.no_persistent_workers)
+    settings.merge_options(cfg, args)
+
+    from nasiam_mm.models.spaces import choices_of_model
+    from nasiam_mm.runs.store import RunStore
+    from nasiam_mm.study.storage import Storage
+    from nasiam_mm.study.trainings import Trainings
+    from nasiam_mm.study.worker import Worker
+
+    study = _section(cfg, args)
+    choices = choices_of_model(cfg.get('model') or {})
+    recipe, baseline = _recipes(cfg, study, args)
+    folder = Path(cfg.work_dir)
+    trainings = Trainings(study, choices, recipe, baseline, folder)
+    if checks:
+        _check(trainings)
+        for note in trainings.notes:
+            print(note)
+    gradient = tuple(_gradient(cfg, source, args) for source in study.gradient)
+    storage = Storage(folder, args.study, args.storage)
+    store = RunStore(folder / 'runs')
+    sign = '' if args.worker is None else f'[worker {args.worker}] '
+    return Worker(
+        study, trainings, storage, store, gradient, lambda line: print(f'{sign}{line}', flush=True)
+    )
+
+
+def _section(cfg: Config, args: Namespace) -> 'Study':
+    from nasiam_mm.study.section import read_study
+
+    given = {'trials': args.trials, 'budget': args.budget, 'seed': args.seed}
+    more = {name: value for name, value in given.items() if value is not None}
+    if args.candidate:
+        more['candidates'] = args.candidate
+    cfg.study = {**(cfg.get('study') or {}), **more}
+    return dataclasses.replace(read_study(cfg))
+
+
+def _recipes(cfg: Config, study: 'Study', args: Namespace) -> tuple[Config, Config]:
+    """Return the configs that train a genotype and the standard head."""
+    own = find_config(args.config)
+    searches = find_hook(cfg, 'AlphaStepHook') is not None
+    recipe = study.recipe or (_beside(own, '_pretrain_') if searches else own)
+    baseline = study.baseline or _beside(own, '_baseline_')
+    if recipe is None or baseline is None:
+        lacks = 'recipe' if recipe is None else 'baseline'
+        what = {'recipe': 'by what a head is trained', 'baseline': 'what the standard head is'}
+        told = f"config '{args.config}' does not say {what[lacks]}"
+        phase = 'pretrain' if lacks == 'recipe' else 'baseline'
+        raise ValueError(f"{told}; add study=dict({lacks}='nasiam/..._{phase}_....py')")
+    if recipe == own and not study.recipe:
+        return cfg.copy(), _read(baseline, cfg, args)
+    return _read(recipe, cfg, args), _read(baseline, cfg, args)
+
+
+def _read(name: str, cfg: Config, args: Namespace) -> Config:
+    """Read a config with the data and the options of the study's own."""
+    other = load_config(find_config(name))
+    settings.set_loader_defaults(other, not args.no_pin_memory, not args.no_persistent_workers)
+    options = {k: v for k, v in (args.cfg_options or {}).items() if not k.startswith('study')}
+    other.merge_from_dict(options)
+    if cfg.get('data'):
+        other.data = cfg.data.copy()
+    return other
+
+
+def _gradient(cfg: Config, source: dict, args: Namespace) -> Config:
+    """Return the config of a search by gradient whose heads are candidates."""
+    from nasiam_mm.datasets import resolve_data
+    from nasiam_mm.study.gradient import with_selections
+
+    own = cfg.copy() if not source.get('config') else _read(source['config'], cfg, args)
+    own.pop('study', None)
+    merge_strategy(own, source['strategy'])
+    own.randomness = {**own.get('randomness', {}), 'seed': cfg.study.get('seed', 0)}
+    resolve_data(own)
+    return with_selections(own)
+
+
+def _beside(path: str, phase: str) -> str | None:
+    """Name the config of another phase beside a shipped one, None where there is none."""
+    name = Path(path).name
+    others = {Path(path).with_name(name.replace(own, phase)) for own in _PHASES if own in name}
+    return next((str(other) for other in others if other.is_file()), None)
+
+
+def _check(trainings: Any) -> None:
+    """Refuse a study whose trainings cannot be, before the first one."""
+    import nasiam_mm.engine  # noqa: F401, registers what a config names
+    from nasiam_mm.checks.before_training import refuse_problems
+    from nasiam_mm.study.heads import random_options
+
+    for options in (None, random_options(trainings.choices, trainings.study.seed)):
+        cheap = bool(trainings.study.cheap)
+        cfg = trainings.config(options, trainings.study.seed, cheap=cheap, check=True)
+        cfg.pop('work_dir', None)
+        refuse_problems(cfg)
+
+
+def _run_workers(args: Namespace) -> None:
+    """Start the workers, and wait for all of them."""
+    cores = os.cpu_count() or 1
+    threads = str(max(1, cores // args.workers))
+    environment = {'OMP_NUM_THREADS': threads, **bound_to_us()}
+    command = [sys.executable, '-m', 'nasiam_mm', *sys.argv[1:]]
+    workers = [
+        subprocess.Popen([*command, '--worker', str(number)], env=environment)
+        for number in range(1, args.workers + 1)
+    ]
+    try:
+        for process in workers:
+            process.wait()
+    except KeyboardInterrupt:
+        for process in workers:
+            process.wait()
+        raise

@@ -1,0 +1,162 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""What a study leaves in its folder: ``verdict.json``, ``table.md``, a genotype, a picture."""
+
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from nasiam_mm.architecture.genotype import save_genotype
+from nasiam_mm.files.atomic import write_json, write_text
+from nasiam_mm.report.pictures.score_cost import plot_score_cost
+from nasiam_mm.runs.record import environment
+from nasiam_mm.study.fidelity import fidelity
+from nasiam_mm.study.heads import told_head
+from nasiam_mm.study.plan import Check, Plan, Trial, candidates
+from nasiam_mm.study.trainings import STANDARD, Trainings
+from nasiam_mm.study.verdict import Verdict
+
+VERDICT, TABLE, GENOTYPE, PICTURE = 'verdict.json', 'table.md', 'genotype.json', 'scores.png'
+
+
+def write_report(folder: Path, plan: Plan, trainings: Trainings) -> str:
+    """Write what came out of a study at its end; return it as lines for a user."""
+    verdict = plan.verdict() if plan.current.heads and plan.study.verify else None
+    answer = _answer(plan, verdict)
+    report = {
+        'answer': answer,
+        'sentence': _sentence(plan, verdict),
+        'budget': _budget(trainings),
+        'head': _head(plan, verdict, trainings),
+        'heads': {key: told_head(o, trainings.choices) for key, o in plan.current.heads.items()},
+        'verdict': verdict and verdict.as_dict(),
+        'test': _test(plan),
+        'fidelity': fidelity(plan.trials, plan.checks).told if plan.study.cheap else None,
+        'refused': refused(plan),
+        'trials': len(plan.done),
+        'trainings': len(_finished(plan)),
+        'seconds': round(sum(row.seconds for row in (*plan.trials, *plan.checks)), 1),
+        'notes': trainings.notes,
+        **environment('optuna'),
+    }
+    write_json(report, folder / VERDICT)
+    table = render_table(plan, trainings, report)
+    write_text(table, folder / TABLE)
+    key = verdict.head if verdict and verdict.answer == 'use' else None
+    genotype = folder / GENOTYPE
+    options = plan.current.heads[key] if key else trainings.standard
+    if options is None:
+        genotype.unlink(missing_ok=True)
+    else:
+        save_genotype(trainings.genotype(options, 'study' if key else 'standard'), genotype)
+    _draw(plan, folder / PICTURE)
+    return '\n'.join([table, report['sentence'], f'everything lies in {folder}'])
+
+
+def _answer(plan: Plan, verdict: Verdict | None) -> str:
+    if verdict is not None:
+        return verdict.answer
+    return 'keep' if not plan.current.heads else 'undecided'
+
+
+def _sentence(plan: Plan, verdict: Verdict | None) -> str:
+    if verdict is not None:
+        return verdict.sentence
+    if not plan.current.heads:
+        return 'keep the standard head: no other head that was tried is within limits and healthy'
+    return 'undecided: nothing was compared, as study.verify is 0'
+
+
+def _budget(trainings: Trainings) -> dict[str, Any]:
+    """Say for which budget the answer holds."""
+    cfg = trainings.recipe
+    return {
+        'recipe': Path(str(cfg.filename)).name,
+        'epochs': cfg.train_cfg.max_epochs,
+        'batch': cfg.train_dataloader.batch_size,
+        'data': (cfg.get('data') or {}).get('root'),
+        'images of the comparison': trainings.check_images or 'those that chose the head',
+        'measure': f'kNN, k {cfg.probe.get("k", 200)}, T {cfg.probe.get("temperature", 0.1)}',
+    }
+
+
+def _head(plan: Plan, verdict: Verdict | None, trainings: Trainings) -> str:
+    if verdict is None or verdict.answer != 'use':
+        return STANDARD
+    return told_head(plan.current.heads[verdict.head or ''], trainings.choices)
+
+
+def _test(plan: Plan) -> dict[str, Any]:
+    """Test figures by head: same seeds, new images; they decide nothing."""
+    rows: dict[str, list[float]] = {}
+    for check in plan.checks:
+        if check.phase == 'test' and check.score is not None:
+            rows.setdefault(check.key, []).append(check.score)
+    return {key: {'mean': fmean(scores), 'seeds': len(scores)} for key, scores in rows.items()}
+
+
+def refused(plan: Plan) -> list[dict[str, str]]:
+    """Name the heads that are no candidates, and why."""
+    rows: dict[str, str] = {}
+    for row in (*plan.trials, *plan.checks):
+        if row.fault:
+            rows.setdefault(row.key, row.fault)
+    return [{'head': key, 'why': why} for key, why in rows.items()]
+
+
+def _finished(plan: Plan) -> list[Trial | Check]:
+    rows = [*plan.done, *(c for c in plan.checks if c.state == 'complete' and c.phase != 'test')]
+    return [row for row in rows if row.seconds]
+
+
+def render_table(plan: Plan, trainings: Trainings, report: dict[str, Any]) -> str:
+    """Lay out the heads of the comparison and the best of the search as Markdown."""
+    lines = ['| head | search | compared | difference | interval | test | seconds |']
+    lines.append('|---|---|---|---|---|---|---|')
+    compared = {row['name']: row for row in (report['verdict'] or {}).get('compared', ())}
+    ranked = {head.key: head for head in candidates(plan.trials, plan.checks, plan.study)}
+    others = [key for key in ranked if key not in plan.current.heads][:3]
+    for key in (STANDARD, *plan.current.heads, *others):
+        of = [t for t in plan.trials if t.key == key and t.score is not None]
+        of += [c for c in plan.checks if (c.phase, c.key) == ('reference', key)]
+        own = [c for c in plan.checks if (c.phase, c.key) == ('verify', key)]
+        row, test = compared.get(key, {}), report['test'].get(key)
+        interval = row.get('interval')
+        cells = [
+            STANDARD if key == STANDARD else f'{key}: {_options(plan, key, trainings)}',
+            _scores([t.score for t in of]),
+            _scores([c.score for c in own]),
+            f'{row["mean"]:+.2f}' if row.get('mean') is not None else '',
+            f'[{interval[0]:.2f}, {interval[1]:.2f}]' if interval and None not in interval else '',
+            f'{test["mean"]:.2f} ({test["seeds"]})' if test else '',
+            f'{sum(x.seconds for x in (*of, *own)):.0f}',
+        ]
+        lines.append(f'| {" | ".join(cells)} |')
+    budget = report['budget']
+    lines.append('')
+    lines.append(
+        f'Top-1 of kNN in percent, mean (seeds); search by the objective. It holds for '
+        f'{budget["recipe"]}, {budget["epochs"]} epochs, on {budget["data"]}.'
+    )
+    for line in (report['fidelity'], *report['notes']):
+        if line:
+            lines.append(f'{line[0].upper()}{line[1:]}.')
+    lines += [f'Refused: {row["head"]}, {row["why"]}.' for row in report['refused']]
+    return '\n'.join(lines) + '\n'
+
+
+def _options(plan: Plan, key: str, trainings: Trainings) -> str:
+    if key in plan.current.heads:
+        return told_head(plan.current.heads[key], trainings.choices)
+    return told_head(next(t.options for t in plan.trials if t.key == key), trainings.choices)
+
+
+def _scores(scores: list[float | None]) -> str:
+    known = [score for score in scores if score is not None]
+    return f'{fmean(known):.2f} ({len(known)})' if known else ''
+
+
+def _draw(plan: Plan, path: Path) -> None:
+    done = [t for t in plan.trials if t.score is not None and t.seconds]
+    if done:
+        rows = [(t.source, t.seconds, float(t.score or 0)) for t in done]
+        plot_score_cost(rows, path, 'score of the objective')

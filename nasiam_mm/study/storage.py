@@ -1,0 +1,275 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""Where a study is kept: Optuna's journal, a file on one machine, or PostgreSQL for many.
+
+Whoever takes a trial up does so alone (:meth:`Storage.exclusive`) and says who he is, so that the
+trial of a worker that is gone is found and taken up by another.
+"""
+
+import hashlib
+import os
+import socket
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial, wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+import optuna
+from optuna.exceptions import StorageInternalError
+from optuna.storages import BaseStorage, JournalStorage, RetryHeartbeatStaleTrialCallback
+from optuna.storages.journal import BaseJournalFileLock, JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
+
+from nasiam_mm.runs.commands import locked
+from nasiam_mm.versions import require
+
+HEARTBEAT = 30  # seconds between two signs of life of a worker on another machine
+_GRACE = 180  # seconds without one after which its trial is taken up by another
+_PATIENCE = 600.0  # seconds that a database may be away
+_RETRIES = 20  # of one trial whose workers die
+WORKER, HOST = 'worker', 'host'
+T = TypeVar('T')
+
+
+class _Lock(BaseJournalFileLock):
+    """A lock that ends with its process; one that leaves a file behind blocks those that follow.
+
+    What a killed process had half written is cut off by the next one that writes.
+    """
+
+    def __init__(self, journal: Path) -> None:
+        self.journal = journal
+
+    def acquire(self) -> bool:
+        self.held = locked(self.journal.with_suffix('.lock'), wait=True)
+        self.held.__enter__()
+        if self.journal.exists():
+            with self.journal.open('rb+') as file:
+                _cut_torn(file)
+        return True
+
+    def release(self) -> None:
+        self.held.__exit__(None, None, None)
+
+
+def _cut_torn(file: Any) -> None:
+    """Cut a file off behind its last whole line."""
+    size = end = file.seek(0, os.SEEK_END)
+    while end:
+        start = max(0, end - 4096)
+        file.seek(start)
+        if (found := file.read(end - start).rfind(b'\n')) >= 0:
+            end = start + found + 1
+            break
+        end = start
+    if end < size:
+        file.truncate(end)
+
+
+class Storage:
+    """The storage of a study, and this process's place among its workers.
+
+    Args:
+        folder: Of the study on this machine.
+        name: Of the study.
+        url: ``postgresql://...``; None for a journal in the folder.
+
+    Raises:
+        ValueError: If it cannot be reached, or is of another kind.
+    """
+
+    def __init__(self, folder: Path, name: str, url: str | None = None) -> None:
+        self.folder, self.name, self.url = folder, name, url
+        (folder / 'workers').mkdir(parents=True, exist_ok=True)
+        self.host = socket.gethostname()
+        self.worker = f'{os.getpid()}-{time.time_ns()}'
+        self.retry = RetryHeartbeatStaleTrialCallback(max_retry=_RETRIES)
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', optuna.exceptions.ExperimentalWarning)
+            self.backend = self._open()
+
+    def _open(self) -> BaseStorage:
+        if self.url is None:
+            file = self.folder / 'journal.log'
+            return JournalStorage(JournalFileBackend(str(file), lock_obj=_Lock(file)))
+        if not self.url.startswith(('postgresql://', 'postgresql+psycopg2://')):
+            kinds = 'postgresql://USER:PASSWORD@HOST/DATABASE, or nothing for a file'
+            raise ValueError(f'--storage {_shown(self.url)}: must be {kinds}')
+        require('psycopg2', 'postgresql')
+        from optuna.storages import RDBStorage
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            storage = RDBStorage(
+                self.url,
+                engine_kwargs={'pool_pre_ping': True, 'connect_args': {'connect_timeout': 10}},
+                heartbeat_interval=HEARTBEAT,
+                grace_period=_GRACE,
+                heartbeat_stale_trial_callback=self.retry,
+            )
+        except (SQLAlchemyError, StorageInternalError) as error:
+            told = ' '.join(str(error.__cause__ or error).split('\n')[0].split())
+            mend = 'start the server, or correct the address'
+            what = f'--storage {_shown(self.url)} cannot be reached: {told:.200}; {mend}'
+            raise ValueError(what) from error
+        _make_patient(storage)
+        return storage
+
+    def study(self, part: str = '') -> optuna.Study:
+        """Open, or begin, a part of the study: trials have ``''``, their checks ``'checks'``."""
+        name = f'{self.name}/{part}' if part else self.name
+        with self.exclusive():
+            return optuna.create_study(
+                storage=self.backend, study_name=name, direction='maximize', load_if_exists=True
+            )
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Be the only process of the study that takes something up, on all machines."""
+        with locked(self.folder / 'study.lock', wait=True):
+            if self.url is None:
+                yield
+            else:
+                with _advisory_lock(self.backend, self.name):
+                    yield
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Be a worker: as long as this lasts, what this process has taken up is its own."""
+        path = self.folder / 'workers' / f'{self.worker}.lock'
+        with locked(path):
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+
+    def take(self, trial: optuna.Trial) -> None:
+        """Note that a trial is this worker's; within :meth:`exclusive`, where it was asked for."""
+        trial.set_user_attr(WORKER, self.worker)
+        trial.set_user_attr(HOST, self.host)
+
+    @contextmanager
+    def alive(self, trial: optuna.Trial) -> Iterator[None]:
+        """Give signs of life while a trial is worked at, where others cannot see our lock."""
+        record = getattr(self.backend, 'record_heartbeat', None)
+        if self.url is None or record is None:
+            yield
+            return
+        ended = threading.Event()
+
+        def beat() -> None:
+            while True:
+                # One that stayed away for long may be back for the next sign.
+                with suppress(StorageInternalError):
+                    record(trial._trial_id)
+                if ended.wait(HEARTBEAT):
+                    return
+
+        thread = threading.Thread(target=beat, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def free_orphans(self, study: optuna.Study) -> list[int]:
+        """Queue the trials of workers that are gone again; within :meth:`exclusive`."""
+        freed = []
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            host = trial.user_attrs.get(HOST, self.host)
+            if (self.url is not None and host != self.host) or self._lives(trial):
+                continue
+            study.tell(trial.number, state=TrialState.FAIL)
+            self.retry(study, trial)
+            freed.append(trial.number)
+        if self.url is not None:
+            with warnings.catch_warnings():
+                warnings.simplefilter('ignore', optuna.exceptions.ExperimentalWarning)
+                optuna.storages.fail_stale_trials(study)
+        return freed
+
+    def _lives(self, trial: FrozenTrial) -> bool:
+        """Tell whether the worker of a trial runs; one that noted nothing died as it asked."""
+        worker = trial.user_attrs.get(WORKER)
+        path = self.folder / 'workers' / f'{worker}.lock'
+        if worker is None or not path.exists():
+            return False
+        if worker == self.worker:
+            return True
+        try:
+            with locked(path):
+                path.unlink(missing_ok=True)
+                return False
+        except BlockingIOError:
+            return True
+
+
+@contextmanager
+def _advisory_lock(storage: Any, name: str) -> Iterator[None]:
+    """Hold PostgreSQL's lock of a study; it ends with the connection."""
+    from sqlalchemy import text
+
+    key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], 'big', signed=True)
+
+    def hold() -> Any:
+        connection = storage.engine.connect()
+        try:
+            connection.execute(text('SELECT pg_advisory_lock(:key)'), {'key': key})
+        except BaseException:
+            connection.invalidate()
+            connection.close()
+            raise
+        return connection
+
+    connection = patiently(hold)
+    try:
+        yield
+    finally:
+        try:
+            connection.execute(text('SELECT pg_advisory_unlock(:key)'), {'key': key})
+            connection.close()
+        except Exception:  # a server that has gone has no lock either
+            connection.invalidate()
+
+
+def patiently(call: Callable[[], T], seconds: float = _PATIENCE) -> T:
+    """Call what asks a database, again and again while that is away; its last error after that."""
+    from sqlalchemy.exc import DBAPIError
+
+    end, pause = time.monotonic() + seconds, 0.2
+    while True:
+        try:
+            return call()
+        except (StorageInternalError, DBAPIError):
+            if time.monotonic() > end:
+                raise
+            time.sleep(pause)
+            pause = min(2 * pause, 15.0)
+
+
+def _make_patient(storage: BaseStorage) -> None:
+    """Let every call of a storage wait for its database to come back."""
+    for name in dir(BaseStorage):
+        if not name.startswith('_') and callable(call := getattr(storage, name)):
+            setattr(storage, name, _patient(call))
+    storage.record_heartbeat = _patient(storage.record_heartbeat)  # type: ignore[attr-defined]
+
+
+def _patient(call: Callable[..., T]) -> Callable[..., T]:
+    @wraps(call)
+    def again(*args: Any, **kwargs: Any) -> T:
+        return patiently(partial(call, *args, **kwargs))
+
+    return again
+
+
+def _shown(url: str) -> str:
+    """Return an address without its password."""
+    scheme, _, rest = url.partition('://')
+    user, at, host = rest.rpartition('@')
+    return f"'{scheme}://{user.split(':')[0]}{at}{host}'" if rest else f'{url!r}'
