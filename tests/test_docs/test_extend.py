@@ -1,6 +1,7 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Claims of docs/extend: the code shown is that of examples/, and each recipe there trains."""
 
+import importlib
 import re
 import sys
 
@@ -11,7 +12,9 @@ from torch import nn
 from nasiam_mm.architecture.genotype import random_genotype, save_genotype
 from nasiam_mm.architecture.reading import load_genotype
 from nasiam_mm.models.spaces import choices_of_model
+from nasiam_mm.study.samplers import build_sampler
 from tests.reduced import ROOT, reduced
+from tests.test_study.landscapes import SPACE, Additive, searched
 
 PAGES = sorted((ROOT / 'docs/extend').glob('*.md'))
 RECIPES = sorted(path.stem for path in (ROOT / 'examples').glob('*_search.py'))
@@ -59,3 +62,17 @@ def test_a_choice_of_ones_own_is_drawn_and_trains(tmp_path, monkeypatch):
     runner.train()
     rates = {m.p for m in runner.model.neck.modules() if isinstance(m, nn.Dropout)}
     assert rates == {drawn.settings('projector')['dropout']}
+
+
+def test_a_sampler_of_ones_own_proposes_what_is_better(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT)
+    importlib.import_module('examples.sampler')
+    landscape = Additive(0, noise=0.0)
+    found = searched(dict(type='HillClimbing', startup=8), landscape, 40, 0)
+    scores = [trial.value for trial in found.trials]
+    assert max(scores[8:]) > max(scores[:8]) + 1
+    best = max(range(20), key=scores.__getitem__)
+    taken, child = (found.trials[n].params for n in (best, 20))
+    assert sum(taken[name] != child[name] for name in taken) == 1
+    with pytest.raises(ValueError, match='HillClimbing.startup must be'):
+        build_sampler(dict(type='HillClimbing', startup=0), SPACE, 0)
