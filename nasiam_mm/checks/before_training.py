@@ -23,6 +23,7 @@ from nasiam_mm.datasets.resolve import resolve_data
 from nasiam_mm.engine.optim import refuse_idle_keys
 from nasiam_mm.engine.running import preserve_rng
 from nasiam_mm.engine.schedule import check_schedules
+from nasiam_mm.probes.checked import check_probe
 from nasiam_mm.probes.section import read_probe
 from nasiam_mm.refusals import is_user_error, one_line, plain
 from nasiam_mm.registry import HOOKS
@@ -91,6 +92,8 @@ def find_problems(cfg: Config) -> list[str]:
             # A queue takes the keys of all processes.
             sizes |= {size * world for size in sizes}
             if model is not None:
+                probe = partial(check_probe, cfg, loaders, model.preprocessor, _ALPHA)
+                _try(probe, 'probe', problems)
                 for size in sorted(sizes, reverse=True):
                     before = len(problems)
                     _try(partial(model.run, size), f'a batch of {size}', problems)
@@ -144,6 +147,8 @@ def _loaders(cfg: Config) -> Iterator[tuple[str, Any]]:
     if (probe := read_probe(cfg)) is not None:
         yield 'probe.bank', probe.loader('train')
         yield f'probe.{probe.split}', probe.loader(probe.split)
+        if probe.final is not None:
+            yield 'probe.final', probe.final
 
 
 def _build(name: str, loader: dict, world: int) -> DataLoader:

@@ -44,6 +44,7 @@ class Forward:
         )
         samples = fetch(keys) if fetch else [loader.dataset[key] for key in keys]
         data = self.model.data_preprocessor(loader.collate_fn(samples), True)
+        self.preprocessor = copy.deepcopy(self.model.data_preprocessor)  # of numbers, not shapes
         inputs = data['inputs']
         self.is_labelled = data.get('data_samples') is not None
         self.shapes = [v.shape[1:] for v in ([inputs] if isinstance(inputs, Tensor) else inputs)]

@@ -37,8 +37,8 @@ def resolve_data(cfg: Config | dict) -> list[str]:
     """Write what the folder of the ``data`` section says into a config; again changes nothing.
 
     Numbers of images that are more than the folder holds are lowered in proportion. Without
-    labels there is no ``probe``. ``data.resolved`` keeps what was asked for and written; for
-    another ``data.root`` it is taken back first.
+    labels there is no ``probe``, or where it has ``measures`` no vote in it. ``data.resolved``
+    keeps what was asked for and written; for another ``data.root`` it is taken back first.
 
     Returns what had to be fitted to the folder, a line each. FileNotFoundError if the folder says
     nothing of itself, ValueError if that is not valid or lacks labels that are needed.
@@ -70,9 +70,14 @@ def resolve_data(cfg: Config | dict) -> list[str]:
             node['skip_unreadable'] = True
     section['resolved'] = {fact: value for fact, value in facts.items() if fact in used}
     notes = []
-    if not source.classes and top.get('probe'):
-        top['probe'] = None
-        notes.append(f'{root}: has no labels, so the backbone is not probed while it trains')
+    if not source.classes and (probe := top.get('probe')):
+        told = f'{root}: has no labels, so'
+        if not probe.get('measures'):
+            top['probe'] = None
+            notes.append(f'{told} the backbone is not probed while it trains')
+        elif probe.get('labelled', True):
+            probe['labelled'] = False
+            notes.append(f'{told} the probe takes its measures alone, without a vote of neighbours')
     for node in reversed(list(walk(top))):  # parts before what draws from them
         notes += _fit(node, source)
     return list(dict.fromkeys(notes))

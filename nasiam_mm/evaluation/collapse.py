@@ -33,13 +33,23 @@ def effective_rank(z: Tensor) -> Tensor:
     faster than an SVD; those below its rounding count as 0.
     """
     check_features('embeddings', z, rows=2)
-    z = z.double()
+    return entropy_rank(singular_values(z.double()))
+
+
+def singular_values(z: Tensor) -> Tensor:
+    """Singular values of a float64 matrix by its largest entry, (min(N, D),), ascending.
+
+    Those that the eigenvalues of the smaller Gram matrix do not tell from rounding are 0.
+    """
     # Without this, squares of very small or very large embeddings leave the range of float64.
-    largest = z.abs().max()
-    z = z / largest.clamp_min(torch.finfo(z.dtype).tiny)
+    z = z / z.abs().max().clamp_min(torch.finfo(z.dtype).tiny)
     gram = z @ z.T if z.size(0) <= z.size(1) else z.T @ z
     eigenvalues = torch.linalg.eigvalsh(gram)  # ascending
     rounding = eigenvalues[-1] * len(gram) * torch.finfo(z.dtype).eps
-    sigma = eigenvalues.where(eigenvalues > rounding, 0).sqrt()
-    entropy = torch.special.entr(sigma / sigma.sum()).sum()
-    return entropy.exp().where(largest > 0, 0)
+    return eigenvalues.where(eigenvalues > rounding, 0).sqrt()
+
+
+def entropy_rank(weights: Tensor, eps: float = 0.0) -> Tensor:
+    """Exponential of the entropy of ``weights / sum + eps``, (): 0 where all weights are 0."""
+    total = weights.sum()
+    return torch.special.entr(weights / total + eps).sum().exp().where(total > 0, 0)

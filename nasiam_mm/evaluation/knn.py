@@ -82,10 +82,28 @@ def knn_accuracy(
     index comes first. Returns ``top1`` and, for more than five classes, ``top5``, in percent;
     ``blocks`` are ``chunk_size`` and ``bank_block``.
     """
+    given = (query, query_labels, bank, bank_labels, num_classes)
+    return top_accuracy(knn_ranks(*given, k, temperature, **blocks), num_classes)
+
+
+def knn_ranks(
+    query: Tensor,
+    query_labels: Tensor,
+    bank: Tensor,
+    bank_labels: Tensor,
+    num_classes: int,
+    k: int,
+    temperature: float,
+    **blocks: int,
+) -> Tensor:
+    """Count the classes that the vote places before the right one, (Q,): 0 where it names that.
+
+    C where that one has no vote; all else as in :func:`knn_accuracy`.
+    """
     query_labels = check_labels('query_labels', query_labels, query, num_classes)
     chunks = knn_scores(query, bank, bank_labels, num_classes, [k], [temperature], **blocks)
     ranks = [_rank_of_label(scores[k, temperature], query_labels[rows]) for rows, scores in chunks]
-    return top_accuracy(torch.cat(ranks), num_classes)
+    return torch.cat(ranks)
 
 
 def knn_sweep(

@@ -6,6 +6,7 @@ from typing import Any
 
 import mmpretrain.models as mmpretrain_models
 import torch
+import torch.nn.functional as F
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
@@ -37,6 +38,9 @@ class TwoViewPreprocessor(BaseDataPreprocessor):
         chunk_size: Images worked on at a time, which changes no view; None for 128 on a CPU, and
             all of them elsewhere.
         non_blocking: Passed to ``Tensor.to``.
+        eval_size: Side that plain images are averaged down to before they are normalised, for a
+            backbone that is trained on views smaller than the images; None to leave them. By a
+            whole factor f a pixel is the mean of a block of f x f; otherwise the blocks overlap.
     """
 
     def __init__(
@@ -48,6 +52,7 @@ class TwoViewPreprocessor(BaseDataPreprocessor):
         channels_last: bool = False,
         chunk_size: int | None = None,
         non_blocking: bool = False,
+        eval_size: int | None = None,
     ) -> None:
         super().__init__(non_blocking)
         refuse_unresolved(mean)
@@ -56,6 +61,9 @@ class TwoViewPreprocessor(BaseDataPreprocessor):
         self.recipes = view_recipes(views, num_views)
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.chunk_size = chunk_size
+        if eval_size is not None and (type(eval_size) is not int or eval_size < 1):
+            raise ValueError(f'eval_size must be a whole number from 1, or None, got {eval_size!r}')
+        self.eval_size = eval_size
         self.register_buffer('mean', torch.tensor(mean).float().view(3, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor(std).float().view(3, 1, 1), persistent=False)
 
@@ -70,13 +78,16 @@ class TwoViewPreprocessor(BaseDataPreprocessor):
 
         Returns:
             ``inputs``, float32: when training a list of ``num_views`` tensors (N, 3, S, S), else
-            the normalised images (N, 3, H, W); ``data_samples``, or None.
+            the normalised images (N, 3, H, W), H and W ``eval_size`` if set; ``data_samples``, or
+            None.
         """
         images = self.cast_data(data['inputs'])
         with torch.no_grad(), in_float32(self.mean):
             if training:
                 inputs = self._views(images, _seeds_of(data))
             else:
+                if self.eval_size is not None:
+                    images = _shrunk(images, self.eval_size)
                 images = images if isinstance(images, Tensor) else torch.stack(list(images))
                 images = (images.float() - self.mean) / self.std
                 inputs = images.contiguous(memory_format=self.memory_format)
@@ -112,6 +123,16 @@ class TwoViewPreprocessor(BaseDataPreprocessor):
                 f'got {_kind(crops)}; give DecodeCrops the views of the preprocessor'
             )
         return crops, 1, 1
+
+
+def _shrunk(images: Tensor | Sequence[Tensor], size: int) -> Tensor:
+    """Average images down to squares, (N, 3, S, S), float32."""
+    if not isinstance(images, Tensor):
+        return torch.cat([_shrunk(image[None], size) for image in images])
+    if min(images.shape[2:]) < size:
+        what = f'eval_size {size} is more than a side of the images, {tuple(images.shape[2:])}'
+        raise ValueError(f'{what}; averaging only makes them smaller')
+    return F.interpolate(images.float(), (size, size), mode='area')
 
 
 def _seeds_of(data: Mapping[str, Any]) -> Tensor:

@@ -1,39 +1,25 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Features of a network, in parts that share no image, and what their neighbours say of it."""
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import torch
 from mmengine.config import Config
-from mmengine.dataset import DefaultSampler, InfiniteSampler
-from mmengine.dist import all_gather, broadcast, get_dist_info, get_world_size
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
-from mmpretrain.structures import DataSample
-from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch import nn
+from torch.utils.data import Dataset
 
-from nasiam_mm.engine.optim import as_trained
-from nasiam_mm.engine.running import preserve_rng, unwrap
-from nasiam_mm.evaluation.knn import knn_accuracy
 from nasiam_mm.files.atomic import atomic_path
+from nasiam_mm.probes.extract import FeatureSet as FeatureSet
+from nasiam_mm.probes.extract import extract_features as extract_features
+from nasiam_mm.probes.measures import Found, build_measures, measure_found
 from nasiam_mm.probes.section import Probe, check_disjoint, read_probe
-
-_ONCE = "sampler=dict(type='DefaultSampler', shuffle=False)"
-
-
-class FeatureSet(NamedTuple):
-    """Features, (N, D), float32, and labels, (N,), int64, of a whole set of images."""
-
-    features: Tensor
-    labels: Tensor
+from nasiam_mm.probes.views import QueryViews
 
 
 @dataclass(frozen=True)
@@ -116,47 +102,6 @@ def load_strictly(runner: Runner, checkpoint: str) -> None:
         ) from error
 
 
-def extract_features(
-    model: nn.Module, dataloader: DataLoader, cfg: Mapping[str, Any] = {}
-) -> FeatureSet:
-    """Extract the pooled features of the backbone's last stage for every image.
-
-    The model runs in evaluation mode without gradients, in the precision that a run of ``cfg``
-    trains in (:func:`as_trained`); its features are float32. Its modes, buffers and the random
-    number generators are afterwards as they were. Several processes share the work as the
-    ``DefaultSampler`` divides it, use the buffers of rank 0, which are those a checkpoint holds,
-    and all return the whole set, on the model's device and in the order of the sampler.
-
-    The loader visits each image once, in batches ``dict(inputs=(N, C, H, W), data_samples=[...])``
-    with one ``gt_label`` per sample, as ``PackInputs`` and ``default_collate`` make them.
-    """
-    model, sampler = unwrap(model), dataloader.sampler
-    allowed = DefaultSampler if get_world_size() > 1 else object
-    if isinstance(sampler, InfiniteSampler) or not isinstance(sampler, allowed):
-        raise ValueError(f'feature extraction cannot use {type(sampler).__name__}; set {_ONCE}')
-    features, labels = [], []
-    with preserve_rng(), torch.no_grad(), _as_saved(model), as_trained(cfg):
-        for batch in dataloader:
-            data = model.data_preprocessor(batch, False)
-            if not isinstance(data['inputs'], Tensor):
-                raise ValueError(
-                    f'feature extraction needs a tensor, got a list of {len(data["inputs"])}; set '
-                    "a pipeline without MultiView and collate_fn=dict(type='default_collate')"
-                )
-            labels.append(_labels(data.get('data_samples')))
-            features.append(_pooled(model.extract_feat(data['inputs'])).cpu())
-    size, visited = len(dataloader.dataset), sum(map(len, labels))
-    rank, world_size = get_dist_info()
-    # A rank may hold one image less than another.
-    if not visited or visited < math.ceil((size - rank) / world_size):
-        raise ValueError(
-            f'feature extraction saw {visited} images on rank {rank} of {world_size} in a set of '
-            f'{size}; set drop_last=False and {_ONCE}'
-        )
-    device = next(model.parameters()).device
-    return FeatureSet(*(_gather(torch.cat(x), size).to(device) for x in (features, labels)))
-
-
 def measure(
     model: nn.Module,
     probe: Probe,
@@ -166,72 +111,29 @@ def measure(
 ) -> dict[str, float]:
     """Classify a split by its neighbours: ``knn/{split}_top1`` and, past five classes, ``_top5``.
 
-    In percent; ``seed`` is of loaders still to be built, ``cfg`` the run's. Of several processes
-    all have to call it.
+    In percent; and ``measure/{name}`` for each of the probe's further measures, in its own unit,
+    on the images of that split in place of the query. Without labels these alone. ``seed`` is of
+    loaders still to be built, ``cfg`` the run's. Of several processes all have to call it.
     """
     built = probe.build(split, seed)
-    loaders = [built.loader('train'), built.loader(split)]
-    bank, query = (extract_features(model, loader, cfg) for loader in loaders)
-    datasets = [loader.dataset for loader in loaders]  # type: ignore[union-attr]
-    num_classes = count_classes(datasets, [bank, query])
+    loaders: list[Any] = [built.loader('train'), built.loader(split)]
+    bank, query = (extract_features(model, loader, cfg, probe.labelled) for loader in loaders)
+    num_classes = count_classes([loader.dataset for loader in loaders], [bank, query])
     blocks = dict(chunk_size=probe.chunk_size, bank_block=probe.bank_block)
-    top = knn_accuracy(*query, *bank, num_classes, probe.k, probe.temperature, **blocks)
-    return {f'knn/{split}_{name}': value for name, value in top.items()}
+    views = QueryViews(model, loaders[1], cfg)
+    found = Found(bank, query, num_classes, probe.k, probe.temperature, blocks, views)
+    top = found.knn if probe.labelled else {}
+    scalars = {f'knn/{split}_{name}': value for name, value in top.items()}
+    return scalars | measure_found(build_measures(probe.measures), found)
+
+
+def tell(scalars: Mapping[str, float]) -> str:
+    """Write figures for a line of the log: percents by two digits, others by four that count."""
+    told = [(k, f'{v:.2f}' if k.startswith('knn/') else f'{v:.4g}') for k, v in scalars.items()]
+    return '  '.join(f'{name}: {value}' for name, value in told)
 
 
 def count_classes(datasets: list, sets: list[FeatureSet]) -> int:
     """Return the number of classes: those that a data set names, or that its labels show."""
     named = [len(getattr(dataset, 'metainfo', {}).get('classes') or ()) for dataset in datasets]
     return max(*named, *(1 + int(found.labels.max()) for found in sets))
-
-
-@contextmanager
-def _as_saved(model: nn.Module) -> Iterator[None]:
-    """Lend the model evaluation mode and the buffers of rank 0: without SyncBN each has its own."""
-    modes = [(module, module.training) for module in model.modules()]
-    own = [] if get_world_size() == 1 else [(b, b.clone()) for b in model.buffers()]
-    try:
-        model.eval()
-        for buffer, _ in own:
-            broadcast(buffer, src=0)
-        yield
-    finally:
-        for module, training in modes:  # not model.train(): a BatchNorm may be frozen
-            module.training = training
-        for buffer, value in own:
-            buffer.copy_(value)
-
-
-def _pooled(maps: Tensor | Sequence[Tensor]) -> Tensor:
-    """Average the last stage's map over its positions: (N, D, H, W) or (N, D) to (N, D)."""
-    last = maps if isinstance(maps, Tensor) else maps[-1]
-    if last.ndim not in (2, 4):
-        raise ValueError(
-            f'feature extraction needs maps of (N, D, H, W) or (N, D), got {tuple(last.shape)}'
-        )
-    return last.float().mean((2, 3)) if last.ndim == 4 else last.float()
-
-
-def _labels(data_samples: Sequence[DataSample] | None) -> Tensor:
-    """Join the class indices of a batch, (N,), on the CPU."""
-    samples = data_samples if isinstance(data_samples, (list, tuple)) else [data_samples]
-    labels = []
-    for sample in samples:
-        label = getattr(sample, 'gt_label', None)
-        if label is None or label.numel() != 1:
-            raise ValueError(
-                'feature extraction needs data samples with one gt_label each, got '
-                f'{type(sample).__name__} with gt_label {label}; pack the labels with PackInputs'
-            )
-        labels.append(label.reshape(1))
-    return torch.cat(labels).long().cpu()
-
-
-def _gather(own: Tensor, size: int) -> Tensor:
-    """Join what the ranks hold, rank r the rows r, r + W, ..., to ``size`` rows on all ranks."""
-    if get_world_size() == 1:
-        return own[:size]
-    longest = math.ceil(size / get_world_size())
-    padding = own.new_zeros(longest - len(own), *own.shape[1:])
-    parts = all_gather(torch.cat([own, padding]))
-    return torch.stack(parts, dim=1).flatten(0, 1)[:size]  # repetitions and padding come last

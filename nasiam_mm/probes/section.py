@@ -2,16 +2,17 @@
 """The ``probe`` section of a config: what a backbone is measured by, and when."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
 from mmengine.config import Config
 from mmengine.runner import Runner
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from nasiam_mm.config_walk import type_name
 from nasiam_mm.datasets.split import innermost, shared_images
+from nasiam_mm.probes.measures import build_measures
 
 _TESTED_ON = {'ImageNet': 'val'}  # whose published test split has no labels
 
@@ -30,6 +31,9 @@ class Probe:
     interval: int = 1  # epochs between two measurements in training; the last is always measured
     at_start: bool = True  # measure before the first iteration too; a resumed run does not again
     split: str = 'val'  # or 'test': what is classified in training
+    measures: Sequence = ()  # configs of what is measured beside the vote, see measures.py
+    final: Mapping | DataLoader | None = None  # classified once, after the last epoch
+    labelled: bool = True  # False: there is no vote, only measures that need no labels
 
     def __post_init__(self) -> None:
         if self.split not in ('val', 'test'):
@@ -38,6 +42,16 @@ class Probe:
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f'probe.{name} must be a whole number from 1, got {value!r}')
+        measures = build_measures(self.measures)
+        if not isinstance(self.labelled, bool):
+            raise ValueError(f'probe.labelled must be True or False, got {self.labelled!r}')
+        if not self.labelled:
+            told = [type(measure).__name__ for measure in measures if measure.needs_labels]
+            if told or self.final is not None:
+                what = f'the measure {told[0]} needs' if told else 'probe.final needs'
+                raise ValueError(f'{what} labels, which the images do not have; take it out')
+            if not measures:
+                raise ValueError('probe.labelled=False leaves nothing to measure; set measures')
 
     def loader(self, part: str) -> Mapping | DataLoader:
         """Return the loader, or its config, of a part: ``'train'``, ``'val'`` or ``'test'``."""
@@ -60,6 +74,27 @@ class Probe:
                 "probe.query reads the test split; take a part of training, or probe.split='test'"
             )
         return dataclasses.replace(self, bank=bank, **{'query' if split == 'val' else split: query})
+
+    def build_final(self, seed: int | None = None) -> 'Probe':
+        """Build the loader of ``final``, if any, and check that its images are none of the others.
+
+        Raises:
+            ValueError: If they are, or are those of the test split, or are walked out of order.
+        """
+        if self.final is None:
+            return self
+        final = Runner.build_dataloader(self.final, seed=seed)
+        for name, loader in (('probe.bank', self.bank), ('probe.query', self.query)):
+            part = Runner.build_dataloader(loader, seed=seed).dataset
+            check_disjoint(part, final.dataset, (name, 'probe.final'))
+        if getattr(innermost(final.dataset), 'split', None) == 'test' and self.split != 'test':
+            mend = "take a part of training, or probe.split='test'"
+            raise ValueError(f'probe.final reads the test split; {mend}')
+        sampler = final.sampler
+        if getattr(sampler, 'shuffle', False) or isinstance(sampler, RandomSampler):
+            mend = 'set probe.final.sampler.shuffle=False'
+            raise ValueError(f'probe.final is told image by image, in order; {mend}')
+        return dataclasses.replace(self, final=final)
 
     def recut(self, val_fraction: float) -> 'Probe':
         """Cut the whole training split into bank and query by the fraction of the query."""
@@ -86,18 +121,22 @@ def read_probe(cfg: Config | Mapping) -> Probe | None:
     return Probe(**section)
 
 
-def check_disjoint(bank: Dataset, query: Dataset) -> None:
+def check_disjoint(
+    first: Dataset, second: Dataset, names: tuple[str, str] = ('probe.bank', 'probe.query')
+) -> None:
     """Refuse parts that share an image, or of which nothing tells which images they hold."""
-    if hasattr(bank, 'indices') and hasattr(query, 'indices'):
-        if shared := len(shared_images(bank, query)):
+    one, other = names
+    splits = {getattr(innermost(part), 'split', None) for part in (first, second)}
+    if hasattr(first, 'indices') and hasattr(second, 'indices'):
+        if shared := len(shared_images(first, second)):
+            roles = 'both labelled and for validation'
+            both = roles if other == 'probe.query' else f'both in {one} and in {other}'
             raise ValueError(
-                f'{shared} images are both labelled and for validation; give probe.bank and '
-                "probe.query equal 'parts' and 'seed' and another 'part'"
+                f"{shared} images are {both}; give {one} and {other} equal 'parts' and 'seed' "
+                "and another 'part'"
             )
-    elif len({getattr(innermost(part), 'split', None) for part in (bank, query)}) == 1:
-        raise ValueError(
-            'probe.bank and probe.query need a SplitDataset each, or two splits of a data set'
-        )
+    elif len(splits) == 1:
+        raise ValueError(f'{one} and {other} need a SplitDataset each, or two splits of a data set')
 
 
 def _innermost_config(loader: Mapping) -> Mapping:

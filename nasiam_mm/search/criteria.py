@@ -26,7 +26,7 @@ from nasiam_mm.engine.running import unwrap
 from nasiam_mm.evaluation.leave_one_out import leave_one_out_accuracy
 from nasiam_mm.models.heads import HeadMLP
 from nasiam_mm.part_registry import open_registry
-from nasiam_mm.probes.feature_sets import extract_features
+from nasiam_mm.probes.extract import extract_features
 from nasiam_mm.probes.section import read_probe
 from nasiam_mm.search.batches import alpha_step_hook, held_out_batches
 from nasiam_mm.search.tuning import normalise_by_batch

@@ -40,7 +40,7 @@ def run(args: Namespace) -> None:
 
 def evaluate(cfg: Config, checkpoint: str, split: str) -> dict[str, float]:
     """Build the config's network, load the checkpoint into it and measure it."""
-    from nasiam_mm.probes.feature_sets import load_probed, load_strictly, measure
+    from nasiam_mm.probes.feature_sets import load_probed, load_strictly, measure, tell
 
     if cfg.get('test_dataloader'):
         runner = settings.build_runner(cfg)
@@ -49,6 +49,5 @@ def evaluate(cfg: Config, checkpoint: str, split: str) -> dict[str, float]:
     settings.start_processes_on_cpu(cfg)
     runner, probe = load_probed(cfg, checkpoint)
     metrics = measure(runner.model, probe, split, runner.seed, runner.cfg)
-    figures = '  '.join(f'{name}: {value:.2f}' for name, value in metrics.items())
-    runner.logger.info(f'kNN  {figures}  (k {probe.k}, T {probe.temperature})')
+    runner.logger.info(f'kNN  {tell(metrics)}  (k {probe.k}, T {probe.temperature})')
     return metrics
