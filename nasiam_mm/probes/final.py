@@ -55,9 +55,9 @@ def read_final(path: str | Path) -> dict[str, Any]:
         found = read_json(path)
         numbers = {name: found[name] for name in _NUMBERS}
         packed = np.frombuffer(bytes.fromhex(found['correct']), np.uint8)
-        correct = np.unpackbits(packed, count=numbers['images']).astype(bool)
-        if len(packed) != -(-len(correct) // 8) or not len(correct):
-            raise ValueError(f'{len(packed)} bytes are not of {len(correct)} images')
+        if not 8 * len(packed) - 8 < (count := numbers['images']) <= 8 * len(packed):
+            raise ValueError(f'{len(packed)} bytes are not of {count} images')
+        correct = np.unpackbits(packed, count=count).astype(bool)
         if not math.isclose(100 * correct.mean(), numbers['top1'], abs_tol=1e-9):
             raise ValueError(f'{100 * correct.mean():.4f} % are right, and top1 is another')
     except (ValueError, TypeError, KeyError) as error:
