@@ -72,7 +72,7 @@ def resolve_data(cfg: Config | dict) -> list[str]:
     notes = []
     if not source.classes and (probe := top.get('probe')):
         told = f'{root}: has no labels, so'
-        if not probe.get('measures'):
+        if not (isinstance(probe, dict) and probe.get('measures')):
             top['probe'] = None
             notes.append(f'{told} the backbone is not probed while it trains')
         elif probe.get('labelled', True):

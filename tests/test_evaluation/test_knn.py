@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from nasiam_mm.evaluation import checks, neighbours
-from nasiam_mm.evaluation.knn import knn_accuracy, knn_scores, knn_sweep
+from nasiam_mm.evaluation.knn import knn_accuracy, knn_ranks, knn_scores, knn_sweep
 from nasiam_mm.evaluation.neighbours import nearest_neighbours
 
 EAST, NORTH, WEST = [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]
@@ -201,6 +201,16 @@ def test_accuracy_counts_exactly():
     assert accuracy == {'top1': 75.0, 'top5': 75.0}
     accuracy = knn_accuracy(query, torch.tensor([0, 1, 2, 4]), bank, bank_labels, 6, k=12)
     assert accuracy == {'top1': 75.0, 'top5': 100.0}
+
+
+def test_ranks_say_which_are_right():
+    # Votes by hand: both neighbours of the first say 1; of the second one says 0, one 1.
+    bank = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0], [0.2, 1.0]])
+    query = torch.tensor([[1.0, 0.05], [0.0, 1.0], [0.0, 1.0], [1.0, 0.0]])
+    given = query, torch.tensor([1, 0, 1, 2]), bank, torch.tensor([1, 1, 0, 1]), 3
+    ranks = knn_ranks(*given, k=2, temperature=0.1)
+    assert ranks.tolist() == [0, 0, 1, 3]  # one without a vote comes last
+    assert knn_accuracy(*given, k=2, temperature=0.1) == {'top1': 50.0}
 
 
 def test_top5_needs_more_than_five_classes(clusters):

@@ -110,6 +110,47 @@ def test_without_training_images_are_only_normalised():
     assert [int(sample.gt_label) for sample in stacked['data_samples']] == [0, 1, 2]
 
 
+def normalised(images):
+    return (images - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+
+
+@pytest.mark.parametrize('factor', [1, 2, 4])
+def test_plain_images_are_averaged_in_blocks(factor):
+    data, size = batch(3, 32, 32), 32 // factor
+    found = build(eval_size=size)(data)['inputs']
+    blocks = data['inputs'].float().unflatten(2, (size, factor)).unflatten(4, (size, factor))
+    assert torch.equal(found, normalised(blocks.mean((3, 5)))) and found.shape == (3, 3, size, size)
+    listed = build(eval_size=size, channels_last=True)(dict(inputs=list(data['inputs'])))
+    assert torch.equal(listed['inputs'], found)
+    # Views are made of the whole images as ever.
+    for with_size, without in zip(
+        views(build(eval_size=size), data), views(build(), data), strict=True
+    ):
+        assert torch.equal(with_size, without)
+
+
+def test_an_area_that_is_no_whole_number_of_pixels():
+    # Of three pixels two: the middle one counts for both; the rows are halved.
+    image = torch.arange(12, dtype=torch.uint8).view(1, 1, 4, 3).expand(1, 3, 4, 3)
+    found = build(eval_size=2)(dict(inputs=image))['inputs']
+    expected = torch.tensor([[2.0, 3.0], [8.0, 9.0]]).expand(3, 2, 2)
+    assert torch.equal(found[0], normalised(expected))
+    # Images of several sizes come to one.
+    mixed = build(eval_size=2)(dict(inputs=[image[0], image[0].mT]))['inputs']
+    assert torch.equal(mixed[0], found[0]) and torch.equal(mixed[1], found[0].mT)
+
+
+@pytest.mark.parametrize('size', [0, -1, 2.0, '16', True])
+def test_an_impossible_size_of_plain_images_is_refused(size):
+    with pytest.raises(ValueError, match='eval_size must be a whole number from 1, or None'):
+        build(eval_size=size)
+
+
+def test_plain_images_are_not_made_larger():
+    with pytest.raises(ValueError, match=r'eval_size 33 is more than a side .* \(40, 32\); averag'):
+        build(eval_size=33)(batch(2, 40, 32))
+
+
 def test_data_samples_and_lists_of_images_and_seeds_pass():
     data = batch(3)
     samples = [DataSample().set_gt_label(i) for i in range(3)]

@@ -146,6 +146,22 @@ def test_impossible_arguments(change, message):
         Probe(**section(**change))
 
 
+def test_measures_that_cannot_be_taken_fail_before_training(tmp_path):
+    with pytest.raises(ValueError, match='LiDAR needs views, which SelfSupDataPreprocessor'):
+        train(tmp_path, section(measures=[{'type': 'LiDAR'}], at_start=False), max_epochs=1)
+    assert 'train/loss' not in MessageHub.get_current_instance().log_scalars
+    final = section(final=loader_cfg(size=9, split='test'), at_start=False)
+    with pytest.raises(ValueError, match='probe.final reads the test split'):
+        train(tmp_path, final, max_epochs=1)
+    assert 'train/loss' not in MessageHub.get_current_instance().log_scalars
+
+
+def test_measures_of_plain_images_need_no_views(tmp_path):
+    train(tmp_path, section(measures=[{'type': 'RankMe'}, {'type': 'Uniformity'}]), max_epochs=1)
+    for row in knn_rows(tmp_path):
+        assert row['measure/rankme'] > 1 and row['measure/uniformity'] < 0
+
+
 def test_without_a_section_nothing_is_measured(tmp_path):
     train(tmp_path, None, max_epochs=1)
     assert knn_rows(tmp_path) == []
