@@ -145,7 +145,7 @@ def test_heads_on_one_backbone_are_measured_alike(run):
 
 
 def test_a_checkpoint_is_measured_by_the_same_figures(run, tmp_path):
-    runner, work_dir, _ = run
+    _, work_dir, _ = run
     last = work_dir / 'all/epoch_2.pth'
     loaded, probe = load_probed(config(tmp_path), str(last))
     [row] = [row for row in logged(work_dir / 'all', 'measure/') if row['epoch'] == 2]
