@@ -13,6 +13,7 @@ from nasiam_mm.files.atomic import write_json
 from nasiam_mm.probes.checked import check_measures
 from nasiam_mm.probes.feature_sets import measure, tell
 from nasiam_mm.probes.final import FINAL, measure_final
+from nasiam_mm.probes.final import read_final as read_final
 from nasiam_mm.probes.section import Probe, read_probe
 from nasiam_mm.registry import HOOKS
 
