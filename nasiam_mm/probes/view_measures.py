@@ -6,6 +6,8 @@ cost together is the forward passes of the one that asks for most. Each takes ``
 query, or all where there are fewer.
 """
 
+from torch.nn.functional import softplus
+
 from nasiam_mm.evaluation.contrast import alignment, contrast, is_on_a_line
 from nasiam_mm.evaluation.reference import reference_head
 from nasiam_mm.evaluation.spectrum import lidar
@@ -76,8 +78,11 @@ class Contrast(Measure):
     """InfoNCE of two views of held-out images, in nats: see :func:`contrast`. Lower is better.
 
     Taken in the space of :func:`reference_head`, the same for every backbone of a width and
-    independent of the head that it was trained with or that is searched. log n, of n images, where
-    nothing is told apart. Two forward passes an image; 4 n D width + 4 n^2 width operations.
+    independent of the head that it was trained with or that is searched. log n, of n images, is
+    chance, above which a backbone that mistakes images for others can be. Where z of all views lies
+    on one line, to float32's rounding, the value is therefore the largest that there can be,
+    ``log(1 + (n - 1) exp(2 / temperature))``. Two forward passes an image; 4 n D width + 4 n^2
+    width operations.
 
     Args:
         images: Images, n; figures compare at equal n.
@@ -100,7 +105,11 @@ class Contrast(Measure):
     def value(self, found: Found) -> float:
         """Return the loss."""
         views = found.views(self.images, 2)
-        z = reference_head(views.flatten(0, 1), self.width, self.seed).view(*views.shape[:2], -1)
+        z = reference_head(views.flatten(0, 1), self.width, self.seed)
+        if is_on_a_line(z):
+            others = views.new_tensor(len(views) - 1).double().log() + 2 / self.temperature
+            return softplus(others).item()
+        z = z.view(*views.shape[:2], -1)
         return contrast(z[:, 0], z[:, 1], self.temperature).item()
 
     def score(self, value: float) -> float:

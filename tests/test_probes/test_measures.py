@@ -86,7 +86,21 @@ def test_equal_features_have_the_worst_value_there_is(scores):
         assert scores['AlphaReQ', kind] == -math.inf
         assert scores['Alignment', kind] == -4
         assert scores['Uniformity', kind] == pytest.approx(0, abs=1e-12)
-        assert scores['Contrast', kind] == pytest.approx(-math.log(QUERY), abs=1e-12)
+        worst = math.log(1 + (QUERY - 1) * math.exp(2 / 0.2))
+        assert scores['Contrast', kind] == pytest.approx(-worst, abs=1e-9)
+
+
+def test_no_backbone_that_tells_little_is_scored_below_collapse(scores):
+    # Its views say next to nothing of their image: worse than chance, at such a temperature.
+    found, _ = found_from(lambda x: x + 9 * (1e4 * x).sin())
+    contrast_score, alignment_score = (
+        measure.score(measure.value(found))
+        for measure in build_measures([dict(type='Contrast'), dict(type='Alignment')])
+    )
+    assert contrast_score < -math.log(QUERY)
+    for kind in COLLAPSED:
+        assert scores['Contrast', kind] < contrast_score
+        assert scores['Alignment', kind] < alignment_score
 
 
 def test_each_measure_is_its_function_of_the_right_features():
