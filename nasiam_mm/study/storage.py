@@ -19,23 +19,29 @@ from typing import Any, TypeVar
 
 import optuna
 from optuna.exceptions import StorageInternalError
-from optuna.storages import BaseStorage, JournalStorage, RetryHeartbeatStaleTrialCallback
-from optuna.storages.journal import BaseJournalFileLock, JournalFileBackend
+from optuna.storages import (
+    BaseStorage,
+    JournalStorage,
+    RetryHeartbeatStaleTrialCallback,
+    get_storage,
+)
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from nasiam_mm.runs.commands import locked
 from nasiam_mm.versions import require
 
 HEARTBEAT = 30  # seconds between two signs of life of a worker on another machine
-_GRACE = 180  # seconds without one after which its trial is taken up by another
+GRACE = 180  # seconds without one after which its trial is taken up by another
 _PATIENCE = 600.0  # seconds that a database may be away
+OPENING = 10.0  # seconds that one may be away when a worker begins
 _RETRIES = 20  # of one trial whose workers die
 WORKER, HOST = 'worker', 'host'
 T = TypeVar('T')
 
 
-class _Lock(BaseJournalFileLock):
-    """A lock that ends with its process; one that leaves a file behind blocks those that follow.
+class _Lock:
+    """A lock of a journal that ends with its process; Optuna's leave a file that others wait for.
 
     What a killed process had half written is cut off by the next one that writes.
     """
@@ -95,29 +101,36 @@ class Storage:
     def _open(self) -> BaseStorage:
         if self.url is None:
             file = self.folder / 'journal.log'
-            return JournalStorage(JournalFileBackend(str(file), lock_obj=_Lock(file)))
-        if not self.url.startswith(('postgresql://', 'postgresql+psycopg2://')):
+            lock = _Lock(file)
+            return JournalStorage(JournalFileBackend(str(file), lock_obj=lock))  # type: ignore[arg-type]
+        if not self.url.startswith(('postgresql://', 'postgresql+psycopg://')):
             kinds = 'postgresql://USER:PASSWORD@HOST/DATABASE, or nothing for a file'
             raise ValueError(f'--storage {_shown(self.url)}: must be {kinds}')
-        require('psycopg2', 'postgresql')
+        require('psycopg', 'postgresql')
         from optuna.storages import RDBStorage
         from sqlalchemy.exc import SQLAlchemyError
 
-        try:
-            storage = RDBStorage(
-                self.url,
+        def reach() -> RDBStorage:
+            return RDBStorage(
+                # Which driver the plain name means depends on the release of SQLAlchemy.
+                url.replace('postgresql://', 'postgresql+psycopg://', 1),
                 engine_kwargs={'pool_pre_ping': True, 'connect_args': {'connect_timeout': 10}},
                 heartbeat_interval=HEARTBEAT,
-                grace_period=_GRACE,
+                grace_period=GRACE,
                 heartbeat_stale_trial_callback=self.retry,
             )
+
+        url = self.url
+        try:
+            storage = patiently(reach, OPENING)
         except (SQLAlchemyError, StorageInternalError) as error:
             told = ' '.join(str(error.__cause__ or error).split('\n')[0].split())
             mend = 'start the server, or correct the address'
             what = f'--storage {_shown(self.url)} cannot be reached: {told:.200}; {mend}'
             raise ValueError(what) from error
-        _make_patient(storage)
-        return storage
+        self.engine = storage.engine
+        # What a study asks: a call of the storage behind it may be within a broken transaction.
+        return _made_patient(get_storage(storage))
 
     def study(self, part: str = '') -> optuna.Study:
         """Open, or begin, a part of the study: trials have ``''``, their checks ``'checks'``."""
@@ -134,7 +147,7 @@ class Storage:
             if self.url is None:
                 yield
             else:
-                with _advisory_lock(self.backend, self.name):
+                with _advisory_lock(self.engine, self.name):
                     yield
 
     @contextmanager
@@ -210,14 +223,14 @@ class Storage:
 
 
 @contextmanager
-def _advisory_lock(storage: Any, name: str) -> Iterator[None]:
+def _advisory_lock(engine: Any, name: str) -> Iterator[None]:
     """Hold PostgreSQL's lock of a study; it ends with the connection."""
     from sqlalchemy import text
 
     key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], 'big', signed=True)
 
     def hold() -> Any:
-        connection = storage.engine.connect()
+        connection = engine.connect()
         try:
             connection.execute(text('SELECT pg_advisory_lock(:key)'), {'key': key})
         except BaseException:
@@ -239,25 +252,25 @@ def _advisory_lock(storage: Any, name: str) -> Iterator[None]:
 
 def patiently(call: Callable[[], T], seconds: float = _PATIENCE) -> T:
     """Call what asks a database, again and again while that is away; its last error after that."""
-    from sqlalchemy.exc import DBAPIError
+    from sqlalchemy.exc import SQLAlchemyError
 
     end, pause = time.monotonic() + seconds, 0.2
     while True:
         try:
             return call()
-        except (StorageInternalError, DBAPIError):
+        except (StorageInternalError, SQLAlchemyError):
             if time.monotonic() > end:
                 raise
             time.sleep(pause)
-            pause = min(2 * pause, 15.0)
+            pause = min(2 * pause, 2.0)
 
 
-def _make_patient(storage: BaseStorage) -> None:
+def _made_patient(storage: BaseStorage) -> BaseStorage:
     """Let every call of a storage wait for its database to come back."""
-    for name in dir(BaseStorage):
-        if not name.startswith('_') and callable(call := getattr(storage, name)):
-            setattr(storage, name, _patient(call))
-    storage.record_heartbeat = _patient(storage.record_heartbeat)  # type: ignore[attr-defined]
+    public = [name for name in dir(BaseStorage) if not name.startswith('_')]
+    for name in (*public, 'record_heartbeat', '_get_stale_trial_ids'):
+        setattr(storage, name, _patient(getattr(storage, name)))
+    return storage
 
 
 def _patient(call: Callable[..., T]) -> Callable[..., T]:

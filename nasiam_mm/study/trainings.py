@@ -21,7 +21,7 @@ from nasiam_mm.datasets.resolve import resolve_data
 from nasiam_mm.models.cost import Cost, training_cost
 from nasiam_mm.models.standard import standard_genotype
 from nasiam_mm.part_registry import build_part
-from nasiam_mm.probes.hook import FINAL, read_final
+from nasiam_mm.probes.final import FINAL, read_final
 from nasiam_mm.probes.measures import MEASURES
 from nasiam_mm.runs.identity import Identity, run_settings
 from nasiam_mm.runs.store import WORK, Row
