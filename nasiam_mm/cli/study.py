@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from argparse import Namespace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,12 +36,14 @@ def run_study(args: Namespace) -> None:
     Raises:
         ValueError: For an argument or a config that makes no study, or if workers end before it.
     """
+    from nasiam_mm.study.progress import progress_line
+
     worker = _build(args, checks=args.worker is None)
     folder = worker.storage.folder
     if args.worker is None and args.workers > 1:
         _run_workers(args)
     elif not worker.run(args.timeout):
-        print(f'the time is over; the same command goes on ({worker.progress()})')
+        print(f'the time is over; the same command goes on ({progress_line(worker.plan())})')
         return
     if args.worker is not None:
         return
@@ -49,7 +52,7 @@ def run_study(args: Namespace) -> None:
 
     if worker.plan().next() != END:
         if args.timeout is not None:
-            print(f'the time is over; the same command goes on ({worker.progress()})')
+            print(f'the time is over; the same command goes on ({progress_line(worker.plan())})')
             return
         raise ValueError(f'study {args.study!r}: its workers ended before it; see what they say')
     with worker.storage.exclusive():
@@ -75,6 +78,7 @@ def _build(args: Namespace, checks: bool) -> 'Worker':
 
     from nasiam_mm.models.spaces import choices_of_model
     from nasiam_mm.runs.store import RunStore
+    from nasiam_mm.study.jobs import Jobs
     from nasiam_mm.study.storage import Storage
     from nasiam_mm.study.trainings import Trainings
     from nasiam_mm.study.worker import Worker
@@ -92,9 +96,8 @@ def _build(args: Namespace, checks: bool) -> 'Worker':
     storage = Storage(folder, args.study, args.storage)
     store = RunStore(folder / 'runs')
     sign = '' if args.worker is None else f'[worker {args.worker}] '
-    return Worker(
-        study, trainings, storage, store, gradient, lambda line: print(f'{sign}{line}', flush=True)
-    )
+    jobs = Jobs(trainings, storage, store, gradient)
+    return Worker(jobs, lambda line: print(f'{sign}{line}', flush=True))
 
 
 def _section(cfg: Config, args: Namespace) -> 'Study':
@@ -136,7 +139,7 @@ def _read(name: str, cfg: Config, args: Namespace) -> Config:
     return other
 
 
-def _gradient(cfg: Config, source: dict, args: Namespace) -> Config:
+def _gradient(cfg: Config, source: Mapping, args: Namespace) -> Config:
     """Return the config of a search by gradient whose heads are candidates."""
     from nasiam_mm.datasets import resolve_data
     from nasiam_mm.study.gradient import with_selections

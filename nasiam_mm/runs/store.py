@@ -31,6 +31,7 @@ from nasiam_mm.runs.work_dir import remove_leftovers
 
 ROW, WORK = 'row.json', 'train'
 TRAIN = (sys.executable, '-m', 'nasiam_mm', 'train')
+SEARCH = (sys.executable, '-m', 'nasiam_mm', 'search')
 Row = dict[str, Any]
 # Name of a scalar -> the epochs at which it was logged, with its value.
 Curves = Mapping[str, Mapping[int, float]]
@@ -57,6 +58,7 @@ class RunStore:
     Args:
         folder: Of the runs; made when there is one.
         command: That trains; the config and its options follow.
+        search: That searches by gradient, likewise.
         variables: Of its environment, beside ours.
     """
 
@@ -64,9 +66,11 @@ class RunStore:
         self,
         folder: Path,
         command: Sequence[str] = TRAIN,
+        search: Sequence[str] = SEARCH,
         variables: Mapping[str, str] | None = None,
     ) -> None:
-        self.folder, self.command, self.variables = folder, command, variables
+        self.folder, self.command, self.search = folder, command, search
+        self.variables = variables
 
     def of(self, name: str, cfg: Config) -> Path:
         """Return the folder of a run: a name for people, its seed and its digest."""

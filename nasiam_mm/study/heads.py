@@ -30,7 +30,8 @@ def taken(genotype: Genotype, choices: Choices) -> dict[str, Option]:
     check_within(genotype, choices)
     if several := [name for name, d in genotype.decisions.items() if len(d.chosen) > 1]:
         raise GenotypeError(f'takes several operations at {several[0]}, a study one')
-    first = {name: d.choices[0] for name, d in distributions(choices).items()}
+    rows = [choice for layers in choices.values() for choice in layers]
+    first = {c.name: next(compress(c.options, c.present)) for c in rows}
     return first | {name: d.chosen[0] for name, d in genotype.decisions.items()}
 
 

@@ -18,48 +18,46 @@ FIRST = 1000  # added to the study's seed: the first of a comparison, which no s
 _ROUND = 1000  # seeds set aside for the comparison of each round
 
 
-@dataclass(frozen=True)
-class Trial:
-    """A training of the search.
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """A training of a study.
 
     Attributes:
-        number: Of the trial.
         key: By what its head is known.
-        options: Of its head.
         seed: Of its run.
-        source: What proposed it.
-        state: ``'complete'``, ``'pruned'``, ``'running'``, ``'waiting'`` or ``'failed'``.
-        score: By the objective, where complete.
-        fault: Why it is no candidate: what limit it breaks, or that it collapsed; '' where it is.
-        seconds: Of its training.
+        state: ``'complete'``, ``'pruned'``, ``'running'`` or ``'waiting'``.
+        score: Higher is better; None unless complete.
+        fault: Why its head is no candidate: a limit that it breaks, or that it collapsed, or
+            failed; '' where it is one.
+        seconds: It took.
     """
 
-    number: int
     key: str
-    options: Mapping
     seed: int
-    source: str
     state: str
     score: float | None = None
     fault: str = ''
     seconds: float = 0.0
 
 
-@dataclass(frozen=True)
-class Check:
+@dataclass(frozen=True, kw_only=True)
+class Trial(Training):
+    """A training of the search, by the objective: its number, its head's options, its source."""
+
+    number: int
+    options: Mapping
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check(Training):
     """A training beside the search, on the recipe's own budget but for ``'reference'``.
 
     ``phase`` is ``'gradient'``, ``'reference'``, ``'pilot'``, ``'rerank'``, ``'verify'`` or
-    ``'test'``, which trains nothing; the rest as of :class:`Trial`, ``correct`` image by image.
+    ``'test'``, which trains nothing; ``correct`` tells image by image, (N,) bool, where known.
     """
 
     phase: str
-    key: str
-    seed: int
-    state: str
-    score: float | None = None
-    fault: str = ''
-    seconds: float = 0.0
     correct: Any = None
 
 
@@ -110,7 +108,7 @@ def candidates(trials: Sequence[Trial], checks: Sequence[Check], study: Study) -
     found = []
     for key, of in heads.items():
         again = [c for c in checks if c.phase == 'rerank' and c.key == key]
-        if any(x.fault for x in (*of, *again)):
+        if any(training.fault for training in (*of, *again)):
             continue
         first = [t.score for t in of if t.score is not None]
         dear = [c.score for c in again if c.score is not None]
@@ -143,7 +141,7 @@ class Plan:
         checks: Sequence[Check],
         rounds: Sequence[Round] = (),
         standard: Options | None = None,
-        pilots: Mapping[str, Options] | None = None,
+        pilots: Mapping[str, Options | None] | None = None,
         given: Mapping[str, Options] | None = None,
     ) -> None:
         self.study, self.trials, self.checks, self.rounds = study, trials, checks, rounds
@@ -259,11 +257,7 @@ class Plan:
     def _check(self, phase: str, key: str, seed: int | None = None) -> list[Check]:
         """Return the checks of a kind that were taken up and not given up."""
         return [
-            c
-            for c in self.checks
-            if (c.phase, c.key) == (phase, key)
-            and seed in (None, c.seed)
-            and (c.state != 'failed' or c.fault)
+            c for c in self.checks if (c.phase, c.key) == (phase, key) and seed in (None, c.seed)
         ]
 
     def _is_busy(self, trials: Sequence[Trial], *phases: str) -> bool:

@@ -11,7 +11,7 @@ from nasiam_mm.report.pictures.score_cost import plot_score_cost
 from nasiam_mm.runs.record import environment
 from nasiam_mm.study.fidelity import fidelity
 from nasiam_mm.study.heads import told_head
-from nasiam_mm.study.plan import Check, Plan, Trial, candidates
+from nasiam_mm.study.plan import Plan, Training, candidates
 from nasiam_mm.study.trainings import STANDARD, Trainings
 from nasiam_mm.study.verdict import Verdict
 
@@ -97,14 +97,17 @@ def _test(plan: Plan) -> dict[str, Any]:
 def refused(plan: Plan) -> list[dict[str, str]]:
     """Name the heads that are no candidates, and why."""
     rows: dict[str, str] = {}
-    for row in (*plan.trials, *plan.checks):
-        if row.fault:
-            rows.setdefault(row.key, row.fault)
+    for training in (*plan.trials, *plan.checks):
+        if training.fault:
+            rows.setdefault(training.key, training.fault)
     return [{'head': key, 'why': why} for key, why in rows.items()]
 
 
-def _finished(plan: Plan) -> list[Trial | Check]:
-    rows = [*plan.done, *(c for c in plan.checks if c.state == 'complete' and c.phase != 'test')]
+def _finished(plan: Plan) -> list[Training]:
+    rows: list[Training] = [
+        *plan.done,
+        *(c for c in plan.checks if c.state == 'complete' and c.phase != 'test'),
+    ]
     return [row for row in rows if row.seconds]
 
 
@@ -116,7 +119,7 @@ def render_table(plan: Plan, trainings: Trainings, report: dict[str, Any]) -> st
     ranked = {head.key: head for head in candidates(plan.trials, plan.checks, plan.study)}
     others = [key for key in ranked if key not in plan.current.heads][:3]
     for key in (STANDARD, *plan.current.heads, *others):
-        of = [t for t in plan.trials if t.key == key and t.score is not None]
+        of: list[Training] = [t for t in plan.trials if t.key == key and t.score is not None]
         of += [c for c in plan.checks if (c.phase, c.key) == ('reference', key)]
         own = [c for c in plan.checks if (c.phase, c.key) == ('verify', key)]
         row, test = compared.get(key, {}), report['test'].get(key)

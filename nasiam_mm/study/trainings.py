@@ -91,21 +91,25 @@ class Trainings:
 
     def _prepare(self, cfg: Config) -> None:
         """Let a config measure what the study asks for."""
-        notes = resolve_data(cfg)
-        probe = cfg.get('probe')
-        if not probe:
-            if self.objective is None or self.objective.needs_labels:
-                what = 'the objective needs labelled images, and the config has no probe of any'
-                mend = "take one without labels, as study.objective=dict(type='RankMe')"
-                raise ValueError(f'{what}; {mend}, with a probe section of unlabelled images')
-            raise ValueError('the config has no probe section, which names the images to measure')
+        if not cfg.get('probe'):
+            raise ValueError(
+                f"config '{cfg.filename}' has no probe section, which names the images that heads "
+                'are measured on'
+            )
         if self.objective is not None:
             given = self.study.objective
             named = dict(type=given) if isinstance(given, str) else dict(given)
-            probe.setdefault('measures', [])
-            if named not in probe.measures:
-                probe.measures = [*probe.measures, named]
-        count, told = set_check_images(probe, self.study.images)
+            cfg.probe.measures = [m for m in cfg.probe.get('measures', ()) if m != named]
+            cfg.probe.measures.append(named)
+        notes = resolve_data(cfg)
+        probe = cfg.get('probe')
+        self.is_labelled = bool(probe) and probe.get('labelled', True)
+        if not self.is_labelled and (self.objective is None or self.objective.needs_labels):
+            mend = "take one without, as study.objective=dict(type='RankMe')"
+            root = (cfg.get('data') or {}).get('root')
+            raise ValueError(f'study.objective needs labels, which {root} has none of; {mend}')
+        wanted = self.study.images if self.is_labelled else 0
+        count, told = set_check_images(probe, wanted)
         self.check_images = count
         probe.at_start = False
         hooks = cfg.setdefault('default_hooks', {})
@@ -185,7 +189,7 @@ class Trainings:
         """Read off a finished training what it says of its head."""
         stds = row['curves'].get('collapse/std', {})
         std = stds[max(stds)] if stds else None
-        if not check:
+        if not check or not self.is_labelled:
             scores = self.score(row['curves'])
             return Result(scores[max(scores)] if scores else None, std, row['seconds'])
         if self.check_images:

@@ -33,9 +33,10 @@ def plot_score_cost(
     best = list(accumulate((row[2] for row in rows), max))
     axes.step(spent, best, where='post', color='#999999', label='best so far')
     for number, source in enumerate(dict.fromkeys(row[0] for row in rows)):
-        points = [(x, row[2]) for x, row in zip(spent, rows, strict=True) if row[0] == source]
+        own = [n for n, row in enumerate(rows) if row[0] == source]
+        at, scores = [spent[n] for n in own], [rows[n][2] for n in own]
         color = _COLORS[number % len(_COLORS)]
-        axes.scatter(*zip(*points, strict=True), s=22, color=color, label=source, zorder=3)
+        axes.scatter(at, scores, s=22, color=color, label=source, zorder=3)
     axes.set_xlabel('minutes of training, all trials')
     axes.set_ylabel(unit)
     axes.spines[['top', 'right']].set_visible(False)
