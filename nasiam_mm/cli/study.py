@@ -1,6 +1,7 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """``nasiam search --study``: heads are trained, ranked and checked, by one process or many."""
 
+import copy
 import dataclasses
 import os
 import re
@@ -124,7 +125,7 @@ def _recipes(cfg: Config, study: 'Study', args: Namespace) -> tuple[Config, Conf
         phase = 'pretrain' if lacks == 'recipe' else 'baseline'
         raise ValueError(f"{told}; add study=dict({lacks}='nasiam/..._{phase}_....py')")
     if recipe == own and not study.recipe:
-        return cfg.copy(), _read(baseline, cfg, args)
+        return copy.deepcopy(cfg), _read(baseline, cfg, args)
     return _read(recipe, cfg, args), _read(baseline, cfg, args)
 
 
@@ -135,7 +136,7 @@ def _read(name: str, cfg: Config, args: Namespace) -> Config:
     options = {k: v for k, v in (args.cfg_options or {}).items() if not k.startswith('study')}
     other.merge_from_dict(options)
     if cfg.get('data'):
-        other.data = cfg.data.copy()
+        other.data = copy.deepcopy(cfg.data)
     return other
 
 
@@ -144,7 +145,7 @@ def _gradient(cfg: Config, source: Mapping, args: Namespace) -> Config:
     from nasiam_mm.datasets import resolve_data
     from nasiam_mm.study.gradient import with_selections
 
-    own = cfg.copy() if not source.get('config') else _read(source['config'], cfg, args)
+    own = copy.deepcopy(cfg) if not source.get('config') else _read(source['config'], cfg, args)
     own.pop('study', None)
     merge_strategy(own, source['strategy'])
     own.randomness = {**own.get('randomness', {}), 'seed': cfg.study.get('seed', 0)}

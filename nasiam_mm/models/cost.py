@@ -8,6 +8,7 @@ from typing import NamedTuple
 from unittest import mock
 
 import torch
+from mmengine.registry import DefaultScope
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -34,7 +35,8 @@ def training_cost(model: Mapping, size: int) -> Cost:
     Raises:
         ValueError: If it cannot be built.
     """
-    with weights_as_shapes():
+    # A user's own parts are within reach of this package's scope, whatever called this.
+    with weights_as_shapes(), DefaultScope.overwrite_default_scope('nasiam_mm'):
         network = MODELS.build(copy.deepcopy(dict(model)))
     network.to('meta').train()
     count = 2  # BatchNorm asks for two

@@ -19,7 +19,7 @@ class Budget(NamedTuple):
         return self.trials + self.rerank * self.rerank_seeds + (self.verify + 1) * self.max_seeds
 
 
-LEAST = 7  # one trial, and three seeds of it and of the standard head
+LEAST = 8  # the standard head and another one, and three seeds of both
 
 
 def split_budget(trainings: int) -> Budget:
@@ -28,11 +28,11 @@ def split_budget(trainings: int) -> Budget:
     With 60 and more, heads are ranked again before the comparison; with 120 it takes two.
 
     Raises:
-        ValueError: If it is too small for one trial and its check.
+        ValueError: If it is too small for one head beside the standard one, and their comparison.
     """
     if type(trainings) is not int or trainings < LEAST:
         what = f'study.budget must be an integer from {LEAST}, got {trainings!r}'
-        why = 'one trial, and its head and the standard one on three seeds'
+        why = 'the standard head and another one, and both on three seeds'
         raise ValueError(f'{what}: {why}')
     if trainings >= 120:
         check = Budget(0, 8, 2, 2, 8)

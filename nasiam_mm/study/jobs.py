@@ -140,7 +140,7 @@ class Jobs:
     def _search_by_gradient(self, number: int, trial: optuna.Trial) -> float:
         """Search by gradient and queue what it found, whose number this returns."""
         source = self.study.gradient[number]
-        name, cfg = source['strategy'], self.gradient[number].copy()
+        name, cfg = source['strategy'], self.gradient[number]
         store = RunStore(self.store.folder, self.store.search, variables=self.store.variables)
         folder = store.of(Path(name).stem, cfg)
         row = self._make(folder, cfg, trial, store=store)

@@ -92,10 +92,10 @@ class Storage:
         (folder / 'workers').mkdir(parents=True, exist_ok=True)
         self.host = socket.gethostname()
         self.worker = f'{os.getpid()}-{time.time_ns()}'
-        self.retry = RetryHeartbeatStaleTrialCallback(max_retry=_RETRIES)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', optuna.exceptions.ExperimentalWarning)
+            self.retry = RetryHeartbeatStaleTrialCallback(max_retry=_RETRIES)
             self.backend = self._open()
 
     def _open(self) -> BaseStorage:

@@ -1,6 +1,7 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """The trainings of a study: the config of each, and what is read off a finished one."""
 
+import copy
 import hashlib
 import json
 from collections.abc import Mapping
@@ -153,7 +154,7 @@ class Trainings:
             check: Whether the images of the comparison are classified at its end.
         """
         is_standard = self.key(options) == STANDARD
-        cfg = (self.baseline if is_standard else self.recipe).copy()
+        cfg = copy.deepcopy(self.baseline if is_standard else self.recipe)
         if not is_standard:
             assert options is not None
             cfg.model.genotype = str(self._file(options))

@@ -18,7 +18,7 @@ from nasiam_mm.study.pruners import build_pruner
 from nasiam_mm.study.samplers import build_sampler
 
 _PAUSE = 2.0  # seconds between two looks for a job, where others are at all there is
-_FAILURES = 3  # trainings in a row that end with an error, after which it is not the heads
+_FAILURES = 5  # trainings in a row that end with an error, after which it is not the heads
 
 
 class Worker:
@@ -99,7 +99,8 @@ class Worker:
         return trial
 
     def _take_trial(self, plan: Plan) -> optuna.Trial:
-        self._set_strategy(len(self.trials.get_trials(deepcopy=False)))
+        # Those that were begun again do not count, so that what is drawn next stays the same.
+        self._set_strategy(len(plan.trials))
         trial = self.trials.ask(self.space)
         if notes.SEED not in trial.user_attrs:  # else it was begun before
             key = self.trainings.key(trial.params)
@@ -128,7 +129,7 @@ class Worker:
         return trial
 
     def _set_strategy(self, number: int) -> None:
-        """Let trial ``number`` be drawn and pruned alike, whichever worker takes it up."""
+        """Let the trial of a number be drawn and pruned alike, whichever worker takes it up."""
         text = f'{self.study.seed} {number}'
         seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], 'big')
         self.trials.sampler = build_sampler(dict(self.study.sampler), self.space, seed)

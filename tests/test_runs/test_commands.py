@@ -12,7 +12,10 @@ from nasiam_mm.runs.commands import last_line, locked, read_times, run_command, 
 
 SLEEPER = """
 import pathlib, signal, sys, time
-signal.signal(signal.SIGTERM, lambda *_: (pathlib.Path(sys.argv[1]).write_text('saved'), sys.exit(143)))
+def stop(*_):
+    pathlib.Path(sys.argv[1]).write_text('saved')
+    sys.exit(143)
+signal.signal(signal.SIGTERM, stop)
 print('ready', flush=True)
 time.sleep(600)
 """

@@ -15,6 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
+
+from tests.test_study.played import written_plainly
 
 _MISSING = "PostgreSQL is not installed: Debian's package postgresql (.ci/run installs it)"
 
@@ -82,6 +85,13 @@ def postgres() -> Iterator[Server]:
     yield server
     server.stop()
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope='package', autouse=True)
+def configs_written_plainly() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Config, 'pretty_text', property(written_plainly))
+        yield
 
 
 @contextmanager
