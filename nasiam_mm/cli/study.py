@@ -37,9 +37,9 @@ def run_study(args: Namespace) -> None:
     Raises:
         ValueError: For an argument or a config that makes no study, or if workers end before it.
     """
+    worker = _build(args, checks=args.worker is None)
     from nasiam_mm.study.progress import progress_line
 
-    worker = _build(args, checks=args.worker is None)
     folder = worker.storage.folder
     if args.worker is None and args.workers > 1:
         _run_workers(args)
@@ -77,6 +77,7 @@ def _build(args: Namespace, checks: bool) -> 'Worker':
     settings.set_loader_defaults(cfg, not args.no_pin_memory, not args.no_persistent_workers)
     settings.merge_options(cfg, args)
 
+    import nasiam_mm.engine  # noqa: F401, registers what a config names
     from nasiam_mm.models.spaces import choices_of_model
     from nasiam_mm.runs.store import RunStore
     from nasiam_mm.study.jobs import Jobs
@@ -162,7 +163,6 @@ def _beside(path: str, phase: str) -> str | None:
 
 def _check(trainings: Any) -> None:
     """Refuse a study whose trainings cannot be, before the first one."""
-    import nasiam_mm.engine  # noqa: F401, registers what a config names
     from nasiam_mm.checks.before_training import refuse_problems
     from nasiam_mm.study.heads import random_options
 

@@ -26,7 +26,7 @@ IMAGES = 400
 
 def true_score(options: dict) -> float:
     """Score of a head over many seeds."""
-    return STANDARD + sum(EFFECTS[name][option] for name, option in options.items())
+    return STANDARD + sum(EFFECTS.get(name, {}).get(o, 0.0) for name, o in options.items())
 
 
 def main() -> None:
@@ -59,8 +59,9 @@ def main() -> None:
             sys.exit(2)
         share = 0.5 + 0.5 * epoch / epochs
         with logs.open('a') as log:
-            rows = [{'knn/val_top1': share * score, 'epoch': epoch}]
-            rows.append({'collapse/std': 0.01 if collapsed else 0.9, 'epoch': epoch})
+            at = {'epoch': epoch, 'step': epoch}
+            rows = [{'knn/val_top1': share * score, **at}]
+            rows.append({'collapse/std': 0.01 if collapsed else 0.9, **at})
             log.writelines(json.dumps(row) + '\n' for row in rows)
         with (work / 'epochs.log').open('a') as log:
             log.write(f'{epoch}\n')

@@ -12,9 +12,11 @@ scores.png. The same command goes on with it; on several machines, with one --st
 """
 
 from argparse import SUPPRESS, ArgumentParser, Namespace
+from pathlib import Path
 
 from nasiam_mm.cli.commands import train
 from nasiam_mm.config_walk import walk
+from nasiam_mm.runs.processes import process_number
 
 _OF_A_STUDY = ('storage', 'trials', 'budget', 'timeout', 'candidate')
 
@@ -58,3 +60,9 @@ def run(args: Namespace) -> None:
             'configs/nasiam/*_search_*.py, or nasiam train'
         )
     train.train_checked(cfg)
+    if process_number() == 0:
+        found = Path(cfg.work_dir, 'genotype.json')
+        print(
+            f'{found} was not trained beside the standard head yet: nasiam search {args.config} '
+            f'--study NAME --trials 0 --candidate {found} compares the two on fresh seeds'
+        )

@@ -1,0 +1,116 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""``nasiam search --study``: shipped studies, the whole command, and what it refuses."""
+
+import functools
+import json
+from unittest import mock
+
+import pytest
+
+from nasiam_mm.cli.commands import search
+from nasiam_mm.cli.main import as_main
+from nasiam_mm.cli.reading import load_config
+from nasiam_mm.runs.store import RunStore
+from nasiam_mm.study.section import read_study
+from nasiam_mm.unread import find_unread
+from tests.reduced import MINI, ROOT
+from tests.test_study.played import COMMAND, written_plainly
+
+STUDIES = sorted((ROOT / 'configs/studies').glob('*.py'))
+CONFIG = 'studies/simclr_r18_s_head_cifar10_demo.py'
+FEW = ['--trials', '3', '--data', MINI]
+FEW_OPTIONS = [
+    'study.budget=None',
+    'study.max_seeds=3',
+    'study.images=60',
+    'train_cfg.max_epochs=2',
+]
+
+
+def call(*words):
+    as_main('', search.add_arguments, search.run)([str(word) for word in words])
+
+
+@pytest.fixture(autouse=True)
+def played(monkeypatch):
+    store = functools.partial(RunStore, command=COMMAND)
+    monkeypatch.setattr('nasiam_mm.runs.store.RunStore', store)
+    monkeypatch.setattr('nasiam_mm.study.jobs.read_test', lambda *_: 44.0)
+    monkeypatch.setattr('mmengine.config.Config.pretty_text', property(written_plainly))
+
+
+@pytest.mark.parametrize('path', STUDIES, ids=lambda path: path.stem)
+def test_a_shipped_study_is_read_and_names_what_it_needs(path):
+    cfg = load_config(str(path))
+    assert find_unread(cfg) == []
+    study = read_study(cfg)
+    assert study.trials >= 16 and study.max_seeds >= 6
+    assert (ROOT / 'configs' / study.baseline).is_file()
+    assert f'nasiam search studies/{path.name} --study' in path.read_text()
+
+
+def test_the_whole_command(tmp_path, capsys):
+    words = [CONFIG, '--study', 'heads', '--work-dir', tmp_path, *FEW]
+    call(*words, '--cfg-options', *FEW_OPTIONS)
+    told = capsys.readouterr().out
+    report = json.loads((tmp_path / 'verdict.json').read_text())
+    assert report['sentence'] in told and f'everything lies in {tmp_path}' in told
+    assert 'heads are compared on 55 of the 83 images of probe.query' in told
+    assert report['budget']['epochs'] == 2
+    assert report['trials'] == 3
+    assert {path.name for path in tmp_path.iterdir()} >= {'table.md', 'scores.png', 'runs'}
+    # Again it has nothing to do, and tells the same.
+    call(*words, '--cfg-options', *FEW_OPTIONS)
+    assert report['sentence'] in capsys.readouterr().out
+
+
+def test_workers_are_processes_of_the_same_command(tmp_path):
+    with (
+        mock.patch('nasiam_mm.cli.study.subprocess.Popen') as popen,
+        pytest.raises(ValueError, match="study 'heads': its workers ended before it"),
+    ):
+        call(CONFIG, '--study', 'heads', '--work-dir', tmp_path, *FEW, '--workers', 2)
+    commands = [made.args[0] for made in popen.call_args_list]
+    assert [command[-2:] for command in commands] == [['--worker', '1'], ['--worker', '2']]
+    assert popen.call_args.kwargs['env']['OMP_NUM_THREADS'] == '1'
+
+
+def test_it_ends_when_its_time_is_over(tmp_path, capsys):
+    call(CONFIG, '--study', 'heads', '--work-dir', tmp_path, *FEW, '--timeout', '0')
+    assert 'the time is over; the same command goes on' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ('words', 'told'),
+    [
+        (['--trials', '3'], '--trials is of a study: give --study NAME as well'),
+        (['--workers', '2'], '--workers is of a study'),
+        (['--study', 'a/b'], '--study must be a name of letters'),
+        (['--study', 'a', '--workers', '0'], '--workers must be at least 1'),
+        (['--study', 'a', '--resume'], '--resume is of a single training'),
+        (['--study', 'a', '--strategy', 'gdas'], '--strategy is of a single training'),
+        (['--study', 'a', '--budget', '3'], 'study.budget must be an integer from 8, got 3'),
+        (['--study', 'a', '--storage', 'mysql://x'], "--storage 'mysql://x': must be postgresql:"),
+        (['--study', 'a', '--candidate', 'none.json'], 'none.json'),
+        (['--study', 'a', '--cfg-options', 'study.trails=3'], 'study.trails is no setting; did '),
+        (['--study', 'a', '--cfg-options', 'study.objective=nn'], "there is no measure 'nn'"),
+        (['--study', 'a', '--cfg-options', 'study.sampler.type=Nn'], "'Nn'"),
+        (['--study', 'a', '--cfg-options', 'study.limits.size=3'], 'study.limits.size is none of'),
+        (['--study', 'a', '--cfg-options', 'train_cfg.max_epoch=3'], 'max_epoch'),
+        (['--study', 'a', '--cfg-options', 'study.baseline=nasiam/byol_r18_baseline_cifar10.py'],
+         'the standard head is a BYOL, the recipe a SimCLR'),
+    ],
+)  # fmt: skip
+def test_what_makes_no_study_is_refused_in_a_line(tmp_path, words, told, capsys):
+    with pytest.raises((ValueError, FileNotFoundError)) as error:
+        call(CONFIG, '--work-dir', tmp_path / 'w', '--data', MINI, *words)
+    assert told in str(error.value)
+    assert '\n' not in str(error.value) and len(str(error.value)) <= 500
+
+
+def test_a_config_without_a_standard_head_or_a_space_says_what_is_missing(tmp_path):
+    words = ['--study', 'a', '--work-dir', tmp_path, '--data', MINI]
+    with pytest.raises(ValueError, match='does not say what the standard head is; add study='):
+        call('heads/simclr_r18_s_head_cifar10_demo.py', *words)
+    with pytest.raises(ValueError, match='no model.space'):
+        call('nasiam/simclr_r18_baseline_cifar10_demo.py', *words)
