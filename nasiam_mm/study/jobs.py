@@ -108,12 +108,18 @@ class Jobs:
             if result.seconds > limit:
                 told = f'{result.seconds:.0f} seconds, over {limit:g}'
                 trial.set_user_attr(notes.FAULT, told)
-        if result.std is not None:
-            trial.set_user_attr(notes.STD, result.std)
-            trial.set_constraint('collapse', self.study.min_std - result.std)
-            if not result.std >= self.study.min_std:
-                told = f'collapsed: the deviation of z is {result.std:.3g}'
-                trial.set_user_attr(notes.FAULT, told)
+        watched = (
+            ('std', result.std, self.study.min_std),
+            ('rank', result.rank, self.study.min_rank),
+        )
+        for name, value, least in watched:
+            if value is not None:
+                trial.set_user_attr(name, value)
+                trial.set_constraint(f'collapse of {name}', least - value)
+                if not value >= least:
+                    what = 'deviation' if name == 'std' else 'effective rank'
+                    told = f'collapsed: the {what} of z is {value:.3g}'
+                    trial.set_user_attr(notes.FAULT, told)
         if result.score is None:
             raise RunFailed('it logged no score')
         return result.score

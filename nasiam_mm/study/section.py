@@ -41,7 +41,9 @@ class Study:
         pilot: Heads trained both cheaply and not, before ``cheap`` is relied on.
         limits: Most that a head may cost: ``parameters`` and ``flops`` (of one image, forward) of
             the network that is trained, ``seconds`` of its training.
-        min_std: ``collapse/std`` of z below which a training counts as collapsed.
+        min_std: ``collapse/std`` of z below which a training counts as collapsed: 1 where it is as
+            spread as a Gaussian, 0 where it is a point.
+        min_rank: The same of ``collapse/effective_rank``: 1 where z is a line.
         gradient: Searches by gradient whose heads are candidates: dicts of ``strategy``, a name of
             ``configs/search``, and ``top``, heads of its ranking by the supernet.
         candidates: Files of genotypes to compare as well.
@@ -65,6 +67,7 @@ class Study:
     pilot: int = 4
     limits: Mapping[str, float] = field(default_factory=dict)
     min_std: float = 0.1
+    min_rank: float = 2.0
     gradient: Sequence[Mapping] = ()
     candidates: Sequence[str] = ()
     seed: int = 0
@@ -75,7 +78,7 @@ class Study:
             value = getattr(self, name)
             if type(value) is not int or value < least:
                 raise ValueError(f'study.{name} must be an integer from {least}, got {value!r}')
-        for name in ('margin', 'min_std'):
+        for name in ('margin', 'min_std', 'min_rank'):
             value = getattr(self, name)
             if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:
                 raise ValueError(f'study.{name} must be a number above 0, got {value!r}')

@@ -42,12 +42,14 @@ class Result:
     Attributes:
         score: By the objective, higher is better; None where it collapsed without one.
         std: Last deviation of z, see ``CollapseHook``; None where nothing watched it.
+        rank: Its last effective rank, likewise.
         seconds: It took.
         correct: Whether each image of the comparison was classified rightly; None without any.
     """
 
     score: float | None
     std: float | None
+    rank: float | None
     seconds: float
     correct: np.ndarray | None = None
 
@@ -188,16 +190,19 @@ class Trainings:
 
     def read(self, folder: Path, row: Row, check: bool) -> Result:
         """Read off a finished training what it says of its head."""
-        stds = row['curves'].get('collapse/std', {})
-        std = stds[max(stds)] if stds else None
+
+        def last(name: str) -> float | None:
+            curve = row['curves'].get(name)
+            return curve[max(curve)] if curve else None
+
+        watched = last('collapse/std'), last('collapse/effective_rank'), row['seconds']
         if not check or not self.is_labelled:
             scores = self.score(row['curves'])
-            return Result(scores[max(scores)] if scores else None, std, row['seconds'])
+            return Result(scores[max(scores)] if scores else None, *watched)
         if self.check_images:
             final = read_final(folder / WORK / FINAL)
-            return Result(final['top1'], std, row['seconds'], final['correct'])
-        knn = row['curves'][KNN]
-        return Result(knn[max(knn)], std, row['seconds'])
+            return Result(final['top1'], *watched, final['correct'])
+        return Result(last(KNN), *watched)
 
     @property
     def identity(self) -> Identity:

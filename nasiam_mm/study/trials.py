@@ -13,7 +13,6 @@ from nasiam_mm.study.plan import Check, Round, Trial
 # What is noted of a trial, which optuna-dashboard shows beside its score.
 KEY, SEED, SOURCE, HEAD, RUN = 'key', 'seed', 'source', 'head', 'run'
 PHASE, FAULT, SECONDS, OPTIONS, CORRECT = 'phase', 'fault', 'seconds', 'options', 'correct'
-STD = 'std'
 ROUNDS = 'rounds'
 
 

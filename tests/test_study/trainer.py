@@ -20,6 +20,7 @@ EFFECTS = {
     'temperature': {0.1: 1.5, 0.2: 0.0, 0.5: -4.0},
 }
 STANDARD = 40.0  # the score of the standard head, but for noise
+MEASURES = ('linear', 'rankme', 'lidar', 'alpha_req', 'alignment', 'uniformity', 'contrast')
 NOISE = 0.3
 IMAGES = 400
 
@@ -61,7 +62,9 @@ def main() -> None:
         with logs.open('a') as log:
             at = {'epoch': epoch, 'step': epoch}
             rows = [{'knn/val_top1': share * score, **at}]
-            rows.append({'collapse/std': 0.01 if collapsed else 0.9, **at})
+            rows += [{f'measure/{name}': share * score, **at} for name in MEASURES]
+            std, rank = (0.01, 1.5) if collapsed else (0.9, 40.0)
+            rows.append({'collapse/std': std, 'collapse/effective_rank': rank, **at})
             log.writelines(json.dumps(row) + '\n' for row in rows)
         with (work / 'epochs.log').open('a') as log:
             log.write(f'{epoch}\n')
