@@ -11,6 +11,9 @@ heads     the searched heads alone, with and without fused candidates
 runner    what the Runner and the hooks cost per iteration
 start     imports, and what comes before the first iteration
 memory    peak of a step, each side in a fresh process
+scale     peak of the probes as their features grow; up to ImageNet's, 11 GB of disk and minutes
+histories what a search's record, health and drawing cost over 1,000 epochs
+demo      the demo's iteration: its loader and optimizer against the plain ones, its operators
 ceilings  matrix products and copies
 epochs    seconds of an epoch in whole runs, on a GPU
 
@@ -42,14 +45,14 @@ if TYPE_CHECKING:
 
 ITEMS = (
     'pretrain', 'views', 'decode', 'search', 'knn', 'linear', 'heads', 'runner', 'start', 'memory',
-    'ceilings', 'epochs',
+    'histories', 'demo', 'ceilings', 'epochs', 'scale',
 )  # fmt: skip
 _PEERS = ('lightly', 'faiss-cpu', 'scikit-learn', 'lightning', 'timm', 'opencv-python', 'pillow')
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the command line."""
-    parser.add_argument('--items', nargs='+', choices=ITEMS, default=list(ITEMS))
+    parser.add_argument('--items', nargs='+', choices=ITEMS, default=list(ITEMS[:-1]))
     parser.add_argument('--peers', nargs='*', choices=['lightly'], default=[])
     parser.add_argument('--solo-learn', type=Path, metavar='CHECKOUT')
     parser.add_argument('--nasiam', type=Path, metavar='CHECKOUT', help="the authors' code")
@@ -140,8 +143,11 @@ def _measures() -> dict[str, Callable[['Setup'], Iterable['Measurement']]]:
     from benchmarks.speed import (
         clock,
         decode,
+        demo,
+        histories,
         memory,
         probes,
+        scale,
         search,
         start,
         steps,
@@ -160,6 +166,9 @@ def _measures() -> dict[str, Callable[['Setup'], Iterable['Measurement']]]:
         'runner': whole_runs.measure_overhead,
         'start': start.measure_start,
         'memory': memory.measure_memory,
+        'scale': scale.measure_scale,
+        'histories': histories.measure_histories,
+        'demo': demo.measure_demo,
         'ceilings': clock.measure_ceilings,
         'epochs': whole_runs.measure_epochs,
     }

@@ -50,9 +50,14 @@ class Bank:
     @cached_property
     def lengths(self) -> Tensor:
         """Lengths of the rows, (M,), float64."""
-        count = min(self.block, max(1, _CACHED // self.rows.size(1)))
-        found = [rows.double().norm(dim=1) for rows in self.rows.split(count)]
-        return torch.cat(found).clamp_min_(_LEAST)
+        count = min(len(self), max(1, min(ENTRIES, _CACHED) // self.rows.size(1)))
+        # Room made once: what lives on between pieces that are freed would scatter the memory.
+        wide = self.rows.new_empty(count, self.rows.size(1), dtype=torch.float64)
+        found = wide.new_empty(len(self))
+        for rows, place in zip(self.rows.split(count), found.split(count), strict=True):
+            widened = wide[: len(rows)].copy_(rows)
+            torch.linalg.vector_norm(widened, dim=1, out=place)
+        return found.clamp_min_(_LEAST)
 
     def cosines(self, query: Tensor) -> Iterator[tuple[int, Tensor]]:
         """Yield the first row of each block and its cosines with the queries, (q, m), rounded."""

@@ -8,6 +8,7 @@ close the rows are; where no shortlist can hold all that are as near as the last
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.profiler import ProfilerActivity, profile
 
 from nasiam_mm.evaluation import neighbours
 from nasiam_mm.evaluation.neighbours import Bank, nearest_neighbours
@@ -86,3 +87,27 @@ def test_lengths_do_not_matter_until_they_are_next_to_nothing(length):
     else:  # as F.normalize has it, 1e-12 is the least length to divide by
         scale = F.normalize(bank.double() * length).norm(dim=1)
         assert (cosine / expected[1] <= scale.max() + 1e-6).all()
+
+
+@pytest.mark.parametrize('block', [64, 300])
+def test_steps_of_a_bank_change_nothing(block, monkeypatch):
+    # The steps that a CPU multiplies at a time; a bank in order of its similarity fills them all.
+    query, bank = torch.randn(5, 16), torch.randn(900, 16)
+    bank = bank[(bank @ query[0]).argsort()]
+    whole = nearest_neighbours(query, bank, 7)
+    monkeypatch.setattr(neighbours, '_STEP', 8)
+    near = Bank(bank, block).shortlist(query, 7)
+    assert near.is_whole.all()
+    assert torch.equal(near.index[:, :7], whole[0])
+    assert torch.equal(near.cosine[:, :7].double(), whole[1])
+
+
+def test_lengths_leave_no_memory_scattered(monkeypatch):
+    """Nothing is made for a piece of the bank that lives longer than what is freed with it."""
+    bank = torch.randn(2000 + 64).as_strided((2000, 64), (1, 1))
+    monkeypatch.setattr(neighbours, '_CACHED', 640)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        found = Bank(bank, 100).lengths
+    made = [event for event in profiler.events() if event.self_cpu_memory_usage > 0]
+    assert torch.equal(found, bank.double().norm(dim=1))
+    assert len(made) <= 4  # for 200 pieces
