@@ -73,7 +73,7 @@ def test_a_peak_is_told_by_size_and_one_that_fails_is_reported(monkeypatch):
 
     monkeypatch.setattr(scale, '_peak', peak)
     knn, linear = scale.measure_scale(Setup(str(ROOT), 'unused', divisor=8))
-    assert knn.samples_of(knn.ratios[0]) == [1.2] and not knn.not_run
+    assert knn.samples_of(knn.ratios[0]) == [6 / (4000 * 64 * 4 / 2**20)] and not knn.not_run
     assert linear.not_run == {'peak, 4,000': 'killed'} and not linear.ratios
     assert linear.sides['features, 4,000'].samples == [4000 * 64 * 4 / 2**20]
     # Each is measured for itself: the bank of kNN is 16 MB, the features of the fit as many.

@@ -99,7 +99,7 @@ def test_a_target_nearby_takes_fifteen_repetitions():
 
 
 def test_what_the_import_takes_is_taken_off(monkeypatch):
-    spent = iter([1.0] * 4 + [2.0, 3.0, 0.1, 9.0] + [11.0, 0.2, 4.0, 2.5])
+    spent = iter([1.0] * 6 + [2.0, 3.0, 0.1, 0.5, 1.5, 9.0] + [11.0, 1.5, 0.5, 0.2, 4.0, 2.5])
     monkeypatch.setattr(start, '_spent', lambda command: next(spent))
     [found] = start.measure_start(Setup(str(ROOT), 'unused', repeats=2))
     assert found.sides[start.ENGINE].samples == [3.0, 4.0]
