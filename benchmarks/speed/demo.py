@@ -1,5 +1,5 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""The demo's search iteration: as it ships, with the plain loader and SGD, and by operator."""
+"""The demo's iterations: a search's as it ships, with the plain loader and SGD, and by operator."""
 
 import gc
 from collections import defaultdict
@@ -17,8 +17,9 @@ from benchmarks.speed.figures import Measurement, Ratio, Side
 from benchmarks.speed.search import Iteration
 from benchmarks.speed.setup import Setup
 
-CONFIG, BATCH = 'simclr_r18_search_cifar10_demo', 128
+CONFIG, BATCH = 'simclr_r18_{}_cifar10_demo', 128
 SHIPPED, PLAIN = 'ResidentDataset, fused SGD', 'ReplayDataset, foreach SGD'
+PRETRAIN = 'pretraining, as it ships'
 ITERATIONS = 5  # of a turn
 # Words in the name of an operator -> what it is told as.
 KINDS = {
@@ -31,7 +32,9 @@ OTHER = 'everything else'
 def demo_config(setup: Setup, side: str) -> Config:
     """Return the demo's config, with its own batch, on one of the sides."""
     # Its backbone is slim: an eighth of its widths is less than oneDNN takes.
-    cfg = replace(setup, divisor=1).config(CONFIG)
+    cfg = replace(setup, divisor=1).config(
+        CONFIG.format('baseline' if side == PRETRAIN else 'search')
+    )
     for loader in loaders(cfg._cfg_dict):
         loader.batch_size = 8 if setup.divisor > 1 else BATCH
     if side == PLAIN:
@@ -44,12 +47,12 @@ def demo_config(setup: Setup, side: str) -> Config:
 
 
 def measure_demo(setup: Setup) -> Iterator[Measurement]:
-    """Time iterations of both sides in turn, then divide one's time between operators."""
-    found = Measurement("The demo's search iteration", 'ms')
+    """Time iterations of the sides in turn, then divide one's time between operators."""
+    found = Measurement("The demo's iterations", 'ms')
     found.ratios.append(Ratio('plain / as it ships', PLAIN, SHIPPED, at_least=1.07))
     with TemporaryDirectory() as folder:
         runs = {}
-        for number, side in enumerate((SHIPPED, PLAIN)):
+        for number, side in enumerate((SHIPPED, PLAIN, PRETRAIN)):
             cfg = demo_config(setup, side)
             runs[side] = Iteration(cfg, setup.device, str(Path(folder, f'demo_{number}')))
             runs[side]()  # finds its memory and its kernels
