@@ -1,12 +1,14 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """The jobs of a study, done: a head is trained, and what came of it is noted with its trial."""
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import optuna
 from mmengine.config import Config
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from nasiam_mm.architecture.kinds.kind import Options
@@ -48,6 +50,13 @@ class Jobs:
         Raises:
             KeyboardInterrupt: If it was interrupted; another worker goes on with it.
         """
+        try:
+            return self._do(trial, is_search)
+        except UpdateFinishedTrialError:
+            # One that was silent for too long was given to another worker, and its trial ended.
+            return ''
+
+    def _do(self, trial: optuna.Trial, is_search: bool) -> str:
         study = self.trials if is_search else self.checks
         try:
             value = self._search(trial) if is_search else self._check(trial)
@@ -55,10 +64,9 @@ class Jobs:
             value = None
         except RunFailed as error:
             trial.set_user_attr(notes.FAULT, f'failed: {error!s:.300}')
-            study.tell(trial, state=TrialState.FAIL)
+            study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
             return str(error)
         state = TrialState.PRUNED if value is None else TrialState.COMPLETE
-        # One that was silent for too long was given to another worker, and its trial ended.
         study.tell(trial, value, state, skip_if_finished=True)
         return ''
 
@@ -89,18 +97,17 @@ class Jobs:
 
     def _over_limits(self, trial: optuna.Trial) -> bool:
         """Note what a head costs, and what limit it breaks."""
-        if 'parameters' not in trial.user_attrs:  # else it was begun before
-            for name, value in self.trainings.cost(trial.params)._asdict().items():
-                trial.set_user_attr(name, value)
-                limit = self.study.limits.get(name)
-                if limit is not None:
-                    trial.set_constraint(name, value - limit)
-                    if value > limit:
-                        trial.set_user_attr(notes.FAULT, f'{value:,} {name}, over {limit:,.0f}')
+        for name, value in self.trainings.cost(trial.params)._asdict().items():
+            trial.set_user_attr(name, value)
+            limit = self.study.limits.get(name)
+            if limit is not None:
+                trial.set_constraint(name, value - limit)
+                if value > limit:
+                    trial.set_user_attr(notes.FAULT, f'{value:,} {name}, over {limit:,.0f}')
         return notes.FAULT in trial.user_attrs
 
-    def _noted(self, trial: optuna.Trial, result: Result) -> float:
-        """Note what a training took and its faults; return its score."""
+    def _noted(self, trial: optuna.Trial, result: Result) -> float | None:
+        """Note what a training took and its faults; return its score, None for none."""
         trial.set_user_attr(notes.SECONDS, result.seconds)
         limit = self.study.limits.get('seconds')
         if limit is not None:
@@ -115,16 +122,23 @@ class Jobs:
         for name, value, least in watched:
             if value is not None:
                 trial.set_user_attr(name, value)
-                trial.set_constraint(f'collapse of {name}', least - value)
+                over = least - value
+                trial.set_constraint(f'collapse of {name}', least if math.isnan(over) else over)
                 if not value >= least:
                     what = 'deviation' if name == 'std' else 'effective rank'
                     told = f'collapsed: the {what} of z is {value:.3g}'
                     trial.set_user_attr(notes.FAULT, told)
         if result.score is None:
             raise RunFailed('it logged no score')
+        if not math.isfinite(result.score):
+            # Of a head that has collapsed, where its measure says the worst there is.
+            trial.set_constraint('score', 1)
+            if notes.FAULT not in trial.user_attrs:
+                trial.set_user_attr(notes.FAULT, f'its score is {result.score}')
+            return None
         return result.score
 
-    def _check(self, trial: optuna.Trial) -> float:
+    def _check(self, trial: optuna.Trial) -> float | None:
         """Train beside the search, or read the test images of what was trained."""
         attrs = trial.user_attrs
         phase, key, seed = attrs[notes.PHASE], attrs[notes.KEY], attrs[notes.SEED]

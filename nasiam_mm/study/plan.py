@@ -62,12 +62,16 @@ class Check(Training):
 
 
 class Job(NamedTuple):
-    """What a worker is to do: a trial where ``phase`` is ``'search'``, else a check."""
+    """What a worker is to do: a trial where ``phase`` is ``'search'``, else a check.
+
+    With ``again`` it is one that is queued, as its worker is gone.
+    """
 
     phase: str
     key: str = ''
     options: Options | None = None
     seed: int = 0
+    again: bool = False
 
 
 WAIT, END = Job('wait'), Job('end')
@@ -150,6 +154,9 @@ class Plan:
 
     def next(self) -> Job:
         """Return the next job: ``WAIT`` where others are at all there is, ``END`` at the end."""
+        for check in self.checks:
+            if check.state == 'waiting':
+                return Job(check.phase, check.key, None, check.seed, again=True)
         for number in range(len(self.study.gradient)):
             if not self._check('gradient', str(number)):
                 return Job('gradient', str(number))
@@ -261,9 +268,8 @@ class Plan:
         ]
 
     def _is_busy(self, trials: Sequence[Trial], *phases: str) -> bool:
-        states = [trial.state for trial in trials]
-        states += [check.state for check in self.checks if check.phase in phases]
-        return 'running' in states or 'waiting' in states[len(trials) :]
+        checks = [check for check in self.checks if check.phase in phases]
+        return any(training.state == 'running' for training in (*trials, *checks))
 
 
 def _ended(check: Check) -> bool:

@@ -11,33 +11,30 @@ import socket
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import partial, wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.storages import (
     BaseStorage,
     JournalStorage,
-    RetryHeartbeatStaleTrialCallback,
     get_storage,
 )
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from nasiam_mm.runs.commands import locked
+from nasiam_mm.study.orphans import begin_again
+from nasiam_mm.study.patience import made_patient, patiently
 from nasiam_mm.versions import require
 
 HEARTBEAT = 30  # seconds between two signs of life of a worker on another machine
 GRACE = 180  # seconds without one after which its trial is taken up by another
-_PATIENCE = 600.0  # seconds that a database may be away
 OPENING = 10.0  # seconds that one may be away when a worker begins
-_RETRIES = 20  # of one trial whose workers die
 WORKER, HOST = 'worker', 'host'
-T = TypeVar('T')
 
 
 class _Lock:
@@ -95,7 +92,6 @@ class Storage:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', optuna.exceptions.ExperimentalWarning)
-            self.retry = RetryHeartbeatStaleTrialCallback(max_retry=_RETRIES)
             self.backend = self._open()
 
     def _open(self) -> BaseStorage:
@@ -117,7 +113,6 @@ class Storage:
                 engine_kwargs={'pool_pre_ping': True, 'connect_args': {'connect_timeout': 10}},
                 heartbeat_interval=HEARTBEAT,
                 grace_period=GRACE,
-                heartbeat_stale_trial_callback=self.retry,
             )
 
         url = self.url
@@ -130,7 +125,7 @@ class Storage:
             raise ValueError(what) from error
         self.engine = storage.engine
         # What a study asks: a call of the storage behind it may be within a broken transaction.
-        return _made_patient(get_storage(storage))
+        return made_patient(get_storage(storage))
 
     def study(self, part: str = '') -> optuna.Study:
         """Open, or begin, a part of the study: trials have ``''``, their checks ``'checks'``."""
@@ -162,6 +157,9 @@ class Storage:
 
     def take(self, trial: optuna.Trial) -> None:
         """Note that a trial is this worker's; within :meth:`exclusive`, where it was asked for."""
+        if self.url is not None:
+            # Before it is ours, as one without any sign of life is not missed.
+            self.backend.record_heartbeat(trial._trial_id)  # type: ignore[attr-defined]
         trial.set_user_attr(WORKER, self.worker)
         trial.set_user_attr(HOST, self.host)
 
@@ -192,19 +190,20 @@ class Storage:
 
     def free_orphans(self, study: optuna.Study) -> list[int]:
         """Queue the trials of workers that are gone again; within :meth:`exclusive`."""
+        silent = self._silent(study)
         freed = []
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             host = trial.user_attrs.get(HOST, self.host)
-            if (self.url is not None and host != self.host) or self._lives(trial):
-                continue
-            study.tell(trial.number, state=TrialState.FAIL)
-            self.retry(study, trial)
-            freed.append(trial.number)
-        if self.url is not None:
-            with warnings.catch_warnings():
-                warnings.simplefilter('ignore', optuna.exceptions.ExperimentalWarning)
-                optuna.storages.fail_stale_trials(study)
+            is_elsewhere = self.url is not None and host != self.host
+            if trial._trial_id in silent or not (is_elsewhere or self._lives(trial)):
+                begin_again(study, trial)
+                freed.append(trial.number)
         return freed
+
+    def _silent(self, study: optuna.Study) -> list[int]:
+        """Return the trials whose workers give no sign of life any more."""
+        found = getattr(self.backend, '_get_stale_trial_ids', None)
+        return [] if self.url is None or found is None else found(study._study_id)
 
     def _lives(self, trial: FrozenTrial) -> bool:
         """Tell whether the worker of a trial runs; one that noted nothing died as it asked."""
@@ -248,37 +247,6 @@ def _advisory_lock(engine: Any, name: str) -> Iterator[None]:
             connection.close()
         except Exception:  # a server that has gone has no lock either
             connection.invalidate()
-
-
-def patiently(call: Callable[[], T], seconds: float = _PATIENCE) -> T:
-    """Call what asks a database, again and again while that is away; its last error after that."""
-    from sqlalchemy.exc import SQLAlchemyError
-
-    end, pause = time.monotonic() + seconds, 0.2
-    while True:
-        try:
-            return call()
-        except (StorageInternalError, SQLAlchemyError):
-            if time.monotonic() > end:
-                raise
-            time.sleep(pause)
-            pause = min(2 * pause, 2.0)
-
-
-def _made_patient(storage: BaseStorage) -> BaseStorage:
-    """Let every call of a storage wait for its database to come back."""
-    public = [name for name in dir(BaseStorage) if not name.startswith('_')]
-    for name in (*public, 'record_heartbeat', '_get_stale_trial_ids'):
-        setattr(storage, name, _patient(getattr(storage, name)))
-    return storage
-
-
-def _patient(call: Callable[..., T]) -> Callable[..., T]:
-    @wraps(call)
-    def again(*args: Any, **kwargs: Any) -> T:
-        return patiently(partial(call, *args, **kwargs))
-
-    return again
 
 
 def _shown(url: str) -> str:

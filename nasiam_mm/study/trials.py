@@ -1,7 +1,7 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Trials and checks as Optuna keeps them, and as a plan reads them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,16 +14,36 @@ from nasiam_mm.study.plan import Check, Round, Trial
 KEY, SEED, SOURCE, HEAD, RUN = 'key', 'seed', 'source', 'head', 'run'
 PHASE, FAULT, SECONDS, OPTIONS, CORRECT = 'phase', 'fault', 'seconds', 'options', 'correct'
 ROUNDS = 'rounds'
+# What a job is, and not what came of it; the last of them to be noted is SEED.
+OF_A_JOB = (KEY, SOURCE, HEAD, PHASE, OPTIONS, SEED)
+HISTORY = 'retry_history'  # Optuna's name: numbers of the trials that one is in place of
 
 
 def read_trials(study: optuna.Study) -> list[Trial]:
     """Read the trials of a search, less those that were begun again, by number."""
-    return [_trial(found) for found in study.get_trials(deepcopy=False) if _counts(found)]
+    return [_trial(found) for found in _counting(study)]
 
 
 def read_checks(study: optuna.Study) -> list[Check]:
     """Read the checks, less those that were begun again."""
-    return [_check(found) for found in study.get_trials(deepcopy=False) if _counts(found)]
+    return [_check(found) for found in _counting(study)]
+
+
+def note(trial: optuna.Trial, job: Mapping[str, Any]) -> None:
+    """Note what a job is; a worker that dies at that has left one that has not begun."""
+    for name in OF_A_JOB:
+        if name in job:
+            trial.set_user_attr(name, job[name])
+
+
+def has_begun(attrs: Mapping[str, Any]) -> bool:
+    """Tell whether all of a job was noted."""
+    return SEED in attrs
+
+
+def replaced(trials: Iterable[FrozenTrial]) -> set[int]:
+    """Return the numbers of those in whose place another was queued."""
+    return {number for trial in trials for number in trial.system_attrs.get(HISTORY, ())}
 
 
 def read_rounds(study: optuna.Study) -> list[Round]:
@@ -53,9 +73,12 @@ def unpack(text: str | None) -> np.ndarray | None:
     return flags.astype(bool)
 
 
-def _counts(found: FrozenTrial) -> bool:
-    """Tell whether a trial is none that lost its worker: that one was queued again."""
-    return found.state != TrialState.FAIL or FAULT in found.user_attrs
+def _counting(study: optuna.Study) -> list[FrozenTrial]:
+    """Return the trials that count: none that lost its worker, which was queued again."""
+    found = study.get_trials(deepcopy=False)
+    lost = replaced(found)
+    fails = {t.number for t in found if t.state == TrialState.FAIL and FAULT not in t.user_attrs}
+    return [trial for trial in found if trial.number not in lost | fails]
 
 
 def _state(found: FrozenTrial) -> str:

@@ -102,30 +102,25 @@ class Worker:
         # Those that were begun again do not count, so that what is drawn next stays the same.
         self._set_strategy(len(plan.trials))
         trial = self.trials.ask(self.space)
-        if notes.SEED not in trial.user_attrs:  # else it was begun before
+        if not notes.has_begun(trial.user_attrs):
             key = self.trainings.key(trial.params)
             # A head that comes again takes the next seed, and is averaged.
             others = [t for t in plan.trials if t.key == key and t.number != trial.number]
             before = sum(t.state != 'waiting' for t in others)
-            noted = {
-                notes.KEY: key,
-                notes.SEED: self.study.seed + before,
-                notes.SOURCE: trial.user_attrs.get(notes.SOURCE, self.study.sampler['type']),
-                notes.HEAD: told_head(trial.params, self.trainings.choices),
-            }
-            for name, value in noted.items():
-                trial.set_user_attr(name, value)
+            source = trial.user_attrs.get(notes.SOURCE, self.study.sampler['type'])
+            head = told_head(trial.params, self.trainings.choices)
+            job = {notes.KEY: key, notes.SOURCE: source, notes.HEAD: head}
+            notes.note(trial, {**job, notes.SEED: self.study.seed + before})
         return trial
 
     def _take_check(self, job: Job, plan: Plan) -> optuna.Trial:
-        if job.phase == 'verify' and plan.current not in plan.rounds:
+        if job.phase == 'verify' and not job.again and plan.current not in plan.rounds:
             notes.begin_round(self.checks, plan.current)
         trial = self.checks.ask()
-        if notes.PHASE not in trial.user_attrs:  # else it was begun before
+        if not notes.has_begun(trial.user_attrs):
             options = None if job.options is None else dict(job.options)
             noted = {notes.PHASE: job.phase, notes.KEY: job.key, notes.SEED: job.seed}
-            for name, value in {**noted, notes.OPTIONS: options}.items():
-                trial.set_user_attr(name, value)
+            notes.note(trial, {**noted, notes.OPTIONS: options})
         return trial
 
     def _set_strategy(self, number: int) -> None:

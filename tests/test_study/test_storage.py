@@ -10,6 +10,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState
 
+from nasiam_mm.study import trials as notes
 from nasiam_mm.study.storage import Storage
 from tests.test_study.conftest import forked, wait
 
@@ -24,6 +25,8 @@ def ask(storage, study):
     with storage.exclusive():
         storage.free_orphans(study)
         trial = study.ask(SPACE)
+        if not notes.has_begun(trial.user_attrs):
+            notes.note(trial, {notes.SEED: 0})
         storage.take(trial)
     return trial
 
@@ -43,7 +46,8 @@ def test_a_trial_whose_worker_was_killed_is_taken_up_by_another_with_what_it_was
         storage = storage_of(tmp_path)
         with storage.working():
             trial = ask(storage, storage.study())
-            trial.set_user_attr('seed', 7)
+            trial.set_user_attr('source', 'TPE')
+            trial.set_user_attr('fault', 'what came of it')
             ready.touch()
             time.sleep(600)
 
@@ -60,7 +64,8 @@ def test_a_trial_whose_worker_was_killed_is_taken_up_by_another_with_what_it_was
             trial = ask(other, study)
     first = study.trials[0]
     assert first.state == TrialState.FAIL
-    assert (trial.number, trial.params, trial.user_attrs['seed']) == (2, first.params, 7)
+    assert (trial.number, trial.params, trial.user_attrs['source']) == (2, first.params, 'TPE')
+    assert 'fault' not in trial.user_attrs
 
 
 def test_a_worker_that_died_before_it_said_who_it_is_leaves_no_trial_behind(tmp_path):
@@ -70,7 +75,7 @@ def test_a_worker_that_died_before_it_said_who_it_is_leaves_no_trial_behind(tmp_
     with storage.working():
         trial = ask(storage, study)
     assert [t.state for t in study.trials] == [TrialState.FAIL, TrialState.RUNNING]
-    assert trial.params == study.trials[0].params
+    assert trial.number == 1
 
 
 def test_a_worker_that_ended_in_good_order_leaves_nothing_running(tmp_path):
