@@ -94,8 +94,8 @@ def _kill_workers(args: Namespace, folder: Path) -> list[dict[str, Any]]:
     workers = [_start(args, folder) for _ in range(args.workers)]
     kills: list[dict[str, Any]] = []
     while len(kills) < args.kills and any(worker.poll() is None for worker in workers):
-        # From within its imports to a training or two later.
-        time.sleep(rng.uniform(5, 45))
+        # From within its first imports to some trainings later.
+        time.sleep(rng.uniform(10, 90))
         alive = [worker for worker in workers if worker.poll() is None]
         if alive:
             victim = rng.choice(alive)
