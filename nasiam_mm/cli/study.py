@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from nasiam_mm.study.worker import Worker
 
 # Of training, which a study sees to itself.
-_NOT_HERE = ('resume', 'extend', 'strategy', 'checkpoint', 'genotype', 'no_validate')
+_NOT_HERE = (
+    *('resume', 'extend', 'strategy', 'checkpoint', 'genotype', 'no_validate'),
+    *('amp', 'compile', 'auto_scale_lr'),
+)
 _NAME = re.compile(r'[A-Za-z0-9][\w.-]{0,79}')
 # The shipped configs of a framework differ in this word.
 _PHASES = ('_search_', '_pretrain_', '_baseline_')
@@ -66,6 +69,9 @@ def _build(args: Namespace, checks: bool) -> 'Worker':
         if getattr(args, name):
             flag = f'--{name.replace("_", "-")}'
             raise ValueError(f'{flag} is of a single training; leave it out beside --study')
+    if args.launcher != 'none':
+        told = 'a study trains in one process each; start more by --workers'
+        raise ValueError(f'--launcher {args.launcher}: {told}')
     if not _NAME.fullmatch(args.study):
         told = 'letters, digits, _, - and ., at most 80'
         raise ValueError(f'--study must be a name of {told}, got {args.study!r:.100}')

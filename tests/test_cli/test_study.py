@@ -88,6 +88,8 @@ def test_it_ends_when_its_time_is_over(tmp_path, capsys):
         (['--study', 'a/b'], '--study must be a name of letters'),
         (['--study', 'a', '--workers', '0'], '--workers must be at least 1'),
         (['--study', 'a', '--resume'], '--resume is of a single training'),
+        (['--study', 'a', '--amp'], '--amp is of a single training'),
+        (['--study', 'a', '--launcher', 'pytorch'], '--launcher pytorch: a study trains in one'),
         (['--study', 'a', '--strategy', 'gdas'], '--strategy is of a single training'),
         (['--study', 'a', '--budget', '3'], 'study.budget must be an integer from 8, got 3'),
         (['--study', 'a', '--storage', 'mysql://x'], "--storage 'mysql://x': must be postgresql:"),
