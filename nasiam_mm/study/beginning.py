@@ -13,6 +13,7 @@ from nasiam_mm.study.heads import random_options, taken
 from nasiam_mm.study.trainings import STANDARD, Trainings
 
 _DECIDED, _PILOTS, _GIVEN = 'decided by', 'pilots', 'given'
+_DRAWS = 1000  # of a head, after which a space is taken to hold no more
 Heads = dict[str, Options | None]  # key -> options, None for the standard head's own config
 
 
@@ -23,19 +24,31 @@ def begin(study: optuna.Study, name: str, trainings: Trainings) -> None:
         ValueError: If the study there is another one, or a head given is none of the space.
     """
     here, section, choices = trainings.identity, trainings.study, trainings.choices
+    given = {path: taken(load_genotype(path), choices) for path in section.candidates}
     if (there := study.user_attrs.get(_DECIDED)) is not None:
         if differences := name_differences(there, here):
             what = f'study {name!r} is another one: {differences}'
             raise ValueError(f'{what}; take another --study')
+        there = study.user_attrs[_GIVEN]
+        if late := [path for path, o in given.items() if trainings.key(o) not in there]:
+            what = f'study {name!r} has begun without the candidate {late[0]}'
+            raise ValueError(f'{what}; take another --study')
         return
-    given = {path: taken(load_genotype(path), choices) for path in section.candidates}
     pilots: Heads = {}
     seed = section.seed
-    while section.cheap and len(pilots) < section.pilot - 1:
+    # A space may hold fewer heads.
+    while section.cheap and len(pilots) < section.pilot - 1 and seed < section.seed + _DRAWS:
         drawn = random_options(choices, seed)
         if (key := trainings.key(drawn)) != STANDARD:
             pilots[key] = drawn
         seed += 1
+    first = {STANDARD, *pilots, *(trainings.key(options) for options in given.values())}
+    if trainings.standard is None:
+        first -= {STANDARD}
+    if 0 < section.trials < len(first):
+        what = f'study.trials is {section.trials}, and {len(first)} heads are to be tried at least'
+        why = 'the standard one, pilots of cheap trainings and candidates given'
+        raise ValueError(f'{what}: {why}; raise it')
     if section.trials:
         for source, heads in (
             (STANDARD, [trainings.standard]),

@@ -4,7 +4,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from nasiam_mm.study.plan import Check, Trial
+from nasiam_mm.study.rows import Check, Trial
 
 
 class Fidelity(NamedTuple):

@@ -13,6 +13,8 @@ from nasiam_mm.architecture.reading import load_genotype
 from nasiam_mm.study.heads import taken
 
 RANKING = 'sampled.json'
+TOP = 3  # heads of the ranking
+OTHERS = 3  # its genotype, and those that with_selections adds
 
 
 def with_selections(cfg: Config) -> Config:

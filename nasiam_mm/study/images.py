@@ -40,7 +40,7 @@ def set_check_images(probe: dict, wanted: int) -> tuple[int, str]:
     parts = dict(split['parts'])
     sizes = {k: len(v) for k, v in split_indices(total, parts, split.get('seed', 0)).items()}
     free, own = total - sum(sizes.values()), split['part']
-    if free >= wanted / 2:
+    if free >= max(2, wanted / 2):
         more = {**parts, PART: min(wanted, free)}
         told = f'{min(wanted, free)} training images in no other part'
     elif own != list(parts)[-1] or sizes[own] < 3:

@@ -15,7 +15,7 @@ from nasiam_mm.architecture.kinds.kind import Options
 from nasiam_mm.runs.store import WORK, Row, RunFailed, RunStopped, RunStore
 from nasiam_mm.study import trials as notes
 from nasiam_mm.study.beginning import give, queue
-from nasiam_mm.study.gradient import found_heads
+from nasiam_mm.study.gradient import TOP, found_heads
 from nasiam_mm.study.storage import Storage
 from nasiam_mm.study.testing import read_test
 from nasiam_mm.study.trainings import Result, Trainings
@@ -65,7 +65,8 @@ class Jobs:
         except RunFailed as error:
             trial.set_user_attr(notes.FAULT, f'failed: {error!s:.300}')
             study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
-            return str(error)
+            # Nothing is decided by the test images: none is no reason to end.
+            return '' if trial.user_attrs.get(notes.PHASE) == 'test' else str(error)
         state = TrialState.PRUNED if value is None else TrialState.COMPLETE
         study.tell(trial, value, state, skip_if_finished=True)
         return ''
@@ -93,7 +94,7 @@ class Jobs:
 
         folder = self.store.of(trial.user_attrs[notes.KEY], cfg)
         result = self.trainings.read(folder, self._make(folder, cfg, trial, look), check=False)
-        return self._noted(trial, result)
+        return self._noted(trial, result, True)
 
     def _over_limits(self, trial: optuna.Trial) -> bool:
         """Note what a head costs, and what limit it breaks."""
@@ -106,11 +107,11 @@ class Jobs:
                     trial.set_user_attr(notes.FAULT, f'{value:,} {name}, over {limit:,.0f}')
         return notes.FAULT in trial.user_attrs
 
-    def _noted(self, trial: optuna.Trial, result: Result) -> float | None:
+    def _noted(self, trial: optuna.Trial, result: Result, is_search: bool) -> float | None:
         """Note what a training took and its faults; return its score, None for none."""
         trial.set_user_attr(notes.SECONDS, result.seconds)
         limit = self.study.limits.get('seconds')
-        if limit is not None:
+        if limit is not None and is_search:
             trial.set_constraint('seconds', result.seconds - limit)
             if result.seconds > limit:
                 told = f'{result.seconds:.0f} seconds, over {limit:g}'
@@ -144,6 +145,8 @@ class Jobs:
         phase, key, seed = attrs[notes.PHASE], attrs[notes.KEY], attrs[notes.SEED]
         if phase == 'gradient':
             return self._search_by_gradient(int(key), trial)
+        if phase == 'test' and not self.trainings.is_labelled:
+            return None
         is_cheap = phase == 'reference' and bool(self.study.cheap)
         is_compared = phase in ('verify', 'test')
         options = attrs.get(notes.OPTIONS)
@@ -155,7 +158,7 @@ class Jobs:
         result = self.trainings.read(folder, row, check=is_compared)
         if result.correct is not None:
             trial.set_user_attr(notes.CORRECT, notes.pack(result.correct))
-        return self._noted(trial, result)
+        return self._noted(trial, result, False)
 
     def _search_by_gradient(self, number: int, trial: optuna.Trial) -> float:
         """Search by gradient and queue what it found, whose number this returns."""
@@ -165,7 +168,7 @@ class Jobs:
         folder = store.of(Path(name).stem, cfg)
         row = self._make(folder, cfg, trial, store=store)
         trial.set_user_attr(notes.SECONDS, row['seconds'])
-        found = found_heads(folder / WORK, self.trainings.choices, source.get('top', 3))
+        found = found_heads(folder / WORK, self.trainings.choices, source.get('top', TOP))
         with self.storage.exclusive():
             for what, options in found.items():
                 if self.study.trials:

@@ -6,59 +6,17 @@ gradient -> reference, pilot -> search -> rerank -> verify, seed by seed -> test
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from nasiam_mm.architecture.kinds.kind import Options
+from nasiam_mm.study.gradient import OTHERS, TOP
+from nasiam_mm.study.rows import Check, Trial
 from nasiam_mm.study.section import Study
 from nasiam_mm.study.trainings import STANDARD
 from nasiam_mm.study.verdict import Arm, Rule, Verdict, judge, next_seeds
 
 FIRST = 1000  # added to the study's seed: the first of a comparison, which no search has used
 _ROUND = 1000  # seeds set aside for the comparison of each round
-
-
-@dataclass(frozen=True, kw_only=True)
-class Training:
-    """A training of a study.
-
-    Attributes:
-        key: By what its head is known.
-        seed: Of its run.
-        state: ``'complete'``, ``'pruned'``, ``'running'`` or ``'waiting'``.
-        score: Higher is better; None unless complete.
-        fault: Why its head is no candidate: a limit that it breaks, or that it collapsed, or
-            failed; '' where it is one.
-        seconds: It took.
-    """
-
-    key: str
-    seed: int
-    state: str
-    score: float | None = None
-    fault: str = ''
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trial(Training):
-    """A training of the search, by the objective: its number, its head's options, its source."""
-
-    number: int
-    options: Mapping
-    source: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Check(Training):
-    """A training beside the search, on the recipe's own budget but for ``'reference'``.
-
-    ``phase`` is ``'gradient'``, ``'reference'``, ``'pilot'``, ``'rerank'``, ``'verify'`` or
-    ``'test'``, which trains nothing; ``correct`` tells image by image, (N,) bool, where known.
-    """
-
-    phase: str
-    correct: Any = None
 
 
 class Job(NamedTuple):
@@ -88,11 +46,13 @@ class Candidate(NamedTuple):
 
 
 class Round(NamedTuple):
-    """A comparison, fixed when it begins: after how many trials, of which heads."""
+    """A comparison, fixed when it begins: after how many trials, of which heads, by what rule."""
 
     trials: int
     heads: Mapping[str, Options]  # key -> options
     number: int = 0
+    max_seeds: int = 6
+    margin: float = 1.0
 
     def seed(self, study: Study, nth: int) -> int:
         """Return the n-th seed of the comparison."""
@@ -151,6 +111,11 @@ class Plan:
         self.study, self.trials, self.checks, self.rounds = study, trials, checks, rounds
         self.standard, self.pilots, self.given = standard, pilots or {}, given or {}
         self.rule = Rule(max_seeds=study.max_seeds, margin=study.margin)
+        fixed = (self.current.max_seeds, self.current.margin)
+        if fixed != (study.max_seeds, study.margin):
+            what = 'the comparison after {} trials has begun with max_seeds {} and margin {:g}'
+            mend = 'leave them so, raise --trials, or take another --study'
+            raise ValueError(f'{what.format(study.trials, *fixed)}; {mend}')
 
     def next(self) -> Job:
         """Return the next job: ``WAIT`` where others are at all there is, ``END`` at the end."""
@@ -165,7 +130,7 @@ class Plan:
         for key, options in self.pilots.items():
             if not self._check('pilot', key):
                 return Job('pilot', key, options, self.study.seed)
-        if self.taken_up < self.study.trials:
+        if self.taken_up + self._awaited < self.study.trials:
             return Job('search')
         if self._is_busy(self.trials, 'gradient', 'reference', 'pilot'):
             return WAIT
@@ -220,6 +185,12 @@ class Plan:
         return len(self.done) + sum(trial.state == 'running' for trial in self.trials)
 
     @property
+    def _awaited(self) -> int:
+        """Places kept for what searches by gradient are about to find."""
+        running = [int(c.key) for c in self._check('gradient', None) if c.state == 'running']
+        return sum(OTHERS + self.study.gradient[n].get('top', TOP) for n in running)
+
+    @property
     def current(self) -> Round:
         """The comparison of this many trials: as it began, or as it would begin now."""
         for begun in self.rounds:
@@ -230,7 +201,8 @@ class Plan:
         if not self.study.trials:
             heads = {key: o for key, o in self.given.items() if key != STANDARD}
         best = dict(list(heads.items())[: self.study.verify])
-        return Round(self.study.trials, best, len(self.rounds))
+        fixed = self.study.max_seeds, self.study.margin
+        return Round(self.study.trials, best, len(self.rounds), *fixed)
 
     def arms(self) -> tuple[Arm, list[Arm]]:
         """Return the standard head and the others, on the seeds on which all have ended."""
@@ -261,11 +233,10 @@ class Plan:
         arms = {arm.name: arm for arm in (self.arms()[0], *self.arms()[1])}
         return [(key, seed) for key in (STANDARD, chosen) for seed in sorted(arms[key].scores)]
 
-    def _check(self, phase: str, key: str, seed: int | None = None) -> list[Check]:
+    def _check(self, phase: str, key: str | None, seed: int | None = None) -> list[Check]:
         """Return the checks of a kind that were taken up and not given up."""
-        return [
-            c for c in self.checks if (c.phase, c.key) == (phase, key) and seed in (None, c.seed)
-        ]
+        found = [c for c in self.checks if c.phase == phase and key in (None, c.key)]
+        return [c for c in found if seed in (None, c.seed)]
 
     def _is_busy(self, trials: Sequence[Trial], *phases: str) -> bool:
         checks = [check for check in self.checks if check.phase in phases]

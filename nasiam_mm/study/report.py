@@ -11,7 +11,8 @@ from nasiam_mm.report.pictures.score_cost import plot_score_cost
 from nasiam_mm.runs.record import environment
 from nasiam_mm.study.fidelity import fidelity
 from nasiam_mm.study.heads import told_head
-from nasiam_mm.study.plan import Plan, Training, candidates
+from nasiam_mm.study.plan import Plan, candidates
+from nasiam_mm.study.rows import Check, Training
 from nasiam_mm.study.trainings import STANDARD, Trainings
 from nasiam_mm.study.verdict import Verdict
 
@@ -35,7 +36,7 @@ def write_report(folder: Path, plan: Plan, trainings: Trainings) -> str:
         'trials': len(plan.done),
         'trainings': len(_finished(plan)),
         'seconds': round(sum(row.seconds for row in (*plan.trials, *plan.checks)), 1),
-        'notes': trainings.notes,
+        'notes': [*trainings.notes, *_untested(plan)],
         **environment('optuna'),
     }
     write_json(report, folder / VERDICT)
@@ -75,8 +76,16 @@ def _budget(trainings: Trainings) -> dict[str, Any]:
         'batch': cfg.train_dataloader.batch_size,
         'data': (cfg.get('data') or {}).get('root'),
         'images of the comparison': trainings.check_images or 'those that chose the head',
-        'measure': f'kNN, k {cfg.probe.get("k", 200)}, T {cfg.probe.get("temperature", 0.1)}',
+        'measure': _measure(trainings),
     }
+
+
+def _measure(trainings: Trainings) -> str:
+    """Say by what heads are compared."""
+    if not trainings.is_labelled and trainings.objective is not None:
+        return trainings.objective.name
+    probe = trainings.recipe.probe
+    return f'kNN, k {probe.get("k", 200)}, T {probe.get("temperature", 0.1)}'
 
 
 def _head(plan: Plan, verdict: Verdict | None, trainings: Trainings) -> str:
@@ -94,11 +103,18 @@ def _test(plan: Plan) -> dict[str, Any]:
     return {key: {'mean': fmean(scores), 'seeds': len(scores)} for key, scores in rows.items()}
 
 
+def _untested(plan: Plan) -> list[str]:
+    """Say why test images were not read."""
+    faults = [check.fault for check in plan.checks if check.phase == 'test' and check.fault]
+    return [fault.removeprefix('failed: ') for fault in faults[:1]]
+
+
 def refused(plan: Plan) -> list[dict[str, str]]:
     """Name the heads that are no candidates, and why."""
     rows: dict[str, str] = {}
     for training in (*plan.trials, *plan.checks):
-        if training.fault:
+        is_test = isinstance(training, Check) and training.phase == 'test'
+        if training.fault and not is_test:
             rows.setdefault(training.key, training.fault)
     return [{'head': key, 'why': why} for key, why in rows.items()]
 
@@ -135,9 +151,10 @@ def render_table(plan: Plan, trainings: Trainings, report: dict[str, Any]) -> st
         ]
         lines.append(f'| {" | ".join(cells)} |')
     budget = report['budget']
+    compared_by = 'Top-1 of kNN in percent' if trainings.is_labelled else budget['measure']
     lines.append('')
     lines.append(
-        f'Top-1 of kNN in percent, mean (seeds); search by the objective. It holds for '
+        f'{compared_by}, mean (seeds); search by the objective. It holds for '
         f'{budget["recipe"]}, {budget["epochs"]} epochs, on {budget["data"]}.'
     )
     for line in (report['fidelity'], *report['notes']):

@@ -11,6 +11,7 @@ from mmengine.config import Config
 
 from nasiam_mm.study.budget import Budget, split_budget
 
+MOST_SEED = 10**9  # a seed is below 2^32, and those of a study follow on its own
 _LIMITS = ('parameters', 'flops', 'seconds')
 
 
@@ -78,6 +79,13 @@ class Study:
             value = getattr(self, name)
             if type(value) is not int or value < least:
                 raise ValueError(f'study.{name} must be an integer from {least}, got {value!r}')
+        if self.images == 1:
+            raise ValueError('study.images must be 0 or an integer from 2, got 1')
+        for name, most in {'verify': 100, 'max_seeds': 1000, 'rerank_seeds': 500}.items():
+            if getattr(self, name) > most:
+                raise ValueError(f'study.{name} must be at most {most}, got {getattr(self, name)}')
+        if self.seed > MOST_SEED:
+            raise ValueError(f'study.seed must be at most {MOST_SEED}, got {self.seed}')
         for name in ('margin', 'min_std', 'min_rank'):
             value = getattr(self, name)
             if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:

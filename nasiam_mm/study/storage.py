@@ -10,6 +10,7 @@ import os
 import socket
 import threading
 import time
+import uuid
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -26,6 +27,7 @@ from optuna.storages import (
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
+from nasiam_mm.files.atomic import write_text
 from nasiam_mm.runs.commands import locked
 from nasiam_mm.study.orphans import begin_again
 from nasiam_mm.study.patience import made_patient, patiently
@@ -35,6 +37,7 @@ HEARTBEAT = 30  # seconds between two signs of life of a worker on another machi
 GRACE = 180  # seconds without one after which its trial is taken up by another
 OPENING = 10.0  # seconds that one may be away when a worker begins
 WORKER, HOST = 'worker', 'host'
+NAMED = 'study.txt'  # whose folder it is
 
 
 class _Lock:
@@ -87,12 +90,20 @@ class Storage:
     def __init__(self, folder: Path, name: str, url: str | None = None) -> None:
         self.folder, self.name, self.url = folder, name, url
         (folder / 'workers').mkdir(parents=True, exist_ok=True)
-        self.host = socket.gethostname()
+        # Locks tell who lives where processes share a system and the folder, and only there.
+        self.host = f'{socket.gethostname()} {_boot()} {(folder / "workers").stat().st_ino}'
         self.worker = f'{os.getpid()}-{time.time_ns()}'
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', optuna.exceptions.ExperimentalWarning)
             self.backend = self._open()
+        with locked(folder / 'study.lock', wait=True):
+            if not (folder / NAMED).is_file():
+                write_text(name, folder / NAMED)
+            other = (folder / NAMED).read_text(encoding='utf-8')
+            if other != name:
+                what = f"'{folder}' holds study {other!r}, whose report would be written over"
+                raise ValueError(f'{what}; take another --work-dir')
 
     def _open(self) -> BaseStorage:
         if self.url is None:
@@ -249,8 +260,18 @@ def _advisory_lock(engine: Any, name: str) -> Iterator[None]:
             connection.invalidate()
 
 
+def _boot() -> str:
+    """Return what tells this start of this system from all others, as names of hosts do not."""
+    try:
+        return Path('/proc/sys/kernel/random/boot_id').read_text().strip()[:8]
+    except OSError:
+        return f'{uuid.getnode():x}'
+
+
 def _shown(url: str) -> str:
-    """Return an address without its password."""
-    scheme, _, rest = url.partition('://')
-    user, at, host = rest.rpartition('@')
-    return f"'{scheme}://{user.split(':')[0]}{at}{host}'" if rest else f'{url!r}'
+    """Return an address without its password, and without settings, which may hold one."""
+    scheme, sign, rest = url.partition('://')
+    if not sign:
+        return f'{url!r}' if '@' not in url and '=' not in url else "'...'"
+    user, at, host = rest.partition('?')[0].rpartition('@')
+    return f"'{scheme}://{user.split(':')[0]}{at}{host}'"

@@ -206,7 +206,7 @@ class Trainings:
 
     @property
     def identity(self) -> Identity:
-        """What decides what a trial means: space, recipes, data, objective and cheap settings."""
+        """What decides what a trial means: space, recipes, data, objective, seeds."""
         space = {
             choice.name: list(zip(choice.options, choice.present, strict=True))
             for layers in self.choices.values()
@@ -217,6 +217,7 @@ class Trainings:
             'objective': json.dumps(self.study.objective, sort_keys=True, default=dict),
             'cheap': json.dumps(dict(self.study.cheap), sort_keys=True, default=str),
             'images of the comparison': self.check_images,
+            'study.seed': self.study.seed,
         }
         for name, cfg in (('recipe', self.recipe), ('baseline', self.baseline)):
             settings = run_settings(cfg.to_dict())

@@ -8,7 +8,8 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from nasiam_mm.study.plan import Check, Round, Trial
+from nasiam_mm.study.plan import Round
+from nasiam_mm.study.rows import Check, Trial
 
 # What is noted of a trial, which optuna-dashboard shows beside its score.
 KEY, SEED, SOURCE, HEAD, RUN = 'key', 'seed', 'source', 'head', 'run'
@@ -49,14 +50,15 @@ def replaced(trials: Iterable[FrozenTrial]) -> set[int]:
 def read_rounds(study: optuna.Study) -> list[Round]:
     """Read the comparisons that have begun."""
     rows = study.user_attrs.get(ROUNDS, [])
-    return [Round(row['trials'], row['heads'], number) for number, row in enumerate(rows)]
+    return [Round(**row, number=number) for number, row in enumerate(rows)]
 
 
 def begin_round(study: optuna.Study, begun: Round) -> None:
     """Note a comparison, whose heads then stay."""
     rows = study.user_attrs.get(ROUNDS, [])
     heads = {key: dict(options) for key, options in begun.heads.items()}
-    study.set_user_attr(ROUNDS, [*rows, {'trials': begun.trials, 'heads': heads}])
+    fixed = {'max_seeds': begun.max_seeds, 'margin': begun.margin}
+    study.set_user_attr(ROUNDS, [*rows, {'trials': begun.trials, 'heads': heads, **fixed}])
 
 
 def pack(correct: np.ndarray | None) -> str | None:
