@@ -106,7 +106,9 @@ def test_lengths_leave_no_memory_scattered(monkeypatch):
     """Nothing is made for a piece of the bank that lives longer than what is freed with it."""
     bank = torch.randn(2000 + 64).as_strided((2000, 64), (1, 1))
     monkeypatch.setattr(neighbours, '_CACHED', 640)
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+    with profile(
+        activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True
+    ) as profiler:
         found = Bank(bank, 100).lengths
     made = [event for event in profiler.events() if event.self_cpu_memory_usage > 0]
     assert torch.equal(found, bank.double().norm(dim=1))
