@@ -4,6 +4,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import optuna
@@ -47,6 +48,8 @@ class Jobs:
     def do(self, trial: optuna.Trial, is_search: bool) -> str:
         """Do a job and tell what came of it; return why it failed, or ''.
 
+        One that failed stays as it is until :meth:`blame`; whoever ends before leaves it to others.
+
         Raises:
             KeyboardInterrupt: If it was interrupted; another worker goes on with it.
         """
@@ -63,13 +66,21 @@ class Jobs:
         except RunStopped:
             value = None
         except RunFailed as error:
-            trial.set_user_attr(notes.FAULT, f'failed: {error!s:.300}')
-            study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
             # Nothing is decided by the test images: none is no reason to end.
-            return '' if trial.user_attrs.get(notes.PHASE) == 'test' else str(error)
+            if trial.user_attrs.get(notes.PHASE) != 'test':
+                return str(error)
+            self.blame(trial, is_search, str(error))
+            return ''
         state = TrialState.PRUNED if value is None else TrialState.COMPLETE
         study.tell(trial, value, state, skip_if_finished=True)
         return ''
+
+    def blame(self, trial: optuna.Trial, is_search: bool, fault: str) -> None:
+        """Note that a head's training fails, so that it is no candidate."""
+        study = self.trials if is_search else self.checks
+        with suppress(UpdateFinishedTrialError):
+            trial.set_user_attr(notes.FAULT, f'failed: {fault:.300}')
+            study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
 
     def config(self, options: Options | None, seed: int) -> Config:
         """Return the config of a trial."""

@@ -61,7 +61,8 @@ class Worker:
             ValueError: If trainings fail one after the other.
         """
         end = None if seconds is None else time.monotonic() + seconds
-        failures = 0
+        # What has failed since the last training that did not: it may be no fault of the heads.
+        failed: list[tuple[optuna.Trial, bool, str]] = []
         with self.storage.working():
             while end is None or time.monotonic() < end:
                 with self.storage.exclusive():
@@ -72,18 +73,31 @@ class Worker:
                 if job == END:
                     return True
                 if trial is None:
-                    time.sleep(_PAUSE)
+                    # Others are at all there is, or wait for what failed here.
+                    if not self._blame(failed):
+                        time.sleep(_PAUSE)
                     continue
                 with self.storage.alive(trial):
                     fault = self.jobs.do(trial, job.phase == 'search')
-                failures = failures + 1 if fault else 0
                 if fault:
+                    failed.append((trial, job.phase == 'search', fault))
                     self.tell(f'{_name(job, trial)} failed: {fault}')
-                if failures >= _FAILURES:
-                    what = f'{failures} trainings in a row have failed: {fault}'
+                else:
+                    self._blame(failed)
+                if len(failed) >= _FAILURES:
+                    # They stay open, and are taken up again by whoever goes on.
+                    what = f'{len(failed)} trainings in a row have failed: {fault}'
                     raise ValueError(f'{what}; mend that, then the same command goes on')
                 self.tell(progress_line(self.plan()))
         return False
+
+    def _blame(self, failed: list[tuple[optuna.Trial, bool, str]]) -> bool:
+        """Note of heads whose trainings failed that they fail, and forget them; whether any."""
+        found = bool(failed)
+        for of_one in failed:
+            self.jobs.blame(*of_one)
+        failed.clear()
+        return found
 
     def _free_orphans(self) -> None:
         for study in (self.trials, self.checks):
