@@ -97,7 +97,7 @@ def test_two_a_layer_among_the_candidates_where_widths_are_told(tmp_path, told):
     )
     save_genotype(one, tmp_path / 'given.json')
     drawn = set()
-    for seed in range(30):
+    for seed in range(12):
         draw(tmp_path / 'given.json', '--seed', seed, '--out', tmp_path / 'out.json')
         drawn |= set(load_genotype(tmp_path / 'out.json').of('projector')[0].chosen)
         assert load_genotype(tmp_path / 'out.json').top_k == 2
