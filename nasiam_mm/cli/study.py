@@ -2,7 +2,6 @@
 """``nasiam search --study``: heads are trained, ranked and checked, by one process or many."""
 
 import copy
-import dataclasses
 import os
 import re
 import subprocess
@@ -109,14 +108,22 @@ def _build(args: Namespace, checks: bool) -> 'Worker':
 
 
 def _section(cfg: Config, args: Namespace) -> 'Study':
+    from nasiam_mm.study.budget import Budget
     from nasiam_mm.study.section import read_study
 
+    if args.trials is not None and args.budget is not None:
+        raise ValueError('--trials and --budget: a budget deals out the trials; give one of them')
     given = {'trials': args.trials, 'budget': args.budget, 'seed': args.seed}
     more = {name: value for name, value in given.items() if value is not None}
+    if args.trials is not None:
+        more['budget'] = None  # of the config
     if args.candidate:
         more['candidates'] = args.candidate
-    cfg.study = {**(cfg.get('study') or {}), **more}
-    return dataclasses.replace(read_study(cfg))
+    section = {**(cfg.get('study') or {}), **more}
+    if args.budget is not None:
+        section = {name: value for name, value in section.items() if name not in Budget._fields}
+    cfg.study = section
+    return read_study(cfg)
 
 
 def _recipes(cfg: Config, study: 'Study', args: Namespace) -> tuple[Config, Config]:

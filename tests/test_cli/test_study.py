@@ -3,13 +3,17 @@
 
 import functools
 import json
+from argparse import ArgumentParser
 from unittest import mock
 
 import pytest
 
+from nasiam_mm.architecture.genotype import random_genotype, save_genotype
+from nasiam_mm.cli import study as study_module
 from nasiam_mm.cli.commands import search
 from nasiam_mm.cli.main import as_main
 from nasiam_mm.cli.reading import load_config
+from nasiam_mm.models.spaces import choices_of_model
 from nasiam_mm.runs.store import RunStore
 from nasiam_mm.study.section import read_study
 from nasiam_mm.unread import find_unread
@@ -64,6 +68,31 @@ def test_the_whole_command(tmp_path, capsys):
     assert report['sentence'] in capsys.readouterr().out
 
 
+def test_the_head_of_a_search_by_gradient_is_held_against_the_standard_one(tmp_path, capsys):
+    """By the command that such a search ends with."""
+    config = 'nasiam/simclr_r18_search_cifar10_demo.py'
+    choices = choices_of_model(load_config(str(ROOT / 'configs' / config)).model)
+    save_genotype(random_genotype('SimCLR', choices, 1), tmp_path / 'genotype.json')
+    words = [config, '--study', 'a', '--trials', '0', '--candidate', tmp_path / 'genotype.json']
+    call(*words, '--work-dir', tmp_path / 'w', '--data', MINI, '--cfg-options', *FEW_OPTIONS)
+    report = json.loads((tmp_path / 'w/verdict.json').read_text())
+    assert report['budget']['recipe'] == 'simclr_r18_pretrain_cifar10_demo.py'
+    assert report['trials'] == 0 and len(report['heads']) == 1
+    assert report['sentence'] in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ('words', 'trials', 'seeds'),
+    [([], 18, 6), (['--trials', '40'], 40, 6), (['--budget', '10'], 4, 3)],
+)
+def test_trials_and_budget_of_the_command_go_before_the_configs(tmp_path, words, trials, seeds):
+    parser = ArgumentParser()
+    search.add_arguments(parser)
+    args = parser.parse_args([CONFIG, '--study', 'a', '--data', MINI, *words])
+    section = study_module._section(load_config(str(ROOT / 'configs' / CONFIG)), args)
+    assert (section.trials, section.max_seeds) == (trials, seeds)
+
+
 def test_workers_are_processes_of_the_same_command(tmp_path):
     with (
         mock.patch('nasiam_mm.cli.study.subprocess.Popen') as popen,
@@ -91,6 +120,8 @@ def test_it_ends_when_its_time_is_over(tmp_path, capsys):
         (['--study', 'a', '--amp'], '--amp is of a single training'),
         (['--study', 'a', '--launcher', 'pytorch'], '--launcher pytorch: a study trains in one'),
         (['--study', 'a', '--strategy', 'gdas'], '--strategy is of a single training'),
+        (['--study', 'a', '--trials', '3', '--budget', '30'], '--trials and --budget: a budget'),
+        (['--study', 'a', '--cfg-options', 'study.verify=2'], 'study.budget deals out study.ver'),
         (['--study', 'a', '--budget', '3'], 'study.budget must be an integer from 8, got 3'),
         (['--study', 'a', '--storage', 'mysql://x'], "--storage 'mysql://x': must be postgresql:"),
         (['--study', 'a', '--candidate', 'none.json'], 'none.json'),

@@ -50,6 +50,7 @@ def test_the_section_is_read_with_its_budget():
         (dict(limits=dict(flops=-1)), 'study.limits.flops must be above 0, got -1'),
         (dict(gradient=['gdas']), r'study.gradient\[0\] must be a dict'),
         (dict(gradient=[dict(strategy='x', k=1)]), r'study.gradient\[0\].k is no setting'),
+        (dict(budget=30, verify=2), 'study.budget deals out study.verify, which is set as well'),
         (dict(trials=0), 'study.trials is 0 and no candidates are given'),
         ([1], r'study must be a dict, got \[1\]'),
     ],
