@@ -1,5 +1,6 @@
 # Which head of S-head should be used on these images? 18 trainings search, then the best head
-# and the standard one are compared on fresh seeds; about an hour on two cores:
+# and the standard one are compared on fresh seeds: at most 30 trainings of 390 iterations, each of
+# which takes a core about a second in float32 (docs/performance.md):
 # nasiam search studies/simclr_r18_s_head_cifar10_demo.py --study heads --workers 2
 _base_ = ['../heads/simclr_r18_s_head_cifar10_demo.py']
 
