@@ -94,7 +94,6 @@ class Plan:
         rounds: The comparisons that have begun.
         standard: The standard head as options of the space, None where that does not hold it.
         pilots: Key -> options of heads trained both cheaply and not.
-        images: Images that the comparison alone is made on; 0 where they are the search's.
         given: Key -> options of heads that are compared though no trial measured them.
     """
 

@@ -4,6 +4,7 @@
 import math
 from statistics import fmean, stdev
 
+from nasiam_mm.study.fidelity import fidelity
 from nasiam_mm.study.plan import Plan, candidates
 from nasiam_mm.study.trainings import STANDARD
 
@@ -29,6 +30,8 @@ def progress_line(plan: Plan) -> str:
     standard += [c.score for c in plan.checks if c.phase == 'reference' and c.score is not None]
     if standard:
         told.append(f'standard {fmean(standard):.2f}{_interval(tuple(standard))}')
+    if study.cheap and (found := fidelity(plan.trials, plan.checks)).correlation is not None:
+        told.append(found.told)
     if (left := seconds_left(plan)) is not None:
         told.append(f'about {_duration(left)} left')
     return ', '.join(told)

@@ -157,10 +157,11 @@ def render_table(plan: Plan, trainings: Trainings, report: dict[str, Any]) -> st
         f'{compared_by}, mean (seeds); search by the objective. It holds for '
         f'{budget["recipe"]}, {budget["epochs"]} epochs, on {budget["data"]}.'
     )
+    lines.append('')
     for line in (report['fidelity'], *report['notes']):
         if line:
-            lines.append(f'{line[0].upper()}{line[1:]}.')
-    lines += [f'Refused: {row["head"]}, {row["why"]}.' for row in report['refused']]
+            lines.append(f'- {line}')
+    lines += [f'- refused: {row["head"]}, {row["why"]}' for row in report['refused']]
     return '\n'.join(lines) + '\n'
 
 

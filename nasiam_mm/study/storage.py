@@ -19,11 +19,7 @@ from typing import Any
 
 import optuna
 from optuna.exceptions import StorageInternalError
-from optuna.storages import (
-    BaseStorage,
-    JournalStorage,
-    get_storage,
-)
+from optuna.storages import BaseStorage, JournalStorage, get_storage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
@@ -177,10 +173,10 @@ class Storage:
     @contextmanager
     def alive(self, trial: optuna.Trial) -> Iterator[None]:
         """Give signs of life while a trial is worked at, where others cannot see our lock."""
-        record = getattr(self.backend, 'record_heartbeat', None)
-        if self.url is None or record is None:
+        if self.url is None:
             yield
             return
+        record = self.backend.record_heartbeat  # type: ignore[attr-defined]
         ended = threading.Event()
 
         def beat() -> None:
@@ -213,8 +209,9 @@ class Storage:
 
     def _silent(self, study: optuna.Study) -> list[int]:
         """Return the trials whose workers give no sign of life any more."""
-        found = getattr(self.backend, '_get_stale_trial_ids', None)
-        return [] if self.url is None or found is None else found(study._study_id)
+        if self.url is None:
+            return []
+        return self.backend._get_stale_trial_ids(study._study_id)  # type: ignore[attr-defined]
 
     def _lives(self, trial: FrozenTrial) -> bool:
         """Tell whether the worker of a trial runs; one that noted nothing died as it asked."""
@@ -263,7 +260,7 @@ def _advisory_lock(engine: Any, name: str) -> Iterator[None]:
 def _boot() -> str:
     """Return what tells this start of this system from all others, as names of hosts do not."""
     try:
-        return Path('/proc/sys/kernel/random/boot_id').read_text().strip()[:8]
+        return Path('/proc/sys/kernel/random/boot_id').read_text(encoding='ascii').strip()[:8]
     except OSError:
         return f'{uuid.getnode():x}'
 

@@ -84,8 +84,8 @@ class Trainings:
         self.objective = None
         if study.objective != 'knn':
             given = study.objective
-            named = dict(type=given) if isinstance(given, str) else dict(given)
-            self.objective = build_part(MEASURES, named, 'study.objective')
+            self._measure = dict(type=given) if isinstance(given, str) else dict(given)
+            self.objective = build_part(MEASURES, self._measure, 'study.objective')
         self.notes: list[str] = []
         self.check_images = 0
         for cfg in (recipe, baseline):
@@ -100,10 +100,8 @@ class Trainings:
                 'are measured on'
             )
         if self.objective is not None:
-            given = self.study.objective
-            named = dict(type=given) if isinstance(given, str) else dict(given)
-            cfg.probe.measures = [m for m in cfg.probe.get('measures', ()) if m != named]
-            cfg.probe.measures.append(named)
+            others = [m for m in cfg.probe.get('measures', ()) if m != self._measure]
+            cfg.probe.measures = [*others, self._measure]
         notes = resolve_data(cfg)
         probe = cfg.get('probe')
         self.is_labelled = bool(probe) and probe.get('labelled', True)
@@ -111,9 +109,9 @@ class Trainings:
             mend = "take one without, as study.objective=dict(type='RankMe')"
             root = (cfg.get('data') or {}).get('root')
             raise ValueError(f'study.objective needs labels, which {root} has none of; {mend}')
-        wanted = self.study.images if self.is_labelled else 0
-        count, told = set_check_images(probe, wanted)
-        self.check_images = count
+        told = 'heads are compared on the images that chose them, as those have no labels'
+        if self.is_labelled:
+            self.check_images, told = set_check_images(probe, self.study.images)
         probe.at_start = False
         hooks = cfg.setdefault('default_hooks', {})
         if find_hook(cfg, 'CollapseHook') is None:

@@ -6,10 +6,13 @@ import json
 from argparse import ArgumentParser
 from unittest import mock
 
+import mmcv
+import numpy as np
 import pytest
 
 from nasiam_mm.architecture.genotype import random_genotype, save_genotype
 from nasiam_mm.cli import study as study_module
+from nasiam_mm.cli.commands import data as describe
 from nasiam_mm.cli.commands import search
 from nasiam_mm.cli.main import as_main
 from nasiam_mm.cli.reading import load_config
@@ -79,6 +82,25 @@ def test_the_head_of_a_search_by_gradient_is_held_against_the_standard_one(tmp_p
     assert report['budget']['recipe'] == 'simclr_r18_pretrain_cifar10_demo.py'
     assert report['trials'] == 0 and len(report['heads']) == 1
     assert report['sentence'] in capsys.readouterr().out
+
+
+def test_a_folder_without_labels_is_searched_by_what_needs_none(tmp_path, capsys):
+    folder = tmp_path / 'photos'
+    (folder / 'train').mkdir(parents=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 32, 32, 3), dtype=np.uint8)
+    for number, image in enumerate(pixels):
+        mmcv.imwrite(image, str(folder / f'train/{number}.png'))
+    as_main('', describe.add_arguments, describe.run)(['describe', str(folder)])
+    words = [CONFIG, '--study', 'a', '--work-dir', tmp_path / 'w', '--data', folder]
+    few = ['--trials', '2', '--cfg-options', 'study.max_seeds=3', 'train_cfg.max_epochs=1']
+    few += ['train_dataloader.batch_size=16']
+    with pytest.raises(ValueError, match='study.objective needs labels, which .*RankMe'):
+        call(*words, *few)
+    capsys.readouterr()
+    call(*words, *few, 'study.objective=RankMe')
+    told = capsys.readouterr().out
+    assert 'heads are compared on the images that chose them, as those have no labels' in told
+    assert 'rankme, mean (seeds)' in told
 
 
 @pytest.mark.parametrize(

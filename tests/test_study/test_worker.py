@@ -220,7 +220,7 @@ def test_a_head_that_collapses_with_the_best_score_is_refused_and_named(
     refused = json.loads((tmp_path / 'verdict.json').read_text())['refused']
     assert {row['head'] for row in refused} == fallen
     assert all('collapsed: the effective rank of z is 1.5' in row['why'] for row in refused)
-    assert 'Refused: ' in (tmp_path / 'table.md').read_text()
+    assert '- refused: ' in (tmp_path / 'table.md').read_text()
 
 
 def test_a_head_over_a_limit_is_not_trained(tmp_path):
@@ -272,7 +272,9 @@ def test_trials_that_lag_behind_are_stopped_and_what_they_have_is_kept(tmp_path,
 def test_cheap_trials_are_held_against_the_recipe_before_they_are_relied_on(tmp_path, monkeypatch):
     monkeypatch.setattr('nasiam_mm.study.jobs.read_test', lambda *_: 44.0)
     cheap = {'train_cfg.max_epochs': 1}
-    one = worker(tmp_path, trials=8, cheap=cheap, pilot=4, rerank=2, rerank_seeds=2)
+    lines = []
+    settings = dict(cheap=cheap, pilot=4, rerank=2, rerank_seeds=2)
+    one = worker(tmp_path, tell=lines.append, trials=8, **settings)
     assert one.run()
     plan = one.plan()
     pilots = {c.key for c in plan.checks if c.phase == 'pilot'}
@@ -283,6 +285,8 @@ def test_cheap_trials_are_held_against_the_recipe_before_they_are_relied_on(tmp_
     write_report(tmp_path, plan, one.trainings)
     told = json.loads((tmp_path / 'verdict.json').read_text())['fidelity']
     assert 'over 4 heads, one seed each' in told
+    # Said while the search is going on, from the moment that it is known.
+    assert told not in lines[0] and any(told in line for line in lines[:10])
 
 
 def test_candidates_alone_are_compared_without_a_search(tmp_path, done, monkeypatch):
