@@ -40,7 +40,7 @@ venv-full: $(FULL)  ## Create .venv with detection, tests and lint as well
 data: $(CORE)  ## Bring CIFAR-10 to data/cifar10
 	@$(BIN)/python tools/dataset_converters/prepare_cifar10.py
 
-demo: data  ## Search, pretrain and measure on CIFAR-10 (about 9 minutes on two cores)
+demo: data  ## Search, pretrain and measure on CIFAR-10 (about 8 minutes on two cores)
 	@$(BIN)/python tools/demo.py
 
 test: $(FULL)  ## Run the tests

@@ -60,6 +60,7 @@ class RunStore:
         command: That trains; the config and its options follow.
         search: That searches by gradient, likewise.
         variables: Of its environment, beside ours.
+        launch: What runs a command to its end, as :func:`run_command` does.
     """
 
     def __init__(
@@ -68,9 +69,10 @@ class RunStore:
         command: Sequence[str] = TRAIN,
         search: Sequence[str] = SEARCH,
         variables: Mapping[str, str] | None = None,
+        launch: Callable[..., int] = run_command,
     ) -> None:
         self.folder, self.command, self.search = folder, command, search
-        self.variables = variables
+        self.variables, self.launch = variables, launch
 
     def of(self, name: str, cfg: Config) -> Path:
         """Return the folder of a run: a name for people, its seed and its digest."""
@@ -140,7 +142,7 @@ class RunStore:
             # A thread that waits for others must not spin where several trainings share the cores.
             variables = {'OMP_WAIT_POLICY': 'PASSIVE', **(self.variables or {})}
             # The training of a worker that is killed saves what it has; nobody begins meanwhile.
-            status = run_command(
+            status = self.launch(
                 command,
                 console,
                 variables=variables,

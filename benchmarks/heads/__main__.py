@@ -1,0 +1,97 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""Make a table of heads: train each with several seeds, and collect the rows.
+
+    python -m benchmarks.heads make --framework simclr --scale narrow --seeds 0 1 2
+    python -m benchmarks.heads make --scale small --heads gate --seeds 0 1 2
+    python -m benchmarks.heads rows --out docs/results/heads/rows.jsonl
+
+Heads are 'drawn' (96 that balance the space of benchmarks/heads/recipes, and the standard one),
+'gate' (eight, six of them trained at 32 pixels before), or names and files of genotypes. What is
+made is not made again, also in several processes at once; one that was killed begins its run anew.
+"""
+
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from benchmarks.command import run_module
+
+ROWS = Path('docs/results/heads/rows.jsonl')
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the command line."""
+    actions = parser.add_subparsers(dest='action', required=True, metavar='ACTION')
+    make = actions.add_parser('make', help='train what is missing')
+    rows = actions.add_parser('rows', help='collect the rows of what is trained')
+    make.add_argument('--framework', default='simclr', help='simclr, simsiam or byol')
+    make.add_argument('--scale', default='narrow', help='of benchmarks/heads/scales.py')
+    make.add_argument('--heads', nargs='+', default=['drawn'], help='see above')
+    make.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
+    rows.add_argument('--out', type=Path, default=ROWS)
+    for action in (make, rows):
+        action.add_argument('--work-dir', type=Path, default=Path('work_dirs/heads'))
+
+
+def run(args: Namespace) -> None:
+    """Train, or collect."""
+    if args.action == 'make':
+        _make(args)
+    else:
+        _collect(args)
+
+
+def _make(args: Namespace) -> None:
+    import nasiam_mm.engine  # noqa: F401, imported once for all runs
+    from benchmarks.heads.jobs import config, jobs
+    from benchmarks.heads.warm import run_forked
+    from nasiam_mm.files.atomic import write_json
+    from nasiam_mm.runs.store import RunFailed, RunStore
+
+    store = RunStore(
+        args.work_dir / 'runs', ['train'], variables={'OMP_NUM_THREADS': '1'}, launch=run_forked
+    )
+    heads = list(_heads(args.framework, args.heads))
+    todo = list(jobs(args.framework, args.scale, heads, args.seeds))
+    for number, job in enumerate(todo, 1):
+        cfg = config(job, args.work_dir)
+        folder = store.of(str(job), cfg)
+        write_json(vars(job), args.work_dir / 'jobs' / f'{folder.name}.json')
+        if store.row(folder) is not None:
+            continue
+        try:
+            row = store.make(folder, cfg)
+        except BlockingIOError:
+            continue  # another process is at it
+        except RunFailed as error:
+            print(f'{job} seed {job.seed}: {error}', file=sys.stderr)
+            continue
+        for checkpoint in (folder / 'train').glob('*.pth'):
+            checkpoint.unlink()
+        knn = row['curves']['knn/test_top1'][row['epochs']]
+        told = f'kNN {knn:.2f}, {row["process_seconds"]:.0f} s of CPU'
+        print(f'{number}/{len(todo)} {job} seed {job.seed}: {told}', flush=True)
+
+
+def _heads(framework: str, named: Sequence[str]) -> Iterator[str]:
+    from benchmarks.heads.jobs import drawn_heads, gate_heads
+
+    for name in named:
+        if name == 'drawn':
+            yield from drawn_heads(framework)
+        elif name == 'gate':
+            yield from gate_heads(framework)
+        else:
+            yield name
+
+
+def _collect(args: Namespace) -> None:
+    from benchmarks.heads.rows import collect, write_rows
+
+    count = write_rows(collect(args.work_dir), args.out)
+    print(f'{args.out}: {count} rows')
+
+
+if __name__ == '__main__':
+    run_module('benchmarks.heads', __doc__, add_arguments, run)

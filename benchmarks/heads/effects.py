@@ -1,0 +1,139 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""Question 1: which choices of a head matter, by how much, and how sure that is."""
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.stats import f as fisher
+
+from benchmarks.heads.table import Table
+
+RESAMPLES = 2000
+_OP = 'operation'
+
+
+class Effect(NamedTuple):
+    """Difference in points from the mean of a choice's options, all else equal, 95 % interval."""
+
+    choice: str
+    option: str
+    heads: int
+    value: float
+    low: float
+    high: float
+
+
+class Share(NamedTuple):
+    """Variance of the heads' means that a choice, or two together, explain beyond all others."""
+
+    choice: str
+    share: float  # of the variance, 0 to 1
+    p: float  # of F, corrected by Holm within its list
+
+
+def features(heads: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, np.ndarray]]:
+    """Return choice -> option -> how much of it a head has, (heads,).
+
+    An option of a choice is 0 or 1, and 0 for all of a choice that does not count in a head. An
+    operation is the share of the hidden layers that it takes, whichever they are.
+    """
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for number, head in enumerate(heads):
+        ops = [option for name, option in head.items() if name.endswith('.op')]
+        told = [(name, option, 1.0) for name, option in head.items() if not name.endswith('.op')]
+        told += [(_OP, op, 1 / len(ops)) for op in ops]
+        for choice, option, amount in told:
+            column = found.setdefault(choice, {}).setdefault(str(option), np.zeros(len(heads)))
+            column[number] += amount
+    return found
+
+
+def effects(table: Table, of: str = 'knn_test', seed: int = 0) -> list[Effect]:
+    """Estimate all main effects at once by least squares; intervals resample heads and seeds.
+
+    Heads and seeds are drawn with replacement, each on its own (Owen 2007, the pigeonhole
+    bootstrap, which errs to the wide side); an option that a draw misses is left out of it.
+    """
+    scores = table.scores(of)
+    columns = features(table.decided)
+    names = [(choice, option) for choice, options in columns.items() for option in options]
+    matrix = np.stack([columns[choice][option] for choice, option in names], 1)
+    value = _fit(matrix, scores.mean(1), names)
+    rng = np.random.Generator(np.random.PCG64(seed))
+    drawn = np.empty((RESAMPLES, len(names)))
+    for row in drawn:
+        heads = rng.integers(len(scores), size=len(scores))
+        seeds = rng.integers(scores.shape[1], size=scores.shape[1])
+        row[:] = _fit(matrix[heads], scores[np.ix_(heads, seeds)].mean(1), names)
+    low, high = np.nanquantile(drawn, [0.025, 0.975], axis=0)
+    return [
+        Effect(*name, int((matrix[:, n] > 0).sum()), value[n], low[n], high[n])
+        for n, name in enumerate(names)
+    ]
+
+
+def _fit(matrix: np.ndarray, scores: np.ndarray, names: Sequence[tuple[str, str]]) -> np.ndarray:
+    """Fit, and centre the options of each choice on the mean of those that are there."""
+    there = (matrix != 0).any(0)
+    # The least norm among equal fits; differences between options do not depend on it.
+    design = np.column_stack([np.ones(len(scores)), matrix])
+    weights = np.linalg.lstsq(design, scores, rcond=None)[0][1:]
+    weights[~there] = np.nan
+    choices = np.array([choice for choice, _ in names])
+    for choice in set(choices):
+        weights[choices == choice] -= np.nanmean(weights[choices == choice])
+    return weights
+
+
+def shares(table: Table, of: str = 'knn_test') -> tuple[list[Share], list[Share]]:
+    """Return what each choice explains beyond the others, and each pair beyond main effects."""
+    scores = table.scores(of).mean(1)
+    columns = {
+        choice: np.stack(list(options.values()), 1)
+        for choice, options in features(table.decided).items()
+    }
+    main = [
+        (choice, [other for name, other in columns.items() if name != choice], [column])
+        for choice, column in columns.items()
+    ]
+    pairs = [
+        (f'{one} x {two}', list(columns.values()), [_products(columns[one], columns[two])])
+        for one, two in combinations(columns, 2)
+    ]
+    return _tested(main, scores), _tested(pairs, scores)
+
+
+def _tested(cases: Sequence[tuple[str, list, list]], scores: np.ndarray) -> list[Share]:
+    total = float(((scores - scores.mean()) ** 2).sum())
+    found = []
+    for name, others, added in cases:
+        before, free_before = _residual([*others], scores)
+        after, free = _residual([*others, *added], scores)
+        steps = free_before - free
+        p = 1.0
+        if steps and free and after:
+            p = float(fisher.sf((before - after) / steps / (after / free), steps, free))
+        found.append(Share(name, (before - after) / total, p))
+    return holm(found)
+
+
+def _residual(columns: list[np.ndarray], scores: np.ndarray) -> tuple[float, int]:
+    design = np.column_stack([np.ones(len(scores)), *columns])
+    weights, _, rank, _ = np.linalg.lstsq(design, scores, rcond=None)
+    return float(((scores - design @ weights) ** 2).sum()), len(scores) - int(rank)
+
+
+def _products(one: np.ndarray, two: np.ndarray) -> np.ndarray:
+    return (one[:, :, None] * two[:, None, :]).reshape(len(one), -1)
+
+
+def holm(found: Sequence[Share]) -> list[Share]:
+    """Correct p-values for their number (Holm 1979), the largest share first."""
+    order = sorted(range(len(found)), key=lambda n: found[n].p)
+    worst, corrected = 0.0, {}
+    for place, n in enumerate(order):
+        worst = max(worst, min(1.0, found[n].p * (len(found) - place)))
+        corrected[n] = found[n]._replace(p=worst)
+    return sorted(corrected.values(), key=lambda share: -share.share)

@@ -1,0 +1,166 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""The runs of a table: a head of a framework at a scale, with a seed."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from mmengine.config import Config
+
+from benchmarks import ROOT
+from benchmarks.heads.sample import balanced_heads
+from benchmarks.heads.scales import SCALES, TEST, Scale
+from nasiam_mm.architecture.choice import Choices
+from nasiam_mm.architecture.genotype import Genotype, random_genotype, save_genotype
+from nasiam_mm.architecture.kinds.kind import Options
+from nasiam_mm.architecture.points import genotype_at
+from nasiam_mm.architecture.reading import load_genotype
+from nasiam_mm.cli.reading import load_config
+from nasiam_mm.models.spaces import choices_of_model
+
+FRAMEWORKS = {'simclr': 'SimCLR', 'simsiam': 'SimSiam', 'byol': 'BYOL'}
+HEADS = 96  # drawn of each framework's space
+_DRAW = 0  # seed of that draw
+# The heads that papers and this project call standard, in the spaces of the recipes.
+STANDARD: dict[str, Options] = {
+    'simclr': {
+        'projector.depth': 2, 'projector.width_ratio': 1, 'projector.out_channels': 128,
+        'projector.output_norm': 'none', 'projector.0.op': 'linear_bn_relu', 'temperature': 0.2,
+    },
+    'simsiam': {
+        'projector.depth': 2, 'projector.width_ratio': 4, 'projector.out_channels': 512,
+        'projector.output_norm': 'bn_no_affine', 'projector.0.op': 'linear_bn_relu',
+        'predictor.form': 'mlp', 'predictor.width_ratio': 1, 'predictor_lr': 1,
+    },
+    'byol': {
+        'projector.depth': 2, 'projector.width_ratio': 4, 'projector.out_channels': 64,
+        'projector.output_norm': 'none', 'projector.0.op': 'linear_bn_relu',
+        'predictor.form': 'mlp', 'predictor.width_ratio': 1, 'predictor_lr': 1,
+    },
+}  # fmt: skip
+# Seconds of a run that are not spent on the head: fewer views than LiDAR is published with.
+_MEASURES = [
+    dict(type='RankMe'),
+    dict(type='AlphaReQ'),
+    dict(type='LiDAR', images=500, per_image=4),
+    dict(type='Alignment'),
+    dict(type='Uniformity'),
+    dict(type='Contrast'),
+]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run: its head is one of a table, see :func:`genotype`, or a file of a genotype."""
+
+    framework: str
+    scale: str
+    head: str
+    seed: int
+
+    def __str__(self) -> str:
+        """Return a name for people."""
+        return f'{self.framework}-{self.scale}-{Path(self.head).stem}'
+
+
+def jobs(framework: str, scale: str, heads: Sequence[str], seeds: Sequence[int]) -> Iterator[Job]:
+    """Yield the runs of a table, seed by seed, so that every head has as many, to one."""
+    for seed in seeds:
+        for head in heads:
+            yield Job(framework, scale, head, seed)
+
+
+@lru_cache
+def choices(framework: str) -> Choices:
+    """Return what there is to choose from in the space of a framework's recipe."""
+    return choices_of_model(_recipe(framework).model)
+
+
+@lru_cache
+def drawn_heads(framework: str) -> Mapping[str, Options]:
+    """Return the heads of a framework's table by name, the standard one first."""
+    found = balanced_heads(choices(framework), HEADS, _DRAW)
+    return {'standard': STANDARD[framework]} | {f'h{n:02}': head for n, head in enumerate(found)}
+
+
+@lru_cache
+def gate_heads(framework: str) -> Mapping[str, Genotype]:
+    """Return the heads that a scale is judged by, before a table is made at it.
+
+    The standard one, without its hidden layer and with five of them, and the five random heads of
+    NASiam's space that docs/results/heads_demo trained at 32 pixels.
+    """
+    standard = STANDARD[framework]
+    deep = {f'projector.{n}.op': 'linear_bn_relu' for n in range(5)}
+    found = {
+        'standard': _at(framework, standard),
+        'linear': _at(framework, standard | {'projector.depth': 1}),
+        'deep': _at(framework, standard | deep | {'projector.depth': 6}),
+    }
+    search = load_config(str(ROOT / f'configs/nasiam/{framework}_r18_search_cifar10_demo.py'))
+    space = choices_of_model(search.model)
+    for draw in range(1, 6):
+        found[f'random-{draw}'] = random_genotype(FRAMEWORKS[framework], space, draw)
+    return found
+
+
+def genotype(job: Job) -> Genotype:
+    """Return the head of a run."""
+    if (options := drawn_heads(job.framework).get(job.head)) is not None:
+        return _at(job.framework, options)
+    return gate_heads(job.framework).get(job.head) or load_genotype(job.head)
+
+
+def _at(framework: str, options: Options) -> Genotype:
+    return genotype_at(FRAMEWORKS[framework], choices(framework), options)
+
+
+def config(job: Job, folder: Path) -> Config:
+    """Return the config of a run; its genotype is written into the folder.
+
+    Raises:
+        ValueError: If there is no such framework, scale or head.
+    """
+    for what, name, known in (
+        ('framework', job.framework, FRAMEWORKS),
+        ('scale', job.scale, SCALES),
+    ):
+        if name not in known:
+            raise ValueError(f'there is no {what} {name!r}; take one of {", ".join(known)}')
+    cfg = _recipe(job.framework)
+    SCALES[job.scale].apply(cfg)
+    cfg.model.genotype = str(_written(job, folder / 'genotypes'))
+    # A genotype of a file need not be one of the space.
+    cfg.model.pop('space')
+    cfg.randomness = dict(seed=job.seed)
+    measured(cfg, SCALES[job.scale])
+    return cfg
+
+
+def measured(cfg: Config, scale: Scale) -> None:
+    """Let a run log, at the end of every epoch, all that a row of the table holds."""
+    test = json.loads(json.dumps(cfg.probe.query.to_dict()))
+    test['dataset'].update(parts=dict(test=TEST), part='test')
+    test['dataset']['dataset']['split'] = 'test'
+    cfg.probe.update(interval=1, at_start=False, test=test, measures=_MEASURES)
+    hooks = cfg.default_hooks
+    hooks.probe = dict(type='TableProbeHook')
+    hooks.collapse.interval = None
+    # The log of an epoch is the mean of its iterations; no run is long enough to be resumed.
+    hooks.logger.interval = scale.iterations
+    hooks.checkpoint.update(interval=scale.epochs)
+    cfg.log_processor = dict(window_size=scale.iterations)
+    cfg.custom_imports = dict(imports=['benchmarks.heads.hook'])
+
+
+def _recipe(framework: str) -> Config:
+    return load_config(str(ROOT / 'benchmarks/heads/recipes' / f'{framework}.py'))
+
+
+def _written(job: Job, folder: Path) -> Path:
+    path = folder / f'{job.framework}-{Path(job.head).stem}.json'
+    if not path.is_file():
+        save_genotype(genotype(job), path)
+    return path

@@ -1,0 +1,89 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""Rows of the table: one run a line of JSON, small enough to be committed and read by anything."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.heads.jobs import Job, config, genotype
+from nasiam_mm.files.atomic import write_text
+from nasiam_mm.models.cost import training_cost
+from nasiam_mm.runs.store import Row, RunStore
+
+# What a row calls a scalar of the log, with the digits that are kept: no figure is that exact.
+SCALARS = {
+    'knn/val_top1': ('knn_val', 3),
+    'knn/test_top1': ('knn_test', 3),
+    'linear/val_top1': ('linear_val', 3),
+    'linear/test_top1': ('linear_test', 3),
+    'loss': ('loss', 5),
+    'collapse/std': ('std_z', 4),
+    'collapse/effective_rank': ('rank_z', 2),
+    'measure/rankme': ('rankme', 3),
+    'measure/alpha_req': ('alpha_req', 4),
+    'measure/lidar': ('lidar', 3),
+    'measure/alignment': ('alignment', 5),
+    'measure/uniformity': ('uniformity', 5),
+    'measure/contrast': ('contrast', 5),
+}
+
+
+def collect(folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of those runs of a work directory that are at their end.
+
+    Runs of what recipes, heads or scales were before they were changed have none.
+    """
+    store = RunStore(folder / 'runs')
+    costs: dict[tuple[str, str, str], Mapping[str, int]] = {}
+    for file in sorted((folder / 'jobs').glob('*.json')):
+        job = Job(**json.loads(file.read_text(encoding='utf-8')))
+        cfg = config(job, folder)
+        run = store.of(str(job), cfg)
+        if run.name != file.stem or (row := store.row(run)) is None:
+            continue
+        key = job.framework, job.scale, job.head
+        if key not in costs:
+            views = cfg.model.data_preprocessor.views.size
+            costs[key] = training_cost(cfg.model.to_dict(), views)._asdict()
+        yield as_line(job, row, costs[key])
+
+
+def as_line(job: Job, row: Row, cost: Mapping[str, int]) -> dict[str, Any]:
+    """Return a row of the table; a curve is a list, one figure an epoch."""
+    decided = {name: found.chosen[0] for name, found in genotype(job).decisions.items()}
+    curves = {}
+    for name, (told, digits) in SCALARS.items():
+        curve = row['curves'].get(name, {})
+        curves[told] = [round(curve[epoch], digits) for epoch in sorted(curve)]
+    return {
+        'framework': job.framework,
+        'scale': job.scale,
+        'head': Path(job.head).stem,
+        'seed': job.seed,
+        'digest': row['digest'][:12],
+        'decided': decided,
+        **cost,
+        'seconds': row['process_seconds'],
+        **curves,
+    }
+
+
+def write_rows(rows: Iterable[Mapping[str, Any]], path: Path) -> int:
+    """Write rows by framework, scale, head and seed; return how many."""
+    key = ('framework', 'scale', 'head', 'seed')
+    found = sorted(rows, key=lambda row: tuple(row[name] for name in key))
+    lines = [json.dumps(row, separators=(',', ':')) + '\n' for row in found]
+    write_text(''.join(lines), path)
+    return len(lines)
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Read rows; ValueError, with the line, for what is none."""
+    rows = []
+    for number, line in enumerate(path.read_text(encoding='utf-8').splitlines(), 1):
+        try:
+            rows.append(json.loads(line))
+        except ValueError as error:
+            raise ValueError(f'{path}, line {number}: {error}; make the table anew') from None
+    return rows

@@ -1,0 +1,52 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""How long and at what size heads are trained: the scales that a table can be made at."""
+
+from dataclasses import dataclass
+
+from mmengine.config import Config
+
+VAL, TEST = 2000, 2000  # images that a row is measured on
+_WIDTH, _BATCH = 16, 128  # of the demo, whose recipes are scaled
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A scale of training.
+
+    Attributes:
+        pixels: Side of the images, which are averaged down to it, and of their views.
+        width: Channels of the first stage of the ResNet-18; 16 is the demo's, 64 the paper's.
+        images: Of the training split of CIFAR-10 that are trained on.
+        epochs: Of the whole schedule.
+    """
+
+    pixels: int
+    width: int
+    images: int
+    epochs: int
+
+    @property
+    def iterations(self) -> int:
+        """Steps of an epoch; what is left of the images is no batch."""
+        return self.images // _BATCH
+
+    def apply(self, cfg: Config) -> None:
+        """Scale a recipe of the demo; the widths of its heads keep their ratio to the features."""
+        for key in ('stem_channels', 'base_channels'):
+            cfg.model.backbone[key] = self.width
+        cfg.model.neck.in_channels = 8 * self.width
+        heads = [cfg.model.neck, cfg.model.head.get('predictor')]
+        for head in filter(None, heads):
+            head.hidden_channels = head.hidden_channels * self.width // _WIDTH
+        cfg.model.data_preprocessor.views.size = self.pixels
+        cfg.model.data_preprocessor.eval_size = self.pixels
+        cfg.train_cfg.max_epochs = self.epochs
+        bank = dict(train=self.images, val=VAL)
+        for part in (cfg.train_dataloader.dataset, cfg.probe.bank, cfg.probe.query):
+            part.dataset.parts = bank
+
+
+SCALES = {
+    'thumb': Scale(pixels=8, width=8, images=5000, epochs=4),
+    'narrow': Scale(pixels=16, width=8, images=5000, epochs=4),
+}
