@@ -4,6 +4,7 @@
     python -m benchmarks.heads make --framework simclr --scale narrow --seeds 0 1 2
     python -m benchmarks.heads make --scale small --heads gate --seeds 0 1 2
     python -m benchmarks.heads rows --out docs/results/heads/rows.jsonl
+    python -m benchmarks.heads answer --rows docs/results/heads/rows.jsonl
 
 Heads are 'drawn' (96 that balance the space of benchmarks/heads/recipes, and the standard one),
 'gate' (eight, six of them trained at 32 pixels before), or names and files of genotypes. What is
@@ -25,21 +26,21 @@ def add_arguments(parser: ArgumentParser) -> None:
     actions = parser.add_subparsers(dest='action', required=True, metavar='ACTION')
     make = actions.add_parser('make', help='train what is missing')
     rows = actions.add_parser('rows', help='collect the rows of what is trained')
+    answer = actions.add_parser('answer', help='answer the questions from the rows alone')
     make.add_argument('--framework', default='simclr', help='simclr, simsiam or byol')
     make.add_argument('--scale', default='narrow', help='of benchmarks/heads/scales.py')
     make.add_argument('--heads', nargs='+', default=['drawn'], help='see above')
     make.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
     rows.add_argument('--out', type=Path, default=ROWS)
+    answer.add_argument('--rows', type=Path, default=ROWS)
+    answer.add_argument('--out', type=Path, help="folder of answers; the rows' own by default")
     for action in (make, rows):
         action.add_argument('--work-dir', type=Path, default=Path('work_dirs/heads'))
 
 
 def run(args: Namespace) -> None:
-    """Train, or collect."""
-    if args.action == 'make':
-        _make(args)
-    else:
-        _collect(args)
+    """Train, collect, or answer."""
+    {'make': _make, 'rows': _collect, 'answer': _answer}[args.action](args)
 
 
 def _make(args: Namespace) -> None:
@@ -91,6 +92,23 @@ def _collect(args: Namespace) -> None:
 
     count = write_rows(collect(args.work_dir), args.out)
     print(f'{args.out}: {count} rows')
+
+
+def _answer(args: Namespace) -> None:
+    from benchmarks import ROOT
+    from benchmarks.heads.answers import answers
+    from benchmarks.heads.picture import draw_effects
+    from benchmarks.heads.rows import read_rows
+    from nasiam_mm.files.atomic import write_text
+
+    out = args.out or args.rows.parent
+    text, effects = answers(read_rows(args.rows), ROOT / 'docs/results/heads_demo')
+    write_text(
+        f'# Answers\n\nBy `python -m benchmarks.heads answer`.\n\n{text}', out / 'answers.md'
+    )
+    if effects:
+        draw_effects(effects, out / 'effects.png')
+    print(text)
 
 
 if __name__ == '__main__':

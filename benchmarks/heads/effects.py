@@ -10,12 +10,12 @@ from scipy.stats import f as fisher
 
 from benchmarks.heads.table import Table
 
-RESAMPLES = 2000
+_RESAMPLES = 2000
 _OP = 'operation'
 
 
 class Effect(NamedTuple):
-    """Difference in points from the mean of a choice's options, all else equal, 95 % interval."""
+    """Points above the mean of the options of a choice, all else equal, with a 95 % interval."""
 
     choice: str
     option: str
@@ -50,7 +50,9 @@ def features(heads: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, np.ndarr
     return found
 
 
-def effects(table: Table, of: str = 'knn_test', seed: int = 0) -> list[Effect]:
+def effects(
+    table: Table, of: str = 'knn_test', seed: int = 0, resamples: int = _RESAMPLES
+) -> list[Effect]:
     """Estimate all main effects at once by least squares; intervals resample heads and seeds.
 
     Heads and seeds are drawn with replacement, each on its own (Owen 2007, the pigeonhole
@@ -62,7 +64,7 @@ def effects(table: Table, of: str = 'knn_test', seed: int = 0) -> list[Effect]:
     matrix = np.stack([columns[choice][option] for choice, option in names], 1)
     value = _fit(matrix, scores.mean(1), names)
     rng = np.random.Generator(np.random.PCG64(seed))
-    drawn = np.empty((RESAMPLES, len(names)))
+    drawn = np.empty((resamples, len(names)))
     for row in drawn:
         heads = rng.integers(len(scores), size=len(scores))
         seeds = rng.integers(scores.shape[1], size=scores.shape[1])
@@ -75,16 +77,18 @@ def effects(table: Table, of: str = 'knn_test', seed: int = 0) -> list[Effect]:
 
 
 def _fit(matrix: np.ndarray, scores: np.ndarray, names: Sequence[tuple[str, str]]) -> np.ndarray:
-    """Fit, and centre the options of each choice on the mean of those that are there."""
+    """Fit effects that sum to 0 within a choice, over those options that are there; NaN others."""
     there = (matrix != 0).any(0)
-    # The least norm among equal fits; differences between options do not depend on it.
-    design = np.column_stack([np.ones(len(scores)), matrix])
-    weights = np.linalg.lstsq(design, scores, rcond=None)[0][1:]
-    weights[~there] = np.nan
     choices = np.array([choice for choice, _ in names])
-    for choice in set(choices):
-        weights[choices == choice] -= np.nanmean(weights[choices == choice])
-    return weights
+    places = [np.flatnonzero((choices == choice) & there) for choice in dict.fromkeys(choices)]
+    # The last option of a choice is minus the sum of the others; a head without it has 0 of all.
+    coded = [matrix[:, of[:-1]] - matrix[:, of[-1:]] for of in places]
+    weights = np.linalg.lstsq(np.column_stack([np.ones(len(scores)), *coded]), scores, rcond=None)
+    effects, given = np.full(len(names), np.nan), weights[0][1:]
+    for of in places:
+        own, given = given[: len(of) - 1], given[len(of) - 1 :]
+        effects[of] = [*own, -own.sum()]
+    return effects
 
 
 def shares(table: Table, of: str = 'knn_test') -> tuple[list[Share], list[Share]]:

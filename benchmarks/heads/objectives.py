@@ -10,7 +10,7 @@ from scipy.stats import rankdata
 
 from benchmarks.heads.table import Table
 
-RESAMPLES = 2000
+_RESAMPLES = 2000
 # Figure of a row -> sign that makes more of it better.
 OBJECTIVES = {
     'knn_val': 1, 'linear_val': 1, 'rankme': 1, 'lidar': 1, 'alpha_req': -1, 'alignment': -1,
@@ -29,7 +29,11 @@ class Ranking(NamedTuple):
 
 
 def rankings(
-    table: Table, target: str = 'knn_test', epochs: Sequence[int] | None = None, seed: int = 0
+    table: Table,
+    target: str = 'knn_test',
+    epochs: Sequence[int] | None = None,
+    seed: int = 0,
+    resamples: int = _RESAMPLES,
 ) -> list[Ranking]:
     """Correlate each objective, of one seed, with the last test score of the *other* seeds.
 
@@ -42,40 +46,44 @@ def rankings(
         target: Test score of a row.
         epochs: After which the figure is taken, from 1; the last alone for None.
         seed: Of the resampling.
+        resamples: Made.
     """
     last = len(table.rows[table.heads[0]][table.seeds[0]][target])
+    cases = [(name, epoch) for epoch in epochs or [last] for name in OBJECTIVES]
+    figures = np.stack([_turned(table, name, epoch) for name, epoch in cases], 1)
     goal = table.scores(target)
     pairs = np.array(list(permutations(range(len(table.seeds)), 2)))
     rng = np.random.Generator(np.random.PCG64(seed))
-    draws = [
-        (rng.integers(len(goal), size=len(goal)), rng.integers(len(pairs), size=len(pairs)))
-        for _ in range(RESAMPLES)
+    values = _mean_ranks(figures, goal, pairs)
+    drawn = np.empty((resamples, len(cases)))
+    for row in drawn:
+        heads = rng.integers(len(goal), size=len(goal))
+        row[:] = _mean_ranks(
+            figures[heads], goal[heads], pairs[rng.integers(len(pairs), size=len(pairs))]
+        )
+    low, high = np.nanquantile(drawn, [0.025, 0.975], axis=0)
+    return [
+        Ranking(*case, float(values[n]), float(low[n]), float(high[n]))
+        for n, case in enumerate(cases)
     ]
-    found = []
-    for epoch in epochs or [last]:
-        for name, sign in OBJECTIVES.items():
-            figure = table.scores(name, epoch - 1)
-            if name == 'alpha_req':
-                figure = np.abs(figure - 1)
-            figure = sign * figure
-            value = _mean_rank(figure, goal, pairs)
-            drawn = [_mean_rank(figure[h], goal[h], pairs[p]) for h, p in draws]
-            low, high = np.nanquantile(drawn, [0.025, 0.975])
-            found.append(Ranking(name, epoch, value, float(low), float(high)))
-    return found
 
 
-def _mean_rank(figure: np.ndarray, goal: np.ndarray, pairs: np.ndarray) -> float:
-    ranks, targets = rankdata(figure, axis=0), rankdata(goal, axis=0)
-    each = [spearman(ranks[:, one], targets[:, other]) for one, other in pairs]
-    return float(np.mean(each))
+def _turned(table: Table, name: str, epoch: int) -> np.ndarray:
+    figure = table.scores(name, epoch - 1)
+    return OBJECTIVES[name] * (np.abs(figure - 1) if name == 'alpha_req' else figure)
 
 
-def spearman(one: np.ndarray, other: np.ndarray) -> float:
-    """Return Pearson's correlation of two columns of ranks; NaN for a constant one."""
-    one, other = one - one.mean(), other - other.mean()
-    size = np.sqrt((one**2).sum() * (other**2).sum())
-    return float((one * other).sum() / size) if size else float('nan')
+def _mean_ranks(figures: np.ndarray, goal: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Correlate (heads, K, seeds) with (heads, seeds) by ranks: the mean over pairs, (K,)."""
+    correlations = np.einsum('hks,ht->kst', standard_ranks(figures), standard_ranks(goal))
+    return correlations[:, pairs[:, 0], pairs[:, 1]].mean(1)
+
+
+def standard_ranks(values: np.ndarray) -> np.ndarray:
+    """Rank along the first axis, less the mean, by the norm; NaN where all are equal."""
+    ranks = rankdata(values, axis=0) - (len(values) + 1) / 2
+    norm = np.sqrt((ranks**2).sum(0))
+    return np.divide(ranks, norm, out=np.full(ranks.shape, np.nan), where=norm > 0)
 
 
 def within(table: Table, choice: str) -> list[Table]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.heads.jobs import Job, config, genotype
+from nasiam_mm.datasets.resolve import resolve_data
 from nasiam_mm.files.atomic import write_text
 from nasiam_mm.models.cost import training_cost
 from nasiam_mm.runs.store import Row, RunStore
@@ -44,6 +45,7 @@ def collect(folder: Path) -> Iterator[dict[str, Any]]:
             continue
         key = job.framework, job.scale, job.head
         if key not in costs:
+            resolve_data(cfg)
             views = cfg.model.data_preprocessor.views.size
             costs[key] = training_cost(cfg.model.to_dict(), views)._asdict()
         yield as_line(job, row, costs[key])

@@ -146,7 +146,7 @@ def test_registered_and_named():
 @pytest.mark.parametrize(
     ('config', 'says'),
     [
-        (dict(type='Tpe'), "there is no sampler 'Tpe'; take one of Comparator, Evolution, .*Random, TPE"),
+        (dict(type='Tpe'), "is no sampler 'Tpe'; take one of Comparator, Evolution, .*Random, TPE"),
         ('TPE', 'study.sampler must be a dict with a type'),
         (dict(type='TPE', starup=3), 'study.sampler.starup is no setting of TPE; .*mean startup'),
         (dict(type='TPE', seed=3), 'study.sampler.seed is no setting of TPE'),

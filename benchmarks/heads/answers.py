@@ -1,0 +1,107 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""The questions asked of the table, answered from its rows alone, as Markdown."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.heads.effects import Effect, effects, shares
+from benchmarks.heads.gate import LEAST, committed_scores, gate
+from benchmarks.heads.objectives import Ranking, rankings, within
+from benchmarks.heads.table import Table, is_drawn, table_of
+from benchmarks.papers.markdown import markdown_table
+
+GATED = ('standard', 'linear', 'deep', *(f'random-{n}' for n in range(1, 6)))
+
+
+def gates(rows: Sequence[Mapping[str, Any]], committed: Path) -> str:
+    """Tell what the gate says of each scale that its heads were trained at."""
+    found = []
+    for framework, scale in sorted({(row['framework'], row['scale']) for row in rows}):
+        own = [
+            r
+            for r in rows
+            if (r['framework'], r['scale'], r['head'] in GATED) == (framework, scale, True)
+        ]
+        seeds = {row['seed'] for row in own}
+        if len({row['head'] for row in own}) < len(GATED) or len(seeds) < 2:
+            continue
+        of = gate(own, committed_scores(committed, framework))
+        ranks = of.correlation
+        passes = of.reliability.value >= LEAST and (ranks is None or ranks > 0)
+        with_32 = '-' if ranks is None else f'{ranks:+.2f} ({of.shared} heads)'
+        found.append([
+            framework, scale, f'{of.heads} x {of.seeds}', f'{of.spread:.2f}', f'{of.noise:.2f}',
+            _interval(*of.reliability), with_32, f'{of.seconds:.0f}',
+            'passes' if passes else '**fails**',
+        ])  # fmt: skip
+    head = ['framework', 'scale', 'heads x seeds', 'spread of heads', 'noise of a run']
+    head += [f'reliability (>= {LEAST})', 'rank correlation with 32 px', 'CPU s', '']
+    return markdown_table(head, found)
+
+
+def main_effects(table: Table, of: str = 'knn_test') -> tuple[str, list[Effect]]:
+    """Tell what each option is worth, and what each choice explains."""
+    found = effects(table, of)
+    rows = [
+        [e.choice, e.option, str(e.heads), _interval(e.value, e.low, e.high, '+.2f')] for e in found
+    ]
+    main, pairs = shares(table, of)
+    told = [[s.choice, f'{100 * s.share:.1f} %', f'{s.p:.3g}'] for s in (*main, *pairs[:5])]
+    text = markdown_table(['choice', 'option', 'heads', 'points (95 %)'], rows)
+    text += '\n' + markdown_table(
+        ['choice or pair', 'of the variance, beyond all others', 'p'], told
+    )
+    return text, found
+
+
+def ranked(table: Table, target: str = 'knn_test') -> str:
+    """Tell how well each figure ranks heads, after each epoch."""
+    epochs = len(table.rows[table.heads[0]][table.seeds[0]][target])
+    found: dict[str, list[Ranking]] = {}
+    for ranking in rankings(table, target, range(1, epochs + 1)):
+        found.setdefault(ranking.objective, []).append(ranking)
+    rows = [
+        [name, *(f'{of.value:+.2f}' for of in each[:-1]), _interval(*each[-1][2:], '+.2f')]
+        for name, each in sorted(found.items(), key=lambda item: -item[1][-1].value)
+    ]
+    if any('temperature' in head for head in table.decided):
+        parts = [
+            rankings(part, target, [epochs], resamples=1) for part in within(table, 'temperature')
+        ]
+        loss = np.mean([r.value for part in parts for r in part if r.objective == 'loss'])
+        rows.append(['loss, within a temperature', *[''] * (epochs - 1), f'{loss:+.2f}'])
+    head = [f'figure, against {target} of other seeds']
+    return markdown_table(
+        head + [f'epoch {n}' for n in range(1, epochs)] + [f'epoch {epochs} (95 %)'], rows
+    )
+
+
+def answers(
+    rows: Sequence[Mapping[str, Any]], committed: Path
+) -> tuple[str, dict[str, list[Effect]]]:
+    """Return the page of answers, and the main effects by table for a picture."""
+    text, drawn = '## The gate\n\n' + gates(rows, committed), {}
+    for framework, scale in sorted(
+        {(r['framework'], r['scale']) for r in rows if is_drawn(r['head'])}
+    ):
+        table = table_of(rows, framework, scale)
+        if len(table.heads) < 24 or len(table.seeds) < 2:
+            continue
+        text += f'\n## {framework} at {scale}: {len(table.heads)} heads, {len(table.seeds)} seeds\n'
+        scores = table.scores('knn_test').mean(1)
+        quartiles = np.quantile(scores, [0, 0.25, 0.5, 0.75, 1])
+        text += '\nkNN on test images, quartiles of the heads: ' + ', '.join(
+            f'{q:.2f}' for q in quartiles
+        )
+        told, drawn[f'{framework}, {scale}'] = main_effects(table)
+        text += '\n\n### Which choices matter?\n\n' + told
+        text += '\n### Which figure ranks heads?\n\n' + ranked(table)
+        text += '\n' + ranked(table, 'linear_test')
+    return text, drawn
+
+
+def _interval(value: float, low: float, high: float, form: str = '.2f') -> str:
+    return f'{value:{form}} ({low:{form}} to {high:{form}})'

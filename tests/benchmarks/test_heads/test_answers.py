@@ -1,0 +1,63 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+import numpy as np
+import pytest
+
+from benchmarks import ROOT
+from benchmarks.heads.__main__ import add_arguments, run
+from benchmarks.heads.answers import answers
+from benchmarks.heads.effects import Effect
+from benchmarks.heads.jobs import choices, drawn_heads
+from benchmarks.heads.objectives import OBJECTIVES
+from benchmarks.heads.picture import draw_effects
+from benchmarks.heads.rows import write_rows
+from nasiam_mm.architecture.points import genotype_at
+from nasiam_mm.cli.main import as_main
+
+
+@pytest.fixture(scope='module')
+def rows():
+    """Thirty drawn heads of two seeds, whose score and loss are their temperature's."""
+    rng, found = np.random.default_rng(0), []
+    for name, options in [*drawn_heads('simclr').items()][1:31]:
+        genotype = genotype_at('SimCLR', choices('simclr'), options)
+        decided = {n: d.chosen[0] for n, d in genotype.decisions.items()}
+        for seed in (0, 1):
+            score = 30 - 10 * decided['temperature'] + rng.normal() * 0.1
+            row = dict(framework='simclr', scale='x', head=name, seed=seed, decided=decided)
+            row |= {objective: list(rng.normal(size=2)) for objective in OBJECTIVES}
+            found.append(row | dict(knn_test=[1.0, score], linear_test=[1.0, score], seconds=1.0))
+    return found
+
+
+def test_the_page_is_made_from_rows_alone(rows, tmp_path):
+    write_rows(rows, tmp_path / 'rows.jsonl')
+    as_main('', add_arguments, run)(['answer', '--rows', str(tmp_path / 'rows.jsonl')])
+    text = (tmp_path / 'answers.md').read_text()
+    assert '## simclr at x: 30 heads, 2 seeds' in text
+    share = next(
+        line for line in text.splitlines() if line.startswith('| temperature | ') and '%' in line
+    )
+    assert float(share.split('|')[2].split()[0]) > 50
+    assert 'loss, within a temperature' in text
+    assert (tmp_path / 'effects.png').stat().st_size > 10_000
+
+
+def test_a_gate_is_told_where_its_eight_heads_are(rows):
+    names = ('standard', 'linear', 'deep', *(f'random-{n}' for n in range(1, 6)))
+    given = [
+        row | dict(head=name, knn_test=[float(n), 10.0 * n + row['seed'] + (n == 3)])
+        for n, name in enumerate(names)
+        for row in rows[:2]
+    ]
+    text, drawn = answers(given, ROOT / 'docs/results/heads_demo')
+    assert '| simclr | x | 8 x 2 |' in text
+    assert '(6 heads)' in text
+    assert not drawn
+    assert '8 x' not in answers(given[2:], ROOT / 'docs/results/heads_demo')[0]
+
+
+def test_a_picture_of_nothing_is_refused(tmp_path):
+    with pytest.raises(ValueError, match='no table to draw'):
+        draw_effects({}, tmp_path / 'a.png')
+    with pytest.raises(ValueError, match='must end in'):
+        draw_effects({'a': [Effect('c', 'o', 1, 0.0, 0.0, 0.0)]}, tmp_path / 'a.pdf')

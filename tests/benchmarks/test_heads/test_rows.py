@@ -1,0 +1,98 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from benchmarks import ROOT
+from benchmarks.heads.jobs import Job, config, drawn_heads
+from benchmarks.heads.rows import as_line, read_rows, write_rows
+from benchmarks.heads.table import is_drawn, table_of
+from nasiam_mm.datasets.resolve import resolve_data
+from nasiam_mm.models.cost import training_cost
+from nasiam_mm.runs.store import RunStore
+
+FOLDER = ROOT / 'docs/results/heads'
+CPU = 'AVX2'  # what the machine computed with that made the rows
+CURVES = ('knn_val', 'knn_test', 'linear_val', 'linear_test', 'loss', 'rank_z', 'lidar', 'contrast')
+
+
+@pytest.fixture(scope='module')
+def rows():
+    return read_rows(FOLDER / 'rows.jsonl')
+
+
+def test_the_committed_rows_are_whole_and_small(rows):
+    assert (FOLDER / 'rows.jsonl').stat().st_size < 3_000_000
+    keys = [(row['framework'], row['scale'], row['head'], row['seed']) for row in rows]
+    assert keys == sorted(keys)
+    assert len({*keys}) == len(keys)
+    for row in rows:
+        assert {len(row[name]) for name in CURVES} == {4}, row
+        assert all(0 <= row[name][-1] <= 100 for name in CURVES[:4])
+        if is_drawn(row['head']):
+            options = drawn_heads(row['framework'])[row['head']]
+            assert row['decided'].items() <= options.items()
+
+
+def test_a_row_is_made_again_bit_for_bit(rows, tmp_path):
+    if not (ROOT / 'data/cifar10/train_images.npy').is_file():
+        pytest.skip('CIFAR-10 is not here; make data brings it, as .ci/run does')
+    job = Job('simclr', 'thumb', 'standard', 0)
+    cfg = config(job, tmp_path)
+    cfg.data.root = str(ROOT / 'data/cifar10')
+    store = RunStore(tmp_path / 'runs', variables={'OMP_NUM_THREADS': '1'})
+    made = store.make(store.of(str(job), cfg), cfg)
+    resolve_data(cfg)
+    cost = training_cost(cfg.model.to_dict(), cfg.model.data_preprocessor.views.size)
+    line = json.loads(json.dumps(as_line(job, made, cost._asdict())))
+    (row,) = (
+        row for row in rows if (row['scale'], row['head'], row['seed']) == ('thumb', 'standard', 0)
+        and row['framework'] == 'simclr'
+    )  # fmt: skip
+    for found in (line, row):
+        for name in ('seconds', 'digest'):  # of the machine; of the folder of the data
+            del found[name]
+    if torch.backends.cpu.get_cpu_capability() == CPU:
+        assert line == row
+    else:  # sums in another order
+        for name in CURVES[:4]:
+            assert line[name][-1] == pytest.approx(row[name][-1], abs=4)
+
+
+def test_rows_are_read_without_this_package(rows, tmp_path):
+    source = (FOLDER / 'read.py').read_text()
+    assert len(source.splitlines()) <= 32
+    told = subprocess.run(
+        [sys.executable, '-I', FOLDER / 'read.py'], capture_output=True, text=True, check=True
+    ).stdout
+    assert 'simclr at thumb: 8 heads, 24 runs' in told
+    assert 'nasiam' not in source.split('"""')[2]
+
+
+def test_rows_come_back_in_order_and_damage_is_told(tmp_path):
+    given = [
+        dict(framework='byol', scale='x', head=head, seed=seed, knn_test=[1.0])
+        for head, seed in (('h01', 1), ('h00', 2), ('h00', 0))
+    ]
+    path = tmp_path / 'rows.jsonl'
+    assert write_rows(given, path) == 3
+    assert read_rows(path) == given[::-1]
+    path.write_text(path.read_text() + '{"framework"')
+    with pytest.raises(ValueError, match='rows.jsonl, line 4: .*make the table anew'):
+        read_rows(path)
+
+
+def test_a_table_has_the_drawn_heads_with_all_seeds():
+    given = [
+        dict(framework='byol', scale='x', head=head, seed=seed, decided={}, knn_test=[1.0, 2.0])
+        for head in ('h00', 'h01', 'standard') for seed in (0, 1)
+    ]  # fmt: skip
+    found = table_of(given[:-1], 'byol', 'x')
+    assert found.heads == ['h00', 'h01']
+    assert found.scores('knn_test', 0).tolist() == [[1.0, 1.0]] * 2
+    assert table_of(given[1:], 'byol', 'x').heads == ['h01']
+    with pytest.raises(ValueError, match='no rows of simclr at scale x'):
+        table_of(given, 'simclr', 'x')
