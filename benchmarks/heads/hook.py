@@ -1,6 +1,9 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """What a row of the table holds of an epoch: figures on validation images and on test images."""
 
+from collections.abc import Iterator
+from typing import Any
+
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
@@ -22,14 +25,14 @@ class TableProbeHook(ProbeHook):
     ``linear/test_top1``, percent. The bank's features are made once for all of them.
     """
 
-    _loaders: dict[str, DataLoader]
+    _loaders: dict[str, 'KeptBatches']
 
     def before_train(self, runner: Runner) -> None:
         """Read the section and build the loaders of all three parts."""
         super().before_train(runner)
         assert self.probe is not None
         self._loaders = {
-            part: Runner.build_dataloader(self.probe.loader(part), seed=runner.seed)
+            part: KeptBatches(Runner.build_dataloader(self.probe.loader(part), seed=runner.seed))
             for part in ('train', 'val', 'test')
         }
 
@@ -53,3 +56,19 @@ class TableProbeHook(ProbeHook):
             if name == 'val':
                 scalars |= measure_found(build_measures(probe.measures), found)
         self._log(runner, scalars, epochs_done)
+
+
+class KeptBatches:
+    """A loader that is walked once: a table measures the same small images after every epoch."""
+
+    def __init__(self, loader: DataLoader) -> None:
+        self._loader = loader
+        self._batches: list[Any] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+    def __iter__(self) -> Iterator[Any]:
+        if not self._batches:
+            self._batches = list(self._loader)
+        return iter(self._batches)
