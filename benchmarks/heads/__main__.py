@@ -3,17 +3,20 @@
 
     python -m benchmarks.heads make --framework simclr --scale narrow --seeds 0 1 2
     python -m benchmarks.heads make --scale small --heads gate --seeds 0 1 2
+    python -m benchmarks.heads make --heads gdas darts_pt --seeds 0 1 2
     python -m benchmarks.heads rows --out docs/results/heads/rows.jsonl
     python -m benchmarks.heads answer --rows docs/results/heads/rows.jsonl
 
 Heads are 'drawn' (96 that balance the space of benchmarks/heads/recipes, and the standard one),
-'gate' (eight, six of them trained at 32 pixels before), or names and files of genotypes. What is
-made is not made again, also in several processes at once; one that was killed begins its run anew.
+'gate' (eight, six of them trained at 32 pixels before), 'searched' (by every strategy of
+configs/search) or one such strategy, with the seed of the run, or names and files of genotypes.
+What is made is not made again, also in several processes at once; what was killed begins anew.
 """
 
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.command import run_module
@@ -46,23 +49,32 @@ def run(args: Namespace) -> None:
 def _make(args: Namespace) -> None:
     import nasiam_mm.engine  # noqa: F401, imported once for all runs
     from benchmarks.heads.jobs import config, jobs
+    from benchmarks.heads.searched import STRATEGIES, searched_head
     from benchmarks.heads.warm import run_forked
     from nasiam_mm.files.atomic import write_json
     from nasiam_mm.runs.store import RunFailed, RunStore
 
-    store = RunStore(
-        args.work_dir / 'runs', ['train'], variables={'OMP_NUM_THREADS': '1'}, launch=run_forked
-    )
+    def store(*words: str) -> RunStore:
+        variables = {'OMP_NUM_THREADS': '1'}
+        return RunStore(args.work_dir / 'runs', words, variables=variables, launch=run_forked)
+
+    trainings, searches = store('train'), store('search')
     heads = list(_heads(args.framework, args.heads))
     todo = list(jobs(args.framework, args.scale, heads, args.seeds))
     for number, job in enumerate(todo, 1):
-        cfg = config(job, args.work_dir)
-        folder = store.of(str(job), cfg)
-        write_json(vars(job), args.work_dir / 'jobs' / f'{folder.name}.json')
-        if store.row(folder) is not None:
-            continue
         try:
-            row = store.make(folder, cfg)
+            if job.head in STRATEGIES:
+                name, found = f'{job.head}-{job.seed}', args.work_dir / 'searched'
+                file = searched_head(searches, found, job.framework, job.scale, name)
+                trained = replace(job, head=str(file))
+            else:
+                trained = job
+            cfg = config(trained, args.work_dir)
+            folder = trainings.of(str(trained), cfg)
+            write_json(vars(trained), args.work_dir / 'jobs' / f'{folder.name}.json')
+            if trainings.row(folder) is not None:
+                continue
+            row = trainings.make(folder, cfg)
         except BlockingIOError:
             continue  # another process is at it
         except RunFailed as error:
@@ -77,14 +89,11 @@ def _make(args: Namespace) -> None:
 
 def _heads(framework: str, named: Sequence[str]) -> Iterator[str]:
     from benchmarks.heads.jobs import drawn_heads, gate_heads
+    from benchmarks.heads.searched import STRATEGIES
 
+    groups = {'drawn': drawn_heads, 'gate': gate_heads, 'searched': lambda _: STRATEGIES}
     for name in named:
-        if name == 'drawn':
-            yield from drawn_heads(framework)
-        elif name == 'gate':
-            yield from gate_heads(framework)
-        else:
-            yield name
+        yield from groups[name](framework) if name in groups else [name]
 
 
 def _collect(args: Namespace) -> None:

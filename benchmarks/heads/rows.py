@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.heads.jobs import Job, config, genotype
+from benchmarks.heads.searched import cost_of
 from nasiam_mm.datasets.resolve import resolve_data
 from nasiam_mm.files.atomic import write_text
 from nasiam_mm.models.cost import training_cost
@@ -48,7 +49,10 @@ def collect(folder: Path) -> Iterator[dict[str, Any]]:
             resolve_data(cfg)
             views = cfg.model.data_preprocessor.views.size
             costs[key] = training_cost(cfg.model.to_dict(), views)._asdict()
-        yield as_line(job, row, costs[key])
+        line = as_line(job, row, costs[key])
+        if (spent := cost_of(Path(job.head))).is_file():
+            line['search_seconds'] = json.loads(spent.read_text(encoding='utf-8'))['seconds']
+        yield line
 
 
 def as_line(job: Job, row: Row, cost: Mapping[str, int]) -> dict[str, Any]:
