@@ -95,6 +95,7 @@ class Plan:
         standard: The standard head as options of the space, None where that does not hold it.
         pilots: Key -> options of heads trained both cheaply and not.
         given: Key -> options of heads that are compared though no trial measured them.
+        unit: Of the scores that heads are compared by.
     """
 
     def __init__(
@@ -106,10 +107,11 @@ class Plan:
         standard: Options | None = None,
         pilots: Mapping[str, Options | None] | None = None,
         given: Mapping[str, Options] | None = None,
+        unit: str = 'points',
     ) -> None:
         self.study, self.trials, self.checks, self.rounds = study, trials, checks, rounds
         self.standard, self.pilots, self.given = standard, pilots or {}, given or {}
-        self.rule = Rule(max_seeds=study.max_seeds, margin=study.margin)
+        self.rule = Rule(max_seeds=study.max_seeds, margin=study.margin, unit=unit)
         fixed = (self.current.max_seeds, self.current.margin)
         if fixed != (study.max_seeds, study.margin):
             what = 'the comparison after {} trials has begun with max_seeds {} and margin {:g}'

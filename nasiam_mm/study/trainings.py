@@ -121,6 +121,13 @@ class Trainings:
             checkpoint['max_keep_ckpts'] = 1
         self.notes = list(dict.fromkeys([*notes, told]))
 
+    @property
+    def unit(self) -> str:
+        """Of what heads are compared by: percent of images, or the objective without labels."""
+        if self.is_labelled or self.objective is None:
+            return 'points'
+        return f'of {self.objective.name}'
+
     @cached_property
     def standard(self) -> Options | None:
         """The standard head as options of the space; None where the space does not hold it."""

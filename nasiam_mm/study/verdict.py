@@ -28,7 +28,8 @@ class Rule:
 
     Attributes:
         max_seeds: Seeds at most, those that collapse among them.
-        margin: Gain that would matter, points.
+        margin: Gain that would matter, in the unit of the scores.
+        unit: Of the scores, as the sentence has it.
         alpha: Chance of a wrong 'use', and of a wrong 'keep', over all looks.
 
     Raises:
@@ -38,6 +39,7 @@ class Rule:
     max_seeds: int = 6
     margin: float = 1.0
     alpha: float = 0.05
+    unit: str = 'points'
 
     def __post_init__(self) -> None:
         check_looks(self.max_seeds, 1, self.alpha)
@@ -209,12 +211,13 @@ def _told(verdict: Verdict, rule: Rule) -> Verdict:
     best = max(known, key=lambda row: row.mean, default=rows[0])
     if verdict.answer == 'use':
         best = next(row for row in rows if row.name == verdict.head)
-        told.append(f'use {best.name!r}: {best.mean:+.2f} points over the standard head')
+        told.append(f'use {best.name!r}: {best.mean:+.2f} {rule.unit} over the standard head')
         told[0] += f', {_span(best)}'
         told.append(f'shrunken {best.shrunken:+.2f}')
     elif verdict.answer == 'keep':
         told.append(f'keep the standard head: {verdict.reason} (error <= {rule.alpha:.0%})')
-        told.append(f'the best, {best.name!r}, stands at {best.mean:+.2f} points, {_span(best)}')
+        gain = f'{best.mean:+.2f} {rule.unit}, {_span(best)}'
+        told.append(f'the best, {best.name!r}, stands at {gain}')
     elif known and verdict.n < FIRST_LOOK:
         side = 'ahead' if best.mean > 0 else 'behind'
         on = 'one seed' if verdict.n == 1 else f'{verdict.n} seeds'
@@ -222,7 +225,7 @@ def _told(verdict: Verdict, rule: Rule) -> Verdict:
     else:
         told.append(f'undecided: {_mend(verdict, rule)}')
         if not math.isnan(best.lower):
-            told.append(f'{best.name!r} stands at {best.mean:+.2f} points, {_span(best)}')
+            told.append(f'{best.name!r} stands at {best.mean:+.2f} {rule.unit}, {_span(best)}')
     told.append(f'{verdict.n} seed{"s" * (verdict.n != 1)}')
     if verdict.images:
         told.append(f'{verdict.images} images')

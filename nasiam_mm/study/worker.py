@@ -52,6 +52,7 @@ class Worker:
             self.trainings.standard,
             pilots(self.trials),
             given(self.trials),
+            self.trainings.unit,
         )
 
     def run(self, seconds: float | None = None) -> bool:

@@ -132,6 +132,7 @@ def test_without_labels_no_test_images_are_read_and_the_report_says_what_was_mea
     report = json.loads((tmp_path / 'verdict.json').read_text())
     assert report['refused'] == [] and report['test'] == {}
     assert report['budget']['measure'] == 'rankme'
+    assert ' of rankme' in report['sentence'] and 'points' not in report['sentence']
     assert 'rankme, mean (seeds)' in told and 'kNN' not in told.split('\n\n')[1].split('.')[0]
 
 
