@@ -5,6 +5,7 @@
     python -m benchmarks.heads make --scale small --heads gate --seeds 0 1 2
     python -m benchmarks.heads make --heads gdas darts_pt --seeds 0 1 2
     python -m benchmarks.heads rows --out docs/results/heads/rows.jsonl
+    python -m benchmarks.heads replay --framework simclr --scale narrow
     python -m benchmarks.heads answer --rows docs/results/heads/rows.jsonl
 
 Heads are 'drawn' (96 that balance the space of benchmarks/heads/recipes, and the standard one),
@@ -21,7 +22,7 @@ from pathlib import Path
 
 from benchmarks.command import run_module
 
-ROWS = Path('docs/results/heads/rows.jsonl')
+ROWS, REPLAYS = Path('docs/results/heads/rows.jsonl'), 'replays.jsonl'
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -30,12 +31,17 @@ def add_arguments(parser: ArgumentParser) -> None:
     make = actions.add_parser('make', help='train what is missing')
     rows = actions.add_parser('rows', help='collect the rows of what is trained')
     answer = actions.add_parser('answer', help='answer the questions from the rows alone')
-    make.add_argument('--framework', default='simclr', help='simclr, simsiam or byol')
-    make.add_argument('--scale', default='narrow', help='of benchmarks/heads/scales.py')
+    replay = actions.add_parser('replay', help='replay the strategies of studies on the rows')
+    for action in (make, replay):
+        action.add_argument('--framework', default='simclr', help='simclr, simsiam or byol')
+        action.add_argument('--scale', default='narrow', help='of benchmarks/heads/scales.py')
+    replay.add_argument('--draws', type=int, default=100, help='of heads, with replacement')
+    replay.add_argument('--each', type=int, default=10, help='replays on a draw')
     make.add_argument('--heads', nargs='+', default=['drawn'], help='see above')
     make.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
     rows.add_argument('--out', type=Path, default=ROWS)
-    answer.add_argument('--rows', type=Path, default=ROWS)
+    for action in (answer, replay):
+        action.add_argument('--rows', type=Path, default=ROWS)
     answer.add_argument('--out', type=Path, help="folder of answers; the rows' own by default")
     for action in (make, rows):
         action.add_argument('--work-dir', type=Path, default=Path('work_dirs/heads'))
@@ -43,7 +49,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> None:
     """Train, collect, or answer."""
-    {'make': _make, 'rows': _collect, 'answer': _answer}[args.action](args)
+    {'make': _make, 'rows': _collect, 'replay': _replay, 'answer': _answer}[args.action](args)
 
 
 def _make(args: Namespace) -> None:
@@ -103,6 +109,24 @@ def _collect(args: Namespace) -> None:
     print(f'{args.out}: {count} rows')
 
 
+def _replay(args: Namespace) -> None:
+    import optuna
+
+    from benchmarks.heads.jobs import choices, drawn_heads
+    from benchmarks.heads.replay import pool_of
+    from benchmarks.heads.replays import add_replays
+    from benchmarks.heads.rows import read_rows
+    from benchmarks.heads.table import table_of
+    from nasiam_mm.study.heads import distributions
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    table = table_of(read_rows(args.rows), args.framework, args.scale)
+    pool = pool_of(table, drawn_heads(args.framework))
+    space = distributions(choices(args.framework))
+    of = {'framework': args.framework, 'scale': args.scale}
+    add_replays(args.rows.with_name(REPLAYS), of, pool, space, args.draws, args.each)
+
+
 def _answer(args: Namespace) -> None:
     from benchmarks import ROOT
     from benchmarks.heads.answers import answers
@@ -111,7 +135,9 @@ def _answer(args: Namespace) -> None:
     from nasiam_mm.files.atomic import write_text
 
     out = args.out or args.rows.parent
-    text, effects = answers(read_rows(args.rows), ROOT / 'docs/results/heads_demo')
+    found = read_rows(args.rows)
+    replays = args.rows.with_name(REPLAYS)
+    text, effects = answers(found, ROOT / 'docs/results/heads_demo', replays)
     write_text(
         f'# Answers\n\nBy `python -m benchmarks.heads answer`.\n\n{text}', out / 'answers.md'
     )

@@ -10,6 +10,7 @@ import numpy as np
 from benchmarks.heads.effects import Effect, effects, shares
 from benchmarks.heads.gate import LEAST, committed_scores, gate
 from benchmarks.heads.objectives import Ranking, rankings, within
+from benchmarks.heads.replays import BASE, gains, read_replays
 from benchmarks.heads.table import Table, is_drawn, table_of
 from benchmarks.papers.markdown import markdown_table
 
@@ -79,8 +80,22 @@ def ranked(table: Table, target: str = 'knn_test') -> str:
     )
 
 
+def replayed(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Tell what each strategy of studies finds at each budget."""
+    found = [
+        [
+            g.strategy,
+            str(g.budget),
+            f'{g.score:.2f}',
+            '-' if g.strategy == BASE else _interval(*g[3:], '+.2f'),
+        ]
+        for g in sorted(gains(rows), key=lambda gain: (gain.budget, -gain.score))
+    ]
+    return markdown_table(['strategy', 'budget, runs', 'kNN test', 'over random search'], found)
+
+
 def answers(
-    rows: Sequence[Mapping[str, Any]], committed: Path
+    rows: Sequence[Mapping[str, Any]], committed: Path, replays: Path
 ) -> tuple[str, dict[str, list[Effect]]]:
     """Return the page of answers, and the main effects by table for a picture."""
     text, drawn = '## The gate\n\n' + gates(rows, committed), {}
@@ -100,6 +115,8 @@ def answers(
         text += '\n\n### Which choices matter?\n\n' + told
         text += '\n### Which figure ranks heads?\n\n' + ranked(table)
         text += '\n' + ranked(table, 'linear_test')
+        if played := read_replays(replays, {'framework': framework, 'scale': scale}):
+            text += '\n### Which strategy finds a good head?\n\n' + replayed(played)
     return text, drawn
 
 

@@ -9,9 +9,12 @@ from benchmarks.heads.effects import Effect
 from benchmarks.heads.jobs import choices, drawn_heads
 from benchmarks.heads.objectives import OBJECTIVES
 from benchmarks.heads.picture import draw_effects
+from benchmarks.heads.replay import STRATEGIES
 from benchmarks.heads.rows import write_rows
 from nasiam_mm.architecture.points import genotype_at
 from nasiam_mm.cli.main import as_main
+
+DEMO = ROOT / 'docs/results/heads_demo'
 
 
 @pytest.fixture(scope='module')
@@ -31,13 +34,19 @@ def rows():
 
 def test_the_page_is_made_from_rows_alone(rows, tmp_path):
     write_rows(rows, tmp_path / 'rows.jsonl')
-    as_main('', add_arguments, run)(['answer', '--rows', str(tmp_path / 'rows.jsonl')])
+    command = as_main('', add_arguments, run)
+    given = ['--rows', str(tmp_path / 'rows.jsonl')]
+    for draws in ('1', '2', '2'):  # goes on, and has nothing to do
+        command(['replay', *given, '--scale', 'x', '--draws', draws, '--each', '1'])
+    assert len((tmp_path / 'replays.jsonl').read_text().splitlines()) == 2 * len(STRATEGIES)
+    command(['answer', *given])
     text = (tmp_path / 'answers.md').read_text()
     assert '## simclr at x: 30 heads, 2 seeds' in text
     share = next(
         line for line in text.splitlines() if line.startswith('| temperature | ') and '%' in line
     )
     assert float(share.split('|')[2].split()[0]) > 50
+    assert '| comparator | 5 | ' in text
     assert 'loss, within a temperature' in text
     assert (tmp_path / 'effects.png').stat().st_size > 10_000
 
@@ -49,11 +58,11 @@ def test_a_gate_is_told_where_its_eight_heads_are(rows):
         for n, name in enumerate(names)
         for row in rows[:2]
     ]
-    text, drawn = answers(given, ROOT / 'docs/results/heads_demo')
+    text, drawn = answers(given, DEMO, DEMO / 'none')
     assert '| simclr | x | 8 x 2 |' in text
     assert '(6 heads)' in text
     assert not drawn
-    assert '8 x' not in answers(given[2:], ROOT / 'docs/results/heads_demo')[0]
+    assert '8 x' not in answers(given[2:], DEMO, DEMO / 'none')[0]
 
 
 def test_a_picture_of_nothing_is_refused(tmp_path):

@@ -6,6 +6,7 @@ import pytest
 
 from benchmarks.heads.jobs import choices, drawn_heads
 from benchmarks.heads.replay import STRATEGIES, Pool, _trainings, replay
+from benchmarks.heads.replays import gains, replays
 from nasiam_mm.study.heads import distributions
 
 COUNT, SEEDS, EPOCHS = 30, 3, 4
@@ -66,3 +67,28 @@ def test_a_replay_is_a_function_of_its_seed(space):
     made = pool()
     one, again, other = (replay(made, space, 'TPE', [5, 15], seed) for seed in (1, 1, 2))
     assert one == again != other
+
+
+PLAYED = [
+    *(('random', 0, 30.0), ('random', 1, 32.0)),
+    *(('TPE', 0, 31.0), ('TPE', 1, 33.5), ('TPE', 2, 99.0)),
+]
+
+
+def test_gains_are_of_draws_that_both_have():
+    rows = [
+        {'strategy': name, 'draw': draw, 'scores': [[score, score, score], [np.nan, score, score]]}
+        for name, draw, score in PLAYED
+    ]
+    found = {(gain.strategy, gain.budget): gain for gain in gains(rows)}
+    assert found['TPE', 5].gain == pytest.approx(1.25)
+    assert found['TPE', 20].score == pytest.approx(32.25)
+    assert found['TPE', 10].low == pytest.approx(1.0, abs=0.02)
+    assert found['random', 5].gain == 0
+
+
+def test_a_draw_is_the_same_for_all_strategies(space):
+    seen = {}
+    for row in replays(pool(), space, 2, 1, known=[('random', 1)]):
+        seen.setdefault(row['draw'], []).append(row['strategy'])
+    assert seen == {0: [*STRATEGIES], 1: [name for name in STRATEGIES if name != 'random']}
