@@ -9,7 +9,7 @@ from benchmarks.heads.replay import STRATEGIES, Pool, _trainings, replay
 from benchmarks.heads.replays import gains, replays
 from nasiam_mm.study.heads import distributions
 
-COUNT, SEEDS, EPOCHS = 30, 3, 4
+COUNT, SEEDS, EPOCHS = 18, 3, 4
 
 
 @pytest.fixture(scope='module')
@@ -48,7 +48,7 @@ def test_a_pruned_training_costs_the_epochs_it_had(space):
     val = np.tile(np.arange(COUNT, dtype=float)[:, None, None], (1, SEEDS, EPOCHS))
     test = val[..., -1]
     held = {
-        name: np.mean([replay(pool(val, test), space, name, [10], seed)[0] for seed in range(20)])
+        name: np.mean([replay(pool(val, test), space, name, [6], seed)[0] for seed in range(20)])
         for name in ('random', 'random + halving')
     }
     assert held['random + halving'] > held['random'] + 1
