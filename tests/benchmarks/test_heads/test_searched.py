@@ -65,7 +65,7 @@ def test_a_search_is_made_once_and_its_cost_is_kept(tmp_path):
     ('job', 'says'),
     [
         (Job('moco', 'narrow', 'standard', 0), "no framework 'moco'; take one of simclr"),
-        (Job('byol', 'wide', 'standard', 0), "no scale 'wide'; take one of thumb, narrow"),
+        (Job('byol', 'wide', 'standard', 0), "no scale 'wide'; take one of thumb, half"),
         (Job('byol', 'narrow', 'nosuch.json', 0), 'nosuch.json'),
     ],
 )
