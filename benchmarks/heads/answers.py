@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.heads.effects import Effect, effects, shares
-from benchmarks.heads.gate import LEAST, committed_scores, gate
+from benchmarks.heads.gate import LEAST, committed_scores, gate, loss_ranks
 from benchmarks.heads.objectives import Ranking, rankings, within
 from benchmarks.heads.replays import BASE, gains, read_replays
 from benchmarks.heads.table import Table, is_drawn, table_of
@@ -99,6 +99,10 @@ def answers(
 ) -> tuple[str, dict[str, list[Effect]]]:
     """Return the page of answers, and the main effects by table for a picture."""
     text, drawn = '## The gate\n\n' + gates(rows, committed), {}
+    text += '\nSpearman of the last loss with kNN at 32 pixels, `docs/results/heads_demo`: '
+    first = {name: loss_ranks(committed, name) for name in ('simclr', 'simsiam')}
+    text += ', '.join(f'{name} {ranks:+.2f} ({n} runs)' for name, (ranks, n) in first.items())
+    text += '\n'
     for framework, scale in sorted(
         {(r['framework'], r['scale']) for r in rows if is_drawn(r['head'])}
     ):

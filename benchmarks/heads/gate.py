@@ -96,11 +96,23 @@ def gate(rows: Sequence[Mapping[str, Any]], dear: Mapping[str, float] = {}) -> G
     )
 
 
+def committed_runs(folder: Path, framework: str) -> list[dict[str, Any]]:
+    """Return the rows of ``docs/results/heads_demo``, 32 pixels, but for those of searches."""
+    files = sorted(folder.glob(f'runs/{framework}_*/row.json'))
+    rows = [json.loads(file.read_text(encoding='utf-8')) for file in files]
+    return [row for row in rows if row.get('head') and 'knn_fixed_test' in row['metrics']]
+
+
 def committed_scores(folder: Path, framework: str) -> dict[str, float]:
-    """Return the mean kNN of the heads of ``docs/results/heads_demo``, 32 pixels, by name."""
+    """Return the mean kNN of those heads on test images, by name."""
     found: dict[str, list[float]] = {}
-    for file in sorted(folder.glob(f'runs/{framework}_*/row.json')):
-        row = json.loads(file.read_text(encoding='utf-8'))
-        if row.get('head') and 'knn_fixed_test' in row['metrics']:
-            found.setdefault(row['head'], []).append(row['metrics']['knn_fixed_test'])
+    for row in committed_runs(folder, framework):
+        found.setdefault(row['head'], []).append(row['metrics']['knn_fixed_test'])
     return {head: float(np.mean(scores)) for head, scores in found.items()}
+
+
+def loss_ranks(folder: Path, framework: str) -> tuple[float, int]:
+    """Return Spearman's correlation of their last loss with that kNN, and how many runs they are."""
+    metrics = [row['metrics'] for row in committed_runs(folder, framework)]
+    pairs = [[of['loss'], of['knn_fixed_test']] for of in metrics]
+    return float(spearmanr(np.array(pairs))[0]), len(pairs)

@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks.heads.gate import committed_scores, gate, reliability
+from benchmarks.heads.gate import committed_scores, gate, loss_ranks, reliability
 
 
 def crossed_rows(scores, seconds=30.0):
@@ -62,9 +62,10 @@ def test_committed_scores_are_means_over_seeds(tmp_path):
     for number, (head, score) in enumerate([('one', 30.0), ('one', 32.0), ('two', 5.0)]):
         folder = tmp_path / f'runs/simclr_{number}'
         folder.mkdir(parents=True)
-        row = {'head': head, 'metrics': {'knn_fixed_test': score}}
+        row = {'head': head, 'metrics': {'knn_fixed_test': score, 'loss': -score}}
         (folder / 'row.json').write_text(json.dumps(row))
     (tmp_path / 'runs/simclr_search').mkdir()
     (tmp_path / 'runs/simclr_search/row.json').write_text('{"head": "x", "metrics": {"loss": 1}}')
     assert committed_scores(tmp_path, 'simclr') == {'one': 31.0, 'two': 5.0}
     assert committed_scores(tmp_path, 'byol') == {}
+    assert loss_ranks(tmp_path, 'simclr') == (pytest.approx(-1), 3)
