@@ -112,7 +112,7 @@ def committed_scores(folder: Path, framework: str) -> dict[str, float]:
 
 
 def loss_ranks(folder: Path, framework: str) -> tuple[float, int]:
-    """Return Spearman's correlation of their last loss with that kNN, and how many runs they are."""
+    """Return Spearman of their last loss with that kNN, and how many runs they are."""
     metrics = [row['metrics'] for row in committed_runs(folder, framework)]
     pairs = [[of['loss'], of['knn_fixed_test']] for of in metrics]
     return float(spearmanr(np.array(pairs))[0]), len(pairs)
