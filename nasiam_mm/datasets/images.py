@@ -3,6 +3,7 @@
 
 import os
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from mmengine.dataset import force_full_init
@@ -63,7 +64,7 @@ class Images(BaseDataset):
         size: int | None = None,
         verify: bool = True,
         skip_unreadable: bool = False,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         refuse_unresolved(data_root)
         if isinstance(size, int) and not 1 <= size <= MOST_PIXELS:

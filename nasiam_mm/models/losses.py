@@ -29,8 +29,7 @@ def lift(tensor: Tensor) -> Tensor:
 class CosineSimilarityLoss(mmpretrain_models.CosineSimilarityLoss):
     """mmpretrain's negative cosine, in float32.
 
-    Args:
-        **kwargs: See :class:`mmpretrain.models.CosineSimilarityLoss`.
+    It is built as :class:`mmpretrain.models.CosineSimilarityLoss` is.
     """
 
     def forward(self, pred: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
