@@ -28,7 +28,7 @@ unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help venv venv-full data demo test lint format clean
+.PHONY: help venv venv-full data demo test lint format docs clean
 
 help:  ## List the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -51,6 +51,9 @@ lint: $(FULL)  ## Check style, format, types and the direction of imports
 
 format: $(FULL)  ## Mend style and format
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+docs: $(FULL)  ## Build the pages into build/site; a dead link is an error
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 
 clean:  ## Remove .venv and caches; data and work_dirs stay
 	@rm -rf $(VENV) $(LOCK) build dist *.egg-info nasiam_mm/.mim .*_cache

@@ -53,7 +53,7 @@ class BuildWithConfigs(build_py):
 
 EXTRAS = {
     name: read_requirements(name)
-    for name in ('analysis', 'detection', 'export', 'postgresql', 'tests', 'lint')
+    for name in ('analysis', 'detection', 'docs', 'export', 'postgresql', 'tests', 'lint')
 }
 
 setup(

@@ -27,7 +27,7 @@ from nasiam_mm import versions
 from nasiam_mm.version import __version__
 
 ROOT = Path(__file__).parents[1]
-GROUPS = ('runtime', 'analysis', 'detection', 'export', 'postgresql', 'tests', 'lint')
+GROUPS = ('runtime', 'analysis', 'detection', 'docs', 'export', 'postgresql', 'tests', 'lint')
 PYTHONS = ('3.10', '3.11', '3.12', '3.13')
 
 
@@ -156,6 +156,7 @@ case "$*" in
         echo "$*" >> "$RECORD"
         if [ -n "$PIP_HANGS" ]; then touch "$RECORD.hangs"; exec sleep 30; fi
         if [ -n "$PIP_FAILS" ]; then exit 1; fi ;;
+    '-m mkdocs'*--strict*) exit "${PAGES_FAIL:-0}" ;;
     '-m pytest'*) echo 'pytest ran'; exit "${PYTEST_STATUS:-0}" ;;
 esac
 """
@@ -306,6 +307,7 @@ def test_ci_run_is_every_check_and_every_test(clone):
     assert passed.stdout.splitlines()[-1] == 'pytest ran'
     assert 'slow' not in passed.stdout
     assert clone.run('bash', '.ci/run', LINT_FAILS='mypy').returncode != 0
+    assert clone.run('bash', '.ci/run', PAGES_FAIL='1').returncode != 0
     assert 'pytest ran' in clone.run('bash', '.ci/run', LINT_FAILS='lint-imports').stdout
     assert clone.run('bash', '.ci/run', PYTEST_STATUS='1').returncode != 0
     # No test at all is a failure too.

@@ -54,7 +54,7 @@ def run(site: Path, folder: Path, *command: object) -> str:
 
 
 def test_the_wheel_holds_every_config_and_tool(site):
-    for kind, suffixes in (('configs', ('.py',)), ('tools', ('.py', '.sh'))):
+    for kind, suffixes in (('configs', ('.py', '.yml')), ('tools', ('.py', '.sh'))):
         shipped = {
             path.relative_to(ROOT) for path in (ROOT / kind).rglob('*') if path.suffix in suffixes
         }

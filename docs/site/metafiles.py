@@ -7,6 +7,7 @@ What a recipe says is read from it; only names of collections and their papers s
 Weights are not published, so no entry has ``Weights``, nor ``Results`` that would be theirs.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,8 @@ def recipes(folder: str) -> list[Path]:
 
 def metafile(folder: str) -> str:
     """Return the text of the metafile of a folder of configs/."""
-    models = [_model(path, Config.fromfile(path)) for path in recipes(folder)]
+    read = partial(Config.fromfile, import_custom_modules=False)
+    models = [_model(path, read(path)) for path in recipes(folder)]
     kinds = dict.fromkeys(model.pop('kind') for model in models)
     whole = {'Collections': [_collection(kind, folder) for kind in kinds], 'Models': models}
     return _TOLD + yaml.safe_dump(whole, sort_keys=False, width=96)
@@ -86,7 +88,9 @@ def _model(path: Path, cfg: Config) -> dict[str, Any]:
         name += f', width {backbone.base_channels}'
     meta: dict[str, Any] = {'Architecture': [name], 'Training Data': _data(path, cfg)}
     meta |= (
-        {'Epochs': length.max_epochs} if 'max_epochs' in length else {'Iterations': length.max_iters}
+        {'Epochs': length.max_epochs}
+        if 'max_epochs' in length
+        else {'Iterations': length.max_iters}
     )
     meta['Batch Size'] = scaled or cfg.train_dataloader.batch_size
     return {

@@ -6,6 +6,7 @@ the pages of docs/ at its root, those of OUTSIDE beside them, and any other file
 to under ``repository/``. What is left is checked by MkDocs itself.
 """
 
+import logging
 import re
 from os.path import normpath
 from pathlib import Path, PurePosixPath
@@ -26,6 +27,12 @@ OUTSIDE = {
 }
 # Code is left alone: fenced blocks and spans are matched first.
 LINK = re.compile(r'^```.*?^```|`[^`\n]*`|(?<=\]\()(?P<target>[^)\s]+)(?=\))', re.DOTALL | re.M)
+
+# What a browser would fetch from elsewhere; the theme draws diagrams by a script of a CDN.
+FOREIGN = re.compile(
+    r'<(?:script|link|img|iframe|source)[^>]*(?:src|href)="?(?:https?:)?//[^" >]*|class="mermaid"'
+)
+_log = logging.getLogger('mkdocs.hooks.pages')
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -56,6 +63,13 @@ def on_page_markdown(
         return f'{mended}#{anchor}' if anchor else mended
 
     return LINK.sub(mend, markdown)
+
+
+def on_post_page(output: str, *, page: Page, config: MkDocsConfig) -> str:
+    """Warn, which ends a strict build, of a page that needs more than the site."""
+    if found := FOREIGN.search(output):
+        _log.warning('%s loads from elsewhere: %s', page.file.src_uri, found[0])
+    return output
 
 
 def place_of(path: str) -> str:

@@ -1,7 +1,7 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Write docs/zoo.md: the recipes of model-index.yml, and the genotypes that exist.
 
-    python docs/site/zoo.py
+python docs/site/zoo.py
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,9 +18,9 @@ PAGE = ROOT / 'docs/zoo.md'
 _HEAD = """# Zoo
 
 Recipes and heads that exist. This page is written by `python docs/site/zoo.py`, from
-[model-index.yml](../model-index.yml) with its metafiles and from the genotype files; nothing here is typed. Weights are
-not published: a recipe is trained with your images, and what was measured with some of them is in
-[evaluation.md](evaluation.md) and [results](results/README.md).
+[model-index.yml](../model-index.yml) with its metafiles and from the genotype files; nothing here
+is typed. Weights are not published: a recipe is trained with your images, and what was measured
+with some of them is in [evaluation.md](evaluation.md) and [results](results/README.md).
 
 ## Recipes
 
@@ -30,10 +30,10 @@ _GENOTYPES = """
 ## Genotypes
 
 `nasiam train RECIPE --genotype FILE` pretrains with one; the file format is in
-[genotypes/README.md](../genotypes/README.md). Heads are written input first: `relu`, `silu`, `elu`, `hardswish` are a
-linear map with BatchNorm and that activation, `max` and `avg` pooling over three channels with BatchNorm. A head that
-several files hold is listed once, with their number. Those of the table of heads stand in its rows:
-[results/heads](results/heads/README.md).
+[genotypes/README.md](../genotypes/README.md). Heads are written input first: `relu`, `silu`, `elu`,
+`hardswish` are a linear map with BatchNorm and that activation, `max` and `avg` pooling over three
+channels with BatchNorm. A head that several files hold is listed once, with their number. Those of
+the table of heads stand in its rows: [results/heads](results/heads/README.md).
 """
 
 

@@ -41,6 +41,20 @@ def sweep_features(sets: FeatureSets, grid: Grid) -> dict[str, Any]:
     }
 
 
+def fitting_fractions(
+    sets: FeatureSets, fractions: Sequence[float]
+) -> tuple[tuple[float, ...], list[str]]:
+    """Return the fractions that leave every class its share of labels, and why others do not."""
+    fitting, refused = [], []
+    for fraction in fractions:
+        try:
+            balanced_subset(sets.train.labels, sets.num_classes, fraction, seed=0)
+            fitting.append(fraction)
+        except ValueError as error:
+            refused.append(str(error))
+    return tuple(fitting), refused
+
+
 def _best_knn(sets: FeatureSets, labelled: FeatureSet, grid: Grid) -> dict[str, Any]:
     """Sweep k and T on the validation part; report what it selects."""
     ks = [k for k in grid.ks if k <= len(labelled.labels)] or [len(labelled.labels)]

@@ -7,6 +7,7 @@
 """
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,7 +16,13 @@ from nasiam_mm.evaluation.few_labels import balanced_subset
 from nasiam_mm.evaluation.knn import knn_accuracy
 from nasiam_mm.evaluation.linear import fit_linear, linear_accuracy
 from nasiam_mm.probes.feature_sets import FeatureSet, FeatureSets
-from nasiam_mm.probes.sweep import Grid, format_figure, render_features, sweep_features
+from nasiam_mm.probes.sweep import (
+    Grid,
+    fitting_fractions,
+    format_figure,
+    render_features,
+    sweep_features,
+)
 
 GRID = Grid(
     ks=(1, 5, 20, 999), temperatures=(0.05, 0.5), l2s=(1e-2, 1.0), fractions=(0.1, 1.0),
@@ -117,3 +124,17 @@ def test_the_text_labels_the_cached_probe_as_such(found):
 def test_figures_have_their_deviation_where_there_is_one():
     assert format_figure(1.234, 0.5) == '1.23 ± 0.50'
     assert format_figure(1.234, None) == '1.23'
+
+
+def test_fractions_that_a_small_or_uneven_set_cannot_give_are_told_apart():
+    sets = feature_sets()  # 40 images of each of 6 classes
+    fitting, refused = fitting_fractions(sets, (0.01, 0.1, 1.0))
+    assert fitting == (0.1, 1.0)
+    assert refused == [
+        'few labels: 0.01 of 240 labels is less than one image of each; take 0.025 or more'
+    ]
+    # Two of class 0 are left: a tenth of the labels would be three of each class.
+    keep = (sets.train.labels != 0) | (torch.arange(240) < 12)
+    uneven = FeatureSet(sets.train.features[keep], sets.train.labels[keep])
+    fitting, [why] = fitting_fractions(replace(sets, train=uneven), (0.1, 1.0))
+    assert fitting == (1.0,) and 'class 0 has 2' in why

@@ -11,6 +11,7 @@ protocol, configs/benchmarks/linear. The last line printed is JSON.
 
 import json
 from argparse import ArgumentParser, Namespace
+from dataclasses import replace
 from pathlib import Path
 
 from nasiam_mm.cli.config import add_config_arguments, read_evaluated, start_processes_on_cpu
@@ -30,7 +31,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     add('--k', type=int, nargs='+', help='numbers of neighbours to try')
     add('--temperature', type=float, nargs='+', help='temperatures to try')
     add('--l2', type=float, nargs='+', help='penalties of the linear probe to try')
-    add('--fractions', type=float, nargs='*', help='fractions of the labels; none to leave out')
+    few = 'fractions of the labels; none to leave out; by default those of 0.01 and 0.1 that fit'
+    add('--fractions', type=float, nargs='*', help=few)
     add('--label-seeds', type=int, nargs='+', help='seeds of the choice of labels')
     add('--out', type=Path, help='JSON file for the figures')
     add('--save-features', type=Path, help='.npz file for features and labels')
@@ -43,7 +45,7 @@ def run(args: Namespace) -> None:
 
     from nasiam_mm.files.atomic import write_json
     from nasiam_mm.probes.feature_sets import read_feature_sets
-    from nasiam_mm.probes.sweep import Grid, render_features, sweep_features
+    from nasiam_mm.probes.sweep import Grid, fitting_fractions, render_features, sweep_features
 
     given = {
         'ks': args.k,
@@ -59,6 +61,11 @@ def run(args: Namespace) -> None:
         return
     if args.save_features is not None:
         sets.save(args.save_features)
+    if args.fractions is None:  # nobody asked for what a small or uneven set cannot give
+        fitting, refused = fitting_fractions(sets, grid.fractions)
+        grid = replace(grid, fractions=fitting)
+        for why in refused:
+            print(f'left out: {why}')
     found = {
         'config': Path(args.config).name,
         'checkpoint': Path(args.checkpoint).name,
