@@ -53,7 +53,7 @@ format: $(FULL)  ## Mend style and format
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
 docs: $(FULL)  ## Build the pages into build/site; a dead link is an error
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 clean:  ## Remove .venv and caches; data and work_dirs stay
 	@rm -rf $(VENV) $(LOCK) build dist *.egg-info nasiam_mm/.mim .*_cache

@@ -128,3 +128,9 @@ def test_the_theme_brings_its_own_fonts():
 def test_docstrings_become_markdown():
     text = 'See :class:`~a.B` and `X-Y`_, X-Y_ of Z_x.\n\n    .. _X-Y: https://x.y/z\n'
     assert as_markdown(text) == 'See `a.B` and [X-Y](https://x.y/z), [X-Y](https://x.y/z) of Z_x.'
+
+
+def test_make_docs_counts_warnings():
+    """With --quiet no warning is counted, and a strict build passes whatever is dead."""
+    [line] = re.findall(r'-m mkdocs build(.*)', (ROOT / 'Makefile').read_text(encoding='utf-8'))
+    assert line.split() == ['--strict']
