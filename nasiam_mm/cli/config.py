@@ -6,7 +6,7 @@ import os
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmengine.config import Config
 
@@ -31,10 +31,11 @@ _ARGUMENTS = {
 _DECIDED = 'model.genotype.'  # before the name of a choice, in the identity of a run
 
 
-def add_config_arguments(parser: ArgumentParser) -> None:
-    """Add the arguments that every tool with a config takes."""
+def add_config_arguments(parser: ArgumentParser, is_needed: bool = True) -> None:
+    """Add the arguments that every tool with a config takes, which some can do without."""
     add = parser.add_argument
-    add('config', help='config: a file, or as it is shipped')
+    count: dict[str, Any] = {} if is_needed else {'nargs': '?'}
+    add('config', help='config: a file, or as it is shipped', **count)
     add('--work-dir', help='folder of logs and results')
     add('--data', metavar='FOLDER', help="images as 'nasiam data describe' left them")
     add_cfg_options(parser)

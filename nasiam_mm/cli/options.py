@@ -33,7 +33,7 @@ class _Settings(DictAction):
                 super().__call__(parser, namespace, [text], option_string)
                 continue
             try:
-                found = _literal(value)
+                found = read_literal(value)
             except (SyntaxError, ValueError) as error:
                 what = f'the value of {key} is no Python literal: {value}'
                 mend = f"""quote the whole, and its strings: '{key}=[dict(type="Name", x=1)]'"""
@@ -42,7 +42,7 @@ class _Settings(DictAction):
             setattr(namespace, self.dest, {**options, key: found})
 
 
-def _literal(text: str) -> Any:
+def read_literal(text: str) -> Any:
     """Return the value of a Python literal in which ``dict(a=1)`` may stand for ``{'a': 1}``."""
     return ast.literal_eval(_DictCalls().visit(ast.parse(text.strip(), mode='eval')).body)
 

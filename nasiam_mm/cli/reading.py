@@ -2,9 +2,8 @@
 """Finding a config, shipped ones included, and reading it so that it can be written back."""
 
 import ast
-from difflib import get_close_matches
 from keyword import iskeyword
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 from mmengine.config import Config
@@ -12,30 +11,11 @@ from mmengine.config.lazy import LazyAttr, LazyObject
 from mmengine.config.utils import MODULE2PACKAGE
 
 from nasiam_mm.files.config_file import read_config
+from nasiam_mm.files.shipped import find_config as find_config
 
 # As nasiam_mm.registry does, which takes seconds to import.
 MODULE2PACKAGE.setdefault('nasiam_mm', 'nasiam_mm')
 _DEEPEST = 50  # of a setting; what formats the copy of a config recurses
-_PACKAGE = Path(__file__).resolve().parents[1]
-# Of an installation, as OpenMMLab's packages have it; of a checkout.
-_SHIPPED = (_PACKAGE / '.mim/configs', _PACKAGE.parent / 'configs')
-
-
-def find_config(name: str | Path) -> str:
-    """Return the path of a config: a file, or a shipped one by its path below ``configs/``.
-
-    FileNotFoundError if there is neither.
-    """
-    if Path(name).is_file():
-        return str(name)
-    wanted = str(name).removeprefix('nasiam_mm::').removeprefix('configs/')
-    folder = next((folder for folder in _SHIPPED if folder.is_dir()), None)
-    if folder is not None and (folder / wanted).is_file():
-        return str(folder / wanted)
-    shipped = [] if folder is None else [f.relative_to(folder) for f in folder.rglob('*.py')]
-    near = get_close_matches(wanted, map(str, shipped), n=1)
-    mend = f'did you mean {near[0]}?' if near else 'see configs/'
-    raise FileNotFoundError(f"config '{name}' does not exist; {mend}")
 
 
 def load_config(path: str) -> Config:

@@ -28,6 +28,7 @@ def describe(
     name: str | None = None,
     size: int | None = None,
     skip_unreadable: bool = False,
+    broken: list[str] | None = None,
 ) -> Source:
     """Describe a folder of arrays or of image files; ``Source.write`` keeps what is found.
 
@@ -36,7 +37,8 @@ def describe(
     is known before training. The name is by default the folder's; ``size``, the side of the square
     that images are brought to, the middle one of the short edges, at most 224. FileNotFoundError
     if there are no images, ValueError if the set is a published one or a file is damaged; with
-    ``skip_unreadable`` mean, deviation and size are those of the others.
+    ``skip_unreadable`` mean, deviation and size are those of the others, and ``broken`` takes the
+    names of the files that were passed over.
     """
     root = Path(folder)
     if size is not None and not 1 <= size <= MOST_PIXELS:
@@ -52,7 +54,7 @@ def describe(
             found[part] = open_part(root, part)
     images, labels = found['train']
     classes = _classes(root, images, labels, before)
-    size, mean, std = _measure(root, images, size, skip_unreadable)
+    size, mean, std = _measure(root, images, size, skip_unreadable, broken)
     found = {part: pair for part, pair in found.items() if labels is None or pair[1] is not None}
     parts, stored = {part: len(pair[0]) for part, pair in found.items()}, {}
     digests: dict[str, str] = {}
@@ -87,7 +89,7 @@ def _classes(
 
 
 def _measure(
-    root: Path, images: np.ndarray, size: int | None, skip: bool
+    root: Path, images: np.ndarray, size: int | None, skip: bool, passed: list[str] | None = None
 ) -> tuple[int, list, list]:
     """Return the size, and mean and deviation per channel of the squares of that size."""
     some = images[:: -(-len(images) // _MEASURED)]
@@ -96,7 +98,7 @@ def _measure(
         size = size or min(*images.shape[1:3], _LARGEST)
     else:
         paths = [part_folder(root, 'train') / os.fsdecode(name) for name in some]
-        pixels = _read_all(paths, skip)
+        pixels = _read_all(paths, skip, passed)
         if size is None:
             few = _read_all(paths[:: -(-len(paths) // 100)], skip)
             edges = sorted(min(image.shape[:2]) for image in few)
@@ -113,7 +115,9 @@ def _measure(
     return size, mean.round(3).tolist(), std.round(3).tolist()
 
 
-def _read_all(paths: list[Path], skip: bool) -> Iterator[np.ndarray]:
+def _read_all(
+    paths: list[Path], skip: bool, passed: list[str] | None = None
+) -> Iterator[np.ndarray]:
     """Read image files one by one; those that cannot be read are told together at the end."""
     broken: list[str] = []
     for path in paths:
@@ -122,6 +126,8 @@ def _read_all(paths: list[Path], skip: bool) -> Iterator[np.ndarray]:
         except (ValueError, FileNotFoundError) as error:
             is_large = 'million pixels' in str(error)
             broken.append(f'{path} (too large)' if is_large else str(path))
+            if passed is not None:
+                passed.append(str(path))
     if len(broken) == len(paths) or (broken and not skip):
         mend = 'replace or remove them' + ('' if skip else ', or pass over them: --skip-unreadable')
         raise ValueError(f'no images that OpenCV reads: {name_some(broken)}; {mend}')

@@ -11,6 +11,7 @@ import numpy as np
 
 from nasiam_mm.datasets.headers import name_some, read_header
 from nasiam_mm.datasets.known import OFFICIAL
+from nasiam_mm.datasets.listing import read_listing
 from nasiam_mm.datasets.source import Source, array_path, load_array, sha256_array
 
 _SUFFIXES = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif', '.tiff', '.webp')
@@ -65,7 +66,12 @@ def open_part(root: Path | str, part: str, source: Source | None = None) -> Part
     if source is not None and source.name in OFFICIAL:
         return read_official(root, part, source.name)
     listing, folder = Path(root, 'meta', f'{part}.txt'), part_folder(root, part)
-    files, found = _read_listing(listing) if listing.is_file() else _class_folders(folder, source)
+    if (table := listing.with_suffix('.csv')).is_file():
+        files, found = read_listing(table, source.classes if source else ())
+    elif listing.is_file():
+        files, found = _read_listing(listing)
+    else:
+        files, found = _class_folders(folder, source)
     found = found if found is None else _in_range(listing, found, source)
     # One array, which processes share as they do not share a list.
     return np.array([os.fsencode(name) for name in files]), found
@@ -83,7 +89,7 @@ def _in_range(path: Path, labels: np.ndarray, source: Source | None) -> np.ndarr
 
 def _class_folders(folder: Path, source: Source | None) -> tuple[list[str], Labels]:
     """List the image files of a folder, with the numbers of their folders as labels."""
-    files = list(_image_files(folder))
+    files = list(image_files(folder))
     if not files:
         raise FileNotFoundError(f'{folder}: no images')
     names = sorted({name.split('/')[0] for name in files if '/' in name})
@@ -100,7 +106,7 @@ def _class_folders(folder: Path, source: Source | None) -> tuple[list[str], Labe
     return files, np.array([order[name.split('/')[0]] for name in files], np.int64)
 
 
-def _image_files(folder: Path) -> Iterator[str]:
+def image_files(folder: Path) -> Iterator[str]:
     """Walk over the image files below a folder, sorted, :func:`left_out` ones left out."""
     for base, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not is_hidden(name))

@@ -8,5 +8,9 @@ from nasiam_mm.models.algorithms.simclr import SimCLR
 from nasiam_mm.models.algorithms.simsiam import SimSiam
 from nasiam_mm.models.heads import HeadMLP
 from nasiam_mm.models.preprocessors import TwoViewPreprocessor
+from nasiam_mm.models.timm_features import TimmFeatures
 
-__all__ = ['BYOL', 'HeadMLP', 'MoCo', 'Searched', 'SimCLR', 'SimSiam', 'TwoViewPreprocessor']
+__all__ = [
+    'BYOL', 'HeadMLP', 'MoCo', 'Searched', 'SimCLR', 'SimSiam', 'TimmFeatures',
+    'TwoViewPreprocessor',
+]  # fmt: skip

@@ -19,6 +19,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> None:
     """Print every problem; exit status 2 if there is one."""
+    if args.config is None:
+        raise ValueError('give a CONFIG, such as a recipe in the --out of nasiam search')
     cfg = train.configure(args)
     if cfg.get('default_scope') == 'mmdet':
         mend = 'nasiam detect --dry-run checks it'

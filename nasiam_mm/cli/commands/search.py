@@ -3,7 +3,9 @@
 
 nasiam search nasiam/simsiam_r18_search_cifar10.py
 nasiam search studies/simclr_r18_s_head_cifar10_demo.py --study heads --workers 2
+nasiam search --data photos --out runs/photos
 
+Without a config the images decide the recipes, which are written into --out and may be edited.
 By gradient, alpha steps on a held-out part of the images and the weights on the rest; the work
 directory then holds genotype.json with its drawing, alpha.json with its plot, a genotype of each
 epoch, checkpoints and logs. A study proposes heads, trains them, compares the best with the
@@ -15,6 +17,7 @@ from argparse import SUPPRESS, ArgumentParser, Namespace
 from pathlib import Path
 
 from nasiam_mm.cli.commands import train
+from nasiam_mm.cli.own import prepare_own
 from nasiam_mm.config_walk import walk
 from nasiam_mm.runs.processes import process_number
 
@@ -44,6 +47,7 @@ def run(args: Namespace) -> None:
     Raises:
         ValueError: If the config searches nothing, or what is of a study comes without one.
     """
+    prepare_own(args, 'search')
     if args.study is not None:
         from nasiam_mm.cli.study import run_study
 

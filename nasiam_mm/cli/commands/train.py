@@ -4,6 +4,10 @@
 nasiam train nasiam/simsiam_r18_pretrain_cifar10.py --genotype genotype.json
 nasiam train nasiam/simsiam_r18_baseline_cifar10.py
 nasiam train benchmarks/linear/r18_cifar10_linear.py --checkpoint epoch_800.pth
+nasiam pretrain --data photos --out runs/photos
+
+Without a config the images decide the recipe, and the head is that of a search in --out, or else
+the standard one.
 """
 
 from argparse import ArgumentParser, Namespace
@@ -12,6 +16,7 @@ from mmengine.config import Config
 
 from nasiam_mm.cli import config as settings
 from nasiam_mm.cli.outputs import check_own_config
+from nasiam_mm.cli.own import add_own_arguments, prepare_own
 from nasiam_mm.cli.strategy import merge_strategy
 from nasiam_mm.config_walk import find_hook
 from nasiam_mm.runs.processes import process_number
@@ -19,7 +24,8 @@ from nasiam_mm.runs.processes import process_number
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the command line."""
-    settings.add_config_arguments(parser)
+    settings.add_config_arguments(parser, is_needed=False)
+    add_own_arguments(parser)
 
     def flag(name: str, text: str) -> None:
         parser.add_argument(name, action='store_true', help=text)
@@ -42,6 +48,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> None:
     """Check, then train."""
+    note = prepare_own(args, 'pretrain')
+    if note is not None and process_number() == 0:
+        print(note)
     train_checked(configure(args))
 
 

@@ -1,0 +1,94 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""``--data FOLDER --out FOLDER`` in place of a config: recipes for one's own images."""
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from nasiam_mm.cli.options import read_literal
+from nasiam_mm.runs.processes import process_number
+
+GENOTYPE = 'genotype.json'
+# Of nasiam search and nasiam pretrain, without a config.
+_OWN = ('framework', 'backbone', 'val', 'test', 'labels', 'size', 'skip_unreadable')
+
+
+def add_own_arguments(parser: ArgumentParser) -> None:
+    """Add what is said of one's own images where there is no config."""
+    group = parser.add_argument_group("one's own images: --data and --out in place of a config")
+    add = group.add_argument
+    add('--out', metavar='FOLDER', help='for recipes, and results below it')
+    add('--framework', help='simclr (default), simsiam, mocov2 or byol')
+    told = "resnet18, mobilenet_v2, deit_tiny, timm/NAME, TYPE of mmpretrain, 'dict(type=...)'"
+    add('--backbone', metavar='NAME', help=told)
+    add('--val', metavar='FOLDER', help='images for validation, in place of a part of the others')
+    add('--test', metavar='FOLDER', help='images for tests, likewise')
+    add('--labels', metavar='CSV', help="files and labels; 'none' to take folders for no labels")
+    add('--size', type=int, metavar='PIXELS', help='of the views, 32 to 224')
+    add('--skip-unreadable', action='store_true', help='leave broken files out, and list them')
+
+
+def prepare_own(args: Namespace, phase: str) -> str | None:
+    """Let ``--data`` and ``--out`` stand for a config and its work directory.
+
+    Args:
+        args: The command line, of which ``config``, ``data`` and ``work_dir`` are set.
+        phase: ``'search'``, or ``'pretrain'``: by a genotype if one is given or lies in ``--out``,
+            and with the standard head else.
+
+    Returns:
+        What was decided beside the recipes, for a user; None with a config.
+
+    Raises:
+        ValueError: If neither or both are given, or the images cannot be used.
+    """
+    given = [name for name in ('out', *_OWN) if getattr(args, name)]
+    if args.config is not None:
+        if given:
+            flag = f'--{given[0].replace("_", "-")}'
+            raise ValueError(f'{flag} is for images without a config; leave one of them out')
+        return None
+    if args.data is None or args.out is None:
+        told = 'CONFIG, or --data FOLDER --out FOLDER for recipes that are chosen by the images'
+        raise ValueError(f'nothing says what to train; give a {told}')
+
+    from nasiam_mm.presets.preparing import Asked, prepare
+
+    asked = {name: getattr(args, name) for name in _OWN}
+    asked['backbone'] = read_backbone(args.backbone)
+    prepared = prepare(args.out, Asked(args.data, **asked))
+    if process_number() == 0:
+        for line in prepared.lines:
+            print(line)
+    note = None
+    if phase == 'pretrain':
+        phase, args.genotype, note = choose_head(prepared.out, args.genotype)
+    args.config, args.data = str(prepared.files[phase]), None
+    if args.work_dir is None:
+        study = getattr(args, 'study', None)
+        args.work_dir = str(prepared.out / (study or phase))
+    return note
+
+
+def choose_head(out: Path, genotype: str | None) -> tuple[str, str | None, str]:
+    """Return by which recipe to pretrain, with which genotype, and why, in a line."""
+    if genotype is None and (found := out / 'search' / GENOTYPE).is_file():
+        genotype = str(found)
+    if genotype is None:
+        told = f'no {out}/search/{GENOTYPE}: the standard head is trained'
+        return 'baseline', None, told
+    return 'pretrain', genotype, f'the head is that of {genotype}'
+
+
+def read_backbone(text: str | None) -> str | Mapping[str, Any] | None:
+    """Read a backbone's name, or its config as a Python literal."""
+    if text is None or not text.lstrip().startswith(('dict(', '{')):
+        return text
+    found = None
+    with suppress(SyntaxError, ValueError):
+        found = read_literal(text)
+    if not isinstance(found, dict):
+        raise ValueError(f"--backbone: {text!r:.100} is no dict(type='...', ...)")
+    return found

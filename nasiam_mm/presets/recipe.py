@@ -1,0 +1,137 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""The three recipes of a framework on images of one's own, built on the shipped ones."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from nasiam_mm.datasets.source import Source
+from nasiam_mm.files.config_file import read_config
+from nasiam_mm.files.shipped import find_config, shipped_configs
+from nasiam_mm.presets.backbone import Backbone
+from nasiam_mm.presets.loaders import ALPHA, Loaders
+from nasiam_mm.presets.scale import Machine, Scale
+
+PHASES = ('search', 'pretrain', 'baseline')
+_NARROW = 256  # width of features below which the demo's heads fit
+_DECAY = 0.05  # of a transformer's weights, as DeiT's
+
+
+def framework_names() -> list[str]:
+    """Name the frameworks that there are recipes of."""
+    folder = shipped_configs()
+    files = [] if folder is None else (folder / 'nasiam').glob('*_r18_search_cifar10.py')
+    return sorted(path.name.split('_')[0] for path in files)
+
+
+@dataclass(frozen=True)
+class Recipes:
+    """Configs of a search, of a pretraining by its genotype, and of the standard head's."""
+
+    search: Config
+    pretrain: Config
+    baseline: Config
+
+
+def make_recipes(
+    root: Path | str,
+    source: Source,
+    framework: str,
+    backbone: Backbone,
+    size: int,
+    scale: Scale,
+    machine: Machine,
+) -> Recipes:
+    """Put the shipped recipes of a framework onto images, a backbone and a machine.
+
+    Heads, losses, spaces and optimizers are those of ``nasiam/{framework}_r18_*_cifar10.py``, or of
+    its ``_demo`` for features narrower than 256; the learning rate follows the batch. A backbone
+    without BatchNorm, such as a transformer, is trained by AdamW in place of SGD.
+
+    Args:
+        root: Folder of the images, which has a ``source.json`` or is a published set.
+        source: What it says of itself.
+        framework: One of :func:`framework_names`.
+        backbone: As :func:`find_backbone` found it at this size.
+        size: Height and width of a view, pixels.
+        scale: Lengths and batches.
+        machine: What trains.
+
+    Raises:
+        ValueError: If there is no such framework.
+    """
+    if framework not in (known := framework_names()):
+        raise ValueError(f'there is no framework {framework!r:.60}, but {", ".join(known)}')
+    loaders = Loaders(source, size, scale)
+    demo = '_demo' if backbone.width < _NARROW else ''
+    made = {}
+    for phase in PHASES:
+        name = f'nasiam/{framework}_r18_{phase}_cifar10{demo}.py'
+        cfg = read_config(find_config(name))
+        for helper in [key for key in cfg if key.startswith('_')]:
+            cfg.pop(helper)
+        cfg.data = dict(root=str(root))
+        _set_model(cfg, backbone, size, scale, loaders.views)
+        _set_data(cfg, loaders, phase)
+        _set_training(cfg, backbone, scale, machine, phase)
+        made[phase] = cfg
+    made['search'].study = _study(source)
+    return Recipes(**made)
+
+
+def _set_model(
+    cfg: Config, backbone: Backbone, size: int, scale: Scale, views: Mapping[str, Any]
+) -> None:
+    model = cfg.model
+    model.backbone = backbone.cfg
+    model.neck.in_channels = backbone.width
+    model.neck.with_avg_pool = backbone.has_maps
+    model.data_preprocessor.views = dict(views)
+    model.data_preprocessor.channels_last = backbone.has_maps
+    if 'queue_len' in model:  # whole batches, twice where the loss is symmetric
+        step = scale.batch * 2
+        model.queue_len = step * max(1, min(model.queue_len, 8 * scale.weights) // step)
+
+
+def _set_data(cfg: Config, loaders: Loaders, phase: str) -> None:
+    cfg.train_dataloader = loaders.training(phase)
+    cfg.probe = loaders.probe(phase)
+    if phase == 'search':
+        cfg.default_hooks.alpha_step.dataloader = loaders.training(phase, ALPHA)
+
+
+def _set_training(
+    cfg: Config, backbone: Backbone, scale: Scale, machine: Machine, phase: str
+) -> None:
+    epochs = scale.search_epochs if phase == 'search' else scale.epochs
+    cfg.train_cfg.max_epochs = epochs
+    cfg.probe.interval = max(1, epochs // 5)
+    cfg.default_hooks.checkpoint = dict(
+        type='AtomicCheckpointHook', interval=max(1, epochs // 10), max_keep_ckpts=1
+    )
+    cfg.env_cfg.cudnn_benchmark = machine.kind == 'cuda'
+    wrapper = cfg.optim_wrapper
+    wrapper.type = 'AutocastOptimWrapper' if machine.bfloat16 else 'OptimWrapper'
+    if backbone.has_batch_norm:
+        base = cfg.auto_scale_lr.base_batch_size
+        wrapper.optimizer.lr = float(f'{wrapper.optimizer.lr * scale.batch / base:.3g}')
+    else:
+        rate = float(f'{5e-4 * scale.batch / 256:.3g}')
+        wrapper.optimizer = dict(type='AdamW', lr=rate, weight_decay=_DECAY, fused=True)
+    cfg.auto_scale_lr.base_batch_size = scale.batch
+
+
+def _study(source: Source) -> dict[str, Any]:
+    """A study that checks what a search by gradient finds, and a few heads beside it."""
+    study: dict[str, Any] = dict(
+        sampler=dict(type='Random'),
+        gradient=[dict(strategy='darts_first_order', top=2)],
+        trials=6,
+        images=1000,
+    )
+    if not source.classes:
+        study['objective'] = dict(type='RankMe')
+    return study

@@ -1,0 +1,139 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""Claims: three recipes for a folder, which fit together and can be kept.
+
+1. Search, pretraining and standard head see the same images, keep the same ones out, and start the
+   same backbone; widths and pooling fit, also written to a file and read again.
+2. The probe's vote is there with labels and nowhere without.
+3. The same call finds the recipes again, edited or not; another one is refused.
+"""
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+
+from nasiam_mm.checks.before_training import find_problems
+from nasiam_mm.config_walk import walk
+from nasiam_mm.datasets import resolve_data
+from nasiam_mm.presets import Machine, choose_scale
+from nasiam_mm.presets import preparing as module
+from nasiam_mm.presets.preparing import Asked, prepare
+from nasiam_mm.registry import DATASETS
+from tests.test_datasets.photos import write_mixed, write_photos
+
+CPU = Machine('cpu', 8.0, 2, False)
+
+
+@pytest.fixture(scope='module')
+def photos(tmp_path_factory):
+    return write_mixed(tmp_path_factory.mktemp('photos') / 'photos')
+
+
+def read(prepared) -> dict[str, Config]:
+    configs = {phase: Config.fromfile(path) for phase, path in prepared.files.items()}
+    for cfg in configs.values():
+        resolve_data(cfg)
+    return configs
+
+
+def rows(loader) -> list[int]:
+    dataset = DATASETS.build(loader.dataset)
+    dataset = dataset if hasattr(dataset, 'indices') else dataset.dataset
+    return sorted(dataset.indices.tolist())
+
+
+def test_parts_of_the_recipes_fit_together(photos, tmp_path):
+    configs = read(prepare(tmp_path / 'out', Asked(str(photos)), CPU))
+    search, pretrain, baseline = configs['search'], configs['pretrain'], configs['baseline']
+    weights, alpha = rows(search.train_dataloader), rows(search.default_hooks.alpha_step.dataloader)
+    val = rows(search.probe.query)
+    assert sorted(weights + alpha) == rows(pretrain.train_dataloader) == rows(pretrain.probe.bank)
+    assert val == rows(pretrain.probe.query) and rows(search.probe.bank) == weights
+    assert len({*weights, *alpha, *val}) == len(weights) + len(alpha) + len(val) == 32
+    for key in ('train_dataloader', 'probe', 'optim_wrapper', 'train_cfg', 'data'):
+        assert pretrain[key] == baseline[key]
+    assert len({repr(cfg.model.backbone) for cfg in configs.values()}) == 1
+    # A study's part comes last, in the order in which a config is written too.
+    names = [
+        list({**node['parts'], 'check': 1}) for node in walk(pretrain._cfg_dict) if 'parts' in node
+    ]
+    assert all(own == sorted(own) for own in names) and len(names) == 3
+
+
+SMALL = dict(type='ResNet_CIFAR', depth=18, base_channels=8, stem_channels=8)
+TOKENS = dict(embed_dims=16, num_layers=1, num_heads=2, feedforward_channels=16)
+
+
+@pytest.mark.parametrize(
+    ('framework', 'phase', 'backbone', 'kind'),
+    [
+        ('simclr', 'baseline', SMALL, 'SGD'),
+        ('simsiam', 'search', dict(type='VisionTransformer', arch=TOKENS), 'AdamW'),
+        ('mocov2', 'search', SMALL, 'SGD'),
+        ('byol', 'baseline', SMALL, 'SGD'),
+    ],
+)
+def test_the_pass_before_training_finds_nothing(photos, tmp_path, framework, phase, backbone, kind):
+    prepared = prepare(tmp_path / 'out', Asked(str(photos), framework, backbone, size=32), CPU)
+    cfg = Config.fromfile(prepared.files[phase])
+    cfg.work_dir, cfg.launcher = str(tmp_path / phase), 'none'
+    assert cfg.optim_wrapper.optimizer.type == kind
+    assert find_problems(cfg) == []
+
+
+def test_without_labels_nothing_is_voted_on(photos, tmp_path):
+    configs = read(prepare(tmp_path / 'out', Asked(str(photos), labels='none'), CPU))
+    for cfg in configs.values():
+        assert cfg.probe.labelled is False and cfg.probe.measures == [dict(type='RankMe')]
+    assert configs['search'].study.objective == dict(type='RankMe')
+
+
+def test_large_images_are_cut_where_they_are_read(photos, tmp_path, monkeypatch):
+    def read_anew(*args):
+        scale = choose_scale(*args)
+        return type(scale)(**{**vars(scale), 'is_resident': False, 'workers': 1})
+
+    monkeypatch.setattr(module, 'choose_scale', read_anew)
+    asked = Asked(
+        str(photos), val=str(write_photos(tmp_path / 'v', ('cat', 'dog'), 3, '.')), size=96
+    )
+    prepared = prepare(tmp_path / 'out', asked, CPU)
+    cfg = Config.fromfile(prepared.files['search'])
+    cfg.work_dir, cfg.launcher = str(tmp_path / 'run'), 'none'
+    assert find_problems(cfg) == []
+    resolve_data(cfg)
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    sample = dataset[0, 7]
+    assert sample['inputs'].shape == (2, 3, 96, 96) and sample['view_seed'] == 7
+    assert not np.array_equal(*sample['inputs'].numpy())
+    assert DATASETS.build(cfg.probe.query.dataset).split == 'val'
+    assert cfg.model.data_preprocessor.views.blur_prob == 0.5
+
+
+def test_recipes_are_found_again_and_kept(photos, tmp_path):
+    asked = Asked(str(photos), 'simsiam', size=48)
+    first = prepare(tmp_path / 'out', asked, CPU)
+    assert '33 train, 3 test images, 3 classes' in first.lines[1] and 'batch 4' in first.lines[1]
+    path = first.files['search']
+    path.write_text(path.read_text() + 'log_level = "ERROR"\n')
+    again = prepare(tmp_path / 'out', Asked(str(photos)), CPU)
+    assert again.files == first.files and Config.fromfile(path).log_level == 'ERROR'
+    for other in (Asked(str(photos), 'byol'), Asked(str(tmp_path)), Asked(str(photos), size=64)):
+        with pytest.raises(ValueError, match='holds recipes for --'):
+            prepare(tmp_path / 'out', other, CPU)
+    path.unlink()
+    with pytest.raises(ValueError, match='simsiam_search_photos.py is not there any more'):
+        prepare(tmp_path / 'out', asked, CPU)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'told'),
+    [
+        ({'framework': 'dino'}, 'there is no framework .dino., but byol, mocov2, simclr, simsiam'),
+        ({'backbone': 'resnet19'}, 'did you mean resnet18'),
+        ({'size': 300}, '--size must be from 32 to 224'),
+    ],
+)
+def test_what_is_refused_leaves_nothing(photos, tmp_path, changes, told):
+    with pytest.raises(ValueError, match=told):
+        prepare(tmp_path / 'out', Asked(str(photos), **changes), CPU)
+    assert not (tmp_path / 'out').exists()
