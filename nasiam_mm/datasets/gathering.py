@@ -9,9 +9,10 @@ The listings hold what is trained on; the links lead to the images.
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from nasiam_mm.datasets.describing import describe
 from nasiam_mm.datasets.folder import image_files, left_out, open_part, part_digests
@@ -86,7 +87,7 @@ def gather(
         if folder is None:
             continue
         others = {**folders, 'results': out.parent} if part == 'train' else {}
-        files, faults, hidden = _read(folder, others)
+        files, faults, hidden = list_images(folder, others)
         broken += faults
         if hidden:
             notes.append(f'{folder}: hidden and linked folders are left out: {name_some(hidden)}')
@@ -127,7 +128,9 @@ def _folder(data: Path, part: str, given: Path | None) -> Path | None:
     return data if part == 'train' else None
 
 
-def _read(folder: Path, others: dict) -> tuple[list[str], list[str], list[str]]:
+def list_images(
+    folder: Path, others: Mapping[str, Path | None] = MappingProxyType({})
+) -> tuple[list[str], list[str], list[str]]:
     """List the image files of a folder, those that are broken, and the folders left out.
 
     Folders of other parts that lie within are not looked into.
@@ -168,7 +171,7 @@ def _labelled(
         table = read_labels(path := Path(labels))
         found = {k: label_files(part.files, table, path) for k, part in parts.items()}
     else:
-        tops = {k: _tops(part.files) for k, part in parts.items()}
+        tops = {k: folder_labels(part.files) for k, part in parts.items()}
         if tops['train'] is None:
             loose = [name for name in parts['train'].files if '/' not in name]
             if loose and len(loose) < len(parts['train'].files):
@@ -189,7 +192,7 @@ def _labelled(
     return {k: replace(part, labels=found[k]) for k, part in parts.items()}, []
 
 
-def _tops(files: Sequence[str]) -> list[str] | None:
+def folder_labels(files: Sequence[str]) -> list[str] | None:
     """Return the outermost folder of each file; None unless each is in one of two or more."""
     tops = [name.split('/')[0] for name in files if '/' in name]
     return tops if len(tops) == len(files) and len(set(tops)) > 1 else None

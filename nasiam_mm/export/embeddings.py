@@ -1,0 +1,176 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""The features of any folder of images, by the backbone of a run; nothing but its weights is read.
+
+What the images are resized to and normalised by is taken, as data, from the config text within the
+checkpoint, so that no config is run.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.device import get_device
+
+from nasiam_mm.datasets.folder import read_image, square
+from nasiam_mm.datasets.gathering import folder_labels, list_images
+from nasiam_mm.datasets.headers import name_some
+from nasiam_mm.export.checkpoint import read_pretrained
+from nasiam_mm.files.checkpoint import read_checkpoint
+from nasiam_mm.files.config_text import read_config_text
+from nasiam_mm.probes.extract import pooled
+from nasiam_mm.runs.work_dir import find_last_checkpoint
+
+# Of a folder of results, the run whose backbone is meant, the first that is there.
+_RUNS = ('pretrain', 'baseline', 'search')
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Features of images.
+
+    Attributes:
+        files: Of each image its path within the folder, with slashes.
+        features: float32 (N, D), the averages of the backbone's last map.
+        labels: Of each image its outermost folder; None unless each is in one of two or more.
+        left_out: Broken files, by their whole paths.
+        checkpoint: What they are by.
+    """
+
+    files: tuple[str, ...]
+    features: np.ndarray
+    labels: tuple[str, ...] | None
+    left_out: tuple[str, ...]
+    checkpoint: Path
+
+
+@dataclass(frozen=True)
+class _Input:
+    size: int
+    mean: torch.Tensor
+    std: torch.Tensor
+
+
+def find_run_checkpoint(path: Path | str) -> Path:
+    """Return a checkpoint: the file itself, or the last whole one of a run.
+
+    A folder is a run's, or one of results with ``pretrain``, ``baseline`` or ``search`` below it.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return path
+    for folder in (path, *(path / name for name in _RUNS)):
+        if folder.is_dir() and (found := find_last_checkpoint(folder).path) is not None:
+            return found
+    below = ', '.join(f'{name}/' for name in _RUNS)
+    raise FileNotFoundError(
+        f'{path}: holds no whole checkpoint of a run, nor does {below} below it'
+    )
+
+
+def embed(
+    run: Path | str,
+    data: Path | str,
+    batch_size: int = 64,
+    skip_unreadable: bool = False,
+    device: str | None = None,
+) -> Embeddings:
+    """Extract the features of all images below a folder, squares of the size of the run's views.
+
+    In float32 and evaluation mode; for images of a run they are those its probe sees.
+
+    Args:
+        run: A checkpoint, or a run's folder (:func:`find_run_checkpoint`).
+        data: Folder of images of any nesting, sizes and modes; hidden folders are left out.
+        batch_size: Images at a time.
+        skip_unreadable: Whether to leave broken files out in place of an error.
+        device: Of the computation; None for the accelerator, or the CPU without one.
+
+    Raises:
+        FileNotFoundError: If there is no checkpoint, or there are no images.
+        ValueError: If the checkpoint is not of a pretraining or a search, or files are broken.
+    """
+    if batch_size < 1:
+        raise ValueError(f'the batch size must be at least 1, got {batch_size}')
+    data = Path(data)
+    if not data.is_dir():
+        raise FileNotFoundError(f"'{data}' does not exist, or is no folder of images")
+    checkpoint = find_run_checkpoint(run)
+    source = read_pretrained(checkpoint)
+    shape = _input_of(checkpoint)
+    files, broken, _ = list_images(data)
+    if not files:
+        raise ValueError(f'{data}: not one of {len(broken)} images can be read')
+    _refuse(data, broken, skip_unreadable)
+    device = device or get_device()
+    module = source.build().to(device)
+    kept: list[str] = []
+    features = []
+    for names, images in _batches(data, files, shape.size, batch_size, broken):
+        pixels = torch.from_numpy(images).permute(0, 3, 1, 2).to(device).float()
+        inputs = (pixels - shape.mean.to(device)) / shape.std.to(device)
+        with torch.no_grad():
+            features.append(pooled(module(inputs)).cpu().numpy())
+        kept += names
+    _refuse(data, broken, skip_unreadable)
+    labels = folder_labels(kept)
+    return Embeddings(
+        files=tuple(kept),
+        features=np.concatenate(features) if features else np.zeros((0, 0), np.float32),
+        labels=None if labels is None else tuple(labels),
+        left_out=tuple(broken),
+        checkpoint=checkpoint,
+    )
+
+
+def _refuse(data: Path, broken: list[str], skip: bool) -> None:
+    if broken and not skip:
+        told = f'{len(broken)} files are no images that can be read: {name_some(broken)}'
+        raise ValueError(f'{data}: {told}; replace them, or pass over them: --skip-unreadable')
+
+
+def _batches(
+    folder: Path, files: list[str], size: int, batch_size: int, broken: list[str]
+) -> Iterator[tuple[list[str], np.ndarray]]:
+    """Read squares, uint8 (N, S, S, 3), batch by batch; add what does not decode to ``broken``."""
+    names: list[str] = []
+    images: list[np.ndarray] = []
+    for name in files:
+        try:
+            images.append(square(read_image(folder / name), size))
+            names.append(name)
+        except ValueError:
+            broken.append(str(folder / name))
+        if len(images) == batch_size:
+            yield names, np.stack(images)
+            names, images = [], []
+    if images:
+        yield names, np.stack(images)
+
+
+def _input_of(checkpoint: Path) -> _Input:
+    """Return size, mean and deviation of the images that a checkpoint's network takes.
+
+    Raises:
+        ValueError: If its config text does not say so.
+    """
+    read: Any = read_checkpoint(checkpoint, 'cpu', mmap=True)
+    try:
+        model = read_config_text(read['meta']['cfg'])['model']
+        found = model['data_preprocessor']
+        views = found['views']
+        views = views[0] if isinstance(views, (list, tuple)) else views
+        size = found.get('eval_size') or views['size']
+        mean, std = (torch.tensor([float(x) for x in found[name]]) for name in ('mean', 'std'))
+        if not 1 <= int(size) <= 4096 or len(mean) != 3 or len(std) != 3 or not (std > 0).all():
+            raise ValueError('impossible')
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        told = 'its config does not tell the size, mean and std of views (TwoViewPreprocessor)'
+        mend = 'give a checkpoint of nasiam search or nasiam pretrain'
+        raise ValueError(f'{checkpoint}: {told}; {mend}') from error
+    return _Input(int(size), mean.view(3, 1, 1), std.view(3, 1, 1))
