@@ -1,10 +1,14 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""Imports of many modules at once."""
+"""Imports of many modules at once, and rooms that are functions of the package as well."""
 
 import gc
+import inspect
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
+from types import ModuleType
+from typing import Any
 
 
 @contextmanager
@@ -41,3 +45,28 @@ def absent(package: str) -> Iterator[None]:
         yield
     finally:
         del sys.modules[package]
+
+
+class CallableRoom(ModuleType):
+    """A room of the package that is called as the function of its name in ``nasiam_mm.api``.
+
+    ``nm.search(...)`` and ``nm.export(...)`` share their names with rooms, which an import of a
+    part of them puts in the place of the functions.
+    """
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function, with what it takes and gives."""
+        return self._function(*args, **kwargs)
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return inspect.signature(self._function)
+
+    @property
+    def _function(self) -> Any:
+        return getattr(import_module('nasiam_mm.api'), self.__name__.rpartition('.')[2])
+
+
+def make_callable(name: str) -> None:
+    """Let a room be called, see :class:`CallableRoom`; to be said in its own file."""
+    sys.modules[name].__class__ = CallableRoom

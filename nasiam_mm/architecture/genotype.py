@@ -11,6 +11,7 @@ import os
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from itertools import compress
 from typing import Any
 
@@ -117,6 +118,13 @@ class Genotype:
         """What else is decided of a head, or with '' of none: kind, as ``'depth'`` -> option."""
         named = ((name.rpartition('.'), decision) for name, decision in self.decisions.items())
         return {kind: d.chosen[0] for (before, _, kind), d in named if before == head}
+
+    def _repr_svg_(self) -> str:
+        """Draw it where a notebook shows it."""
+        # By name: the room that draws is above this one, and imports go down.
+        pictures = 'nasiam_mm.report.pictures'
+        figure = import_module(f'{pictures}.genotype_drawing').genotype_figure(self)
+        return import_module(f'{pictures}.figure').figure_svg(figure)
 
     def decided_at(self, head: str) -> tuple[LayerShape, ...] | None:
         """Widths at which the head was decided, or None where nobody told."""

@@ -82,9 +82,9 @@ def choose_head(out: Path, genotype: str | None) -> tuple[str, str | None, str]:
     return 'pretrain', genotype, f'the head is that of {genotype}'
 
 
-def read_backbone(text: str | None) -> str | Mapping[str, Any] | None:
-    """Read a backbone's name, or its config as a Python literal."""
-    if text is None or not text.lstrip().startswith(('dict(', '{')):
+def read_backbone(text: str | Mapping[str, Any] | None) -> str | Mapping[str, Any] | None:
+    """Read a backbone's name, or its config as a Python literal, if it is not read yet."""
+    if not isinstance(text, str) or not text.lstrip().startswith(('dict(', '{')):
         return text
     found = None
     with suppress(SyntaxError, ValueError):

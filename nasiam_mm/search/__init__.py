@@ -1,5 +1,8 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""Searching: the alpha step on a held-out part, and the record of what it finds."""
+"""Searching: the alpha step on a held-out part, and the record of what it finds.
+
+Called, it is :func:`nasiam_mm.api.search`.
+"""
 
 import nasiam_mm.search.gradient.alpha_terms
 import nasiam_mm.search.gradient.costs
@@ -10,3 +13,6 @@ import nasiam_mm.search.health
 import nasiam_mm.search.perturbation
 import nasiam_mm.search.recorder
 import nasiam_mm.search.sampled  # noqa: F401
+from nasiam_mm.imports import make_callable
+
+make_callable(__name__)

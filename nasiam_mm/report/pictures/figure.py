@@ -1,6 +1,7 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """What all pictures share: one colour per operation, and files written whole."""
 
+import io
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -42,6 +43,14 @@ def check_picture_path(path: str | os.PathLike) -> None:
     """
     if Path(path).suffix.lower() not in _SUFFIXES:
         raise ValueError(f"picture '{path}' must end in {' or '.join(_SUFFIXES)}")
+
+
+def figure_svg(figure: Figure) -> str:
+    """Return a figure as SVG, the ``<svg>`` element alone; equal figures give equal texts."""
+    with matplotlib.rc_context({'svg.hashsalt': 'nasiam_mm'}):
+        figure.savefig(text := io.StringIO(), format='svg', metadata={'Date': None})
+    drawn = text.getvalue()
+    return drawn[drawn.index('<svg') :]
 
 
 def save_figure(figure: Figure, path: str | os.PathLike) -> None:

@@ -1,0 +1,162 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""What searches and pretrainings return: read from their folders, shown by a notebook."""
+
+import html
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from nasiam_mm.architecture.genotype import Genotype
+from nasiam_mm.architecture.reading import load_genotype
+from nasiam_mm.export.checkpoint import read_pretrained
+from nasiam_mm.export.embeddings import find_run_checkpoint
+from nasiam_mm.files.regular import read_json
+from nasiam_mm.runs.store import read_curves
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_GENOTYPE, _VERDICT = 'genotype.json', 'verdict.json'
+
+
+@dataclass(frozen=True)
+class Search:
+    """A finished search.
+
+    Attributes:
+        folder: Where it lies.
+        genotype: The head that it found; of a study, the one to use.
+        verdict: What a study answers, as ``verdict.json`` has it: ``answer`` is ``'use'``,
+            ``'keep'`` or ``'undecided'``, ``sentence`` a line for people. None without a study: the
+            head was not held against the standard one yet.
+    """
+
+    folder: Path
+    genotype: Genotype | None
+    verdict: Mapping[str, Any] | None = None
+
+    def figure(self) -> 'Figure':
+        """Draw the head.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        from nasiam_mm.report.pictures.genotype_drawing import genotype_figure
+
+        if self.genotype is None:
+            raise ValueError(f'{self.folder}: the search ended without a genotype to draw')
+        return genotype_figure(self.genotype)
+
+    def _repr_html_(self) -> str:
+        told = self.verdict['sentence'] if self.verdict else 'not held against the standard head'
+        picture = '' if self.genotype is None else self.genotype._repr_svg_()
+        return f'<p>{html.escape(str(self.folder))}: {html.escape(str(told))}</p>{picture}'
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """A pretraining.
+
+    Attributes:
+        folder: Where it lies.
+        checkpoint: Its last whole checkpoint.
+        genotype: The head that it was trained with, as the file of it is now; None for the
+            standard head.
+        scores: What was measured last: ``'knn/val_top1'`` and ``'measure/linear'`` in percent,
+            where there are labels.
+        curves: Scalar -> epoch -> value, as logged.
+        verdict: None; see :class:`Search`.
+    """
+
+    folder: Path
+    checkpoint: Path
+    genotype: Genotype | None = None
+    scores: Mapping[str, float] = field(default_factory=dict)
+    curves: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+    verdict: None = None
+
+    def backbone(self) -> nn.Module:
+        """Build the backbone with its weights, in evaluation mode.
+
+        Raises:
+            ValueError: If the checkpoint holds none.
+        """
+        return read_pretrained(self.checkpoint).build()
+
+    def figure(self) -> 'Figure':
+        """Draw the loss over the epochs."""
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(5, 3), layout='constrained')
+        axes = figure.add_subplot(xlabel='epoch', ylabel='loss')
+        loss = self.curves.get('loss', {})
+        axes.plot(list(loss), list(loss.values()), marker='.' if len(loss) < 30 else '')
+        return figure
+
+    def _repr_html_(self) -> str:
+        from nasiam_mm.report.pictures.figure import figure_svg
+
+        told = ', '.join(f'{name} {value:.4g}' for name, value in self.scores.items())
+        line = f'{self.checkpoint}: {told or "not measured"}'
+        return f'<p>{html.escape(line)}</p>{figure_svg(self.figure())}'
+
+
+def load(path: str | os.PathLike) -> Search | Pretraining | Genotype:
+    """Read what a run has left.
+
+    Args:
+        path: File of a genotype; a checkpoint; or the folder of a search, a study or a pretraining.
+            A folder of results with ``pretrain``, ``baseline`` or ``search`` below it stands for
+            the first of them that is there.
+
+    Raises:
+        FileNotFoundError: If there is nothing of a run.
+        ValueError: If a file in it is damaged.
+    """
+    path = Path(path)
+    if path.is_file() and path.suffix == '.json':
+        return load_genotype(path)
+    if path.is_dir() and ((path / _GENOTYPE).is_file() or (path / _VERDICT).is_file()):
+        return read_search(path)
+    checkpoint = find_run_checkpoint(path)
+    folder = checkpoint.parent
+    if (folder / _GENOTYPE).is_file() and path.is_dir():
+        return read_search(folder)
+    return read_pretraining(folder, checkpoint)
+
+
+def read_search(folder: Path) -> Search:
+    """Read a search or a study from its folder; FileNotFoundError if it has not ended."""
+    file, verdict = folder / _GENOTYPE, folder / _VERDICT
+    if not file.is_file() and not verdict.is_file():
+        raise FileNotFoundError(f'{folder}: the search has not ended; the same call goes on')
+    genotype = load_genotype(file) if file.is_file() else None
+    return Search(folder, genotype, read_json(verdict) if verdict.is_file() else None)
+
+
+def read_pretraining(folder: Path, checkpoint: Path | None = None) -> Pretraining:
+    """Read a pretraining; FileNotFoundError if it has left no checkpoint."""
+    from nasiam_mm.files.checkpoint import read_checkpoint
+    from nasiam_mm.files.config_text import read_config_text
+
+    checkpoint = checkpoint or find_run_checkpoint(folder)
+    if not checkpoint.is_file():
+        raise FileNotFoundError(f"'{checkpoint}' does not exist")
+    curves = read_curves(folder)
+    scores = {
+        name: list(curve.values())[-1]
+        for name, curve in curves.items()
+        if curve and name.startswith(('knn/', 'measure/'))
+    }
+    saved: Any = read_checkpoint(checkpoint, 'cpu', mmap=True)
+    try:
+        file = read_config_text(saved['meta']['cfg'])['model'].get('genotype')
+    except (KeyError, TypeError, ValueError, AttributeError):
+        file = None
+    is_there = isinstance(file, str) and Path(file).is_file()
+    genotype = load_genotype(file) if isinstance(file, str) and is_there else None
+    return Pretraining(folder, checkpoint, genotype, scores, curves)

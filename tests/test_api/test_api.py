@@ -1,0 +1,129 @@
+# Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+"""Claims: ``import nasiam_mm as nm`` is the commands as functions.
+
+1. The import stays light; functions are there in any order of imports, also beside rooms of the
+   same names, and say what they take.
+2. A search and what follows return what lies in their folder, silently; the same call again is done
+   at once.
+3. A genotype is an SVG in a notebook, results are HTML.
+4. What is wrong is a ValueError in one line.
+"""
+
+import inspect
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pytest
+import torch
+
+import nasiam_mm as nm
+from nasiam_mm import api
+from nasiam_mm.api.quiet import quietly
+from nasiam_mm.architecture.choice import op_choices
+from nasiam_mm.architecture.genotype import random_genotype
+from nasiam_mm.files.atomic import write_json
+from nasiam_mm.models.frameworks import FRAMEWORKS
+from nasiam_mm.ops.candidates import SPACES, layer_shapes
+from tests.test_datasets.photos import write_mixed
+
+SMALL = dict(type='ResNet_CIFAR', depth=18, base_channels=8, stem_channels=8)
+NAMES = ('search', 'pretrain', 'embed', 'export', 'load')
+
+
+def test_the_import_is_light_and_the_names_are_there_in_any_order():
+    code = (
+        'import sys, nasiam_mm as nm\n'
+        'assert not {"torch", "mmengine.runner", "nasiam_mm.api"} & set(sys.modules)\n'
+        'assert "search" in dir(nm)\n'
+        'import nasiam_mm.search.held_out, nasiam_mm.export.backbone\n'
+        'assert all(callable(getattr(nm, name)) for name in nm.__all__)\n'
+        'assert "data" in str(__import__("inspect").signature(nm.search))\n'
+        'from nasiam_mm.export import export_backbone\n'
+        'try: nm.nothing\n'
+        'except AttributeError as error: print(error)\n'
+    )
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "module 'nasiam_mm' has no attribute 'nothing'", done
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_every_function_is_typed_and_documented(name):
+    function = getattr(api, name)
+    signature = inspect.signature(function)
+    assert inspect.signature(getattr(nm, name)) == signature
+    assert all(p.annotation is not inspect.Parameter.empty for p in signature.parameters.values())
+    assert signature.return_annotation is not inspect.Signature.empty
+    told = inspect.getdoc(function)
+    assert 'Raises:' in told and all(f'{parameter}:' in told for parameter in signature.parameters)
+
+
+def test_lists():
+    assert nm.list_frameworks() == ['byol', 'mocov2', 'simclr', 'simsiam'] <= sorted(FRAMEWORKS)
+    assert nm.list_strategies()[0] == 'checked' and 'gdas' in nm.list_strategies()
+    assert {'linear_bn_relu', 'identity'} < set(nm.list_operations())
+
+
+def test_a_search_and_what_follows(tmp_path, capfd):
+    photos, out = write_mixed(tmp_path / 'photos'), tmp_path / 'out'
+    options = {'train_cfg.max_epochs': 1}
+    capfd.readouterr()
+    found = nm.search(photos, 'simclr', out=out, backbone=SMALL, options=options)
+    assert capfd.readouterr().out == ''
+    assert found.genotype.framework == 'SimCLR' and found.verdict is None
+    assert found.folder == out / 'search' and nm.load(out / 'search') == found
+    stamp = (out / 'search/epoch_1.pth').stat().st_mtime_ns
+    assert nm.search(photos, out=out, options=options) == found
+    assert (out / 'search/epoch_1.pth').stat().st_mtime_ns == stamp
+    assert 'not held against the standard head' in found._repr_html_()
+    trained = nm.load(out / 'search/epoch_1.pth')
+    assert {'knn/val_top1', 'measure/linear'} <= set(trained.scores)
+    assert list(trained.curves['loss']) == [1] and trained.genotype is None
+    assert '<svg' in trained._repr_html_() and 'knn/val_top1' in trained._repr_html_()
+    features = nm.embed(found, photos, tmp_path / 'e.npz')
+    assert np.array_equal(np.load(tmp_path / 'e.npz')['features'], features.features)
+    with torch.no_grad():
+        assert trained.backbone()(torch.zeros(1, 3, 32, 32))[0].shape == (1, 64, 4, 4)
+    file = nm.export(found, tmp_path / 'b.pth')
+    weights = torch.load(file, weights_only=True)['state_dict']
+    assert torch.equal(weights['backbone.conv1.weight'], trained.backbone().conv1.weight)
+    assert capfd.readouterr().out == ''
+
+
+def test_a_genotype_is_drawn_in_a_notebook(tmp_path):
+    choices = {'projector': op_choices('projector', SPACES['S'], layer_shapes(8, [16, 16]))}
+    genotype = random_genotype('SimCLR', choices, seed=0)
+    drawn = genotype._repr_svg_()
+    root = ElementTree.fromstring(drawn)
+    assert root.tag.endswith('svg') and drawn == genotype._repr_svg_()
+    assert api.Search(tmp_path, genotype).figure().axes
+    verdict = {'answer': 'keep', 'sentence': 'keep <it>'}
+    shown = api.Search(tmp_path, genotype, verdict)._repr_html_()
+    assert 'keep &lt;it&gt;' in shown and '<svg' in shown
+    with pytest.raises(ValueError, match='without a genotype'):
+        api.Search(tmp_path, None).figure()
+
+
+def test_a_study_is_read_with_its_verdict(tmp_path):
+    write_json({'answer': 'keep', 'sentence': 'keep the standard head'}, tmp_path / 'verdict.json')
+    found = nm.load(tmp_path)
+    assert found.verdict['answer'] == 'keep' and found.genotype is None
+
+
+def test_what_is_wrong_is_one_line(tmp_path):
+    photos = write_mixed(tmp_path / 'photos', each=2)
+    with pytest.raises(ValueError, match='there is no strategy .dart., but checked, beta_darts'):
+        nm.search(photos, strategy='dart', out=tmp_path / 'out')
+    with pytest.raises(ValueError, match='there is no framework .dino.'):
+        nm.pretrain(photos, 'dino', out=tmp_path / 'out')
+    with pytest.raises(FileNotFoundError, match='no whole checkpoint'):
+        nm.load(photos)
+    assert not (tmp_path / 'out').exists()
+
+
+def test_an_interruption_is_one_in_a_notebook_too():
+    with pytest.raises(KeyboardInterrupt, match='the same call goes on'), quietly(True):
+        raise SystemExit(130)
+    with pytest.raises(SystemExit), quietly(False):
+        raise SystemExit(143)
