@@ -128,3 +128,10 @@ def test_what_is_no_run_is_refused(made, tmp_path):
     torch.save(state, tmp_path / 'a.pth')
     with pytest.raises(ValueError, match='does not tell the size, mean and std of views'):
         embed(tmp_path / 'a.pth', photos)
+
+
+def test_export_takes_a_run_too(made, tmp_path, capsys):
+    dispatch(['export', str(made[1]), str(tmp_path / 'b.pth')])
+    assert 'backbone keys, mmengine layout, outputs equal' in capsys.readouterr().out
+    weights = torch.load(tmp_path / 'b.pth', weights_only=True)['state_dict']
+    assert torch.equal(weights['backbone.conv1.weight'], made[3].backbone.conv1.weight)

@@ -2,6 +2,7 @@
 """Export the backbone of a pretraining checkpoint, and prove the file before it appears.
 
     nasiam export work_dirs/simsiam/epoch_800.pth backbone.pth
+    nasiam export runs/photos backbone.pth
     nasiam export CHECKPOINT r50.safetensors --layout timm
 
 Every key of the backbone is matched and its output on a fixed input is bit-equal to the
@@ -16,7 +17,7 @@ from nasiam_mm.cli.outputs import check_outputs
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the command line."""
-    parser.add_argument('checkpoint', help='written by mmengine in pretraining')
+    parser.add_argument('checkpoint', help='of a pretraining, or the folder of a run')
     parser.add_argument('out', type=Path, help='.pth, or .safetensors for torchvision and timm')
     parser.add_argument('--layout', choices=['mmengine', 'torchvision', 'timm'], default='mmengine')
     told = 'what trained it; by default the copy in the checkpoint'
@@ -28,7 +29,10 @@ def run(args: Namespace) -> None:
     check_outputs(args)
 
     from nasiam_mm.export import export_backbone, read_pretrained
+    from nasiam_mm.export.embeddings import find_run_checkpoint
 
-    source = read_pretrained(args.checkpoint, args.config)
+    is_run = Path(args.checkpoint).is_dir()
+    checkpoint = find_run_checkpoint(args.checkpoint) if is_run else args.checkpoint
+    source = read_pretrained(checkpoint, args.config)
     count = export_backbone(source, args.out, args.layout)
     print(f'{args.out}: {count} of {count} backbone keys, {args.layout} layout, outputs equal')
