@@ -5,8 +5,10 @@ import pytest
 import torch
 
 import nasiam_mm.engine  # noqa: F401
+from nasiam_mm.presets import scale
 from nasiam_mm.registry import CANDIDATE_OPS
 from tests.reduced import ROOT
+from tests.test_datasets.photos import write_mixed
 from tests.test_docs.shown import PAGES, blocks, name_of
 
 # Blocks with a title are files of examples/, which test_extend.py runs.
@@ -30,6 +32,11 @@ def test_a_block_runs(page, number, code, tmp_path, monkeypatch):
     names = {'__name__': f'shown_{number}'}
     if any(name in code for name in SAVED):
         names |= exported(tmp_path)
+    if "'photos'" in code:
+        for folder in ('photos', 'more'):
+            write_mixed(tmp_path / folder)
+        for limits in ('_SEARCH', '_TRAINING'):  # an epoch each
+            monkeypatch.setattr(scale, limits, {'cpu': (1, 1), 'cuda': (1, 1)})
     code = code.replace('dict(...)', 'dict()')  # left out for the reader
     exec(compile(code, f'{page}, block {number}', 'exec'), names)
 
