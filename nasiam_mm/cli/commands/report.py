@@ -72,6 +72,7 @@ def _look_up(folder: Path) -> None:
     args = parser.parse_args([str(configs[0]), '--work-dir', str(work)])
     args.checkpoint = str(last.path)
     cfg = read_evaluated(args)
+    cfg.log_level = 'WARNING'
     runner, probe = load_probed(cfg, args.checkpoint)
     seed = (cfg.get('randomness') or {}).get('seed') or 0
     loaders = [runner.build_dataloader(probe.loader(part)) for part in ('train', 'val')]

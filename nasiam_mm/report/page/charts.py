@@ -101,9 +101,10 @@ def _range(
 ) -> tuple[float, float, float, float]:
     xs = [x for line in lines for x, _ in line.points]
     ys = [y for line in lines for _, y in line.points] + [level.value for level in levels]
-    x0, x1, y0, y1 = min(xs), max(xs), min(ys), max(ys)
-    if x0 == x1:
-        x0, x1 = x0 - 1, x1 + 1
+    # Epochs and minutes are told from where training began.
+    x0, x1, y0, y1 = min(0.0, *xs), max(xs), min(ys), max(ys)
+    if len(set(xs)) == 1 or any(line.dots for line in lines):
+        x1 += 0.05 * (x1 - x0) or 1.0
     y0 = min(0.0, y0) if from_zero else y0
     y1 = y1 if top is None else top
     if y1 - y0 <= 1e-9 * max(abs(y0), abs(y1), 1e-9):

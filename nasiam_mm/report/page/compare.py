@@ -152,10 +152,10 @@ def _choices(facts: Facts) -> dict[str, tuple[str, str]]:
         name: (decision.told, 'within noise' if name in names else '')
         for name, decision in facts.genotype.decisions.items()
     }
-    for row in rows_of_layers(facts.genotype, names):
+    for row in rows_of_layers(facts.genotype):
         name = row.place.replace(' ', '.') + '.op'
         if name in found and row.weight is not None:
-            note = f'weight {number(row.weight, 2)}, chance {number(row.chance, 2)}'
+            note = f'weight {row.weight:.2f}, chance {row.chance or 0:.2f}'
             found[name] = found[name][0], ', '.join(filter(None, [note, row.remark]))
     return found
 

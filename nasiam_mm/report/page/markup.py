@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 _LONGEST = 600  # characters of a text of a file
+_SHORT = 24  # characters of a cell that is not broken into lines
 
 
 def esc(value: Any) -> str:
@@ -45,13 +46,20 @@ def code(*lines: str) -> str:
 def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], kind: str = '') -> str:
     """Return a table of cells of HTML; the first of a row names it. It scrolls where narrow."""
     heads = ''.join(f'<th scope="col">{esc(cell)}</th>' for cell in head)
-    cells = [(row[0], ''.join(f'<td>{cell}</td>' for cell in row[1:])) for row in rows]
-    body = ''.join(f'<tr><th scope="row">{first}</th>{rest}</tr>' for first, rest in cells)
+    body = ''.join(
+        f'<tr>{_cell("th", row[0], " scope=row")}{"".join(_cell("td", c) for c in row[1:])}</tr>'
+        for row in rows
+    )
     return (
         f'<div class="scroll {kind}" tabindex="0" role="region" aria-label="{esc(caption)}">'
         f'<table><caption>{esc(caption)}</caption><thead><tr>{heads}</tr></thead>'
         f'<tbody>{body}</tbody></table></div>'
     )
+
+
+def _cell(tag: str, content: str, more: str = '') -> str:
+    short = ' class=s' if len(content) <= _SHORT else ''
+    return f'<{tag}{more}{short}>{content}</{tag}>'
 
 
 def details(summary: str, body: str) -> str:

@@ -81,7 +81,8 @@ table{border-collapse:collapse;font-size:.88rem;font-variant-numeric:tabular-num
 caption{text-align:left;color:var(--faint);padding:.2rem 0;font-size:.85rem}
 th,td{text-align:left;padding:.28rem .7rem .28rem 0;border-bottom:1px solid var(--rule);
  vertical-align:top}
-tbody th{font-weight:500}td,tbody th{overflow-wrap:break-word;max-width:46ch}
+thead th,.s{white-space:nowrap}tbody th{font-weight:500}
+td,tbody th{overflow-wrap:break-word;max-width:46ch}
 tr.differs td,td.differs{font-weight:700}
 pre{background:var(--box);border:1px solid var(--rule);border-radius:6px;padding:.7rem .9rem;
  overflow-x:auto;font-size:.85rem}
@@ -92,7 +93,7 @@ pre{background:var(--box);border:1px solid var(--rule);border-radius:6px;padding
 .chain strong{display:block;overflow-wrap:anywhere}
 .chain svg{display:block;width:100%;height:12px;margin:.3rem 0}
 .chain small{display:block;font-size:.82rem}
-.back{fill:var(--grid)}.tick{fill:var(--ink)}.span{stroke:var(--ink);stroke-width:2}
+.back{fill:var(--grid)}.tick{fill:var(--ink);stroke:var(--back);stroke-width:2;paint-order:stroke}.span{stroke:var(--ink);stroke-width:2}
 .views{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,520px),1fr));gap:12px}
 .row{display:flex;flex-wrap:wrap;gap:6px;list-style:none;margin:0;padding:0}
 .row li{font-size:.75rem;width:66px;overflow-wrap:anywhere}

@@ -8,11 +8,11 @@ import numpy as np
 from nasiam_mm.architecture.genotype import Genotype
 from nasiam_mm.report.page.charts import Level, Line, line_chart
 from nasiam_mm.report.page.facts import Facts
-from nasiam_mm.report.page.markup import absent, esc, number, paragraph, table
+from nasiam_mm.report.page.markup import absent, esc, paragraph, table
 from nasiam_mm.report.page.parts.verdict import doubts
 from nasiam_mm.report.page.style import COLORS
 from nasiam_mm.report.pictures.figure import op_numbers
-from nasiam_mm.report.pictures.genotype_parts import Layer, cell_of, titles
+from nasiam_mm.report.pictures.genotype_parts import NOISE, Layer, cell_of, layers_of, titles
 
 _EXPLAINED = (
     'The number of a layer is the mixing weight of the operation taken, as it stood at the end of '
@@ -37,7 +37,7 @@ class Row(NamedTuple):
     remark: str
 
 
-def rows_of_layers(genotype: Genotype, within_noise: list[str]) -> list[Row]:
+def rows_of_layers(genotype: Genotype) -> list[Row]:
     """Tell every layer of every head."""
     rows = []
     for head in genotype.heads:
@@ -48,16 +48,21 @@ def rows_of_layers(genotype: Genotype, within_noise: list[str]) -> list[Row]:
             left = [w for op, w in layer.weights.items() if op not in layer.ops]
             lead = weight - max(left) if weight is not None and left else None
             chance = 1 / len(layer.weights) if layer.weights else None
-            remark = _remark(layer, f'{head}.{n}.op' in within_noise)
+            remark = _remark(layer)
             ops = ' + '.join(layer.ops)
             rows.append(Row(f'{head} {n}', widths, ops, weight, chance, lead, remark))
     return rows
 
 
-def _remark(layer: Layer, is_noise: bool) -> str:
+def _remark(layer: Layer) -> str:
     if layer.tied:
         return f'tied with {", ".join(layer.tied)}'
-    return 'within noise' if is_noise else ''
+    return NOISE if layer.is_undecided else ''
+
+
+def three(value: float | None) -> str:
+    """Return a weight by three decimals, a dash for none."""
+    return '-' if value is None else f'{value:.3f}'
 
 
 def head(facts: Facts) -> str:
@@ -65,10 +70,10 @@ def head(facts: Facts) -> str:
     if (genotype := facts.genotype) is None:
         reason = facts.faults.get('genotype.json', 'a training leaves none, a search does')
         return absent(f'No genotype: {reason}.') + _given(facts)
-    names, _, is_told = doubts(facts)
+    _, _, is_told = doubts(facts)
     told = genotype.provenance.get('search')
     is_gates = isinstance(told, dict) and told.get('relaxation') == 'Sigmoid'
-    rows = rows_of_layers(genotype, names)
+    rows = rows_of_layers(genotype)
     title, subtitle = titles(genotype)
     parts = [paragraph(f'{title}; {subtitle}')]
     if any(row.weight is not None for row in rows):
@@ -81,8 +86,8 @@ def head(facts: Facts) -> str:
         parts += [_card(row, numbers[row.ops]) for row in of_head]
         parts.append('</ol>')
     cells = [
-        [esc(row.place), esc(row.widths), esc(row.ops), number(row.weight, 3),
-         number(row.chance, 3), number(row.lead, 2), esc(row.remark)]
+        [esc(row.place), esc(row.widths), esc(row.ops), three(row.weight),
+         three(row.chance), three(row.lead), esc(row.remark)]
         for row in rows
     ]  # fmt: skip
     columns = ['layer', 'widths', 'taken', 'weight', 'chance', 'lead over the next', 'remark']
@@ -107,7 +112,7 @@ def _card(row: Row, color: int) -> str:
     widths = f' · {esc(row.widths)}' if row.widths else ''
     bar = ''
     if row.weight is not None and row.chance is not None:
-        words = f'weight {number(row.weight, 2)}, chance {number(row.chance, 2)}'
+        words = f'weight {row.weight:.2f}, chance {row.chance:.2f}'
         tick = 200 * row.chance
         bar = (
             f'<svg viewBox="0 0 200 12" preserveAspectRatio="none" role="img" '
@@ -153,7 +158,9 @@ def alpha(facts: Facts) -> str:
                 )
                 for k in there
             ]  # fmt: skip
-            remark = ', within noise' if f'{name}.{n}.op' in noise else ''
+            remark = _here(facts, name, n, taken) + (
+                f', {NOISE}' if f'{name}.{n}.op' in noise else ''
+            )
             levels = [Level('uniform', 1 / len(there))] if shares else []
             charts.append(line_chart(
                 f'{name} {n}: {" + ".join(sorted(taken))}{remark}', lines, levels, top=top,
@@ -168,3 +175,10 @@ def _taken(facts: Facts, name: str, layer: int, names: list[str]) -> set[str]:
     known = facts.genotype.decisions if facts.genotype else {}
     decision = known.get(f'{name}.{layer}.op')
     return {str(option) for option in decision.chosen if option in names} if decision else set()
+
+
+def _here(facts: Facts, name: str, layer: int, taken: set[str]) -> str:
+    """Say what the operations are at the widths of a layer, where that is something else."""
+    layers = layers_of(facts.genotype, name) if facts.genotype else ()
+    ops = layers[layer].ops if layer < len(layers) else ()
+    return f', here {" + ".join(ops)}' if ops and set(ops) != taken else ''
