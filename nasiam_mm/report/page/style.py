@@ -96,11 +96,13 @@ pre{background:var(--box);border:1px solid var(--rule);border-radius:6px;padding
 .back{fill:var(--grid)}.tick{fill:var(--ink);stroke:var(--back);stroke-width:2;paint-order:stroke}.span{stroke:var(--ink);stroke-width:2}
 .views{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,520px),1fr));gap:12px}
 .row{display:flex;flex-wrap:wrap;gap:6px;list-style:none;margin:0;padding:0}
-.row li{font-size:.75rem;width:66px;overflow-wrap:anywhere}
+.row li{font-size:.72rem;width:72px;overflow-wrap:anywhere}
 .row img{display:block;width:64px;height:64px;object-fit:contain;image-rendering:pixelated;
  background:var(--box);border:2px solid var(--rule)}
 .row .same img{border-color:var(--c0)}.row .other img{border-color:var(--c1);border-style:dashed}
 .row li:first-child{margin-right:10px}.row li:first-child img{border-color:var(--ink)}
+@media screen and (max-width:600px){
+ tbody th,tbody th.s{white-space:normal;overflow-wrap:anywhere;min-width:11ch;max-width:15ch}}
 footer{padding:2rem 20px;font-size:.85rem;color:var(--faint)}
 """
     + _LINES

@@ -85,12 +85,20 @@ def head(facts: Facts) -> str:
         of_head = [row for row in rows if row.place.rpartition(' ')[0] == name]
         parts += [_card(row, numbers[row.ops]) for row in of_head]
         parts.append('</ol>')
-    cells = [
-        [esc(row.place), esc(row.widths), esc(row.ops), three(row.weight),
-         three(row.chance), three(row.lead), esc(row.remark)]
-        for row in rows
-    ]  # fmt: skip
     columns = ['layer', 'widths', 'taken', 'weight', 'chance', 'lead over the next', 'remark']
+    cells = [
+        [
+            row.place,
+            row.widths,
+            row.ops,
+            *map(three, (row.weight, row.chance, row.lead)),
+            row.remark,
+        ]
+        for row in rows
+    ]
+    # A column in which nothing stands is left out.
+    kept = [n for n in range(len(columns)) if any(row[n] not in ('', '-') for row in cells)]
+    columns, cells = [columns[n] for n in kept], [[esc(row[n]) for n in kept] for row in cells]
     parts.append(table('The head in figures', columns, cells))
     if facts.is_search and not is_told:
         parts.append(absent('The genotype does not say which choices are within noise.'))

@@ -22,6 +22,8 @@ def environment(facts: Facts) -> str:
     """Tell data, machine and versions."""
     found: dict[str, Any] = {name: facts.provenance.get(name) for name in _DATA}
     found |= {label: facts.settings.get(name) for name, label in _RUN}
+    if found['digest of the data'] == found['dataset_digest']:
+        del found['dataset_digest']
     found |= {'device': facts.study.get('device'), **facts.system}
     rows = [[esc(k.replace('_', ' ')), esc(v)] for k, v in found.items() if v not in (None, '')]
     versions = facts.provenance.get('versions') or facts.study.get('versions')

@@ -132,7 +132,8 @@ def _intervals(bars: list[tuple[str, float, float, float]]) -> str:
     for n, (name, mean, least, most) in enumerate(bars):
         y = 34 * n + 22
         a, b, m = (20 + (value - low) * scale for value in (least, most, mean))
-        drawn.append(f'<text x="20" y="{y - 8}">{esc(name)}</text>')
+        told = f'{name}: {number(mean, 3)}, [{number(least, 3)}, {number(most, 3)}]'
+        drawn.append(f'<text x="20" y="{y - 8}">{esc(told)}</text>')
         drawn.append(f'<path class="span" d="M{a:.1f} {y}H{b:.1f}"/>')
         drawn.append(f'<circle class="c0" cx="{m:.1f}" cy="{y}" r="4"/>')
     zero = 20 - low * scale
@@ -140,9 +141,9 @@ def _intervals(bars: list[tuple[str, float, float, float]]) -> str:
     drawn.append(f'<text x="{zero:.1f}" y="{height - 3}" class="mid">standard head</text>')
     words = '; '.join(f'{n} {number(m)}, from {number(a)} to {number(b)}' for n, m, a, b in bars)
     return (
-        f'<figure><figcaption>Difference from the standard head, with its interval</figcaption>'
+        f'<div class="charts"><figure><figcaption>Difference from the standard head</figcaption>'
         f'<svg viewBox="0 0 360 {height}" role="img" aria-label="{esc(words)}">'
-        f'{"".join(drawn)}</svg></figure>'
+        f'{"".join(drawn)}</svg></figure></div>'
     )
 
 
