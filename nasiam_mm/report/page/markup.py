@@ -2,10 +2,10 @@
 """HTML by small functions: all text of files goes through :func:`esc`."""
 
 import html
-import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+_MOST = 1e100
 _LONGEST = 600  # characters of a text of a file
 _SHORT = 24  # characters of a cell that is not broken into lines
 
@@ -17,9 +17,14 @@ def esc(value: Any) -> str:
     return html.escape(''.join(c if c.isprintable() or c == '\n' else '�' for c in text))
 
 
+def is_number(value: Any) -> bool:
+    """Tell whether a value of JSON is a number that can be drawn: none is past 1e100."""
+    return type(value) in (int, float) and -_MOST < value < _MOST
+
+
 def number(value: Any, digits: int = 4) -> str:
     """Return a number by its digits that count; a dash for what is none."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if not is_number(value):
         return '-'
     if isinstance(value, int) or (value.is_integer() and abs(value) < 1e6):
         return f'{int(value):,}'

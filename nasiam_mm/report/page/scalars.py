@@ -1,9 +1,10 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Curves of a run from its scalars, and fewer points of them that look alike."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from nasiam_mm.report.page.markup import is_number
 
 Points = list[tuple[float, float]]
 _PLACE = ('epoch', 'step', 'iter')
@@ -23,7 +24,7 @@ def curves_of(entries: Iterable[Mapping[str, Any]], per_epoch: int | None) -> di
         if place is None:
             continue
         for name, value in entry.items():
-            if name not in _PLACE and _is_number(value):
+            if name not in _PLACE and is_number(value):
                 found.setdefault(name, {})[place] = float(value)
     return {name: sorted(curve.items()) for name, curve in found.items()}
 
@@ -33,7 +34,7 @@ def minutes_of(entries: Iterable[Mapping[str, Any]], per_epoch: int | None) -> P
     timed = sorted(
         (entry['iter'], entry['time'], entry)
         for entry in entries
-        if _is_number(entry.get('iter')) and _is_number(entry.get('time'))
+        if is_number(entry.get('iter')) and is_number(entry.get('time'))
     ) if per_epoch else []  # fmt: skip
     points, before, seconds = [], 0, 0.0
     for number, time, entry in timed:
@@ -66,12 +67,7 @@ def sampled(count: int, most: int) -> list[int]:
 
 def _place(entry: Mapping[str, Any], per_epoch: int | None) -> float | None:
     """Epochs done at an entry: alpha and health are logged by epoch alone."""
-    if per_epoch and _is_number(entry.get('iter')):
+    if per_epoch and is_number(entry.get('iter')):
         return entry['iter'] / per_epoch
     place = entry.get('epoch', entry.get('step'))
-    return float(place) if _is_number(place) else None
-
-
-def _is_number(value: Any) -> bool:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return is_number and math.isfinite(value)
+    return float(place) if is_number(place) else None

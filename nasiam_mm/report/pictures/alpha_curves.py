@@ -73,7 +73,9 @@ def load_alpha_history(
                 raise ValueError(f'cells.{name} needs candidates and softmax')
             if not _is_nested(cell['candidates'], 2, (str, type(None))):
                 raise ValueError(f'cells.{name}.candidates must be lists of names or null')
-            names = [name, *(n for row in cell['candidates'] for n in row if n)]
+            names = [name, *(n for row in cell['candidates'] for n in row if n is not None)]
+            if not all(names):
+                raise ValueError('a name is empty')
             if max(map(len, names)) > _MOST_CHARACTERS:
                 raise ValueError(f'a name has more than {_MOST_CHARACTERS} characters')
             if not _is_nested(cell['softmax'], 3, (int, float, type(None))):
@@ -184,7 +186,8 @@ def alpha_figure(history: History, candidates: Candidates, epochs: Sequence[int]
             axis.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
         row[0].set_ylabel('weight', fontsize=8)
     figure.suptitle('Mixing weights by epoch', fontsize=10)
-    figure.supxlabel('epoch', fontsize=8)
+    for axis in axes[-1]:
+        axis.set_xlabel('epoch', fontsize=8)
     handles = [Line2D([], [], color=color, lw=2, label=name) for name, color in colors.items()]
     if sums_to_1:
         handles.append(Line2D([], [], color='0.35', lw=0.9, ls=':', label='uniform, 1 / K'))

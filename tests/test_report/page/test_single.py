@@ -3,9 +3,11 @@
 
 import json
 import re
+from random import Random
 
 import pytest
 
+from benchmarks.mutants import change
 from nasiam_mm.architecture.genotype import save_genotype
 from nasiam_mm.report.page.facts import read_facts
 from nasiam_mm.report.page.single import page_of
@@ -103,6 +105,7 @@ def test_contents_headings_and_drawings_have_names(searched):
     assert text.count('<figure>') == text.count('<summary>figures</summary>')
 
 
+ODD = [None, True, -1, 10**400, 1e308, float('nan'), '', '<b>', 'x' * 5000, [], {}, [None, 1]]
 HOSTILE = '<script>alert(1)</script><img src=x onerror=alert(2)>"\'&'
 
 
@@ -200,3 +203,26 @@ def test_a_thousand_epochs_stay_below_a_megabyte(tmp_path):
     add_neighbours(folder)
     size = write_page(folder).stat().st_size
     assert 50_000 < size < 1_000_000
+
+
+@pytest.mark.parametrize('of', ['run', 'study'])
+def test_no_malformed_file_ends_it(tmp_path, of):
+    base = tmp_path / of
+    if of == 'run':
+        add_neighbours(make_search(base))
+    else:
+        base.mkdir()
+        (base / 'verdict.json').write_text(json.dumps(study()))
+    files = sorted(path for path in base.rglob('*.json') if path.name != 'scalars.json')
+    whole = {path: path.read_text() for path in files}
+    for seed in range(120):
+        draw = Random(seed)
+        path = draw.choice(files)
+        path.write_text(json.dumps(change(json.loads(whole[path]), draw, ODD)))
+        try:
+            text = page_of(read_facts(base))
+        except ValueError as error:
+            assert 'holds nothing of a run' in str(error)
+        else:
+            assert '<b>' not in text and len(text) < 1_000_000
+        path.write_text(whole[path])

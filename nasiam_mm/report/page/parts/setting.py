@@ -44,7 +44,8 @@ def commands(facts: Facts) -> str:
     folder, config = facts.path, facts.config
     lines = []
     if facts.study:
-        recipe = (facts.study.get('budget') or {}).get('recipe') or 'CONFIG'
+        budget = facts.study.get('budget')
+        recipe = budget.get('recipe', 'CONFIG') if isinstance(budget, dict) else 'CONFIG'
         name = facts.study_name.strip() or folder.name
         lines.append(_line('nasiam', 'search', recipe, '--study', name, '--work-dir', folder))
         lines.append('# once more, from nothing: another --work-dir; options as they were given')

@@ -93,7 +93,8 @@ def _contributions(facts: Facts, named: bool) -> str:
         return ''
     fixed = facts.contributions.get('not_removable')
     cells = [[esc(name), number(value, 3)] for name, value in found.items()]
-    cells += [[esc(name), 'not removable: the width changes there'] for name in fixed or ()]
+    fixed = fixed if isinstance(fixed, list) else []
+    cells += [[esc(name), 'not removable: the width changes there'] for name in fixed]
     of = f' ({facts.name})' if named else ''
     caption = f'Loss without a layer, less that of the whole{of}: above 0 it was of use'
     return table(caption, ['layer', 'rise of the loss'], cells)

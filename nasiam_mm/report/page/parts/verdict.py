@@ -7,7 +7,16 @@ from typing import Any
 
 from nasiam_mm.report.page.charts import Line, line_chart
 from nasiam_mm.report.page.facts import Facts
-from nasiam_mm.report.page.markup import absent, code, esc, number, paragraph, table, tiles
+from nasiam_mm.report.page.markup import (
+    absent,
+    code,
+    esc,
+    is_number,
+    number,
+    paragraph,
+    table,
+    tiles,
+)
 from nasiam_mm.report.page.scalars import Points
 
 
@@ -108,14 +117,14 @@ def _compared(rows: list[dict[str, Any]], told: dict[str, Any]) -> str:
     cells, bars = [], []
     for row in rows:
         name, mean, span = str(row.get('name')), row.get('mean'), row.get('interval')
-        is_span = isinstance(span, list) and len(span) == 2 and None not in span
+        is_span = isinstance(span, list) and len(span) == 2 and all(map(is_number, span))
         cells.append([
             f'{esc(name)}<br><small>{esc((names or {}).get(name, ""))}</small>',
             number(mean, 3),
             f'[{number(span[0], 3)}, {number(span[1], 3)}]' if is_span else '-',  # type: ignore
             number(row.get('p'), 2), number(row.get('n')), number(row.get('collapsed')),
         ])  # fmt: skip
-        if is_span and isinstance(mean, (int, float)):
+        if is_span and is_number(mean):
             bars.append((name, float(mean), float(span[0]), float(span[1])))  # type: ignore
     head = ['head', 'difference', 'interval', 'p', 'seeds', 'collapsed']
     return _intervals(bars) + table('Difference from the standard head', head, cells)
@@ -194,4 +203,4 @@ def _trials(rows: Any) -> str:
 
 
 def _numbers(row: dict[str, Any]) -> bool:
-    return all(isinstance(row.get(name), (int, float)) for name in ('score', 'seconds'))
+    return all(is_number(row.get(name)) for name in ('score', 'seconds'))
