@@ -6,6 +6,7 @@ import io
 import json
 import math
 
+import numpy as np
 from PIL import Image
 
 from nasiam_mm.architecture.genotype import Decision, Genotype, save_genotype
@@ -82,6 +83,27 @@ def make_search(folder, epochs=4, knn=30.0, seed=7, per=4):
                      'not_removable': ['projector.1.op']}  # fmt: skip
     (folder / 'contributions.json').write_text(json.dumps(contributions))
     (folder / 'simclr_r18_search_cifar10_demo.py').write_text('model = dict()\n')
+    return folder
+
+
+def make_long(folder, epochs=1000):
+    """A search as long and as large as any: ten layers of eight operations, noisy curves."""
+    make_search(folder, epochs=epochs, per=10)
+    rng = np.random.default_rng(0)
+    cells = {}
+    for cell, layers in (('projector', 6), ('predictor', 4)):
+        walk = np.exp(rng.normal(0, 0.05, (epochs + 1, layers, 8)).cumsum(0))
+        weights = (walk / walk.sum(-1, keepdims=True)).tolist()
+        names = [[f'operation_{n}' for n in range(8)]] * layers
+        cells[cell] = {'candidates': names, 'softmax': weights}
+    alpha = {'epochs': list(range(epochs + 1)), 'cells': cells}
+    (folder / 'alpha.json').write_text(json.dumps(alpha))
+    (log,) = folder.glob('*/vis_data/scalars.json')
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    kept = ('epoch', 'iter', 'step', 'time')
+    rows = [{k: v if k in kept else v + rng.normal() for k, v in row.items()} for row in rows]
+    log.write_text('\n'.join(map(json.dumps, rows)))
+    add_neighbours(folder)
     return folder
 
 

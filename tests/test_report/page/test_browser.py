@@ -10,7 +10,7 @@ from PIL import Image
 
 from nasiam_mm.report.page.write import write_comparison, write_page
 from tests.test_report.page.browser import DARK, LIGHT, MISSING, Browser, executable
-from tests.test_report.page.folders import add_neighbours, make_search, study
+from tests.test_report.page.folders import add_neighbours, make_long, make_search, study
 
 pytestmark = pytest.mark.skipif(executable() is None, reason=MISSING)
 
@@ -93,9 +93,7 @@ def test_texts_and_lines_stand_out(browser, pages, scheme):
 
 
 def test_a_thousand_epochs_open_within_a_second(browser, tmp_path):
-    folder = make_search(tmp_path / 'long', epochs=1000, per=10)
-    add_neighbours(folder)
-    page = write_page(folder)
+    page = write_page(make_long(tmp_path / 'long'))
     timing = 'performance.getEntriesByType("navigation")[0].loadEventEnd'
     times = []
     for _ in range(5):  # other work shares this machine
