@@ -41,6 +41,8 @@ def merge_logs(work_dir: Path) -> list[dict[str, Any]]:
                 entry = json.loads(line)
             except json.JSONDecodeError:
                 continue  # the line that a killed run was writing
+            if not isinstance(entry, dict):
+                continue  # a number may be what is left of a line
             entries[entry.get('step'), tuple(sorted(entry))] = entry
     if not entries:
         raise FileNotFoundError(f'{work_dir}: holds no log of a run')

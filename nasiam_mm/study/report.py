@@ -1,5 +1,5 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""What a study leaves in its folder: ``verdict.json``, ``table.md``, a genotype, a picture."""
+"""What a study leaves in its folder: ``verdict.json``, ``table.md``, ``report.html``, and more."""
 
 from pathlib import Path
 from statistics import fmean
@@ -7,6 +7,7 @@ from typing import Any
 
 from nasiam_mm.architecture.genotype import save_genotype
 from nasiam_mm.files.atomic import write_json, write_text
+from nasiam_mm.report.page.write import write_at_end
 from nasiam_mm.report.pictures.score_cost import plot_score_cost
 from nasiam_mm.runs.record import environment
 from nasiam_mm.study.fidelity import fidelity
@@ -34,6 +35,11 @@ def write_report(folder: Path, plan: Plan, trainings: Trainings) -> str:
         'fidelity': fidelity(plan.trials, plan.checks).told if plan.study.cheap else None,
         'refused': refused(plan),
         'trials': len(plan.done),
+        'scored': [
+            {'head': t.key, 'source': t.source, 'score': t.score, 'seconds': round(t.seconds, 1)}
+            for t in plan.trials
+            if t.score is not None and t.seconds
+        ],
         'trainings': len(_finished(plan)),
         'seconds': round(sum(row.seconds for row in (*plan.trials, *plan.checks)), 1),
         'notes': [*trainings.notes, *_untested(plan)],
@@ -50,7 +56,8 @@ def write_report(folder: Path, plan: Plan, trainings: Trainings) -> str:
     else:
         save_genotype(trainings.genotype(options, 'study' if key else 'standard'), genotype)
     _draw(plan, folder / PICTURE)
-    return '\n'.join([table, report['sentence'], f'everything lies in {folder}'])
+    told = write_at_end(folder)
+    return '\n'.join([table, report['sentence'], told, f'everything lies in {folder}'])
 
 
 def _answer(plan: Plan, verdict: Verdict | None) -> str:

@@ -65,7 +65,8 @@ def test_the_whole_command(tmp_path, capsys):
     assert 'heads are compared on 55 of the 83 images of probe.query' in told
     assert report['budget']['epochs'] == 2
     assert report['trials'] == 3
-    assert {path.name for path in tmp_path.iterdir()} >= {'table.md', 'scores.png', 'runs'}
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names >= {'table.md', 'scores.png', 'report.html', 'runs'}
     # Again it has nothing to do, and tells the same.
     call(*words, '--cfg-options', *FEW_OPTIONS)
     assert report['sentence'] in capsys.readouterr().out

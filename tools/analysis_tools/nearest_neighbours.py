@@ -15,16 +15,14 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from mmcv.transforms import LoadImageFromFile
-from torch.utils.data import Dataset
 
 from nasiam_mm.cli.config import add_config_arguments, read_evaluated
 from nasiam_mm.cli.main import as_main, run_process
 from nasiam_mm.cli.outputs import check_outputs
-from nasiam_mm.datasets.split import innermost
 from nasiam_mm.evaluation.few_labels import balanced_subset
 from nasiam_mm.evaluation.neighbours import nearest_neighbours
 from nasiam_mm.probes.feature_sets import read_feature_sets
+from nasiam_mm.report.neighbours import image_of
 from nasiam_mm.report.pictures.figure import check_picture_path, save_figure
 
 _RIGHT, _WRONG, _QUERY = '#0072B2', '#D55E00', '#000000'
@@ -70,16 +68,6 @@ def run(args: Namespace) -> None:
     print(
         f'drew {out}; {100 * right:.0f} % of the neighbours shown are of the class of their image'
     )
-
-
-def image_of(dataset: Dataset, index: int) -> np.ndarray:
-    """Return an image of a part as the network's pipeline leaves it, uint8 RGB (H, W, 3)."""
-    image = dataset[index]['inputs'].permute(1, 2, 0).numpy()
-    steps = innermost(dataset).pipeline.transforms
-    # mmcv reads files in the order of OpenCV; NumpyToPIL(to_rgb=True) may have turned it.
-    is_bgr = any(isinstance(step, LoadImageFromFile) for step in steps)
-    is_bgr &= not any(getattr(step, 'to_rgb', False) for step in steps)
-    return image[..., ::-1] if is_bgr else image
 
 
 def draw_neighbours(

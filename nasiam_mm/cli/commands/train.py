@@ -62,7 +62,12 @@ def train_checked(cfg: Config) -> None:
     # The pass knows nothing of detectors, which nasiam detect checks.
     if process_number() == 0 and cfg.get('model') and cfg.get('default_scope') != 'mmdet':
         refuse_problems(cfg)
-    settings.build_runner(cfg).train()
+    runner = settings.build_runner(cfg)
+    runner.train()
+    if find_hook(cfg, 'AlphaStepHook') is not None and process_number() == 0:
+        from nasiam_mm.report.page.write import write_after
+
+        runner.logger.info(write_after(runner))
 
 
 def configure(args: Namespace) -> Config:

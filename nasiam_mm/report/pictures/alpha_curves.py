@@ -73,7 +73,9 @@ def load_alpha_history(
                 raise ValueError(f'cells.{name} needs candidates and softmax')
             if not _is_nested(cell['candidates'], 2, (str, type(None))):
                 raise ValueError(f'cells.{name}.candidates must be lists of names or null')
-            names = [name, *(n for row in cell['candidates'] for n in row if n)]
+            names = [name, *(n for row in cell['candidates'] for n in row if n is not None)]
+            if not all(names):
+                raise ValueError('a name is empty')
             if max(map(len, names)) > _MOST_CHARACTERS:
                 raise ValueError(f'a name has more than {_MOST_CHARACTERS} characters')
             if not _is_nested(cell['softmax'], 3, (int, float, type(None))):
@@ -138,7 +140,8 @@ def plot_alpha(
     """Plot the mixing weights of every layer over the epochs of a search, to .png or .svg.
 
     One panel a layer, one colour an operation, all on one scale from 0; the dotted line is the
-    uniform weight at which a search begins. Gates, which do not sum to 1, have none.
+    uniform weight at which a search begins. Gates, which do not sum to 1, have none. What ends
+    above all others is thick, with a dot at its end; where several do, none is.
 
     Raises:
         ValueError: If the arguments do not fit each other, or the suffix is another.
@@ -157,6 +160,7 @@ def alpha_figure(history: History, candidates: Candidates, epochs: Sequence[int]
     figure = Figure(figsize=(width, 1.75 * len(arrays) + 1.4), layout='constrained')
     axes = figure.subplots(len(arrays), columns, sharex=True, sharey=True, squeeze=False)
     axes[0, 0].set_ylim(0, min(1.02, 1.15 * max(np.nanmax(array) for array in arrays.values())))
+    has_winner = False
     alone = 'o' if len(epochs) == 1 else None  # a single epoch has no line to draw
     for (cell, array), row in zip(arrays.items(), axes, strict=True):
         for n, axis in enumerate(row):
@@ -164,10 +168,15 @@ def alpha_figure(history: History, candidates: Candidates, epochs: Sequence[int]
                 axis.set_axis_off()
                 continue
             names = candidates[cell][n]
+            won = _winner(array[-1, n])
             for k, name in enumerate(names):
                 if name is not None:
-                    style = dict(color=colors[name], lw=1.6, marker=alone, ms=4)
+                    width_of = 3.0 if k == won else 1.2
+                    style = dict(color=colors[name], lw=width_of, marker=alone, ms=4)
                     axis.plot(epochs, array[:, n, k], **style)
+                    if k == won:
+                        axis.scatter(epochs[-1], array[-1, n, k], s=30, color=colors[name])
+                        has_winner = True
             if sums_to_1:
                 axis.axhline(1 / sum(map(bool, names)), color='0.35', lw=0.9, ls=':')
             axis.set_title(f'{cell} {n}', fontsize=9)
@@ -177,11 +186,24 @@ def alpha_figure(history: History, candidates: Candidates, epochs: Sequence[int]
             axis.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
         row[0].set_ylabel('weight', fontsize=8)
     figure.suptitle('Mixing weights by epoch', fontsize=10)
+    for axis in axes[-1]:
+        axis.set_xlabel('epoch', fontsize=8)
     handles = [Line2D([], [], color=color, lw=2, label=name) for name, color in colors.items()]
     if sums_to_1:
         handles.append(Line2D([], [], color='0.35', lw=0.9, ls=':', label='uniform, 1 / K'))
+    if has_winner:
+        label = 'thick: highest at the end'
+        handles.append(Line2D([], [], color='0.35', lw=3, marker='o', ms=5, label=label))
     columns = max(min(len(handles), int(width / 1.75)), 1)
     figure.legend(
         handles=handles, loc='outside lower center', ncols=columns, fontsize=8, frameon=False
     )
     return figure
+
+
+def _winner(weights: np.ndarray) -> int | None:
+    """Return the place of the highest of weights, (K,), None where several are as high."""
+    there = np.nan_to_num(weights, nan=-1.0)
+    best = int(there.argmax())
+    others = np.delete(there, best)
+    return best if not len(others) or there[best] - others.max() > 1e-6 else None

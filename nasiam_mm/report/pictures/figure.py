@@ -35,6 +35,15 @@ def op_colors(names: Iterable[str]) -> dict[str, str]:
     return {name: _COLORS.get(name) or more[name] for name in names}
 
 
+def op_numbers(names: Iterable[str], count: int) -> dict[str, int]:
+    """Number operations by the order of the known colours, those of a user behind, below count."""
+    known, names = list(_COLORS), list(dict.fromkeys(names))
+    others = sorted(set(names) - set(known))
+    room = count - len(known)
+    more = {name: len(known) + n % room for n, name in enumerate(others)}
+    return {name: known.index(name) if name in known else more[name] for name in names}
+
+
 def check_picture_path(path: str | os.PathLike) -> None:
     """Check that a picture's file name ends in a format we write.
 

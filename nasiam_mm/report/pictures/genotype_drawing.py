@@ -16,14 +16,22 @@ from matplotlib.textpath import text_to_path
 
 from nasiam_mm.architecture.genotype import Genotype
 from nasiam_mm.report.pictures.figure import check_picture_path, op_colors, save_figure
-from nasiam_mm.report.pictures.genotype_parts import Cell, Layer, Plain, notes, rows_of, titles
+from nasiam_mm.report.pictures.genotype_parts import (
+    NOISE,
+    Cell,
+    Layer,
+    Plain,
+    notes,
+    rows_of,
+    titles,
+)
 
 _MARGIN, _GAP, _PAD = 0.3, 0.24, 0.13  # around all, between boxes, within a cell's frame
 _HEADER, _LINE, _OP = 0.34, 0.17, 0.46  # heights: a cell's name, a small line, an operation
 _SIZE, _SMALL = 9, 8  # points
 _INK, _FAINT, _ALARM = '#333333', '#777777', '#B00020'
-_BAR = 'bar: mixing weight, tick: uniform'
-_BAR_OF_GATES = 'bar: softmax of alpha (the search had gates), tick: uniform'
+_BAR = 'number and bar: mixing weight at the end'
+_BAR_OF_GATES = 'number and bar: softmax of alpha (the search had gates)'
 
 
 def draw_genotype(genotype: Genotype, path: str | os.PathLike) -> None:
@@ -31,7 +39,7 @@ def draw_genotype(genotype: Genotype, path: str | os.PathLike) -> None:
 
     A row a cell, a box a layer: the chosen operations with their mixing weights (a bar and a
     number, where the genotype was searched; a tick at the weight of chance), below them the
-    widths and the operations that tied with the choice.
+    widths, the operations that tied with the choice, and that a choice is within noise.
     """
     check_picture_path(path)
     save_figure(genotype_figure(genotype), path)
@@ -51,7 +59,7 @@ def genotype_figure(genotype: Genotype) -> Figure:
     title, subtitle = titles(genotype)
     told = genotype.provenance.get('search')
     gates = isinstance(told, Mapping) and told.get('relaxation') == 'Sigmoid'
-    bar = _BAR_OF_GATES if gates else _BAR
+    bar = f'{_BAR_OF_GATES if gates else _BAR}, {_chance(layers)}'
     legend = [*ops, *([bar] if any(layer.weights for layer in layers) else [])]
     length = sum(_text_width(name) + 0.42 for name in legend)
     lengths = [sum(_width(part, box[0]) + _GAP for part in row) - _GAP for row in rows]
@@ -88,6 +96,15 @@ def genotype_figure(genotype: Genotype) -> Figure:
     return figure
 
 
+def _chance(layers: list[Layer]) -> str:
+    """Say where the ticks stand: what a coin toss would give."""
+    counts = {len(layer.weights) for layer in layers if layer.weights}
+    if len(counts) != 1:
+        return 'tick: chance, 1 / K'
+    [count] = counts
+    return f'tick: chance, 1 / {count} = {1 / count:.2f}'
+
+
 def _height(row: list[Plain | Cell], box: float) -> float:
     cells = [part for part in row if isinstance(part, Cell)]
     lines = [len(notes(0, layer)) for cell in cells for layer in cell.layers]
@@ -114,8 +131,8 @@ def _draw_cell(
             _arrow(axis, left - _GAP, left, top - box[1] / 2)
         _draw_layer(axis, layer, left, top, box, colors)
         for line, note in enumerate(notes(n, layer)):
-            is_tie = note.startswith('tied') or note in layer.tied
-            color = _ALARM if is_tie else _INK if line == 1 else _FAINT
+            is_doubt = note.startswith('tied') or note in (*layer.tied, NOISE)
+            color = _ALARM if is_doubt else _INK if line == 1 else _FAINT
             y = top - box[1] - _LINE * (line + 0.65)
             _write(axis, left + box[0] / 2, y, note, size=_SMALL, color=color, ha='center')
         left += box[0] + _GAP

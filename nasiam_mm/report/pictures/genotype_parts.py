@@ -8,6 +8,7 @@ from nasiam_mm.architecture.kinds.kind import Option
 from nasiam_mm.architecture.names import told
 from nasiam_mm.ops.candidates import SPACES, LayerShape, candidate_labels
 
+NOISE = 'within noise'
 _PROVENANCE = ('dataset', 'epoch', 'seed', 'config', 'imported_from')
 
 
@@ -26,6 +27,7 @@ class Layer(NamedTuple):
     ops: tuple[str, ...]
     weights: dict[str, float]
     tied: tuple[str, ...]
+    is_undecided: bool = False  # the search says that its choice is within noise
 
 
 class Cell(NamedTuple):
@@ -102,13 +104,16 @@ def _setting(kind: str, option: Option) -> str:
 def layers_of(genotype: Genotype, head: str) -> tuple[Layer, ...]:
     """Layers of a head whose operations were decided; see :func:`cell_of`."""
     decisions, layers = genotype.of(head), []
+    told = genotype.provenance.get('undecided')
+    undecided = told if isinstance(told, list) else []
     shapes = genotype.decided_at(head) or (None,) * len(decisions)
-    for shape, decision in zip(shapes, decisions, strict=True):
+    for n, (shape, decision) in enumerate(zip(shapes, decisions, strict=True)):
         labels = dict(zip(decision.options, decision.options, strict=True))
         labels |= candidate_labels(decision.options, shape) if shape else {}
         weights = {labels[option]: weight for option, weight in decision.weights.items()}
         ops = tuple(dict.fromkeys(labels[option] for option in decision.chosen))
-        layers.append(Layer(shape, ops, weights, tuple(labels[o] for o in decision.tied)))
+        tied = tuple(labels[option] for option in decision.tied)
+        layers.append(Layer(shape, ops, weights, tied, f'{head}.{n}.op' in undecided))
     return tuple(layers)
 
 
@@ -141,6 +146,8 @@ def notes(number: int, layer: Layer) -> list[str]:
         lines.append(f'{layer.shape.in_channels} → {layer.shape.out_channels}')
         if layer.shape.is_output:
             lines.append('output, no BN')
+    if layer.is_undecided and not layer.tied:
+        lines.append(NOISE)
     if len(layer.tied) > 1:
         lines.append(f'tied with {len(layer.tied)} others')
     elif layer.tied:

@@ -124,6 +124,7 @@ MALFORMED = [
     (CELL, None, 'cells.projector needs candidates and softmax'),
     ((*CELL, 'alpha'), [], 'cells.projector needs candidates and softmax'),
     ((*CELL, 'candidates'), 'S', 'cells.projector.candidates must be lists of names or null'),
+    ((*CELL, 'candidates', 0, 0), '', 'a name is empty'),
     ((*CELL, 'candidates', 0, 0), 3, 'cells.projector.candidates must be lists of names or null'),
     ((*CELL, 'candidates', 0), ['a'], 'cells.projector.candidates must be layers of equal length'),
     ((*CELL, 'candidates'), [], 'cells.projector.candidates must be layers of equal length'),
@@ -226,6 +227,25 @@ def test_the_dotted_line_is_the_uniform_weight():
     # The last layer of the predictor has three candidates.
     expected = [1 / 4] * 9 + [1 / 3]
     assert [line.get_ydata()[0] for line in dotted] == pytest.approx(expected)
+
+
+def test_what_ends_above_all_others_is_thick():
+    history, candidates, epochs = search()
+    drawn = panels(alpha_figure(history, candidates, epochs))
+    for cell, weights in history.items():
+        for n, row in enumerate(weights[-1].numpy()):
+            *lines, _uniform = drawn[f'{cell} {n}'].lines
+            [thick] = [line for line in lines if line.get_linewidth() == 3]
+            assert thick.get_ydata()[-1] == pytest.approx(np.nanmax(row))
+            [dot] = drawn[f'{cell} {n}'].collections
+            assert dot.get_offsets().tolist()[0] == pytest.approx([epochs[-1], np.nanmax(row)])
+    label = 'thick: highest at the end'
+    assert label in [text for text, _ in visible_texts(alpha_figure(*search()))]
+    # Where all end equal nothing won, and the legend names no winner.
+    figure = alpha_figure(*search(scale=0))
+    lines = [line for axis in panels(figure).values() for line in axis.lines]
+    assert max(line.get_linewidth() for line in lines) < 3
+    assert label not in [text for text, _ in visible_texts(figure)]
 
 
 def test_gates_have_no_uniform_weight():

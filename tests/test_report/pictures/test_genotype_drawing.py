@@ -225,6 +225,26 @@ def test_parts_of_a_layer():
     assert list(layer.weights.values()) == pytest.approx([0.4223188, 0.4223188, 0.1553624])
 
 
+def test_the_number_chance_and_noise_are_explained():
+    case = CASES['SimCLR']
+    texts = [text for text, _ in visible_texts(genotype_figure(case))]
+    explained = 'number and bar: mixing weight at the end, tick: chance, 1 / 4 = 0.25'
+    assert texts.count(explained) == 1 and 'within noise' not in texts
+    # The last layer of a predictor has fewer candidates.
+    texts = [text for text, _ in visible_texts(genotype_figure(CASES['SimSiam']))]
+    assert 'number and bar: mixing weight at the end, tick: chance, 1 / K' in texts
+    told = {**case.provenance, 'undecided': ['projector.1.op', 'projector.4.op', 3, None]}
+    figure = genotype_figure(replace(case, provenance=told))
+    places = [box.x0 for text, box in visible_texts(figure) if text == 'within noise']
+    layers = {text: box.x0 for text, box in visible_texts(figure) if text.startswith('layer ')}
+    assert len(places) == 2 and collisions(figure) == []
+    nearest = [min(layers, key=lambda name: abs(layers[name] - x)) for x in places]
+    assert nearest == ['layer 1', 'layer 4']
+    # Nothing was searched: there is no number to explain.
+    texts = [text for text, _ in visible_texts(genotype_figure(CASES['random']))]
+    assert not [text for text in texts if 'chance' in text]
+
+
 def test_titles():
     def titles(name):
         return [text for text, _ in visible_texts(genotype_figure(CASES[name]))][:2]
