@@ -55,7 +55,8 @@ def _walk(node, batch_size: int, factor: int) -> None:
         node.pop('persistent_workers', None)
     if 'parts' in node:
         # A tenth of the fixture for a part given as a count.
-        node.parts = {k: v if isinstance(v, float) else 0.2 for k, v in node.parts.items()}
+        parts = dict(node.parts).items()
+        node.parts = [(k, v if isinstance(v, float) else 0.2) for k, v in parts]
     if 'bank' in node and 'k' in node:
         node.k = 5
     for key in {'scale', 'crop_size', 'size'} & set(node):

@@ -88,7 +88,7 @@ def values(name):
     *warm_up, cosine = cfg.param_scheduler
     assert cosine.type == 'CosineAnnealingLR' and len(warm_up) == (cosine.get('begin', 0) > 0)
     split = cfg.train_dataloader.dataset.dataset
-    part = split['parts'][split['part']] if 'parts' in split else 'all'
+    part = dict(split['parts'])[split['part']] if 'parts' in split else 'all'
     found = {
         'optimizer': optimizer.type,
         'momentum': number(optimizer.momentum),

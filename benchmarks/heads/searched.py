@@ -24,7 +24,7 @@ def search_config(framework: str, scale: str, strategy: str, seed: int) -> Confi
     merge_strategy(cfg, strategy)
     SCALES[scale].apply(cfg)
     half = SCALES[scale].images // 2
-    parts = dict(weights=half, alpha=half, val=VAL)
+    parts = [('weights', half), ('alpha', half), ('val', VAL)]
     alpha = cfg.default_hooks.alpha_step.dataloader
     for part in (cfg.train_dataloader.dataset, alpha.dataset, cfg.probe.bank, cfg.probe.query):
         part.dataset.parts = parts

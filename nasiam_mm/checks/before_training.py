@@ -20,6 +20,7 @@ from nasiam_mm.checks.files import name_unreadable
 from nasiam_mm.checks.forward import Forward
 from nasiam_mm.config_walk import find_hook
 from nasiam_mm.datasets.resolve import resolve_data
+from nasiam_mm.datasets.split import refuse_unordered_parts
 from nasiam_mm.engine.optim import refuse_idle_keys
 from nasiam_mm.engine.running import preserve_rng
 from nasiam_mm.engine.schedule import check_schedules
@@ -70,7 +71,7 @@ def find_problems(cfg: Config) -> list[str]:
     if absent := [name for name in _NEEDED if not isinstance(cfg.get(name), dict)]:
         return [f'config has no {" and no ".join(absent)}: nothing to train']
     problems: list[str] = []
-    for find in (find_unread, check_schedules):
+    for find in (find_unread, check_schedules, refuse_unordered_parts):
         problems += _try(partial(find, cfg), 'config', problems) or []
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope')), preserve_rng():
         if _try(lambda: resolve_data(cfg), 'data', problems) is None:

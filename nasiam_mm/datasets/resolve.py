@@ -90,7 +90,7 @@ def _fit(node: dict, source: Source) -> Iterator[str]:
         counts = {part: size for part, size in parts.items() if isinstance(size, int)}
         if held is not None and (wanted := sum(counts.values())) > held:
             fitted = {part: max(1, size * held // wanted) for part, size in counts.items()}
-            node['parts'] = parts | fitted
+            node['parts'] = list((parts | fitted).items())
             yield f'{source.name} has {held} images: parts {parts} become {parts | fitted}'
     elif 'k' in node and 'bank' in node:
         held = _length(node['bank']['dataset'], source)
@@ -102,7 +102,10 @@ def _fit(node: dict, source: Source) -> Iterator[str]:
 def _length(dataset: Mapping, source: Source) -> int | None:
     """Return the number of images of a dataset's config; None for one that is not the folder's."""
     if dataset.get('type') == 'SplitDataset':
-        held, size = _length(dataset['dataset'], source), dataset['parts'].get(dataset['part'])
+        held, size = (
+            _length(dataset['dataset'], source),
+            dict(dataset['parts']).get(dataset['part']),
+        )
         if held is None or not isinstance(size, (int, float)):
             return None
         return size if isinstance(size, int) else int(held * size)

@@ -2,17 +2,20 @@
 """Disjoint parts of a data set: the weights learn from one, alpha from the other."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 from numbers import Integral, Real
 
 import numpy as np
+from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from torch.utils.data import Dataset
 
+from nasiam_mm.config_walk import type_name, walk
 from nasiam_mm.registry import DATASETS
 
-Parts = Mapping[str, int | float]
+# By name; pairs where a config is saved, which forgets the order of a mapping.
+Parts = Mapping[str, int | float] | Sequence[tuple[str, int | float]]
 
 
 def split_indices(num_samples: int, parts: Parts, seed: int) -> dict[str, np.ndarray]:
@@ -28,6 +31,7 @@ def split_indices(num_samples: int, parts: Parts, seed: int) -> dict[str, np.nda
         raise ValueError(f'split: seed must be an integer >= 0, got {seed!r}')
     if not parts:
         raise ValueError("split: no parts given; write for example {'weights': 0.5, 'alpha': 0.5}")
+    parts = dict(parts)
     sizes = {name: _part_size(name, size, num_samples) for name, size in parts.items()}
     total = sum(sizes.values())
     if total > num_samples:
@@ -45,6 +49,15 @@ def _permutation(count: int, seed: int) -> np.ndarray:
     order = np.random.Generator(np.random.PCG64(seed)).permutation(count)
     order.flags.writeable = False
     return order
+
+
+def refuse_unordered_parts(cfg: Config) -> None:
+    """Raise ValueError for parts in a config that are cut otherwise once it was saved and read."""
+    for node in walk(cfg._cfg_dict):
+        parts = node.get('parts') if type_name(node) == 'SplitDataset' else None
+        if isinstance(parts, Mapping) and list(parts) != sorted(parts):
+            what = f'parts {dict(parts)} are cut in that order, which a saved config forgets'
+            raise ValueError(f'{what}; write parts={list(parts.items())}')
 
 
 def _part_size(name: str, size: int | float, num_samples: int) -> int:
@@ -95,6 +108,8 @@ class SplitDataset:
     them that differ in ``part`` alone are disjoint, in one process or in many. Unlike mmpretrain's
     ``KFoldDataset`` it copies nothing, takes instances too, and substitutes from its own part.
 
+    Parts are cut in the order written. mmengine saves a config with the keys of a dict sorted, so
+    that a config gives ``parts`` as pairs, ``[('weights', 0.5), ('alpha', 0.5)]``, unless they are.
     ``dataset`` may be a config; one that is loaded lazily is cut on first use. ``part`` is one of
     ``parts``, which are those of :func:`split_indices`.
     """
@@ -104,8 +119,8 @@ class SplitDataset:
         self.part, self.parts, self.seed = part, dict(parts), seed
         if not isinstance(self.dataset, BaseDataset):
             raise TypeError(f'dataset must be a config or a BaseDataset, got {type(self.dataset)}')
-        if part not in parts:
-            raise ValueError(f'SplitDataset: part {part!r} is not one of {list(parts)}')
+        if part not in self.parts:
+            raise ValueError(f'SplitDataset: part {part!r} is not one of {list(self.parts)}')
         if self.dataset._fully_initialized:
             self.full_init()
 

@@ -52,7 +52,7 @@ def set_check_images(probe: dict, wanted: int) -> tuple[int, str]:
         told = f'{count} of the {sizes[own]} images of probe.query, which the search does not see'
     for node in walk(probe):
         if type_name(node) == 'SplitDataset' and _is_same(node, split):
-            node['parts'] = dict(more)
+            node['parts'] = list(more.items())
     loader = copy.deepcopy(query)
     loader['dataset']['part'] = PART
     probe['final'] = loader
@@ -60,4 +60,5 @@ def set_check_images(probe: dict, wanted: int) -> tuple[int, str]:
 
 
 def _is_same(node: Mapping, split: Mapping) -> bool:
-    return node['parts'] == split['parts'] and node.get('seed', 0) == split.get('seed', 0)
+    cuts = [(list(dict(of['parts']).items()), of.get('seed', 0)) for of in (node, split)]
+    return cuts[0] == cuts[1]

@@ -104,7 +104,11 @@ def test_counts_follow_a_smaller_folder_and_say_so(tmp_path):
     cfg = read('nasiam/simclr_r18_search_cifar10_demo')
     cfg.data.root = own(tmp_path, 300)
     notes = resolve_data(cfg)
-    assert cfg.train_dataloader.dataset.dataset.parts == dict(weights=125, alpha=125, val=50)
+    assert cfg.train_dataloader.dataset.dataset.parts == [
+        ('weights', 125),
+        ('alpha', 125),
+        ('val', 50),
+    ]
     assert notes == [
         "own has 300 images: parts {'weights': 5000, 'alpha': 5000, 'val': 2000} become "
         "{'weights': 125, 'alpha': 125, 'val': 50}",
@@ -162,7 +166,7 @@ def test_registry_builds_our_runner_which_resolves_and_dumps(tmp_path):
     before = text(cfg)
     runner = RUNNERS.build(cfg)
     assert type(runner).__name__ == 'NasiamRunner' and text(cfg) == before
-    assert runner.cfg.train_dataloader.dataset.dataset.parts == {'train': 416, 'val': 83}
+    assert runner.cfg.train_dataloader.dataset.dataset.parts == [('train', 416), ('val', 83)]
     Runner.dump_config(runner)  # as when the run owns its folder
     dumped = Config.fromfile(tmp_path / 'simclr_r18_baseline_cifar10_demo.py')
     assert text(dumped) == text(runner.cfg) and dumped.data.resolved.size == 32

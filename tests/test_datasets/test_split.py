@@ -2,12 +2,15 @@
 import cv2
 import numpy as np
 import pytest
-from mmengine.config import ConfigDict
+from mmengine.config import Config, ConfigDict
 from mmengine.dataset import BaseDataset, RepeatDataset
 from torch.utils.data import DataLoader
 
+from nasiam_mm.config_walk import walk
 from nasiam_mm.datasets import CIFAR10, SplitDataset, split_indices
+from nasiam_mm.datasets.split import refuse_unordered_parts
 from nasiam_mm.registry import DATASETS
+from tests.reduced import ROOT
 from tests.test_datasets.fake_cifar import ARRAYS, MINI
 
 HALVES = {'weights': 0.5, 'alpha': 0.5}
@@ -267,3 +270,35 @@ def test_wrapper_errors():
         with pytest.raises(TypeError, match='must be a config or a BaseDataset, got <class'):
             SplitDataset(wrong, 'alpha', HALVES)
     assert isinstance(dataset, BaseDataset)
+
+
+SHIPPED = sorted((ROOT / 'configs/_base_/data').glob('*.py'))
+
+
+@pytest.mark.parametrize('path', SHIPPED, ids=lambda path: path.stem)
+def test_a_saved_recipe_cuts_the_parts_of_the_shipped_one(path, tmp_path):
+    cfg = Config.fromfile(path)
+    refuse_unordered_parts(cfg)
+    (tmp_path / 'saved.py').write_text(cfg.pretty_text)
+    cuts = [
+        [split_indices(200_000, node['parts'], 0) for node in walk(of._cfg_dict) if 'parts' in node]
+        for of in (cfg, Config.fromfile(tmp_path / 'saved.py'))
+    ]
+    assert len(cuts[0]) == len(cuts[1])
+    # A saved config has its keys in another order, and so its parts.
+    told = [
+        sorted(str(sorted((k, v[:3].tolist()) for k, v in cut.items())) for cut in of)
+        for of in cuts
+    ]
+    assert told[0] == told[1]
+
+
+def test_a_mapping_whose_order_would_be_lost_is_refused():
+    cfg = Config({'loader': {'dataset': {'type': 'SplitDataset', 'parts': HALVES}}})
+    with pytest.raises(ValueError, match=r"write parts=\[\('weights', 0.5\), \('alpha', 0.5\)\]"):
+        refuse_unordered_parts(cfg)
+    cfg.loader.dataset.parts = [*HALVES.items()]
+    refuse_unordered_parts(cfg)
+    assert split_indices(10, [*HALVES.items()], 1)['alpha'].tolist() == (
+        split_indices(10, HALVES, 1)['alpha'].tolist()
+    )

@@ -2,6 +2,7 @@
 """Images for the comparison alone: in no other part, and the other parts stay as they are."""
 
 import pytest
+from mmengine.config import Config
 from mmengine.runner import Runner
 
 from nasiam_mm.datasets.split import shared_images
@@ -32,6 +33,16 @@ def test_they_come_from_what_is_left_over(tmp_path):
     assert (parts['query'].indices == before).all()
     for name in ('bank', 'query'):
         assert len(shared_images(parts[name], parts['final'])) == 0
+
+
+def test_a_saved_config_cuts_the_same_images(tmp_path):
+    cfg = recipes(tmp_path)[0]
+    cfg.probe = probe_of(tmp_path, train=100, val=50)
+    set_check_images(cfg.probe, 80)
+    (tmp_path / 'saved.py').write_text(cfg.pretty_text)
+    saved = parts_of(Config.fromfile(tmp_path / 'saved.py').probe)
+    for name, part in parts_of(cfg.probe).items():
+        assert (saved[name].indices == part.indices).all(), name
 
 
 @pytest.mark.parametrize('parts', [dict(train=400, val=90), dict(train=0.8, val=0.2)])

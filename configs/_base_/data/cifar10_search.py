@@ -2,7 +2,8 @@
 data = dict(root='data/cifar10')
 # 'data.root', 'data.mean' and the like are what source.json of that folder says; another folder
 # comes by --data FOLDER, or by such a line in a config built on this one.
-_parts = dict(weights=0.5, alpha=0.5)
+# Pairs, as a saved config forgets the order of a dict, by which parts are cut.
+_parts = [('weights', 0.5), ('alpha', 0.5)]
 _images = dict(
     type='Images',
     data_root='data.root',

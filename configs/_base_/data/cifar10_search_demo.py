@@ -2,7 +2,8 @@
 data = dict(root='data/cifar10')
 # 'data.root', 'data.mean' and the like are what source.json of that folder says; another folder
 # comes by --data FOLDER, or by such a line in a config built on this one.
-_parts = dict(weights=5000, alpha=5000, val=2000)
+# Pairs, as a saved config forgets the order of a dict, by which parts are cut.
+_parts = [('weights', 5000), ('alpha', 5000), ('val', 2000)]
 _images = dict(
     type='Images',
     data_root='data.root',

@@ -25,7 +25,10 @@ def test_a_search_has_the_images_and_epochs_of_a_training(framework, tmp_path):
     images = find_hook(search, 'AlphaStepHook').dataloader.dataset.dataset
     parts = search.train_dataloader.dataset.dataset.parts
     assert parts == images.parts and images.part == 'alpha'
-    assert parts.weights + parts.alpha == training.train_dataloader.dataset.dataset.parts.train
+    parts = dict(parts)
+    assert (
+        parts['weights'] + parts['alpha'] == training.train_dataloader.dataset.dataset.parts.train
+    )
     assert find_hook(search, 'AlphaStepHook').regularizers[0].type == 'ZeroOne'
 
 
@@ -65,7 +68,7 @@ def test_a_search_is_made_once_and_its_cost_is_kept(tmp_path):
     ('job', 'says'),
     [
         (Job('moco', 'narrow', 'standard', 0), "no framework 'moco'; take one of simclr"),
-        (Job('byol', 'wide', 'standard', 0), "no scale 'wide'; take one of thumb, half"),
+        (Job('byol', 'huge', 'standard', 0), "no scale 'huge'; take one of thumb, half"),
         (Job('byol', 'narrow', 'nosuch.json', 0), 'nosuch.json'),
     ],
 )
