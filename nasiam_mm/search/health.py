@@ -114,7 +114,8 @@ class SearchHealthHook(StatefulHook):
         decisions = self.record.of_epoch.decide(self.record.architecture)
         figures |= self._of_choices(decisions)
         figures |= self._of_held_out(decisions)
-        runner.visualizer.add_scalars({f'health/{k}': v for k, v in figures.items()}, step=epoch)
+        scalars = {f'health/{name}': value for name, value in figures.items()}
+        runner.visualizer.add_scalars({**scalars, 'epoch': epoch}, step=runner.iter)
         runner.logger.info(f'Epoch {epoch} health: {_line(figures)}')
         self._judge(runner, figures, epoch)
 

@@ -156,7 +156,7 @@ class GenotypeHook(StatefulHook):
             for tie in _ties(decisions):
                 what = f'Epoch {epoch} {name} {tie}; the first in the space was taken'
                 runner.logger.warning(what)
-        runner.visualizer.add_scalars(scalars, step=epoch)
+        runner.visualizer.add_scalars({**scalars, 'epoch': epoch}, step=runner.iter)
         folder = Path(runner.work_dir)
         save_genotype(genotype, folder / 'genotypes' / f'epoch_{epoch}.json')
         save_genotype(genotype, folder / 'genotype.json')
