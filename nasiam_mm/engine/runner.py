@@ -16,7 +16,7 @@ from torch import nn
 
 from nasiam_mm.architecture.names import told
 from nasiam_mm.config_walk import find_hook
-from nasiam_mm.console.handler import SHOWN, take_over
+from nasiam_mm.console.handler import SHOWN, prints_go_to_the_log, take_over
 from nasiam_mm.console.screen import current
 from nasiam_mm.datasets.resolve import resolve_data
 from nasiam_mm.engine.console_backend import ConsoleBackend
@@ -155,6 +155,11 @@ class NasiamRunner(Runner):
                 raise ValueError(f'{what}; it is the batch that optim_wrapper.optimizer.lr is for')
             scale['base_batch_size'] = base / getattr(optim_wrapper, '_accumulative_counts', 1)
         super().scale_lr(optim_wrapper, scale)
+
+    def load_checkpoint(self, *args: Any, **kwargs: Any) -> Any:
+        """Load a checkpoint; what mmengine prints of it goes to the log."""
+        with prints_go_to_the_log():
+            return super().load_checkpoint(*args, **kwargs)
 
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
         """Go on from a checkpoint.
