@@ -2,12 +2,15 @@
 """All scalars of a run stand over the iterations done, in every backend."""
 
 import json
+import re
+import sys
+from types import SimpleNamespace
 
 import pytest
 from mmengine.registry import RUNNERS, VISBACKENDS
 from mmengine.visualization import BaseVisBackend
 
-from tests.reduced import light, reduced
+from tests.reduced import ROOT, light, reduced
 
 EPOCHS = 2
 
@@ -78,3 +81,31 @@ def test_tensorboard_reads_them_back(tmp_path):
         here = [(row['step'], row[name]) for row in rows if name in row]
         assert [step for step, _ in there] == [step for step, _ in here]
         assert [v for _, v in there] == pytest.approx([v for _, v in here])
+
+
+def test_wandb_as_the_page_sets_it_up_puts_all_over_iterations(tmp_path, monkeypatch):
+    page = (ROOT / 'docs/logging.md').read_text()
+    [text] = [code for code in re.findall(r'```python\n(.*?)```', page, re.S) if 'Wandb' in code]
+    told = {}
+    exec(text, told)
+    [backend] = [b for b in told['visualizer']['vis_backends'] if b['type'] == 'WandbVisBackend']
+    calls = {'init': [], 'define_metric': [], 'log': []}
+    fake = SimpleNamespace(
+        init=lambda **given: calls['init'].append(given),
+        define_metric=lambda **given: calls['define_metric'].append(given),
+        log=lambda row, commit: calls['log'].append(dict(row)),
+        config=SimpleNamespace(update=lambda *a, **k: None),
+        run=SimpleNamespace(log_code=lambda *a, **k: None, dir=str(tmp_path)),
+        finish=lambda: None,
+        join=lambda: None,
+    )
+    monkeypatch.setitem(sys.modules, 'wandb', fake)
+    runner = trained(tmp_path, backend)
+    [init], [metric] = calls['init'], calls['define_metric']
+    assert (init['project'], init['mode']) == ('heads', 'offline')
+    assert metric == {'name': '*', 'step_metric': 'iter'}
+    # Each row brings the axis itself, so that none stands where an earlier one did.
+    steps = len(runner.train_dataloader)
+    assert [row['iter'] for row in calls['log'] if 'loss' in row] == [*range(1, 2 * steps + 1)]
+    ends = [row['iter'] for row in calls['log'] if 'health/std' in row]
+    assert ends == [steps, 2 * steps]
