@@ -121,7 +121,7 @@ def test_a_launcher_that_ends_leaves_a_checkpoint_and_no_orphan(number, tmp_path
         'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}',
     }
     launched = subprocess.Popen(
-        [f'{TOOLS}/dist_train.sh', str(config), '2'], cwd=ROOT, env=environment,
+        [f'{TOOLS}/dist_train.sh', str(config), '2', '--verbose'], cwd=ROOT, env=environment,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     ranks = []
