@@ -14,8 +14,9 @@ TORCH ?=
 export TORCH_INDEX
 
 # $(call untold,COMMAND): what is interrupted has said so; make ends by the signal and adds nothing.
+# It waits for the shell in its handler, which the shell therefore outlasts.
 untold = trap : INT; $(1) || { status=$$?; \
-	[ $$status -ne 130 ] || { kill -INT $$PPID; exit 0; }; exit $$status; }
+	[ $$status -ne 130 ] || { kill -INT $$PPID; sleep 1; exit 0; }; exit $$status; }
 
 # A stamp holds the hash of what its installation depends on: another hash, another installation.
 SOURCES := Makefile setup.py nasiam_mm/version.py requirements/*.txt
