@@ -13,6 +13,11 @@ JOBS ?= 2
 TORCH ?=
 export TORCH_INDEX
 
+# $(call untold,COMMAND): what is interrupted has said so; make ends by the signal and adds nothing.
+# It waits for the shell in its handler, which the shell therefore outlasts.
+untold = trap : INT; $(1) || { status=$$?; \
+	[ $$status -ne 130 ] || { kill -INT $$PPID; sleep 1; exit 0; }; exit $$status; }
+
 # A stamp holds the hash of what its installation depends on: another hash, another installation.
 SOURCES := Makefile setup.py nasiam_mm/version.py requirements/*.txt
 HASH := $(shell (cat $(SOURCES); echo '$(TORCH)') | cksum | cut -d' ' -f1)
@@ -41,7 +46,7 @@ data: $(CORE)  ## Bring CIFAR-10 to data/cifar10
 	@$(BIN)/python tools/dataset_converters/prepare_cifar10.py
 
 demo: data  ## Search, pretrain and measure on CIFAR-10 (about 8 minutes on two cores)
-	@$(BIN)/python tools/demo.py
+	@$(call untold,$(BIN)/python tools/demo.py)
 
 test: $(FULL)  ## Run the tests
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)

@@ -51,10 +51,14 @@ class BuildWithConfigs(build_py):
                 shutil.copy(source, target)
 
 
+# Of 'all', which the tests run with.
 EXTRAS = {
     name: read_requirements(name)
     for name in ('analysis', 'detection', 'docs', 'export', 'postgresql', 'tests', 'lint')
 }
+# Where the scalars of a run go beside its log, as its config says.
+SHOWN = {name: read_requirements(name) for name in ('tensorboard', 'wandb')}
+ALL = sorted({line for group in EXTRAS.values() for line in group})
 
 setup(
     name='nasiam_mm',
@@ -80,7 +84,7 @@ setup(
     python_requires='>=3.10',
     packages=find_packages(include=['nasiam_mm', 'nasiam_mm.*']),
     install_requires=read_requirements('runtime'),
-    extras_require={**EXTRAS, 'all': sorted({line for group in EXTRAS.values() for line in group})},
+    extras_require={**EXTRAS, **SHOWN, 'all': ALL},
     entry_points={'console_scripts': ['nasiam = nasiam_mm.cli.main:main']},
     cmdclass={'build_py': BuildWithConfigs},
     zip_safe=False,

@@ -4,11 +4,13 @@
 So ``default_scope = 'nasiam_mm'`` finds ours, mmpretrain's, mmcv's and mmengine's by bare names.
 """
 
+from nasiam_mm.console.alarms import quiet_imports
 from nasiam_mm.imports import absent, uncollected
 
 # Several parts of mmpretrain import its models, and those mmdet, for a layer of detectors that
 # nasiam_mm.detection adds where it is asked for.
 with uncollected(), absent('mmdet'):
+    quiet_imports()
     import mmpretrain.models  # noqa: F401
     import mmpretrain.registry as parent
     from mmengine.config.utils import MODULE2PACKAGE

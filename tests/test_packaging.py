@@ -28,6 +28,7 @@ from nasiam_mm.version import __version__
 
 ROOT = Path(__file__).parents[1]
 GROUPS = ('runtime', 'analysis', 'detection', 'docs', 'export', 'postgresql', 'tests', 'lint')
+NOT_IN_ALL = ('tensorboard', 'wandb')
 PYTHONS = ('3.10', '3.11', '3.12', '3.13')
 
 
@@ -51,7 +52,7 @@ def test_setup_reads_requirements_and_version(metadata):
     assert metadata['version'] == __version__
     assert metadata['install_requires'] == lines('runtime')
     extras = metadata['extras_require']
-    for group in GROUPS[1:]:
+    for group in (*GROUPS[1:], *NOT_IN_ALL):
         assert extras[group] == lines(group)
     assert set(extras['all']) == {line for group in GROUPS[1:] for line in lines(group)}
     assert metadata['python_requires'] == '>=3.10'

@@ -4,7 +4,8 @@
 Search a SimCLR head on 10,000 images at 16 pixels, pretrain a ResNet-18 of an eighth of
 the usual width with the head found, the standard one and a random one (same images, epochs
 and seed), measure each by kNN on 2,000 other training images, and print what came out,
-whichever head wins. A finished step is not run again; an interrupted one is resumed.
+whichever head wins. A finished step is not run again; an interrupted one is resumed. What the
+steps say goes to work_dirs/demo/consoles.
 """
 
 import json
@@ -12,12 +13,16 @@ import subprocess
 import sys
 import time
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
 from pathlib import Path
 
 from nasiam_mm.cli.config import check_seed, set_genotype
 from nasiam_mm.cli.main import as_main, run_process
 from nasiam_mm.cli.reading import find_config, load_config
+from nasiam_mm.console.screen import VERBOSE, Console, current, say
+from nasiam_mm.console.steps import Steps, share_of_epochs
 from nasiam_mm.files.atomic import write_json, write_text
+from nasiam_mm.runs.commands import INTERRUPTED, run_command
 from nasiam_mm.runs.identity import identity_digest, run_settings
 from nasiam_mm.runs.processes import bound_to_us
 from nasiam_mm.runs.record import environment, merge_logs, package_versions
@@ -26,6 +31,15 @@ SEARCH, PRETRAIN, BASELINE = (
     f'nasiam/simclr_r18_{phase}_cifar10_demo.py' for phase in ('search', 'pretrain', 'baseline')
 )
 DATA = Path('data/cifar10')
+# The steps, and the seconds they took in docs/results/demo/summary.json: on any machine, what each
+# takes beside the others.
+STEPS = {
+    'bring CIFAR-10': 2,
+    'search a head (SimCLR, space S)': 163,
+    'pretrain with the searched head': 103,
+    'pretrain with the standard head': 91,
+    'pretrain with the random head': 85,
+}
 # A quarter of the pixels and half of the channels: a tenth of the time.
 SIZE = {
     'model.data_preprocessor.views.size': 16,
@@ -47,25 +61,27 @@ def run(args: Namespace) -> None:
     check_seed(args.seed)
     work = Path(args.work_dir)
     began = time.time()
+    steps = Steps(current() or Console(bar=False), STEPS)
+    first, second, *others = STEPS
 
-    say('1/5 data')
-    call('data', 'cifar10', '--root', DATA)
-    say('2/5 search a head (SimCLR, space S)')
-    search = train(SEARCH, work / 'search', args.seed, measures_untrained=False)
+    steps.begin(first)
+    call('data', 'cifar10', '--root', DATA, console=console_of(work, 'data'))
+    steps.end()
+    search = train(SEARCH, work / 'search', args.seed, steps, second, measures_untrained=False)
     found = work / 'search/genotype.json'
     drawn = work / 'random_genotype.json'
-    call('genotype', 'random', found, '--seed', args.seed, '--out', drawn)
-    rows = []
+    words = 'genotype', 'random', found, '--seed', args.seed, '--out', drawn
+    call(*words, console=console_of(work, 'random_genotype'))
+    rows: list[dict] = []
     heads = [
         ('searched', PRETRAIN, found),
         ('standard', BASELINE, None),
         ('random', PRETRAIN, drawn),
     ]
-    for number, (head, config, genotype) in enumerate(heads, start=3):
-        say(f'{number}/5 pretrain with the {head} head')
+    for step, (head, config, genotype) in zip(others, heads, strict=True):
         # The same seed is the same untrained backbone: one measure of it is enough (C16).
-        row = train(config, work / head, args.seed, genotype, measures_untrained=not rows)
-        rows.append({'head': head, **row})
+        given = config, work / head, args.seed, steps, step, genotype
+        rows.append({'head': head, **train(*given, measures_untrained=not rows)})
     untrained = {
         'head': 'untrained',
         'knn_top1': rows[0].pop('knn_top1_untrained'),
@@ -80,17 +96,20 @@ def train(
     config: str,
     work: Path,
     seed: int,
+    steps: Steps,
+    step: str,
     genotype: Path | None = None,
     *,
     measures_untrained: bool,
 ) -> dict:
     """Run one config, or take its finished row; resume what was interrupted."""
+    steps.begin(step)
     stamp = identity(config, genotype, seed)
     finished = work / 'row.json'
     if finished.exists():
         row = json.loads(finished.read_text(encoding='utf-8'))
         if row.pop('identity', None) == stamp:
-            print(f'already done: {finished}')
+            steps.end(is_new=False)
             return row
     started = work / 'identity'
     if work.exists() and (not started.exists() or started.read_text(encoding='utf-8') != stamp):
@@ -100,7 +119,9 @@ def train(
     options = ['--genotype', genotype] if genotype else []
     options += ['--cfg-options', f'probe.at_start={measures_untrained}']
     options += [f'{name}={value}' for name, value in SIZE.items()]
-    call('train', config, '--work-dir', work, '--seed', seed, '--resume', *options)
+    words = ['train', config, '--work-dir', work, '--seed', seed, '--resume', *options]
+    call(*words, console=console_of(work.parent, work.name), move=steps.move)
+    steps.end()
     log = merge_logs(work)
     knn = [entry['knn/val_top1'] for entry in log if 'knn/val_top1' in entry]
     row = {
@@ -141,39 +162,64 @@ def report(work: Path, rows: list[dict], search: dict, seed: int, seconds: float
         **environment(),
     }
     write_json(summary, work / 'summary.json')
-    say('result')
-    print(f'{"head":<12}{"kNN top-1 %":>12}{"loss":>10}{"seconds":>10}  genotype')
+    say(f'{"head":<12}{"kNN top-1 %":>12}{"loss":>10}{"seconds":>10}  genotype')
     for row in rows:
         loss = '-' if row['loss'] is None else f'{row["loss"]:.4f}'
-        print(
+        say(
             f'{row["head"]:<12}{row["knn_top1"]:>12.2f}{loss:>10}{row["seconds"]:>10.0f}  '
             f'{row["genotype"] or "-"}'
         )
-    print(
+    say(
         'kNN on 2,000 training images kept out of every run; one seed: a figure has a standard '
         'error of about 1.1 points.'
     )
-    print(
-        f'genotype drawn in {work}/search/genotype.png, alpha over time in {work}/search/alpha.png'
-    )
-    print(f'everything lies in {work}; summary in {work}/summary.json ({seconds:.0f} s this time)')
+    say(f'genotype drawn in {work}/search/genotype.png, alpha over time in {work}/search/alpha.png')
+    say(f'everything lies in {work}; summary in {work}/summary.json ({seconds:.0f} s this time)')
 
 
-def call(*words: object) -> None:
-    """Run ``nasiam``; leave with its status if it fails."""
+def console_of(work: Path, step: str) -> Path:
+    """Return the file for what a step says."""
+    return work / 'consoles' / f'{step}.log'
+
+
+def call(*words: object, console: Path, move: Callable[[float], None] | None = None) -> None:
+    """Run ``nasiam``; what it says goes to a file, unless all is to be shown.
+
+    Raises:
+        KeyboardInterrupt: If it was interrupted, with what was saved.
+        ValueError: If it fails.
+    """
     command = [sys.executable, '-m', 'nasiam_mm', *map(str, words)]
     # Waiting threads that spin slow a machine down on which anything else runs.
-    environment = {'OMP_WAIT_POLICY': 'PASSIVE', **bound_to_us()}
-    status = subprocess.run(command, check=False, env=environment).returncode
-    if status in (130, -2):
+    quiet = {'OMP_WAIT_POLICY': 'PASSIVE'}
+    if current() is None:
+        variables = {**quiet, **bound_to_us(), VERBOSE: '1'}
+        status = subprocess.run(command, check=False, env=variables).returncode
+        told = f'nasiam {words[0]} failed'
+    else:
+        console.parent.mkdir(parents=True, exist_ok=True)
+        with console.open('w', encoding='utf-8') as file:
+
+            def look() -> bool:
+                if move is not None:
+                    move(share_of_epochs(console.read_text(encoding='utf-8', errors='replace')))
+                return False
+
+            try:
+                status = run_command(command, file, variables=quiet, look=look)
+            except KeyboardInterrupt:
+                status = INTERRUPTED[0]
+        lines = console.read_text(encoding='utf-8', errors='replace').splitlines() or ['']
+        told = lines[-1].removeprefix('error: ')
+        if status in INTERRUPTED:
+            # Of a training: after which iteration, and which checkpoint.
+            saved = told.partition('; go on')[0] if ' written; ' in told else 'interrupted'
+            raise KeyboardInterrupt(f'{saved}; the same command goes on')
+        told = f'nasiam {words[0]}: {told} ({console})'
+    if status in INTERRUPTED:
         raise KeyboardInterrupt('interrupted; run the same command again to go on')
     if status:
-        raise ValueError(f'the demo stopped: nasiam {words[0]} failed; run it again to go on')
-
-
-def say(text: str) -> None:
-    """Print a heading."""
-    print(f'\n=== {text} ===', flush=True)
+        raise ValueError(f'the demo stopped: {told}; run it again to go on')
 
 
 main = as_main(__doc__, add_arguments, run)

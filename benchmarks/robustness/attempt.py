@@ -56,6 +56,7 @@ class Attempt:
             os.dup2(output, 1)
             os.dup2(output, 2)
             sys.stdout = sys.stderr = open(output, 'w', buffering=1, encoding='utf-8')  # noqa: SIM115
+            os.environ['NASIAM_VERBOSE'] = '1'  # how far it is, stands in the log
             from nasiam_mm.cli.ending import run_tool
             from nasiam_mm.cli.main import dispatch
 
@@ -75,6 +76,7 @@ class Attempt:
         port = str(20000 + os.getpid() % 9000 + int(self.log.stem[-3:]))
         python = Path(sys.executable).parent
         env = {**os.environ, 'PORT': port, 'PATH': f'{python}:{os.environ["PATH"]}'}
+        env['NASIAM_VERBOSE'] = '1'
         with open(self.log, 'w', encoding='utf-8') as log:
             self._program = subprocess.Popen(
                 command, stdout=log, stderr=subprocess.STDOUT, env=env, start_new_session=True

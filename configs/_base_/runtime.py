@@ -5,7 +5,8 @@ default_scope = 'nasiam_mm'
 default_hooks = dict(
     runtime_info=dict(type='BufferedRuntimeInfoHook'),
     timer=dict(type='DataWaitTimerHook'),
-    logger=dict(type='LoggerHook', interval=10),
+    # All scalars over iterations, those of a validation too.
+    logger=dict(type='LoggerHook', interval=10, log_metric_by_epoch=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='AtomicCheckpointHook', interval=10, max_keep_ckpts=3),
     sampler_seed=dict(type='DistSamplerSeedHook'),

@@ -24,6 +24,8 @@ def run_tool(main: Callable[[], None]) -> None:
     """
     # mmcv says so on every import without compiled ops; nothing here uses that layer.
     warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
+    # mmdet says so of a metric that no config of ours names.
+    warnings.filterwarnings('ignore', message='faster_coco_eval is not installed')
     # Not a traceback for each line that a full disk does not take.
     logging.raiseExceptions = False
     try:

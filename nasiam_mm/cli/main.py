@@ -7,6 +7,7 @@ A command is a module with a docstring, ``add_arguments(parser)`` and ``run(args
 
 import argparse
 import ast
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
@@ -18,14 +19,17 @@ from types import ModuleType
 from typing import NoReturn
 
 from nasiam_mm.cli.process import run_process
+from nasiam_mm.console.screen import short_console
 from nasiam_mm.imports import uncollected
 from nasiam_mm.refusals import plain
+from nasiam_mm.runs.processes import process_count
 from nasiam_mm.version import __version__
 
 GROUP = 'nasiam_mm.commands'
 _FOLDER = Path(__file__).parent / 'commands'
 COMMANDS = sorted(path.stem for path in _FOLDER.glob('[!_]*.py'))
 ALIASES = {'pretrain': 'train'}
+_OF_ALL = ('--traceback', '--verbose')  # what every command takes
 
 
 def main() -> None:
@@ -96,13 +100,30 @@ def as_main(
             prog=prog,
             description=doc,
             formatter_class=argparse.RawDescriptionHelpFormatter,
-            epilog='--traceback, or NASIAM_TRACEBACK=1, shows the traceback of an error too',
+            epilog='--traceback, or NASIAM_TRACEBACK=1, shows the traceback of an error too; '
+            '--verbose, or NASIAM_VERBOSE=1, all that a run logs',
         )
         add_arguments(parser)
-        words = sys.argv[1:] if argv is None else argv
-        run(parser.parse_args([word for word in words if word != '--traceback']))
+        words = list(sys.argv[1:] if argv is None else argv)
+        args = parser.parse_args([word for word in words if word not in _OF_ALL])
+        again = _again(prog, words) if hasattr(args, 'resume') else None
+        with short_console(again, verbose='--verbose' in words):
+            run(args)
 
     return main
+
+
+def _again(prog: str | None, words: list[str]) -> str | None:
+    """Return the command that goes on with this one; None where a launcher has to start it."""
+    if prog is None or process_count() > 1:
+        return None
+    kept: list[str] = []
+    for n, word in enumerate(words):
+        # Not from the checkpoint that this one went on from: from the latest.
+        is_value = n > 0 and words[n - 1] == '--resume' and not word.startswith('-')
+        if not is_value and word.partition('=')[0] != '--resume':
+            kept.append(word)
+    return f'{prog} {shlex.join(kept)} --resume'
 
 
 def load_command(name: str) -> ModuleType:

@@ -5,8 +5,10 @@ Importing it makes mmdet usable on plain wheels and registers what those configs
 mmpretrain: ``mmpretrain.ResNet_CIFAR`` and mmdet's ``ResLayerExtraNorm``.
 """
 
+from nasiam_mm.console.alarms import no_alarms, quiet_imports
 from nasiam_mm.versions import require
 
+quiet_imports()
 require('mmdet', 'detection')
 
 from nasiam_mm.detection.mmcv_ops import install  # noqa: E402
@@ -14,5 +16,6 @@ from nasiam_mm.detection.mmcv_ops import install  # noqa: E402
 install()
 
 # After install(): both look for the ops while they are imported.
-import mmdet.models  # noqa: E402, F401
-import mmpretrain.models  # noqa: E402, F401
+with no_alarms():
+    import mmdet.models  # noqa: F401
+    import mmpretrain.models  # noqa: F401

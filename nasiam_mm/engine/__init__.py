@@ -4,5 +4,5 @@
 from nasiam_mm.imports import uncollected
 
 with uncollected():
-    from nasiam_mm.engine import hooks, optim  # noqa: F401
+    from nasiam_mm.engine import hooks, optim, train_loop  # noqa: F401
     from nasiam_mm.engine.runner import NasiamRunner  # noqa: F401

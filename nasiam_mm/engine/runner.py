@@ -1,32 +1,33 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""A runner for configs with a ``data`` section; a loop that stops and goes on at any iteration."""
+"""A runner for configs with a ``data`` section."""
 
 import copy
 import os
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import master_only
+from mmengine.dist import is_main_process, master_only
+from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
-from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.runner import Runner
+from mmengine.visualization import Visualizer
 from torch import nn
 
 from nasiam_mm.architecture.names import told
 from nasiam_mm.config_walk import find_hook
-from nasiam_mm.datasets.replay import ReplaySampler
+from nasiam_mm.console.handler import SHOWN, prints_go_to_the_log, take_over
+from nasiam_mm.console.screen import current
 from nasiam_mm.datasets.resolve import resolve_data
+from nasiam_mm.engine.console_backend import ConsoleBackend
+from nasiam_mm.engine.hooks.console_hook import ConsoleHook
 from nasiam_mm.engine.hooks.resume_hook import ResumeHook
 from nasiam_mm.engine.hooks.speed_hooks import drawn_in_order, lay_out
 from nasiam_mm.engine.optim import refuse_idle_factors
-from nasiam_mm.engine.running import preserve_rng, unwrap
-from nasiam_mm.engine.stop_signals import StopSignals
+from nasiam_mm.engine.running import unwrap
 from nasiam_mm.files.atomic import write_text
 from nasiam_mm.refusals import is_user_error
-from nasiam_mm.registry import LOOPS, RUNNERS
+from nasiam_mm.registry import RUNNERS
 from nasiam_mm.unread import RUNNER_SETTINGS, find_unread
 
 
@@ -69,8 +70,10 @@ class NasiamRunner(Runner):
             )
         notes = resolve_data(cfg)
         runner = super().from_cfg(cfg)
+        if (console := current()) is not None and is_main_process():
+            runner.register_hook(ConsoleHook(console))
         for note in notes:
-            runner.logger.info(note)
+            runner.logger.info(note, extra=SHOWN)
         loader, wrapper = cfg.get('train_dataloader'), cfg.get('optim_wrapper')
         model = unwrap(runner.model)
         if isinstance(wrapper, dict):
@@ -86,6 +89,23 @@ class NasiamRunner(Runner):
                 what = f'the learning rate is for {base} images a step, this run takes {images}'
                 runner.logger.warning(f'{what}; --auto-scale-lr scales it')
         return runner
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """Build the logger; the console of a command, where there is one, shows little of it."""
+        logger = super().build_logger(*args, **kwargs)
+        if (console := current()) is not None:
+            take_over(logger, console)
+        return logger
+
+    def build_visualizer(self, visualizer: Visualizer | dict | None = None) -> Visualizer:
+        """Build the visualizer, which tells the console of a command what is logged too."""
+        console = current()
+        if console is not None and not isinstance(visualizer, Visualizer):
+            told = visualizer or dict(type='Visualizer', vis_backends=dict(type='LocalVisBackend'))
+            backends = told.get('vis_backends') or []
+            listed = [backends] if isinstance(backends, dict) else list(backends)
+            visualizer = {**told, 'vis_backends': [*listed, ConsoleBackend(console)]}
+        return super().build_visualizer(visualizer)
 
     def setup_env(self, env_cfg: dict) -> None:
         """Set up processes, devices and how exact float32 products are: ``'highest'`` unless set.
@@ -136,6 +156,11 @@ class NasiamRunner(Runner):
             scale['base_batch_size'] = base / getattr(optim_wrapper, '_accumulative_counts', 1)
         super().scale_lr(optim_wrapper, scale)
 
+    def load_checkpoint(self, *args: Any, **kwargs: Any) -> Any:
+        """Load a checkpoint; what mmengine prints of it goes to the log."""
+        with prints_go_to_the_log():
+            return super().load_checkpoint(*args, **kwargs)
+
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
         """Go on from a checkpoint.
 
@@ -165,108 +190,3 @@ class NasiamRunner(Runner):
         if not any(isinstance(hook, ResumeHook) and not hook.identity for hook in self.hooks):
             name = os.path.basename(self.cfg.filename or f'{self.timestamp}.py')
             write_text(self.cfg.pretty_text, os.path.join(self.work_dir, name))
-
-
-@LOOPS.register_module()
-class ResumableTrainLoop(EpochBasedTrainLoop):
-    """mmengine's loop over epochs, which goes on in the middle of one (contract C6).
-
-    A run resumed at iteration t of an epoch draws batch t next, with its right number for every
-    hook; the epoch's end comes once. Validation leaves the random number generators as they were;
-    resumed at the end of an epoch, a run validates first. On SIGTERM or SIGINT the iteration is
-    finished, a checkpoint is written, and the process leaves with status 143 or 130; a second
-    signal ends it at once. Several processes agree on the iteration, by one integer each.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if len(self.dataloader) == 0:
-            images, size = len(self.dataloader.dataset), self.dataloader.batch_size
-            mend = f'take a smaller train_dataloader.batch_size than {size}'
-            raise ValueError(f'{images} training images are less than one batch; {mend}')
-
-    def run(self) -> nn.Module:
-        """Train to the last epoch; after a signal, SystemExit."""
-        with StopSignals() as self.signals:
-            self.runner.call_hook('before_train')
-            # A checkpoint at the end of an epoch is written before the epoch's validation.
-            self._validate_if_due()
-            if self._epoch >= self._max_epochs:
-                done = f'{self._epoch} epochs of {self._max_epochs} are done'
-                mend = '--resume --extend with more train_cfg.max_epochs goes on'
-                self.runner.logger.warning(f'the run is finished: {done}; {mend}')
-            while self._epoch < self._max_epochs and not (self.stop_training and self._done() == 0):
-                self.run_epoch()
-                self._validate_if_due()
-            self.runner.call_hook('after_train')
-        return self.runner.model
-
-    def run_epoch(self) -> None:
-        """Train to the end of the epoch, from wherever the run stands in it."""
-        if (done := self._done()) == 0:
-            self.runner.call_hook('before_train_epoch')
-        else:
-            # Hooks prepare what they do not save; what was restored is past its beginning.
-            with preserve_rng(), _preserve_rates(self.runner):
-                self.runner.call_hook('before_train_epoch')
-        self.runner.model.train()
-        for batch_idx, data_batch in enumerate(self._batches(done), start=done):
-            self.run_iter(batch_idx, data_batch)
-            self._leave_if_asked()
-        self.runner.call_hook('after_train_epoch')
-        self._epoch += 1
-        self._leave_if_asked()
-
-    def _done(self) -> int:
-        """Return how many iterations of the epoch are done; all, where only its end is not."""
-        return self._iter - self._epoch * len(self.dataloader)
-
-    def _batches(self, done: int) -> Iterator[Any]:
-        """Return an iterator over the batches of the epoch but the first ``done``."""
-        loader = self.dataloader
-        size = loader.batch_size  # none where the sampler makes whole batches
-        sampler = loader.sampler if size else loader.batch_sampler
-        if done and isinstance(sampler, ReplaySampler) and size:
-            sampler.set_epoch(self._epoch)
-            sampler.start = done * size
-        elif done:
-            slow = f'{type(sampler).__name__} cannot start within a pass: loading and dropping'
-            mend = "sampler=dict(type='ReplaySampler') goes on at once"
-            self.runner.logger.warning(f'{slow} {done} batches; {mend}')
-            with preserve_rng():
-                batches = iter(self.dataloader)
-                for _ in range(done):
-                    next(batches)
-            return batches
-        return iter(self.dataloader)
-
-    def _validate_if_due(self) -> None:
-        self._decide_current_val_interval()
-        if self.runner.val_loop is None or self._done() or self._epoch < max(1, self.val_begin):
-            return
-        if self._epoch % self.val_interval == 0 or self._epoch == self._max_epochs:
-            with preserve_rng():
-                self.runner.val_loop.run()
-
-    def _leave_if_asked(self) -> None:
-        if (number := self.signals.agreed()) is None:
-            return
-        kept = 'no checkpoint, as there is no AtomicCheckpointHook'
-        for hook in self.runner.hooks:
-            if hasattr(hook, 'save_interrupted'):
-                kept = f'{hook.save_interrupted(self.runner)} written; go on with --resume'
-        name, done = signal.Signals(number).name, f'{self._iter} of {self._max_iters}'
-        self.runner.logger.warning(f'{name}: stopped after iteration {done}; {kept}')
-        raise SystemExit(128 + number)
-
-
-@contextmanager
-def _preserve_rates(runner: Runner) -> Iterator[None]:
-    """Give the parameter groups their learning rates and the like back on leaving."""
-    found = runner.optim_wrapper.param_groups
-    several = found.values() if isinstance(found, dict) else [found]  # of one optimizer each
-    groups = [group for of_one in several for group in of_one]
-    rates = [{k: v for k, v in group.items() if k != 'params'} for group in groups]
-    yield
-    for group, rate in zip(groups, rates, strict=True):
-        group.update(rate)

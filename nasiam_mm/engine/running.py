@@ -2,7 +2,7 @@
 """What hooks ask of the run they act in: its model, its log and its random numbers."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,6 +28,15 @@ def is_logged(runner: Runner, batch_idx: int, interval: int | None = None) -> bo
     intervals = [interval or 0, *(hook.interval for hook in hooks if isinstance(hook, LoggerHook))]
     done = batch_idx + 1
     return done == len(runner.train_dataloader) or any(done % n == 0 for n in intervals if n > 0)
+
+
+def log_epoch(runner: Runner, scalars: Mapping[str, float], epochs_done: int) -> None:
+    """Log scalars of an epoch's end to every backend, over the iterations done as all others.
+
+    The epoch stands beside them, and the iteration too, for backends that take no step (W&B).
+    """
+    beside = {'epoch': epochs_done, 'iter': runner.iter}
+    runner.visualizer.add_scalars({**scalars, **beside}, step=runner.iter)
 
 
 def get_rng_state() -> dict[str, Any]:

@@ -51,7 +51,9 @@ class StopSignals(ExitStack):
             self.received, self._received_at = number, now
             name = signal.Signals(number).name
             # Not by a logger: the signal may have come while one holds its lock.
-            os.write(2, f'{name}: stopping after this iteration; again to stop at once\n'.encode())
+            begin = '\n' if os.isatty(2) else ''  # behind a bar, or what the terminal echoes
+            what = 'stopping after this iteration; again to stop at once'
+            os.write(2, f'{begin}{name}: {what}\n'.encode())
         elif now - self._received_at > self.same_wish_seconds:
             self.close()  # gives the handlers back
             os.kill(os.getpid(), number)

@@ -8,7 +8,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from nasiam_mm.engine.running import preserve_rng, unwrap
+from nasiam_mm.engine.running import log_epoch, preserve_rng, unwrap
 from nasiam_mm.files.atomic import write_json
 from nasiam_mm.probes.checked import check_measures
 from nasiam_mm.probes.feature_sets import measure, tell
@@ -76,4 +76,4 @@ class ProbeHook(Hook):
 
     def _log(self, runner: Runner, scalars: dict[str, float], epochs_done: int) -> None:
         runner.message_hub.update_scalars(scalars)
-        runner.visualizer.add_scalars({**scalars, 'epoch': epochs_done}, step=runner.iter)
+        log_epoch(runner, scalars, epochs_done)

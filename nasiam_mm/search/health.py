@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 
 from nasiam_mm.architecture.genotype import Decision
 from nasiam_mm.engine.hooks.stateful_hook import StatefulHook
-from nasiam_mm.engine.running import unwrap
+from nasiam_mm.engine.running import log_epoch, unwrap
 from nasiam_mm.evaluation.collapse import channel_std, effective_rank
 from nasiam_mm.registry import HOOKS
 from nasiam_mm.search.contributions import contributions, save_contributions, tell
@@ -114,7 +114,7 @@ class SearchHealthHook(StatefulHook):
         decisions = self.record.of_epoch.decide(self.record.architecture)
         figures |= self._of_choices(decisions)
         figures |= self._of_held_out(decisions)
-        runner.visualizer.add_scalars({f'health/{k}': v for k, v in figures.items()}, step=epoch)
+        log_epoch(runner, {f'health/{name}': value for name, value in figures.items()}, epoch)
         runner.logger.info(f'Epoch {epoch} health: {_line(figures)}')
         self._judge(runner, figures, epoch)
 

@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from nasiam_mm.architecture.genotype import Decision, Genotype, save_genotype
 from nasiam_mm.datasets.split import innermost
 from nasiam_mm.engine.hooks.stateful_hook import StatefulHook
-from nasiam_mm.engine.running import unwrap
+from nasiam_mm.engine.running import log_epoch, unwrap
 from nasiam_mm.part_registry import build_part, build_parts
 from nasiam_mm.registry import HOOKS
 from nasiam_mm.runs.identity import identity_digest, run_identity
@@ -156,7 +156,7 @@ class GenotypeHook(StatefulHook):
             for tie in _ties(decisions):
                 what = f'Epoch {epoch} {name} {tie}; the first in the space was taken'
                 runner.logger.warning(what)
-        runner.visualizer.add_scalars(scalars, step=epoch)
+        log_epoch(runner, scalars, epoch)
         folder = Path(runner.work_dir)
         save_genotype(genotype, folder / 'genotypes' / f'epoch_{epoch}.json')
         save_genotype(genotype, folder / 'genotype.json')

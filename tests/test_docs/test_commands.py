@@ -26,7 +26,7 @@ SHOWN = list(
 # In the folder that `offline pack` fills, the script is beside the archive.
 MOVED = {'pack/set_up.py': 'benchmarks/offline/set_up.py'}
 PYTHON = ('python', 'python3', '../venv/bin/python')
-NOT_OURS = ('cd', 'source', 'optuna-dashboard')
+NOT_OURS = ('cd', 'source', 'optuna-dashboard', 'tensorboard')
 # CONFIG, work_dirs/<pretraining>; `benchmarks.robustness table` kills a table, not a config.
 PLACEHOLDER = re.compile(r'[A-Z_]+|.*<.*|table')
 

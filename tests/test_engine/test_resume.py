@@ -142,7 +142,7 @@ def test_with_checkpoints_by_epoch_too(tmp_path):
 
 
 def tool_process(config):
-    command = [sys.executable, '-W', 'ignore', ROOT / 'tools/train.py', config]
+    command = [sys.executable, '-W', 'ignore', ROOT / 'tools/train.py', config, '--verbose']
     environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT)}
     return subprocess.Popen(
         command,

@@ -251,7 +251,7 @@ def test_sigint_leaves_with_130_and_handlers_are_put_back(tmp_path):
     (line,) = [line for line in log(tmp_path).splitlines() if 'SIGINT' in line]
     path = tmp_path / 'interrupted.pth'
     assert line.endswith(
-        f'SIGINT: stopped after iteration 2 of {2 * ITERATIONS}; {path} written; '
+        f'SIGINT: stopped after iteration 2 of {2 * ITERATIONS} (epoch 1 of 2); {path} written; '
         'go on with --resume'
     )
 

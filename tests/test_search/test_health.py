@@ -83,7 +83,7 @@ def quick_module():
 def test_figures_of_a_run(finished):
     runner, folder = finished
     rows, (history, _, epochs) = scalars_of(folder), load_alpha_history(folder / 'alpha.json')
-    assert [row['step'] for row in rows] == epochs[1:] == [1, 2, 3]
+    assert [row['epoch'] for row in rows] == epochs[1:] == [1, 2, 3]
     genotypes = [load_genotype(folder / f'genotypes/epoch_{n}.json') for n in (1, 2, 3)]
     counts = {head: runner.model.architecture.present(head).sum(1).numpy() for head in history}
     for n, row in enumerate(rows, 1):

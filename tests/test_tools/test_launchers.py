@@ -98,7 +98,8 @@ def test_two_processes_on_the_cpu_train_one_network(tmp_path):
     done = run(*command, **environment)
     assert done.returncode == 0, done.stderr
     # 100 images, 16 a process and step, the rest dropped.
-    assert 'Epoch(train) [1][3/3]' in done.stdout
+    assert 'epoch 1/1: loss' in done.stdout and ' of 3 iterations' in done.stdout
+    assert done.stdout.count('searching a head') == 1  # the first process alone tells
     assert (tmp_path / 'work/epoch_1.pth').exists()
     # The folder is theirs: what they make of the config (sync_bn) makes them no other run.
     again = run(*command, '--resume', **environment)
@@ -120,7 +121,7 @@ def test_a_launcher_that_ends_leaves_a_checkpoint_and_no_orphan(number, tmp_path
         'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}',
     }
     launched = subprocess.Popen(
-        [f'{TOOLS}/dist_train.sh', str(config), '2'], cwd=ROOT, env=environment,
+        [f'{TOOLS}/dist_train.sh', str(config), '2', '--verbose'], cwd=ROOT, env=environment,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     ranks = []

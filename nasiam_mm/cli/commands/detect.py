@@ -23,6 +23,8 @@ from nasiam_mm.cli.config import check_seed, merge_options
 from nasiam_mm.cli.options import add_cfg_options
 from nasiam_mm.cli.outputs import check_outputs, check_own_config
 from nasiam_mm.cli.reading import find_config
+from nasiam_mm.console.handler import prints_go_to_the_log
+from nasiam_mm.console.screen import say
 from nasiam_mm.files.atomic import write_json, write_text
 from nasiam_mm.versions import require
 
@@ -49,9 +51,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> None:
     """Check everything, then train, unless --dry-run."""
     require('mmdet', 'detection')
-    cfg, source, data = prepare(args)
-    if not args.dry_run:
-        train(cfg, source, data, args)
+    with prints_go_to_the_log():
+        cfg, source, data = prepare(args)
+        if not args.dry_run:
+            train(cfg, source, data, args)
 
 
 def prepare(args: Namespace) -> tuple[Config, 'PretrainedBackbone | None', str]:
@@ -89,7 +92,7 @@ def prepare(args: Namespace) -> tuple[Config, 'PretrainedBackbone | None', str]:
     transfer.fit_config(cfg, source)
     count = transfer.check_detector(cfg, source)
     data = transfer.check_data(cfg)
-    print(f'{source.path}: {count} of {count} backbone keys in the detector, outputs equal')
+    say(f'{source.path}: {count} of {count} backbone keys in the detector, outputs equal')
     return cfg, source, data
 
 
@@ -128,4 +131,4 @@ def train(cfg: Config, source: 'PretrainedBackbone | None', data: str, args: Nam
         process_seconds=round(time.process_time() - process, 1),
     )
     write_json(row, work_dir / 'transfer.json')
-    print(f'\n{report.render_table([row])}\n\nwritten: {work_dir / "transfer.json"}')
+    say(f'\n{report.render_table([row])}\n\nwritten: {work_dir / "transfer.json"}')

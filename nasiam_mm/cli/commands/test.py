@@ -14,6 +14,7 @@ from mmengine.config import Config
 
 from nasiam_mm.cli import config as settings
 from nasiam_mm.cli.outputs import check_outputs
+from nasiam_mm.console.handler import SHOWN
 from nasiam_mm.runs.processes import process_number
 
 
@@ -49,5 +50,6 @@ def evaluate(cfg: Config, checkpoint: str, split: str) -> dict[str, float]:
     settings.start_processes_on_cpu(cfg)
     runner, probe = load_probed(cfg, checkpoint)
     metrics = measure(runner.model, probe, split, runner.seed, runner.cfg)
-    runner.logger.info(f'kNN  {tell(metrics)}  (k {probe.k}, T {probe.temperature})')
+    told = f'kNN  {tell(metrics)}  (k {probe.k}, T {probe.temperature})'
+    runner.logger.info(told, extra=SHOWN)
     return metrics

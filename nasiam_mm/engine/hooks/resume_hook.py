@@ -10,6 +10,7 @@ from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import CheckpointHook, EMAHook, Hook
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
 
+from nasiam_mm.console.handler import SHOWN
 from nasiam_mm.engine.optim import optimizer_misfits
 from nasiam_mm.engine.running import unwrap
 from nasiam_mm.files.checkpoint import misfits
@@ -72,11 +73,13 @@ class ResumeHook(Hook):
             runner._resume, runner._load_from = False, self.begin_from
             self.identity = run_identity(runner)
             whole = 'whole checkpoint' if last.notes else 'checkpoint'
-            runner.logger.warning(f'no {whole} in {folder}: starting from the beginning')
+            # What was passed over has been warned of; a first run has nothing to go on with.
+            what = f'no {whole} in {folder}: starting from the beginning'
+            runner.logger.info(what, extra=SHOWN)
             return
         runner._load_from = str(last.path)
         done = f'after {last.iteration} iterations ({last.epoch} whole epochs)'
-        runner.logger.info(f'resuming from {last.path}, {done}')
+        runner.logger.info(f'resuming from {last.path}, {done}', extra=SHOWN)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Compare the checkpoint with this run."""
