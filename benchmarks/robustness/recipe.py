@@ -21,7 +21,7 @@ def reduce_config(args: Namespace) -> Any:
     cfg.data.root = args.data_root
     for part in walk(cfg._cfg_dict):
         if 'parts' in part:
-            part.parts = dict.fromkeys(part.parts, args.part)
+            part.parts = [(name, args.part) for name in dict(part.parts)]
     for loader in loaders(cfg._cfg_dict):
         loader.batch_size = args.batch_size
     _save_often(cfg, args)

@@ -43,8 +43,8 @@ class Console:
         self.fresh.update(scalars)
 
     def say(self, line: str) -> None:
-        """Print a line; a reader that has gone and a full disk stop no run."""
-        with suppress(OSError):
+        """Print a line; a reader that has gone, a closed stream and a full disk stop no run."""
+        with suppress(OSError, ValueError):
             if self._bar is not None:
                 self._bar.say(line)
             else:

@@ -40,7 +40,7 @@ MEASURES = [
     dict(type='Contrast', images=20),
 ]
 NAMES = ('knn', 'linear', 'rankme', 'lidar', 'alpha_req', 'alignment', 'uniformity', 'contrast')
-PARTS = dict(train=0.2, val=0.1, final=0.1)
+PARTS = [('train', 0.2), ('val', 0.1), ('final', 0.1)]
 
 
 def config(work_dir, framework='simclr', epochs=1, measures=MEASURES, final=True):
@@ -239,7 +239,7 @@ def test_final_images_decide_no_alpha(tmp_path):
     assert '100 images of probe.final are in default_hooks.alpha_step.dataloader too' in line
     for node in walk(cfg._cfg_dict):
         if 'parts' in node:
-            node.parts = {**node.parts, 'final': 0.1}
+            node.parts = [*node.parts, ('final', 0.1)]
     cfg.probe.final.dataset.part = 'final'
     assert find_problems(cfg) == []
 

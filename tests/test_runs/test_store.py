@@ -9,7 +9,6 @@ import torch
 from mmengine.config import Config
 
 from nasiam_mm.probes.final import read_final
-from nasiam_mm.runs import store as module
 from nasiam_mm.runs.commands import locked
 from nasiam_mm.runs.store import RunFailed, RunStopped, RunStore, checkpoint_of, run_digest
 from tests.forked import run_forked
@@ -39,7 +38,7 @@ def played(tmp_path, code=SCRIPT):
     return RunStore(tmp_path / 'runs', (sys.executable, '-c', code))
 
 
-def test_a_real_training_leaves_what_it_logged_and_its_checkpoint(tmp_path, monkeypatch):
+def test_a_real_training_leaves_what_it_logged_and_its_checkpoint(tmp_path):
     calls = []
 
     def call(command, console, **_):
@@ -48,14 +47,13 @@ def test_a_real_training_leaves_what_it_logged_and_its_checkpoint(tmp_path, monk
         console.write(done.stdout + done.stderr)
         return done.returncode
 
-    monkeypatch.setattr(module, 'run_command', call)
     cfg = config(tmp_path, epochs=1)
     cfg.probe.final = cfg.probe.query.copy()
     for part in (cfg.probe.bank, cfg.probe.query, cfg.probe.final):
         part.dataset = Config(part.dataset.copy())._cfg_dict
-        part.dataset.parts = dict(train=100, val=50, check=40)
+        part.dataset.parts = [('train', 100), ('val', 50), ('check', 40)]
     cfg.probe.final.dataset.part = 'check'
-    store = RunStore(tmp_path / 'runs')
+    store = RunStore(tmp_path / 'runs', launch=call)
     folder = store.of('standard', cfg)
     seen = []
     row = store.make(folder, cfg, seen.append)

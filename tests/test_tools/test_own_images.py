@@ -40,7 +40,9 @@ def check(cfg: Config, folder: Path, work_dir: Path, classes: int) -> str:
     preprocessor = cfg.model.data_preprocessor
     assert (preprocessor.mean, preprocessor.std) == (source['mean'], source['std'])
     assert preprocessor.views['size'] == source['size'] and len(source['classes']) == classes
-    assert cfg.train_dataloader.dataset.dataset.parts == dict(weights=112, alpha=112, val=45)
+    assert cfg.train_dataloader.dataset.dataset.parts == [
+        ('weights', 112), ('alpha', 112), ('val', 45),
+    ]  # fmt: skip
     log = ''.join(path.read_text() for path in work_dir.rglob('*.log'))
     assert 'has 270 images: parts' in log and '[1][3/3]' in log
     return log

@@ -172,7 +172,7 @@ def test_settings_read_the_config_for_the_run_and_survive_json(tmp_path):
     assert cfg.model.feat_dim == 8 and cfg.model.queue_len == 4096
     assert cfg.train_dataloader.batch_size == 8
     assert cfg.train_dataloader.dataset.dataset.data_root == str(tmp_path)
-    assert cfg.probe.bank.dataset.parts == {'bank': 900, 'val': 100}
+    assert cfg.probe.bank.dataset.parts == [('bank', 900), ('val', 100)]
 
 
 def test_a_window_holds_its_iterations_and_ends_the_run():
