@@ -9,7 +9,7 @@
     python -m benchmarks.heads answer --rows docs/results/heads/rows.jsonl
 
 Heads are 'drawn' (96 that balance the space of benchmarks/heads/recipes, and the standard one),
-'gate' (eight, six of them trained at 32 pixels before), 'searched' (by every strategy of
+'gate' (eleven, six of them trained at 32 pixels before), 'searched' (by every strategy of
 configs/search) or one such strategy, with the seed of the run, or names and files of genotypes.
 What is made is not made again, also in several processes at once; what was killed begins anew.
 """
@@ -103,9 +103,10 @@ def _heads(framework: str, named: Sequence[str]) -> Iterator[str]:
 
 
 def _collect(args: Namespace) -> None:
-    from benchmarks.heads.rows import collect, write_rows
+    from benchmarks.heads.rows import collect, merged, read_rows, write_rows
 
-    count = write_rows(collect(args.work_dir), args.out)
+    before = read_rows(args.out) if args.out.is_file() else []
+    count = write_rows(merged(collect(args.work_dir), before), args.out)
     print(f'{args.out}: {count} rows')
 
 

@@ -9,12 +9,13 @@ import numpy as np
 
 from benchmarks.heads.effects import Effect, effects, shares
 from benchmarks.heads.gate import LEAST, committed_scores, gate, loss_ranks
+from benchmarks.heads.jobs import GATED
 from benchmarks.heads.objectives import Ranking, rankings, within
 from benchmarks.heads.replays import BASE, gains, read_replays
 from benchmarks.heads.table import Table, is_drawn, table_of
 from benchmarks.papers.markdown import markdown_table
 
-GATED = ('standard', 'linear', 'deep', *(f'random-{n}' for n in range(1, 6)))
+_GATE = 8  # heads that a scale is judged by, at least
 
 
 def gates(rows: Sequence[Mapping[str, Any]], committed: Path) -> str:
@@ -27,7 +28,7 @@ def gates(rows: Sequence[Mapping[str, Any]], committed: Path) -> str:
             if (r['framework'], r['scale'], r['head'] in GATED) == (framework, scale, True)
         ]
         seeds = {row['seed'] for row in own}
-        if len({row['head'] for row in own}) < len(GATED) or len(seeds) < 2:
+        if len({row['head'] for row in own}) < _GATE or len(seeds) < 2:
             continue
         of = gate(own, committed_scores(committed, framework))
         ranks = of.correlation

@@ -43,18 +43,28 @@ def reliability(scores: np.ndarray) -> Reliability:
     Raises:
         ValueError: For fewer than two heads or seeds.
     """
+    between, error = mean_squares(scores)
+    heads, seeds = scores.shape
+    free = (heads - 1) * (seeds - 1)
+    ratio = between / error if error else np.inf
+    low = ratio / fisher.ppf(0.975, heads - 1, free)
+    high = ratio / fisher.ppf(0.025, heads - 1, free)
+    return Reliability(*(1 - 1 / value if value else -np.inf for value in (ratio, low, high)))
+
+
+def mean_squares(scores: np.ndarray) -> tuple[float, float]:
+    """Return the mean squares of heads, and of what neither head nor seed explains.
+
+    Raises:
+        ValueError: For fewer than two heads or seeds.
+    """
     heads, seeds = scores.shape
     if min(heads, seeds) < 2:
         raise ValueError(f'reliability needs two heads and two seeds, got {heads} and {seeds}')
     by_head, by_seed = scores.mean(1, keepdims=True), scores.mean(0, keepdims=True)
     rest = scores - by_head - by_seed + scores.mean()
     free = (heads - 1) * (seeds - 1)
-    error = float((rest**2).sum()) / free
-    between = seeds * float(by_head.var(ddof=1))
-    ratio = between / error if error else np.inf
-    low = ratio / fisher.ppf(0.975, heads - 1, free)
-    high = ratio / fisher.ppf(0.025, heads - 1, free)
-    return Reliability(*(1 - 1 / value if value else -np.inf for value in (ratio, low, high)))
+    return seeds * float(by_head.var(ddof=1)), float((rest**2).sum()) / free
 
 
 def crossed(
@@ -78,8 +88,6 @@ def gate(rows: Sequence[Mapping[str, Any]], dear: Mapping[str, float] = {}) -> G
     """
     heads, scores = crossed(rows)
     means = dict(zip(heads, scores.mean(1), strict=True))
-    rest = scores - scores.mean(1, keepdims=True) - scores.mean(0) + scores.mean()
-    free = (len(heads) - 1) * (scores.shape[1] - 1)
     shared = [head for head in heads if head in dear]
     ranks = None
     if len(shared) > 2:
@@ -88,7 +96,7 @@ def gate(rows: Sequence[Mapping[str, Any]], dear: Mapping[str, float] = {}) -> G
         heads=len(heads),
         seeds=scores.shape[1],
         spread=float(scores.mean(1).std(ddof=1)),
-        noise=float(np.sqrt((rest**2).sum() / free)),
+        noise=float(np.sqrt(mean_squares(scores)[1])),
         reliability=reliability(scores),
         correlation=ranks,
         shared=len(shared),

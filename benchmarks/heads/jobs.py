@@ -19,27 +19,16 @@ from nasiam_mm.architecture.points import genotype_at
 from nasiam_mm.architecture.reading import load_genotype
 from nasiam_mm.cli.reading import load_config
 from nasiam_mm.models.spaces import choices_of_model
+from nasiam_mm.models.standard import standard_options
 
 FRAMEWORKS = {'simclr': 'SimCLR', 'simsiam': 'SimSiam', 'byol': 'BYOL'}
 HEADS = 96  # drawn of each framework's space
 _DRAW = 0  # seed of that draw
-# The heads that papers and this project call standard, in the spaces of the recipes.
-STANDARD: dict[str, Options] = {
-    'simclr': {
-        'projector.depth': 2, 'projector.width_ratio': 1, 'projector.out_channels': 128,
-        'projector.output_norm': 'none', 'projector.0.op': 'linear_bn_relu', 'temperature': 0.2,
-    },
-    'simsiam': {
-        'projector.depth': 2, 'projector.width_ratio': 4, 'projector.out_channels': 512,
-        'projector.output_norm': 'bn_no_affine', 'projector.0.op': 'linear_bn_relu',
-        'predictor.form': 'mlp', 'predictor.width_ratio': 1, 'predictor_lr': 1,
-    },
-    'byol': {
-        'projector.depth': 2, 'projector.width_ratio': 4, 'projector.out_channels': 64,
-        'projector.output_norm': 'none', 'projector.0.op': 'linear_bn_relu',
-        'predictor.form': 'mlp', 'predictor.width_ratio': 1, 'predictor_lr': 1,
-    },
-}  # fmt: skip
+_DRAWS = range(1, 6)  # of NASiam's space, for the gate
+GATED = (
+    *('standard', 'linear', 'deep', 'plain', 'plain-linear', 'plain-deep'),
+    *(f'random-{draw}' for draw in _DRAWS),
+)
 # Seconds of a run that are not spent on the head: fewer views than LiDAR is published with.
 _MEASURES = [
     dict(type='RankMe'),
@@ -79,29 +68,49 @@ def choices(framework: str) -> Choices:
 
 
 @lru_cache
+def standard_head(framework: str) -> Options:
+    """Return the head that a framework's baseline has, in the space of its recipe."""
+    baseline = load_config(str(ROOT / f'configs/nasiam/{framework}_r18_baseline_cifar10_demo.py'))
+    found = standard_options(baseline.model, _recipe(framework).model)
+    names = {choice.name for rows in choices(framework).values() for choice in rows}
+    # BatchNorm and ReLU behind the hidden layer are an operation of this space.
+    hidden = {'projector.0.op': 'linear_bn_relu'}
+    return {name: option for name, option in found.items() if name in names} | hidden
+
+
+@lru_cache
 def drawn_heads(framework: str) -> Mapping[str, Options]:
     """Return the heads of a framework's table by name, the standard one first."""
     found = balanced_heads(choices(framework), HEADS, _DRAW)
-    return {'standard': STANDARD[framework]} | {f'h{n:02}': head for n, head in enumerate(found)}
+    return {'standard': standard_head(framework)} | {
+        f'h{n:02}': head for n, head in enumerate(found)
+    }
 
 
 @lru_cache
 def gate_heads(framework: str) -> Mapping[str, Genotype]:
     """Return the heads that a scale is judged by, before a table is made at it.
 
-    The standard one, without its hidden layer and with five of them, and the five random heads of
-    NASiam's space that docs/results/heads_demo trained at 32 pixels.
+    The standard one, without its hidden layer and with five of them; the three again without an
+    output normalisation; and the five random heads of NASiam's space that docs/results/heads_demo
+    trained at 32 pixels.
     """
-    standard = STANDARD[framework]
+    standard = standard_head(framework)
     deep = {f'projector.{n}.op': 'linear_bn_relu' for n in range(5)}
-    found = {
-        'standard': _at(framework, standard),
-        'linear': _at(framework, standard | {'projector.depth': 1}),
-        'deep': _at(framework, standard | deep | {'projector.depth': 6}),
+    shapes = {
+        'standard': standard,
+        'linear': standard | {'projector.depth': 1},
+        'deep': standard | deep | {'projector.depth': 6},
     }
+    plain = {'projector.output_norm': 'none'}
+    shapes |= {
+        f'plain-{name}' if name != 'standard' else 'plain': shape | plain
+        for name, shape in shapes.items()
+    }
+    found = {name: _at(framework, shape) for name, shape in shapes.items()}
     search = load_config(str(ROOT / f'configs/nasiam/{framework}_r18_search_cifar10_demo.py'))
     space = choices_of_model(search.model)
-    for draw in range(1, 6):
+    for draw in _DRAWS:
         found[f'random-{draw}'] = random_genotype(FRAMEWORKS[framework], space, draw)
     return found
 
@@ -160,7 +169,7 @@ def _recipe(framework: str) -> Config:
 
 
 def _written(job: Job, folder: Path) -> Path:
+    # Written anew each time: a file of the same name may be of an earlier definition of the head.
     path = folder / f'{job.framework}-{Path(job.head).stem}.json'
-    if not path.is_file():
-        save_genotype(genotype(job), path)
+    save_genotype(genotype(job), path)
     return path

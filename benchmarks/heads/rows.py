@@ -55,6 +55,28 @@ def collect(folder: Path) -> Iterator[dict[str, Any]]:
         yield line
 
 
+def merged(made: Iterable[Mapping[str, Any]], before: Iterable[Mapping[str, Any]]) -> list[Any]:
+    """Return the rows made here, and of those before, made anywhere, what they do not replace.
+
+    A row before is left out where a head of its name is another one by now.
+    """
+    found = {_key(row): row for row in before if _is_meant(row)}
+    return list((found | {_key(row): row for row in made}).values())
+
+
+def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in ('framework', 'scale', 'head', 'seed'))
+
+
+def _is_meant(row: Mapping[str, Any]) -> bool:
+    job = Job(*_key(row))
+    try:
+        decisions = genotype(job).decisions
+    except (FileNotFoundError, ValueError):  # of a search, whose file is not here
+        return 'search_seconds' in row
+    return row['decided'] == {name: found.chosen[0] for name, found in decisions.items()}
+
+
 def as_line(job: Job, row: Row, cost: Mapping[str, int]) -> dict[str, Any]:
     """Return a row of the table; a curve is a list, one figure an epoch."""
     decided = {name: found.chosen[0] for name, found in genotype(job).decisions.items()}
@@ -77,9 +99,7 @@ def as_line(job: Job, row: Row, cost: Mapping[str, int]) -> dict[str, Any]:
 
 def write_rows(rows: Iterable[Mapping[str, Any]], path: Path) -> int:
     """Write rows by framework, scale, head and seed; return how many."""
-    key = ('framework', 'scale', 'head', 'seed')
-    found = sorted(rows, key=lambda row: tuple(row[name] for name in key))
-    lines = [json.dumps(row, separators=(',', ':')) + '\n' for row in found]
+    lines = [json.dumps(row, separators=(',', ':')) + '\n' for row in sorted(rows, key=_key)]
     write_text(''.join(lines), path)
     return len(lines)
 

@@ -11,9 +11,7 @@ from nasiam_mm.presets.scale import Scale
 _BLURRED = 96  # pixels from which views are blurred, as those of ImageNet are
 _MOST_NEIGHBOURS = 200
 _PROBED = 256  # images of a batch that is not trained on
-# Parts are cut in the order of their names in a config. Where mmengine writes one it sorts names,
-# and a study adds 'check' behind these: in the order of the alphabet both cut alike.
-ALPHA, WEIGHTS, VAL = 'alpha', 'backbone', 'blind'
+ALPHA, WEIGHTS, VAL = 'alpha', 'weights', 'val'  # parts of the training images
 
 
 @dataclass(frozen=True)
@@ -92,9 +90,10 @@ class Loaders:
             return self._images('val', squares)
         count = self.scale.weights
         # Of one permutation: what a search keeps out, a training keeps out too.
-        parts = {ALPHA: count, WEIGHTS: count} if phase == 'search' else {WEIGHTS: 2 * count}
-        if self.scale.val:
-            parts[VAL] = self.scale.val
+        trained = (
+            [(ALPHA, count), (WEIGHTS, count)] if phase == 'search' else [(WEIGHTS, 2 * count)]
+        )
+        parts = [*trained, (VAL, self.scale.val)] if self.scale.val else trained
         images = self._images('train', squares)
         return dict(type='SplitDataset', dataset=images, parts=parts, part=part, seed=0)
 

@@ -40,7 +40,7 @@ def test_the_committed_rows_are_whole_and_small(rows):
 def test_a_row_is_made_again_bit_for_bit(rows, tmp_path):
     if not (ROOT / 'data/cifar10/train_images.npy').is_file():
         pytest.skip('CIFAR-10 is not here; make data brings it, as .ci/run does')
-    job = Job('simclr', 'thumb', 'standard', 0)
+    job = Job('simclr', 'thumb', 'plain', 0)
     cfg = config(job, tmp_path)
     cfg.data.root = str(ROOT / 'data/cifar10')
     store = RunStore(tmp_path / 'runs', variables={'OMP_NUM_THREADS': '1'})
@@ -49,7 +49,7 @@ def test_a_row_is_made_again_bit_for_bit(rows, tmp_path):
     cost = training_cost(cfg.model.to_dict(), cfg.model.data_preprocessor.views.size)
     line = json.loads(json.dumps(as_line(job, made, cost._asdict())))
     (row,) = (
-        row for row in rows if (row['scale'], row['head'], row['seed']) == ('thumb', 'standard', 0)
+        row for row in rows if (row['scale'], row['head'], row['seed']) == ('thumb', 'plain', 0)
         and row['framework'] == 'simclr'
     )  # fmt: skip
     for found in (line, row):
