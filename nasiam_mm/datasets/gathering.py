@@ -92,7 +92,7 @@ def gather(
         if hidden:
             notes.append(f'{folder}: hidden and linked folders are left out: {name_some(hidden)}')
         parts[part] = _Part(folder, files, None)
-    _refuse_broken(data, broken, skip_unreadable)
+    refuse_broken(data, broken, skip_unreadable)
     parts, more = _labelled(parts, data, labels)
     notes += more
     if len(parts['train'].files) < _LEAST:
@@ -155,7 +155,8 @@ def list_images(
     return whole, broken, left_out(folder)
 
 
-def _refuse_broken(data: Path, broken: list[str], skip: bool) -> None:
+def refuse_broken(data: Path, broken: list[str], skip: bool) -> None:
+    """Raise ValueError, which names them, for broken files unless they are to be passed over."""
     if broken and not skip:
         told = f'{len(broken)} files are no images that can be read: {name_some(broken)}'
         raise ValueError(f'{data}: {told}; replace them, or pass over them: --skip-unreadable')
@@ -216,7 +217,7 @@ def _write(
         if found:
             own = parts['train']
             broken += [str(own.folder / Path(file).relative_to(made / 'train')) for file in found]
-            _refuse_broken(own.folder, broken, skip)
+            refuse_broken(own.folder, broken, skip)
             keep = [n for n, f in enumerate(own.files) if str(own.folder / f) not in set(broken)]
             files = [own.files[n] for n in keep]
             names = own.labels and [own.labels[n] for n in keep]

@@ -15,7 +15,7 @@ import torch
 from mmengine.device import get_device
 
 from nasiam_mm.datasets.folder import read_image, square
-from nasiam_mm.datasets.gathering import folder_labels, list_images
+from nasiam_mm.datasets.gathering import folder_labels, list_images, refuse_broken
 from nasiam_mm.datasets.headers import name_some
 from nasiam_mm.export.checkpoint import read_pretrained
 from nasiam_mm.files.checkpoint import read_checkpoint
@@ -106,7 +106,7 @@ def embed(
     files, broken, _ = list_images(data)
     if not files:
         raise ValueError(f'{data}: not one of {len(broken)} images can be read')
-    _refuse(data, broken, skip_unreadable)
+    refuse_broken(data, broken, skip_unreadable)
     device = device or get_device()
     module = source.build().to(device)
     kept: list[str] = []
@@ -117,7 +117,7 @@ def embed(
         with torch.no_grad():
             features.append(pooled(module(inputs)).cpu().numpy())
         kept += names
-    _refuse(data, broken, skip_unreadable)
+    refuse_broken(data, broken, skip_unreadable)
     labels = folder_labels(kept)
     return Embeddings(
         files=tuple(kept),
@@ -126,12 +126,6 @@ def embed(
         left_out=tuple(broken),
         checkpoint=checkpoint,
     )
-
-
-def _refuse(data: Path, broken: list[str], skip: bool) -> None:
-    if broken and not skip:
-        told = f'{len(broken)} files are no images that can be read: {name_some(broken)}'
-        raise ValueError(f'{data}: {told}; replace them, or pass over them: --skip-unreadable')
 
 
 def _batches(
