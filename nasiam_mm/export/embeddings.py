@@ -16,7 +16,6 @@ from mmengine.device import get_device
 
 from nasiam_mm.datasets.folder import read_image, square
 from nasiam_mm.datasets.gathering import folder_labels, list_images, refuse_broken
-from nasiam_mm.datasets.headers import name_some
 from nasiam_mm.export.checkpoint import read_pretrained
 from nasiam_mm.files.checkpoint import read_checkpoint
 from nasiam_mm.files.config_text import read_config_text
