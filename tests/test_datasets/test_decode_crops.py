@@ -11,7 +11,7 @@ from mmcv.transforms import LoadImageFromFile
 from PIL import Image
 
 from nasiam_mm.datasets import decode_crops
-from nasiam_mm.datasets.decode_crops import DecodeCrops, jpeg_shape, reduction, resized_box
+from nasiam_mm.datasets.decode_crops import DecodeCrops, jpeg_shape, reduction, resize_box
 from nasiam_mm.models.batched_views import resized_crop
 from nasiam_mm.registry import DATASETS, MODELS, TRANSFORMS
 from nasiam_mm.views.view_params import CropBox, sample_crop_boxes
@@ -124,7 +124,9 @@ def test_a_box_between_pixels_is_not_shifted(factor):
     blocks = ramp.reshape(240 // factor, factor, 240 // factor, factor, 3).mean(axis=(1, 3))
     top, left, height, width = 13, 29, 171, 187
     box = (top, left, height, width)
-    small = resized_box(blocks.astype(np.uint8), box, factor, 64).permute(1, 2, 0).numpy()
+    crop = torch.empty((3, 64, 64), dtype=torch.uint8)
+    resize_box(blocks.astype(np.uint8), box, factor, crop)
+    small = crop.permute(1, 2, 0).numpy()
     centre = (np.arange(64) + 0.5) / 64
     down, across = np.meshgrid(top + height * centre, left + width * centre, indexing='ij')
     expected = np.stack([down, across, (down + across) / 2], axis=2)
