@@ -17,7 +17,6 @@ from torch import Tensor
 
 from benchmarks import ROOT
 from benchmarks.speed.figures import Measurement, Ratio, Side
-from benchmarks.speed.memory import peak_resident
 from benchmarks.speed.setup import Setup
 from nasiam_mm.evaluation.knn import knn_accuracy
 from nasiam_mm.evaluation.linear import fit_linear
@@ -27,44 +26,34 @@ IMAGENET, CLASSES = 1_281_167, 100
 QUERIES, NEIGHBOURS = 1024, 200  # as many as are looked for at a time
 STEPS = 21  # more than L-BFGS remembers
 # Rows, and the width of a ResNet-50's features.
-SIZES = {KNN: ((80_000, 160_000, IMAGENET), 2048), LINEAR: ((80_000, 160_000), 2048)}
-QUICK = {KNN: ((2000, 4000), 64), LINEAR: ((2000, 4000), 64)}
+SIZES, WIDTH = (80_000, 160_000, IMAGENET), 2048
+QUICK, QUICK_WIDTH = (2000, 4000), 64
+# Of what a probe makes, over its features: blocks of the bank; one copy.
+AT_MOST = {KNN: 0.1, LINEAR: 1.05}
 
 
 def measure_scale(setup: Setup) -> list[Measurement]:
-    """Read the peaks: of kNN beside a bank that is mapped into memory, of the linear probe."""
+    """Read what the probes make in memory, beside features that are mapped into it."""
+    sizes, width = (QUICK, QUICK_WIDTH) if setup.divisor > 1 else (SIZES, WIDTH)
     found = []
-    for probe, (sizes, width) in (QUICK if setup.divisor > 1 else SIZES).items():
-        features = [f'features, {rows:,}' for rows in sizes]
+    for probe, at_most in AT_MOST.items():
         one = Measurement(f'Peak memory: {probe} probe, {width} wide', 'MiB above the imports')
-        for rows, name in zip(sizes, features, strict=True):
-            one.sides[name] = Side([rows * width * 4 / 2**20])
+        for rows in sizes:
+            features, peak = f'features, {rows:,}', f'peak, {rows:,}'
+            one.sides[features] = Side([rows * width * 4 / 2**20])
             try:
-                one.sides[f'peak, {rows:,}'] = Side([_peak(probe, rows, width)])
+                one.sides[peak] = Side([_peak(probe, rows, width)])
             except RuntimeError as error:
-                one.not_run[f'peak, {rows:,}'] = str(error)
-        if probe == KNN:
-            # The system drops the bank's pages as it likes; what kNN makes is to stay far below.
-            most = f'{sizes[-1]:,}'
-            told = f'peak / features, {most}'
-            one.ratios.append(Ratio(told, f'peak, {most}', f'features, {most}', at_most=0.1))
-        elif all(f'peak, {rows:,}' in one.sides for rows in sizes):
-            _extrapolate(one, sizes, width)
+                one.not_run[peak] = str(error)
         found.append(one)
+        if peak not in one.sides:
+            continue
+        one.ratios.append(Ratio(f'peak / features, {rows:,}', peak, features, at_most=at_most))
+        if probe == LINEAR:
+            both = sum(one.sides[side].samples[0] for side in (features, peak))
+            one.sides[f'both, {rows:,}'] = Side([both])
+            one.ratios.append(Ratio('both / 32 GB', f'both, {rows:,}', 32e9 / 2**20, at_most=1.0))
     return found
-
-
-def _extrapolate(found: Measurement, sizes: tuple[int, ...], width: int) -> None:
-    """Draw the line through two sizes to that of ImageNet."""
-    small, large = (found.sides[f'peak, {rows:,}'].samples[0] for rows in sizes)
-    slope = (large - small) / (sizes[1] - sizes[0])
-    grown, per_row = 'growth of the peak, per row', 'features, per row'
-    found.sides[grown] = Side([slope])
-    found.sides[per_row] = Side([4 * width / 2**20])
-    whole = f'{IMAGENET:,} rows, by extrapolation'
-    found.sides[whole] = Side([small + slope * (IMAGENET - sizes[0])], note='not measured')
-    found.ratios.append(Ratio('growth / features', grown, per_row, at_most=2.05))
-    found.ratios.append(Ratio(f'{whole} / 32 GB', whole, 32e9 / 2**20, at_most=1.0))
 
 
 def _peak(probe: str, rows: int, width: int) -> float:
@@ -79,24 +68,22 @@ def _peak(probe: str, rows: int, width: int) -> float:
 
 
 def peak_of(probe: str, rows: int, width: int) -> float:
-    """Return the peak in MiB: of kNN less its mapped bank, of a fit with its features.
+    """Return by how many MiB the memory of a probe's own grows at its peak.
 
-    The bank of kNN is a file mapped into memory, whose pages are the system's to drop: what is
-    read is the growth of the memory that is the process's own.
+    The features are a file mapped into memory, whose pages are the system's to drop: who holds
+    them in memory adds their size.
     """
     draw = torch.Generator().manual_seed(0)
     labels = torch.randint(CLASSES, (rows,), generator=draw)
-    if probe == LINEAR:
-        before = peak_resident()
-        features = torch.randn(rows, width, generator=draw)
-        fit_linear(features, labels, CLASSES, l2=1e-4, max_steps=STEPS)
-        return peak_resident() - before
     with TemporaryDirectory() as folder:
-        bank = _mapped(Path(folder, 'bank.npy'), rows, width, draw)
+        features = _mapped(Path(folder, 'features.npy'), rows, width, draw)
         query = torch.randn(QUERIES, width, generator=draw)
         truth = torch.randint(CLASSES, (QUERIES,), generator=draw)
         with Anonymous() as meter:
-            knn_accuracy(query, truth, bank, labels, CLASSES, k=NEIGHBOURS)
+            if probe == LINEAR:
+                fit_linear(features, labels, CLASSES, l2=1e-4, max_steps=STEPS)
+            else:
+                knn_accuracy(query, truth, features, labels, CLASSES, k=NEIGHBOURS)
     return meter.grown
 
 

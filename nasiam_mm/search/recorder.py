@@ -40,7 +40,7 @@ class GenotypeHook(StatefulHook):
         top_k: Operations per layer (NASiam, Algorithm 1): 1, or 2 for ``edge``.
         selection: Config of a registered selection; None for ``TopK`` with that number.
         interval: Epochs between two logs.
-        draw_interval: Epochs between two drawings; None for epochs 1, 2, 4, 8, and so on.
+        draw_interval: Epochs between two drawings; None for epochs 1, 4, 16, 64, and so on.
         also: Configs of further selections, each made at the end on the same supernet; what they
             choose is written to ``also/<name>.json`` and decides nothing here.
     """
@@ -68,6 +68,7 @@ class GenotypeHook(StatefulHook):
         self.interval = interval
         self.draw_interval = draw_interval
         self.epochs: list[int] = []
+        self._origin: dict[str, Any] = {}
         # Head -> mixing weights at these epochs, (T, L, K), NaN for what is no candidate.
         self.softmax: dict[str, torch.Tensor] = {}
 
@@ -75,6 +76,7 @@ class GenotypeHook(StatefulHook):
         """Find the searched cells."""
         self.model = unwrap(runner.model)
         self.architecture = self.model.architecture
+        self.fixed = self.model.fixed
         heads = self.model.searched_heads().items()
         self.shapes = {name: [list(shape) for shape in head.cell.shapes] for name, head in heads}
 
@@ -160,23 +162,22 @@ class GenotypeHook(StatefulHook):
         folder = Path(runner.work_dir)
         save_genotype(genotype, folder / 'genotypes' / f'epoch_{epoch}.json')
         save_genotype(genotype, folder / 'genotype.json')
-        doubled = epoch & (epoch - 1) == 0
-        due = doubled if self.draw_interval is None else epoch % self.draw_interval == 0
+        is_power_of_4 = epoch & (epoch - 1) == 0 and epoch.bit_length() % 2 == 1
+        due = is_power_of_4 if self.draw_interval is None else epoch % self.draw_interval == 0
         if due or self.is_last_train_epoch(runner):
             self._draw(genotype, folder)
 
     def _genotype(
         self, runner: Runner, decisions: Decisions, selection: Selection, epoch: int
     ) -> Genotype:
-        told = _provenance(runner, epoch) | {'decided_at': self.shapes}
-        for hook in runner.hooks:
-            if isinstance(hook, AlphaStepHook):
-                told['search'] = hook.parts()
+        if not self._origin:  # hashes what is trained on, which no epoch changes
+            self._origin = _origin(runner) | {'decided_at': self.shapes}
+        told = self._origin | {'epoch': epoch}
         if dropped := self.architecture.dropped():
             told['dropped'] = dropped
         if not selection.looks_at_data:  # one that does is not bound to the weights
             told['undecided'] = undecided(self.softmax, self.architecture.choices, decisions)
-        decisions = {**self.model.fixed, **decisions}
+        decisions = {**self.fixed, **decisions}
         return genotype_of(decisions, selection, type(self.model).__name__, told)
 
     @master_only
@@ -199,16 +200,17 @@ class GenotypeHook(StatefulHook):
         plot_alpha(self.softmax, candidates, self.epochs, folder / 'alpha.png')
 
 
-def _provenance(runner: Runner, epoch: int) -> dict:
+def _origin(runner: Runner) -> dict[str, Any]:
     dataset = innermost(runner.train_dataloader.dataset)
-    return {
+    parts = [hook.parts() for hook in runner.hooks if isinstance(hook, AlphaStepHook)]
+    search = {'search': parts[0]} if parts else {}
+    return search | {
         'config': osp.basename(runner.cfg.filename or 'none'),
         # Of what decides the outcome, so that a resumed run writes what an uninterrupted one does.
         'config_sha256': identity_digest(run_identity(runner)),
         'dataset': dataset.metainfo.get('dataset', type(dataset).__name__),
         'dataset_digest': dataset.metainfo.get('digest'),
         'seed': runner.seed,
-        'epoch': epoch,
         'max_epochs': runner.max_epochs,
         'versions': package_versions(),
     }

@@ -1,7 +1,7 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Benchmarks of what grows: the probes' memory, a search's record, the demo's iteration.
 
-1. The extrapolation is a line; memory that a file stands behind is not counted, other is.
+1. What a probe makes counts beside its features; memory that a file stands behind does not.
 2. The plain side of the demo differs in its loader and its optimizer alone, and trains alike.
 3. A size that fails is reported; epochs are timed one by one and told by their mean.
 """
@@ -16,22 +16,19 @@ import pytest
 import torch
 
 from benchmarks.speed import demo, histories, scale
-from benchmarks.speed.figures import Measurement, Side
 from benchmarks.speed.search import Iteration
 from benchmarks.speed.setup import Setup, write_images
 
 ROOT = Path(__file__).parents[3]
 
 
-def test_the_extrapolation_is_a_line():
-    found = Measurement('Peak', 'MiB')
-    found.sides = {'peak, 1,000': Side([30.0]), 'peak, 2,000': Side([45.0])}
-    scale._extrapolate(found, (1000, 2000), 1024)
-    whole = found.sides['1,281,167 rows, by extrapolation']
-    assert whole.samples == [pytest.approx(15 + 0.015 * 1_281_167)] and whole.note == 'not measured'
-    growth, in_32_gb = (found.samples_of(ratio)[0] for ratio in found.ratios)
-    assert growth == pytest.approx(0.015 / (4 / 1024))
-    assert in_32_gb == pytest.approx(whole.samples[0] * 2**20 / 32e9)
+def test_features_and_the_copy_of_them_are_held_against_32_gb(monkeypatch):
+    monkeypatch.setattr(scale, '_peak', lambda probe, rows, width: 2.0)
+    linear = scale.measure_scale(Setup(str(ROOT), 'unused', divisor=8))[1]
+    copy, both = (linear.samples_of(ratio)[0] for ratio in linear.ratios)
+    features = 4000 * 64 * 4 / 2**20
+    assert copy == 2 / features
+    assert both == pytest.approx((2 + features) * 2**20 / 32e9)
 
 
 def test_memory_behind_a_file_is_not_counted(tmp_path):
@@ -81,9 +78,9 @@ def test_a_peak_is_told_by_size_and_one_that_fails_is_reported(monkeypatch):
     assert knn.samples_of(knn.ratios[0]) == [6 / (4000 * 64 * 4 / 2**20)] and not knn.not_run
     assert linear.not_run == {'peak, 4,000': 'killed'} and not linear.ratios
     assert linear.sides['features, 4,000'].samples == [4000 * 64 * 4 / 2**20]
-    # Each is measured for itself: the bank of kNN is 16 MB, the features of the fit as many.
+    # Each is measured for itself: the features are 15 MiB, of which the fit makes a copy.
     assert scale.peak_of(scale.KNN, 62_500, 64) < 16 + 40
-    assert 0 <= scale.peak_of(scale.LINEAR, 2000, 64) < 2000
+    assert 15 <= scale.peak_of(scale.LINEAR, 62_500, 64) < 15 + 100
 
 
 def test_the_record_of_a_search_is_timed_epoch_by_epoch(tmp_path):
