@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.heads.effects import Effect, effects, shares
+from benchmarks.heads.fidelity import DEAR, fidelities
 from benchmarks.heads.gate import LEAST, committed_scores, gate, loss_ranks
 from benchmarks.heads.jobs import GATED
 from benchmarks.heads.objectives import Ranking, rankings, within
+from benchmarks.heads.points import points
 from benchmarks.heads.replays import BASE, gains, read_replays
 from benchmarks.heads.table import Table, is_drawn, table_of
 from benchmarks.papers.markdown import markdown_table
@@ -95,6 +97,32 @@ def replayed(rows: Sequence[Mapping[str, Any]]) -> str:
     return markdown_table(['strategy', 'budget, runs', 'kNN test', 'over random search'], found)
 
 
+def dear_ranked(rows: Sequence[Mapping[str, Any]], framework: str) -> str:
+    """Tell how each cheaper setting ranks the heads that were trained dearly; '' for too few."""
+    found = [
+        [of.scale, str(of.epoch), str(of.heads), f'{of.seconds:.0f}', _interval(*of[4:], '+.2f')]
+        for of in fidelities(rows, framework)
+    ]
+    head = ['scale', 'epochs', 'heads', 'CPU s', f'rank correlation with {DEAR}']
+    return markdown_table(head, found) if found else ''
+
+
+def chosen(rows: Sequence[Mapping[str, Any]], framework: str, scale: str) -> str:
+    """Tell what searches by gradient found, and took; '' for none."""
+    found = [
+        [
+            point.strategy,
+            str(point.runs),
+            f'{point.score:.2f} ± {point.deviation:.2f}',
+            f'{point.searching:.0f}',
+            f'{point.seconds:.0f}',
+        ]
+        for point in points(rows, framework, scale)
+    ]
+    head = ['strategy', 'searches', 'kNN test', 'CPU s of a search', 'and its training']
+    return markdown_table(head, found) if found else ''
+
+
 def answers(
     rows: Sequence[Mapping[str, Any]], committed: Path, replays: Path
 ) -> tuple[str, dict[str, list[Effect]]]:
@@ -116,12 +144,17 @@ def answers(
         text += '\nkNN on test images, quartiles of the heads: ' + ', '.join(
             f'{q:.2f}' for q in quartiles
         )
-        told, drawn[f'{framework}, {scale}'] = main_effects(table)
-        text += '\n\n### Which choices matter?\n\n' + told
+        mains, drawn[f'{framework}, {scale}'] = main_effects(table)
+        text += '\n\n### Which choices matter?\n\n' + mains
         text += '\n### Which figure ranks heads?\n\n' + ranked(table)
         text += '\n' + ranked(table, 'linear_test')
         if played := read_replays(replays, {'framework': framework, 'scale': scale}):
             text += '\n### Which strategy finds a good head?\n\n' + replayed(played)
+        if told := chosen(rows, framework, scale):
+            text += '\n### What do searches by gradient choose?\n\n' + told
+    for framework in sorted({r['framework'] for r in rows}):
+        if told := dear_ranked(rows, framework):
+            text += f'\n## Which fidelity ranks heads? {framework}\n\n' + told
     return text, drawn
 
 
