@@ -141,7 +141,7 @@ def read_search(folder: Path) -> Search:
 def read_pretraining(folder: Path, checkpoint: Path | None = None) -> Pretraining:
     """Read a pretraining; FileNotFoundError if it has left no checkpoint."""
     from nasiam_mm.files.checkpoint import read_checkpoint
-    from nasiam_mm.files.config_text import read_config_text
+    from nasiam_mm.files.config_text import config_within
 
     checkpoint = checkpoint or find_run_checkpoint(folder)
     if not checkpoint.is_file():
@@ -154,7 +154,7 @@ def read_pretraining(folder: Path, checkpoint: Path | None = None) -> Pretrainin
     }
     saved: Any = read_checkpoint(checkpoint, 'cpu', mmap=True)
     try:
-        file = read_config_text(saved['meta']['cfg'])['model'].get('genotype')
+        file = config_within(saved)['model'].get('genotype')
     except (KeyError, TypeError, ValueError, AttributeError):
         file = None
     is_there = isinstance(file, str) and Path(file).is_file()

@@ -28,7 +28,6 @@ _ARGUMENTS = {
     'extend': 'default_hooks.resume.extend',
     'auto_scale_lr': 'auto_scale_lr.enable',
 }
-_DECIDED = 'model.genotype.'  # before the name of a choice, in the identity of a run
 
 
 def add_config_arguments(parser: ArgumentParser, is_needed: bool = True) -> None:
@@ -66,23 +65,6 @@ def read_config(args: Namespace) -> Config:
         if 'root' not in (cfg.get('data') or {}):
             raise ValueError(f"--data: config '{cfg.filename}' has no section data=dict(root=...)")
         cfg.data.root = args.data
-    return cfg
-
-
-def read_evaluated(args: Namespace, pin_memory: bool = True) -> Config:
-    """Read the config of a command that loads ``args.checkpoint`` and trains nothing.
-
-    A pretraining's genotype, if not given, is the one that its checkpoint was trained with.
-    """
-    check_checkpoint(args.checkpoint)
-    cfg = read_config(args)
-    if args.genotype is None and 'genotype' in (cfg.get('model') or {}):
-        cfg.model.genotype = cfg.model.genotype or _trained_genotype(args.checkpoint)
-    set_loader_defaults(cfg, pin_memory)
-    merge_options(cfg, args)
-    from nasiam_mm.datasets import resolve_data
-
-    resolve_data(cfg)
     return cfg
 
 
@@ -194,39 +176,6 @@ def check_checkpoint(path: str) -> None:
     from nasiam_mm.files.checkpoint import read_checkpoint
 
     read_checkpoint(path, 'cpu', mmap=True)
-
-
-def _trained_genotype(path: str) -> str | None:
-    """Return the genotype file that a checkpoint was trained with, None if it does not say.
-
-    Raises:
-        ValueError: If that file is gone, or decides otherwise than the checkpoint was trained with.
-    """
-    from nasiam_mm.architecture.reading import load_genotype
-    from nasiam_mm.files.checkpoint import read_checkpoint
-    from nasiam_mm.files.config_text import read_config_text
-
-    checkpoint = read_checkpoint(path, 'cpu', mmap=True)
-    parts = checkpoint if isinstance(checkpoint, dict) else {}
-    meta, identity = parts.get('meta'), parts.get('identity')
-    try:
-        model = read_config_text(meta['cfg']).get('model')  # type: ignore[index]
-    except (KeyError, TypeError, ValueError):
-        return None
-    file = model.get('genotype') if isinstance(model, dict) else None
-    if not isinstance(file, str):
-        return None
-    what = f"checkpoint '{path}' was trained with genotype '{file}'"
-    if not Path(file).is_file():
-        raise ValueError(f'{what}, which is not there any more; give it by --genotype')
-    ours = {f'{_DECIDED}{name}': one.told for name, one in load_genotype(file).decisions.items()}
-    fields = identity if isinstance(identity, dict) else {}
-    theirs = {key: told for key, told in fields.items() if str(key).startswith(_DECIDED)} or ours
-    for key in {**theirs, **ours}:
-        if (now := ours.get(key)) != (then := theirs.get(key)):
-            told = f'which now holds {now} for {str(key).removeprefix(_DECIDED)}, not {then}'
-            raise ValueError(f'{what}, {told}; give the one it was by --genotype')
-    return file
 
 
 def start_processes_on_cpu(cfg: Config) -> None:

@@ -81,6 +81,11 @@ def tool(words: str) -> Callable[..., None]:
 class Parser(argparse.ArgumentParser):
     """Says what is wrong with a command line in one line, as every refusal."""
 
+    def parse(self, words: Sequence[str]) -> argparse.Namespace:
+        """Parse; options may stand between positional arguments of which some may be left out."""
+        has_actions = self._subparsers is not None
+        return self.parse_args(words) if has_actions else self.parse_intermixed_args(words)
+
     def error(self, message: str) -> NoReturn:
         """Say so and leave; the usage would fill a screen."""
         told = plain(f'{message}; {self.prog} --help tells what it takes')
@@ -105,7 +110,7 @@ def as_main(
         )
         add_arguments(parser)
         words = list(sys.argv[1:] if argv is None else argv)
-        args = parser.parse_args([word for word in words if word not in _OF_ALL])
+        args = parser.parse([word for word in words if word not in _OF_ALL])
         again = _again(prog, words) if hasattr(args, 'resume') else None
         with short_console(again, verbose='--verbose' in words):
             run(args)

@@ -10,7 +10,7 @@ from typing import Any
 from nasiam_mm.cli.options import read_literal
 from nasiam_mm.runs.processes import process_number
 
-GENOTYPE = 'genotype.json'
+GENOTYPE, VERDICT = 'genotype.json', 'verdict.json'
 # Of nasiam search and nasiam pretrain, without a config.
 _OWN = ('framework', 'backbone', 'val', 'test', 'labels', 'size', 'skip_unreadable')
 
@@ -73,13 +73,32 @@ def prepare_own(args: Namespace, phase: str) -> str | None:
 
 
 def choose_head(out: Path, genotype: str | None) -> tuple[str, str | None, str]:
-    """Return by which recipe to pretrain, with which genotype, and why, in a line."""
-    if genotype is None and (found := out / 'search' / GENOTYPE).is_file():
-        genotype = str(found)
-    if genotype is None:
-        told = f'no {out}/search/{GENOTYPE}: the standard head is trained'
-        return 'baseline', None, told
-    return 'pretrain', genotype, f'the head is that of {genotype}'
+    """Return by which recipe to pretrain, with which genotype, and why, in a line.
+
+    A genotype that is given counts; then the verdict of the last study in ``out``, unless it is
+    undecided; then what a search in ``out`` has found.
+    """
+    if genotype is not None:
+        return 'pretrain', genotype, f'the head is that of {genotype}'
+    answer, study = _last_answer(out)
+    if answer == 'keep':
+        return 'baseline', None, f'{study}/{VERDICT} says to keep the standard head: it is trained'
+    if answer == 'use' and (found := study / GENOTYPE).is_file():
+        return 'pretrain', str(found), f'the head is that of {found}, which {VERDICT} says to use'
+    if (found := out / 'search' / GENOTYPE).is_file():
+        return 'pretrain', str(found), f'the head is that of {found}'
+    return 'baseline', None, f'no {out}/search/{GENOTYPE}: the standard head is trained'
+
+
+def _last_answer(out: Path) -> tuple[str | None, Path]:
+    """Return the answer of the study that ended last in a folder, and where that study lies."""
+    verdicts = sorted(out.glob(f'*/{VERDICT}'), key=lambda path: (path.stat().st_mtime, path))
+    if not verdicts:
+        return None, out
+    from nasiam_mm.files.regular import read_json
+
+    read = read_json(verdicts[-1])
+    return (read.get('answer') if isinstance(read, dict) else None), verdicts[-1].parent
 
 
 def read_backbone(text: str | Mapping[str, Any] | None) -> str | Mapping[str, Any] | None:

@@ -17,6 +17,7 @@ from nasiam_mm.cli import config as settings
 from nasiam_mm.cli.reading import find_config, load_config
 from nasiam_mm.cli.strategy import merge_strategy
 from nasiam_mm.config_walk import find_hook
+from nasiam_mm.console.screen import Console, current, say
 from nasiam_mm.runs.processes import bound_to_us
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ def run_study(args: Namespace) -> None:
     from nasiam_mm.study.plan import END
     from nasiam_mm.study.report import write_report
 
+    if (console := current()) is not None:
+        console.close()  # the bar gives way to the report
     if worker.plan().next() != END:
         if args.timeout is not None:
             print(f'the time is over; the same command goes on ({progress_line(worker.plan())})')
@@ -85,6 +88,7 @@ def _build(args: Namespace, checks: bool) -> 'Worker':
     import nasiam_mm.engine  # noqa: F401, registers what a config names
     from nasiam_mm.models.spaces import choices_of_model
     from nasiam_mm.runs.store import RunStore
+    from nasiam_mm.study.bar import StudyBar
     from nasiam_mm.study.jobs import Jobs
     from nasiam_mm.study.storage import Storage
     from nasiam_mm.study.trainings import Trainings
@@ -101,10 +105,12 @@ def _build(args: Namespace, checks: bool) -> 'Worker':
             print(note)
     gradient = tuple(_gradient(cfg, source, args) for source in study.gradient)
     storage = Storage(folder, args.study, args.storage)
-    store = RunStore(folder / 'runs')
+    # Workers beside each other would draw over each other.
+    bar = StudyBar(current() or Console(bar=False) if args.worker is None else Console(bar=False))
+    store = RunStore(folder / 'runs', launch=bar.launch)
     sign = '' if args.worker is None else f'[worker {args.worker}] '
     jobs = Jobs(trainings, storage, store, gradient)
-    return Worker(jobs, lambda line: print(f'{sign}{line}', flush=True))
+    return Worker(jobs, lambda line: say(f'{sign}{line}'), bar.begin)
 
 
 def _section(cfg: Config, args: Namespace) -> 'Study':

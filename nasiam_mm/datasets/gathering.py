@@ -16,7 +16,7 @@ from types import MappingProxyType
 
 from nasiam_mm.datasets.describing import describe
 from nasiam_mm.datasets.folder import image_files, left_out, open_part, part_digests
-from nasiam_mm.datasets.headers import name_some, read_headers
+from nasiam_mm.datasets.headers import count_broken, name_some, read_headers
 from nasiam_mm.datasets.listing import class_names, label_files, read_labels, write_listing
 from nasiam_mm.datasets.source import Source, read_source
 from nasiam_mm.files.atomic import write_text
@@ -101,7 +101,7 @@ def gather(
     source = _write(out, parts, data.resolve().name, size, broken, skip_unreadable)
     if broken:
         listing = out / 'meta/left_out.txt'
-        notes.append(f'{len(broken)} broken files are left out: {name_some(broken)} ({listing})')
+        notes.append(f'{count_broken(len(broken))} left out: {name_some(broken)} ({listing})')
     return Gathered(out, source, tuple(notes))
 
 
@@ -158,7 +158,8 @@ def list_images(
 def refuse_broken(data: Path, broken: list[str], skip: bool) -> None:
     """Raise ValueError, which names them, for broken files unless they are to be passed over."""
     if broken and not skip:
-        told = f'{len(broken)} files are no images that can be read: {name_some(broken)}'
+        what = 'file is no image' if len(broken) == 1 else 'files are no images'
+        told = f'{len(broken)} {what} that can be read: {name_some(broken)}'
         raise ValueError(f'{data}: {told}; replace them, or pass over them: --skip-unreadable')
 
 

@@ -89,6 +89,11 @@ def read_headers(
         return {n: fault for n, fault in zip(read, faults, strict=True) if fault}, step
 
 
+def count_broken(count: int) -> str:
+    """Write ``'1 broken file is'`` or ``'2 broken files are'``, to go on with what was done."""
+    return f'{count} broken file{"s are" if count != 1 else " is"}'
+
+
 def name_some(names: Sequence[object]) -> str:
     """Write the first few of many names, and how many more there are."""
     more = f' and {len(names) - _NAMED} more' if len(names) > _NAMED else ''

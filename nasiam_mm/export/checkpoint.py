@@ -2,7 +2,6 @@
 """The backbone inside a pretraining checkpoint: its weights, its config, its module."""
 
 import copy
-import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +9,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from nasiam_mm.export.parts import check_backbone
 from nasiam_mm.files.checkpoint import find_file, misfits, read_checkpoint, weights_of
 from nasiam_mm.files.config_file import read_config
-from nasiam_mm.files.config_text import read_config_text
+from nasiam_mm.files.config_text import config_within
 from nasiam_mm.files.digest import file_digest
-from nasiam_mm.registry import MODELS, WEIGHT_INITIALIZERS
+from nasiam_mm.registry import MODELS
 
 PREFIX = 'backbone.'
 State = Mapping[str, Tensor]
@@ -80,62 +80,24 @@ def read_pretrained(path: Path | str, config: Path | str | None = None) -> Pretr
     broken = [k for k, v in state_dict.items() if v.is_floating_point() and not v.isfinite().all()]
     if broken:
         raise ValueError(f'{path}: {broken[0]} is not finite; use an earlier checkpoint')
-    cfg = _backbone_cfg(path, config, checkpoint.get('meta'))
+    cfg = _backbone_cfg(path, config, checkpoint)
     return PretrainedBackbone(path, file_digest(path), cfg, state_dict)
 
 
-def _backbone_cfg(path: Path, config: Path | str | None, meta: Any) -> dict[str, Any]:
+def _backbone_cfg(path: Path, config: Path | str | None, checkpoint: Any) -> dict[str, Any]:
     """Return ``model.backbone`` of a config or, as data that may name no code, of a checkpoint."""
     try:
         if config is None:
-            text = meta.get('cfg') if isinstance(meta, dict) else None
-            if not isinstance(text, str):
-                raise ValueError('carries no config')
-            model = read_config_text(text).get('model')
+            model = config_within(checkpoint).get('model')
         else:
             model = read_config(config).get('model')
         backbone = model.get('backbone') if isinstance(model, dict) else None
         if not isinstance(backbone, dict):
             raise ValueError('has no model.backbone')
         if config is None:
-            _check_parts(backbone)
+            check_backbone(backbone)
     except ValueError as error:
         mend = 'give the config that trained it by --config, for nasiam detect by --pretrain-config'
         problem = f'{error}; {mend}'
         raise ValueError(f'{config or path}: {problem}') from error
     return copy.deepcopy(dict(backbone))
-
-
-def _check_parts(node: Any) -> None:
-    """Refuse what is not a registered part: mmengine imports and calls whatever has a dotted name.
-
-    Parts of mmpretrain that fetch weights or code by a name that they are given are refused too.
-    """
-    if isinstance(node, dict):
-        if 'type' in node:
-            module = getattr(_registered(node['type']), '__module__', '')
-            fetches = module.startswith('mmpretrain.models.') and not module.startswith(
-                ('mmpretrain.models.backbones.', 'mmpretrain.models.utils.')
-            )
-            if not module or fetches or module.endswith('.timm_backbone'):
-                kind = str(node['type'])[:60]
-                raise ValueError(f'the config text builds {kind!r}, which is no part to trust')
-        if '_scope_' in node:
-            raise ValueError('the config text sets a _scope_')
-        node = list(node.values())
-    if isinstance(node, (list, tuple)):
-        for item in node:
-            _check_parts(item)
-
-
-def _registered(kind: Any) -> type | None:
-    """Return the class that is registered under a name, importing nothing by it."""
-    scope, _, name = kind.rpartition('.') if isinstance(kind, str) else ('', '', None)
-    for registry in (MODELS, WEIGHT_INITIALIZERS):
-        registry.import_from_location()
-        while registry is not None:
-            part = registry.module_dict.get(name) if scope in ('', registry.scope) else None
-            if inspect.isclass(part):
-                return part
-            registry = registry.parent
-    return None

@@ -18,7 +18,7 @@ from nasiam_mm.datasets.folder import read_image, square
 from nasiam_mm.datasets.gathering import folder_labels, list_images, refuse_broken
 from nasiam_mm.export.checkpoint import read_pretrained
 from nasiam_mm.files.checkpoint import read_checkpoint
-from nasiam_mm.files.config_text import read_config_text
+from nasiam_mm.files.config_text import config_within
 from nasiam_mm.probes.extract import pooled
 from nasiam_mm.runs.work_dir import find_last_checkpoint
 
@@ -154,7 +154,7 @@ def _input_of(checkpoint: Path) -> _Input:
     """
     read: Any = read_checkpoint(checkpoint, 'cpu', mmap=True)
     try:
-        model = read_config_text(read['meta']['cfg'])['model']
+        model = config_within(read)['model']
         found = model['data_preprocessor']
         views = found['views']
         views = views[0] if isinstance(views, (list, tuple)) else views

@@ -33,6 +33,22 @@ def read_config_text(text: str) -> dict[str, Any]:
     return settings
 
 
+def config_within(checkpoint: Any) -> dict[str, Any]:
+    """Read the config that a checkpoint brings along, as data.
+
+    Args:
+        checkpoint: What :func:`nasiam_mm.files.checkpoint.read_checkpoint` returns.
+
+    Raises:
+        ValueError: If there is none, or it is no plain data.
+    """
+    meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
+    text = meta.get('cfg') if isinstance(meta, dict) else None
+    if not isinstance(text, str):
+        raise ValueError('carries no config')
+    return read_config_text(text)
+
+
 class _Builder(ast.NodeTransformer):
     """Puts what a call of a container's name builds from literals in the place of the call."""
 

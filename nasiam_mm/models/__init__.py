@@ -1,6 +1,7 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Algorithms, heads with a search slot, preprocessors that make views."""
 
+import nasiam_mm.registry  # noqa: F401, without which mmpretrain would bring mmdet along
 from nasiam_mm.models.algorithms.byol import BYOL
 from nasiam_mm.models.algorithms.moco import MoCo
 from nasiam_mm.models.algorithms.searched import Searched

@@ -19,7 +19,7 @@ def progress_line(plan: Plan) -> str:
     compared = [c for c in plan.checks if c.phase == 'verify' and c.state == 'complete']
     told = [f'{len(plan.done)} of {study.trials} trials' if study.trials else 'comparison']
     if compared:
-        told[0] += f', {len(compared)} trainings compared'
+        told[0] += f', {len(compared)} training{"s" * (len(compared) != 1)} compared'
     if running:
         told.append(f'{running} running')
     ranked = candidates(plan.trials, plan.checks, study)
@@ -32,7 +32,7 @@ def progress_line(plan: Plan) -> str:
         told.append(f'standard {fmean(standard):.2f}{_interval(tuple(standard))}')
     if study.cheap and (found := fidelity(plan.trials, plan.checks)).correlation is not None:
         told.append(found.told)
-    if (left := seconds_left(plan)) is not None:
+    if left := seconds_left(plan):
         told.append(f'about {_duration(left)} left')
     return ', '.join(told)
 
@@ -42,7 +42,6 @@ def seconds_left(plan: Plan) -> float | None:
 
     The comparison is taken to go to its last seed, so that it is at most about that.
     """
-    study = plan.study
     cheap = [t.seconds for t in plan.done if t.seconds]
     dear_phases = ('pilot', 'rerank', 'verify')
     dear = [c.seconds for c in plan.checks if c.phase in dear_phases and c.seconds]
@@ -50,11 +49,25 @@ def seconds_left(plan: Plan) -> float | None:
         return None
     trial = fmean(cheap or dear)
     check = fmean(dear) if dear else trial
+    trials, checks = _left(plan)
+    return trials * trial + checks * check
+
+
+def trainings_left(plan: Plan) -> tuple[int, int]:
+    """Return how many trainings of the search and the comparison are done, and at most left."""
+    return len(plan.done) + _compared(plan), sum(_left(plan))
+
+
+def _left(plan: Plan) -> tuple[int, int]:
+    """Return how many trials and how many trainings of the comparison are left, at most."""
+    study = plan.study
     heads = max(1, len(plan.current.heads)) if study.verify else 0
-    ended = sum(c.phase in ('rerank', 'verify') and c.state == 'complete' for c in plan.checks)
     checks = study.rerank * study.rerank_seeds + (heads + 1) * study.max_seeds * bool(study.verify)
-    left = max(0, study.trials - len(plan.done)) * trial
-    return left + max(0, checks - ended) * check
+    return max(0, study.trials - len(plan.done)), max(0, checks - _compared(plan))
+
+
+def _compared(plan: Plan) -> int:
+    return sum(c.phase in ('rerank', 'verify') and c.state == 'complete' for c in plan.checks)
 
 
 def _interval(scores: tuple[float, ...]) -> str:

@@ -27,14 +27,20 @@ class Worker:
     Args:
         jobs: What it can do.
         tell: Takes a line of progress.
+        begins: Takes where the study stands, and the job that begins.
 
     Raises:
         ValueError: If the study there is another one, a candidate given is none of the space, or
             sampler or pruner cannot be built.
     """
 
-    def __init__(self, jobs: Jobs, tell: Callable[[str], None] = print) -> None:
-        self.jobs, self.tell = jobs, tell
+    def __init__(
+        self,
+        jobs: Jobs,
+        tell: Callable[[str], None] = print,
+        begins: Callable[[Plan, Job], None] = lambda plan, job: None,
+    ) -> None:
+        self.jobs, self.tell, self.begins = jobs, tell, begins
         self.trainings, self.storage = jobs.trainings, jobs.storage
         self.study, self.trials, self.checks = jobs.study, jobs.trials, jobs.checks
         self.space: dict[str, Any] = dict(distributions(self.trainings.choices))
@@ -64,6 +70,7 @@ class Worker:
         end = None if seconds is None else time.monotonic() + seconds
         # What has failed since the last training that did not: it may be no fault of the heads.
         failed: list[tuple[optuna.Trial, bool, str]] = []
+        last = ''
         with self.storage.working():
             while end is None or time.monotonic() < end:
                 with self.storage.exclusive():
@@ -78,6 +85,7 @@ class Worker:
                     if not self._blame(failed):
                         time.sleep(_PAUSE)
                     continue
+                self.begins(plan, job)
                 with self.storage.alive(trial):
                     fault = self.jobs.do(trial, job.phase == 'search')
                 if fault:
@@ -89,7 +97,9 @@ class Worker:
                     # They stay open, and are taken up again by whoever goes on.
                     what = f'{len(failed)} trainings in a row have failed: {fault}'
                     raise ValueError(f'{what}; mend that, then the same command goes on')
-                self.tell(progress_line(self.plan()))
+                if (line := progress_line(self.plan())) != last:
+                    self.tell(line)
+                last = line
         return False
 
     def _blame(self, failed: list[tuple[optuna.Trial, bool, str]]) -> bool:

@@ -12,6 +12,7 @@ from mmengine.config import Config
 from nasiam_mm.architecture.genotype import Decision, Genotype, save_genotype
 from nasiam_mm.cli import config as config_tools
 from nasiam_mm.cli.commands import train
+from nasiam_mm.cli.evaluated import read_evaluated
 
 PRETRAIN = """
 work_dir = {work_dir!r}
@@ -73,7 +74,7 @@ def test_an_evaluation_knows_the_genotype_of_its_checkpoint(path, tmp_path, monk
     def read(*argv: str) -> str | None:
         args = parse(path, *argv)
         args.checkpoint = str(tmp_path / 'a.pth')
-        return config_tools.read_evaluated(args).model.genotype
+        return read_evaluated(args).model.genotype
 
     trained, other = write('trained.json', 'identity'), write('other.json', 'linear_bn_relu')
     identity = {'model.genotype.projector.0.op': 'identity'}

@@ -76,7 +76,7 @@ def test_a_flat_folder_has_no_labels_and_broken_files_are_named(made, tmp_path):
     whole = embed(out / 'baseline', tmp_path)
     assert whole.labels is None and len(whole.files) == 8
     (tmp_path / 'x.png').write_text('no image')
-    with pytest.raises(ValueError, match=r'1 files are no images that can be read: .*x\.png'):
+    with pytest.raises(ValueError, match=r'1 file is no image that can be read: .*x\.png'):
         embed(out, tmp_path)
     less = embed(out, tmp_path, skip_unreadable=True)
     assert less.left_out == (str(tmp_path / 'x.png'),)

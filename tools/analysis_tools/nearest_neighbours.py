@@ -16,7 +16,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nasiam_mm.cli.config import add_config_arguments, read_evaluated
+from nasiam_mm.cli.config import add_config_arguments
+from nasiam_mm.cli.evaluated import read_evaluated
 from nasiam_mm.cli.main import as_main, run_process
 from nasiam_mm.cli.outputs import check_outputs
 from nasiam_mm.evaluation.few_labels import balanced_subset

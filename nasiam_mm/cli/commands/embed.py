@@ -31,13 +31,13 @@ def run(args: Namespace) -> None:
     check_outputs(args, inputs=('run',))
     check_table_path(args.out)
 
-    from nasiam_mm.datasets.headers import name_some
+    from nasiam_mm.datasets.headers import count_broken, name_some
     from nasiam_mm.export.embeddings import embed
 
     found = embed(args.run, args.data, args.batch_size, args.skip_unreadable)
     write_embeddings(found, args.out)
     if found.left_out:
-        print(f'{len(found.left_out)} broken files are left out: {name_some(found.left_out)}')
+        print(f'{count_broken(len(found.left_out))} left out: {name_some(found.left_out)}')
     count, width = found.features.shape
     labels = 'no labels' if found.labels is None else f'{len(set(found.labels))} labels'
     print(f'{args.out}: {count} images, {width} features each, {labels}, by {found.checkpoint}')

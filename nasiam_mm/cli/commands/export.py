@@ -13,6 +13,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from nasiam_mm.cli.outputs import check_outputs
+from nasiam_mm.console.handler import prints_go_to_the_log
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -34,5 +35,6 @@ def run(args: Namespace) -> None:
     is_run = Path(args.checkpoint).is_dir()
     checkpoint = find_run_checkpoint(args.checkpoint) if is_run else args.checkpoint
     source = read_pretrained(checkpoint, args.config)
-    count = export_backbone(source, args.out, args.layout)
+    with prints_go_to_the_log():  # what mmengine says as it reads the file back
+        count = export_backbone(source, args.out, args.layout)
     print(f'{args.out}: {count} of {count} backbone keys, {args.layout} layout, outputs equal')

@@ -6,6 +6,7 @@ penalty) is selected on the validation images; the test images are read only by 
 classified by what was selected. The cached linear probe is a fast stand-in for the papers'
 protocol, configs/benchmarks/linear. The last line printed is JSON.
 
+    nasiam probe work_dirs/simsiam/epoch_800.pth
     nasiam probe CONFIG CHECKPOINT --split test --out row.json
 """
 
@@ -14,16 +15,16 @@ from argparse import ArgumentParser, Namespace
 from dataclasses import replace
 from pathlib import Path
 
-from nasiam_mm.cli.config import add_config_arguments, read_evaluated, start_processes_on_cpu
+from nasiam_mm.cli.config import start_processes_on_cpu
+from nasiam_mm.cli.evaluated import add_evaluated_arguments, read_evaluated
 from nasiam_mm.cli.outputs import check_outputs
 from nasiam_mm.runs.processes import process_number
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the command line."""
-    add_config_arguments(parser)
+    add_evaluated_arguments(parser)
     add = parser.add_argument
-    add('checkpoint', help='checkpoint of a search or a pretraining')
     chosen = 'test: report the selected settings on the test images as well'
     add('--split', choices=['val', 'test'], default='val', help=chosen)
     cut = "cut the whole training split by this fraction, such as 0.2, not as the config's probe"
@@ -67,7 +68,7 @@ def run(args: Namespace) -> None:
         for why in refused:
             print(f'left out: {why}')
     found = {
-        'config': Path(args.config).name,
+        'config': Path(args.config or args.checkpoint).name,
         'checkpoint': Path(args.checkpoint).name,
         **sweep_features(sets, grid),
     }

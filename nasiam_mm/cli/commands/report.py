@@ -48,7 +48,8 @@ def _look_up(folder: Path) -> None:
     Raises:
         ValueError: If it has no config, no checkpoint or no probe.
     """
-    from nasiam_mm.cli.config import add_config_arguments, read_evaluated
+    from nasiam_mm.cli.config import add_config_arguments
+    from nasiam_mm.cli.evaluated import read_evaluated
 
     work = folder / 'train' if (folder / 'train').is_dir() else folder
     configs = sorted(work.glob('*.py'))

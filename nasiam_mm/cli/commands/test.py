@@ -1,11 +1,15 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""Evaluate a checkpoint as its config says.
+"""Evaluate a checkpoint as its config says, the one it holds or one that is given.
 
 Where the config has a test loop (classification, detection), that one runs.
 A self-supervised network has none; its backbone is measured by the config's
 probe section, on its validation part unless --split test.
 
+nasiam test runs/photos
+nasiam test work_dirs/.../epoch_100.pth
 nasiam test nasiam/simsiam_r18_search_cifar10.py work_dirs/.../epoch_100.pth
+
+A folder stands for the last whole checkpoint in it, or in pretrain/, baseline/ or search/ below.
 """
 
 from argparse import ArgumentParser, Namespace
@@ -13,6 +17,7 @@ from argparse import ArgumentParser, Namespace
 from mmengine.config import Config
 
 from nasiam_mm.cli import config as settings
+from nasiam_mm.cli.evaluated import add_evaluated_arguments, read_evaluated
 from nasiam_mm.cli.outputs import check_outputs
 from nasiam_mm.console.handler import SHOWN
 from nasiam_mm.runs.processes import process_number
@@ -20,8 +25,7 @@ from nasiam_mm.runs.processes import process_number
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the command line."""
-    settings.add_config_arguments(parser)
-    parser.add_argument('checkpoint', help='path of the checkpoint')
+    add_evaluated_arguments(parser)
     parser.add_argument('--out', help='JSON file for the metrics')
     told = 'what the nearest neighbours classify; whatever is chosen by a result needs val'
     parser.add_argument('--split', choices=['val', 'test'], default='val', help=told)
@@ -31,7 +35,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> None:
     """Evaluate, and write what came out."""
     check_outputs(args)
-    cfg = settings.read_evaluated(args, pin_memory=not args.no_pin_memory)
+    cfg = read_evaluated(args, pin_memory=not args.no_pin_memory)
     metrics = evaluate(cfg, args.checkpoint, args.split)
     if args.out is not None and process_number() == 0:
         from nasiam_mm.files.atomic import write_json
@@ -50,6 +54,7 @@ def evaluate(cfg: Config, checkpoint: str, split: str) -> dict[str, float]:
     settings.start_processes_on_cpu(cfg)
     runner, probe = load_probed(cfg, checkpoint)
     metrics = measure(runner.model, probe, split, runner.seed, runner.cfg)
-    told = f'kNN  {tell(metrics)}  (k {probe.k}, T {probe.temperature})'
-    runner.logger.info(told, extra=SHOWN)
+    vote = f'  (k {probe.k}, T {probe.temperature})' if probe.labelled else ''
+    told = f'{"kNN  " if vote else ""}{tell(metrics)}{vote}'
+    runner.logger.info(f'{told}; {split} images, {checkpoint}', extra=SHOWN)
     return metrics

@@ -15,14 +15,17 @@ def curves_of(entries: Iterable[Mapping[str, Any]], per_epoch: int | None) -> di
     """Return scalar -> (epoch, value), by epoch; what is not finite is left out.
 
     Args:
-        entries: What :func:`nasiam_mm.runs.record.merge_logs` returns.
+        entries: What :func:`nasiam_mm.runs.record.merge_logs` returns, in the order of the log.
         per_epoch: Iterations of an epoch, so that those within one have a place; None: unknown.
     """
     found: dict[str, dict[float, float]] = {}
+    now = (0.0, 0.0)
     for entry in entries:
-        place = _place(entry, per_epoch)
+        place = _place(entry, per_epoch, now)
         if place is None:
             continue
+        if is_number(entry.get('iter')):
+            now = (place, entry['iter'])
         for name, value in entry.items():
             if name not in _PLACE and is_number(value):
                 found.setdefault(name, {})[place] = float(value)
@@ -65,9 +68,23 @@ def sampled(count: int, most: int) -> list[int]:
     return [round(n * (count - 1) / (most - 1)) for n in range(most)]
 
 
-def _place(entry: Mapping[str, Any], per_epoch: int | None) -> float | None:
-    """Epochs done at an entry: alpha and health are logged by epoch alone."""
+def _place(
+    entry: Mapping[str, Any], per_epoch: int | None, now: tuple[float, float] = (0.0, 0.0)
+) -> float | None:
+    """Epochs done at an entry, which is logged after ``now``, epochs and iterations.
+
+    mmengine's validations say no more than a step, of iterations where ``log_metric_by_epoch`` is
+    off and of epochs else, as those of this package's hooks did once: what is nearer counts.
+    """
     if per_epoch and is_number(entry.get('iter')):
         return entry['iter'] / per_epoch
-    place = entry.get('epoch', entry.get('step'))
-    return float(place) if is_number(place) else None
+    if is_number(entry.get('epoch')):
+        return float(entry['epoch'])
+    step: Any = entry.get('step')
+    if not is_number(step):
+        return None
+    epochs, iterations = now
+    if per_epoch:
+        return min(float(step), step / per_epoch, key=lambda place: abs(place - epochs))
+    is_of_iterations = abs(step - iterations) < abs(step - epochs)
+    return epochs if is_of_iterations else float(step)
