@@ -91,6 +91,8 @@ def _read_stored(args: Namespace) -> Config:
             if isinstance(workers := part.get('num_workers'), int):
                 part['num_workers'] = min(workers, os.cpu_count() or 1)
         check_evaluated(list(kept.values()))
+        if 'test_dataloader' not in kept:
+            kept |= _precision(stored)
     except ValueError as error:
         raise ValueError(f"checkpoint '{path}': {error}; {_GIVE}") from error
     kept['env_cfg'] = dict(mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0))
@@ -118,6 +120,15 @@ def _refuse_others(stored: dict[str, Any]) -> None:
         raise ValueError('its config has no model')
     if not any(isinstance(stored.get(name), dict) for name in ('probe', 'test_dataloader')):
         raise ValueError('its config has neither a probe nor a test loop to measure it by')
+
+
+def _precision(stored: dict[str, Any]) -> dict[str, Any]:
+    """Return what of a stored config says in which precision it trained."""
+    wrapper = stored.get('optim_wrapper')
+    if not isinstance(wrapper, dict):
+        return {}
+    names = [name for name in ('type', 'dtype') if name in wrapper]
+    return {'optim_wrapper': {name: wrapper[name] for name in names}}
 
 
 def _find_data(cfg: Config, args: Namespace) -> None:

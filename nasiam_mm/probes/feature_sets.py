@@ -21,6 +21,9 @@ from nasiam_mm.probes.measures import Found, build_measures, measure_found
 from nasiam_mm.probes.section import Probe, check_disjoint, read_probe
 from nasiam_mm.probes.views import QueryViews
 
+# Settings of what there is none of: hooks read some, and would be missed.
+_OF_TRAINING = ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler')
+
 
 @dataclass(frozen=True)
 class FeatureSets:
@@ -85,8 +88,13 @@ def load_probed(cfg: Config, checkpoint: str) -> tuple[Runner, Probe]:
         raise ValueError(
             f"config '{cfg.filename}' has no probe section to take images by; see configs/nasiam/"
         )
-    cfg.default_hooks, cfg.custom_hooks = {}, []  # they act on training, which there is none of
-    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    evaluated = cfg.copy()
+    evaluated.default_hooks, evaluated.custom_hooks = {}, []
+    for name in _OF_TRAINING:
+        evaluated[name] = None
+    build = RUNNERS.build if 'runner_type' in cfg else Runner.from_cfg
+    runner = build(evaluated)
+    runner.cfg.optim_wrapper = cfg.get('optim_wrapper')  # in whose precision features are computed
     load_strictly(runner, checkpoint)
     return runner, Probe(**runner.cfg.probe)  # in which the data section is written out
 

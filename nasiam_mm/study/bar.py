@@ -44,8 +44,10 @@ class StudyBar:
         self._head = _NAMES.get(job.phase, 'trial')
         if job.phase == 'search':
             self._head = f'trial {len(plan.done) + 1}/{plan.study.trials}'
+        elif job.phase == 'gradient':
+            self._head += f' {int(job.key) + 1}/{len(plan.study.gradient)}'
         elif job.phase == 'verify':
-            self._head += f' {self._counts[0] - len(plan.done) + 1}'
+            self._head += f' {job.key}, seed {job.seed}'
         self._began = time.monotonic()
 
     def launch(

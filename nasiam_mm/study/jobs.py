@@ -175,8 +175,12 @@ class Jobs:
         """Search by gradient and queue what it found, whose number this returns."""
         source = self.study.gradient[number]
         name, cfg = source['strategy'], self.gradient[number]
-        given = {'variables': self.store.variables, 'launch': self.store.launch}
-        store = RunStore(self.store.folder, self.store.search, **given)
+        store = RunStore(
+            self.store.folder,
+            self.store.search,
+            variables=self.store.variables,
+            launch=self.store.launch,
+        )
         folder = store.of(Path(name).stem, cfg)
         row = self._make(folder, cfg, trial, store=store)
         trial.set_user_attr(notes.SECONDS, row['seconds'])

@@ -54,8 +54,12 @@ def seconds_left(plan: Plan) -> float | None:
 
 
 def trainings_left(plan: Plan) -> tuple[int, int]:
-    """Return how many trainings of the search and the comparison are done, and at most left."""
-    return len(plan.done) + _compared(plan), sum(_left(plan))
+    """Return how many trainings are done, searches by gradient among them, and at most left."""
+    first = ('gradient', 'reference')
+    before = sum(c.phase in first and c.state == 'complete' for c in plan.checks)
+    all_before = len(plan.study.gradient) + bool(plan.study.trials and plan.standard is None)
+    done = before + len(plan.done) + _compared(plan)
+    return done, max(0, all_before - before) + sum(_left(plan))
 
 
 def _left(plan: Plan) -> tuple[int, int]:

@@ -18,7 +18,11 @@ from mmengine.registry import RUNNERS
 from nasiam_mm.architecture.genotype import Decision, Genotype, save_genotype
 from nasiam_mm.cli.evaluated import _trained_genotype
 from nasiam_mm.cli.main import dispatch
+from nasiam_mm.config_walk import type_name
 from nasiam_mm.datasets import describe
+from nasiam_mm.probes import feature_sets
+from nasiam_mm.probes.extract import extract_features
+from nasiam_mm.registry import MODELS
 from tests.reduced import MINI, reduced
 
 
@@ -74,6 +78,26 @@ def test_a_classifier_is_tested_by_its_stored_test_loop(tmp_path):
     alone = measured('run/epoch_1.pth')
     assert alone == measured('linear.py', 'run/epoch_1.pth', '--work-dir', 'w')
     assert set(alone) >= {'accuracy/top1', 'accuracy/top5'}
+
+
+@pytest.mark.parametrize('kind', ['OptimWrapper', 'AutocastOptimWrapper'])
+def test_what_only_training_reads_is_no_matter(tmp_path, kind):
+    """SimSiam's predictor has a rate that a hook of training keeps fixed."""
+    cfg = reduced('nasiam/simsiam_r18_baseline_cifar10_demo', tmp_path / 'run')
+    cfg.optim_wrapper.type = kind
+    cfg.dump('simsiam.py')
+    model = MODELS.build(cfg.model)
+    torch.save({'meta': {'cfg': cfg.pretty_text}, 'state_dict': model.state_dict()}, 'a.pth')
+    assert cfg.optim_wrapper.paramwise_cfg.custom_keys.predictor.fix_lr
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            feature_sets, 'extract_features',
+            lambda model, loader, cfg, *a: seen.append(type_name(cfg['optim_wrapper']))
+            or extract_features(model, loader, cfg, *a),
+        )  # fmt: skip
+        assert measured('a.pth') == measured('simsiam.py', 'a.pth', '--work-dir', 'w')
+    assert set(seen) == {kind}  # in whose precision features are computed
 
 
 def test_options_count_over_the_stored_config(checkpoint):
