@@ -27,9 +27,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from benchmarks import mutants, mutants_of_runs
 from benchmarks.command import run_module
-from benchmarks.mutants import KINDS, Case, make_originals
+from benchmarks.mutants import Case, make_originals
 
+KINDS = {**mutants.KINDS, **mutants_of_runs.KINDS}
 _SECONDS, _LENGTH, _MOST_BYTES = 10, 500, 300 * 2**20
 _SPACE = 6 * 2**30  # of addresses, beyond what is taken before the first mutant
 _EVERY = 200

@@ -38,6 +38,7 @@ def make(folder: Path, root: Path) -> SimpleNamespace:
         from nasiam_mm.cli.main import dispatch
 
         dispatch(['train', str(of.search), '--work-dir', str(run)])
+    of.run = run
     _read_run(of, run, root)
     _make_detection(of, folder, root)
     of.configs = [_plain(Config.fromfile(name)) for name in (of.search, of.pretrain)]
@@ -53,6 +54,10 @@ def make(folder: Path, root: Path) -> SimpleNamespace:
         ['train', of.search, '--work-dir', 'work', '--resume', last],
         ['check', of.pretrain, '--work-dir', 'work', '--genotype', genotype],
         ['test', of.search, last, '--work-dir', 'work'],
+        ['test', last, '--work-dir', 'work'],
+        ['embed', last, '--data', 'work', '--out', 'o.npz'],
+        ['report', run, '--out', 'o.html'],
+        ['diff', run, run, '--out', 'o.html'],
         ['probe', of.search, last, '--k', '5', '--l2', '1', '--fractions', '--out', 'o.json'],
         ['export', last, 'out.pth'],
         ['config', of.search],

@@ -8,6 +8,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
+from nasiam_mm.files.regular import read_text
 from nasiam_mm.version import __version__
 
 PACKAGES = ('torch', 'torchvision', 'onedl-mmengine', 'onedl-mmcv', 'onedl-mmpretrain', 'numpy')
@@ -30,18 +31,19 @@ def environment(*more: str) -> dict[str, Any]:
 
 
 def merge_logs(work_dir: Path) -> list[dict[str, Any]]:
-    """Join the scalars that a run logged over interruptions; FileNotFoundError if there are none.
+    """Join the scalars that a run logged over interruptions.
 
     What came after its last checkpoint is logged again by a resumed run; the later entry counts.
+    FileNotFoundError if there are none, ValueError if a log is no text or no regular file.
     """
     entries: dict[tuple, dict[str, Any]] = {}
     for file in sorted(work_dir.glob('*/vis_data/scalars.json')):
-        for line in file.read_text(encoding='utf-8').splitlines():
+        for line in read_text(file).splitlines():
             try:
                 entry = json.loads(line)
-            except json.JSONDecodeError:
+            except (ValueError, RecursionError):
                 continue  # the line that a killed run was writing
-            if not isinstance(entry, dict):
+            if not isinstance(entry, dict) or isinstance(entry.get('step'), (dict, list)):
                 continue  # a number may be what is left of a line
             entries[entry.get('step'), tuple(sorted(entry))] = entry
     if not entries:

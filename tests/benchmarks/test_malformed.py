@@ -11,7 +11,7 @@ from benchmarks import ROOT, malformed, mutants, originals
 from nasiam_mm.cli import main
 
 # Kinds whose commands build a model or lay out a config.
-SLOWER = ('config', 'option', 'coco', 'voc', 'checkpoint')
+SLOWER = ('config', 'option', 'coco', 'voc', 'checkpoint', 'run', 'alone')
 
 
 def run(folder, *argv):
@@ -29,7 +29,7 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp('malformed')
 
 
-@pytest.mark.parametrize('kind', mutants.KINDS)
+@pytest.mark.parametrize('kind', malformed.KINDS)
 def test_a_small_round(kind, folder, capsys):
     count = {'checkpoint': 4}.get(kind, 8 if kind in SLOWER else 20)
     status = run(folder, '--kind', kind, '--count', count, '--seed', 5)

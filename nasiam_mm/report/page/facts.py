@@ -10,7 +10,7 @@ from typing import Any
 
 from nasiam_mm.architecture.genotype import Genotype
 from nasiam_mm.architecture.reading import load_genotype
-from nasiam_mm.files.regular import read_json, read_text
+from nasiam_mm.files.regular import read_json, read_text, require_regular
 from nasiam_mm.probes.final import FINAL, read_final
 from nasiam_mm.refusals import plain
 from nasiam_mm.report.neighbours import NEIGHBOURS, read_neighbours
@@ -163,9 +163,9 @@ def _system(folder: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     for log in sorted(folder.glob('*/*.log'))[:1]:
         try:
-            with log.open(encoding='utf-8', errors='replace') as file:
+            with require_regular(log).open(encoding='utf-8', errors='replace') as file:
                 head = file.read(_HEAD_OF_A_LOG)
-        except OSError:
+        except (OSError, ValueError):
             continue
         for line in head.splitlines():
             name, colon, value = line.strip().partition(': ')
