@@ -19,8 +19,8 @@ from nasiam_mm.files.regular import read_json
 from nasiam_mm.presets.backbone import Backbone, find_backbone
 from nasiam_mm.presets.recipe import PHASES, Recipes, framework_names, make_recipes
 from nasiam_mm.presets.scale import Machine, Scale, choose_scale, fit_size, this_machine
+from nasiam_mm.runs.work_dir import PRESET
 
-PRESET = 'preset.json'
 _DEFAULT_FRAMEWORK = 'simclr'
 _DEFAULT_BACKBONE = {'cpu': 'resnet18_small', 'cuda': 'resnet18'}
 

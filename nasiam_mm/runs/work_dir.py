@@ -20,6 +20,7 @@ from nasiam_mm.runs.identity import (
 )
 
 OWNER = 'owner.json'
+PRESET = 'preset.json'  # of recipes for one's own images, beside the folders of their runs
 INTERRUPTED = 'interrupted.pth'  # written on SIGTERM, outside the schedule of checkpoints
 EXPORTED = 'backbone.pth'  # written for a detector before it trains
 _PRODUCTS = ('*.pth', 'last_checkpoint', 'genotype.json')  # not to be written over

@@ -7,6 +7,7 @@
 """
 
 import json
+import os
 
 import pytest
 
@@ -43,6 +44,28 @@ def test_the_head_without_a_search_is_the_standard_one(tmp_path):
     phase, genotype, told = choose_head(tmp_path, None)
     assert (phase, genotype) == ('baseline', None) and 'the standard head is trained' in told
     assert choose_head(tmp_path, 'g.json')[:2] == ('pretrain', 'g.json')
+
+
+def test_a_verdict_has_more_weight_than_a_search(tmp_path):
+    def answer(study: str, value: object, at: int) -> None:
+        file = tmp_path / study / 'verdict.json'
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(json.dumps(value))
+        os.utime(file, (at, at))
+
+    for folder in ('search', 'one'):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / 'genotype.json').touch()
+    searched = str(tmp_path / 'search/genotype.json')
+    answer('one', {'answer': 'use'}, 1)
+    assert choose_head(tmp_path, None)[:2] == ('pretrain', str(tmp_path / 'one/genotype.json'))
+    answer('two', {'answer': 'keep'}, 2)  # the last one counts
+    phase, genotype, told = choose_head(tmp_path, None)
+    assert (phase, genotype) == ('baseline', None) and 'two/verdict.json says to keep' in told
+    assert choose_head(tmp_path, 'g.json')[:2] == ('pretrain', 'g.json')
+    for at, open_answer in enumerate(({'answer': 'undecided'}, {}, []), start=3):
+        answer('three', open_answer, at)
+        assert choose_head(tmp_path, None)[:2] == ('pretrain', searched)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ Cell by cell in one namespace, and through nbclient, as a user runs them, where 
 import ast
 import json
 from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
 

@@ -2,6 +2,7 @@
 """Logs join over interruptions; metrics are the last ones; the environment is named."""
 
 import json
+import os
 
 import pytest
 
@@ -35,3 +36,14 @@ def test_the_environment_names_device_and_versions():
     found = environment()
     assert found['versions']['onedl-mmengine'].startswith('0.10')
     assert found['device']
+
+
+def test_a_log_that_is_no_file_is_not_waited_for_and_odd_lines_are_passed_over(tmp_path):
+    log = tmp_path / 'a/vis_data/scalars.json'
+    log.parent.mkdir(parents=True)
+    log.write_text('{"loss": 1, "step": 1}\n{"loss": 2, "step": [2]}\n' + '[' * 99_999 + '\n')
+    assert merge_logs(tmp_path) == [{'loss': 1, 'step': 1}]
+    log.unlink()
+    os.mkfifo(log)
+    with pytest.raises(ValueError, match='no regular file'):
+        merge_logs(tmp_path)

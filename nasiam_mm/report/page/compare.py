@@ -9,7 +9,7 @@ import numpy as np
 from nasiam_mm.report.page.charts import Line, line_chart
 from nasiam_mm.report.page.facts import Facts
 from nasiam_mm.report.page.frame import frame
-from nasiam_mm.report.page.markup import absent, esc, number, paragraph, table
+from nasiam_mm.report.page.markup import absent, dotted, esc, number, paragraph, table
 from nasiam_mm.report.page.parts.head import rows_of_layers
 from nasiam_mm.report.page.parts.setting import commands
 from nasiam_mm.report.page.parts.training import collapse, health, loss_and_knn
@@ -116,7 +116,7 @@ def settings(runs: Sequence[Facts]) -> str:
     if not found:
         return paragraph('None: the same settings, seed and data.')
     cells = [
-        [esc(name), *('-' if value is None else esc(value) for value in values)]
+        [dotted(name), *('-' if value is None else esc(value) for value in values)]
         for name, values in list(found.items())[:_MOST]
     ]
     more = f' (the first {_MOST} of {len(found)})' if len(found) > _MOST else ''

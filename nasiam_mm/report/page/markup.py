@@ -17,6 +17,11 @@ def esc(value: Any) -> str:
     return html.escape(''.join(c if c.isprintable() or c == '\n' else '�' for c in text))
 
 
+def dotted(name: Any) -> str:
+    """Return the name of a setting, which may be broken into lines behind its dots."""
+    return esc(name).replace('.', '.<wbr>')
+
+
 def is_number(value: Any) -> bool:
     """Tell whether a value of JSON is a number that can be drawn: none is past 1e100."""
     return type(value) in (int, float) and -_MOST < value < _MOST

@@ -67,6 +67,7 @@ figure{margin:0;border:1px solid var(--rule);border-radius:6px;padding:.6rem .7r
 figcaption{font-weight:600;font-size:.93rem;overflow-wrap:anywhere}
 figure svg{display:block;width:100%;height:auto;max-width:560px}
 svg text{fill:var(--faint);font-size:11px;font-family:inherit}
+.over{paint-order:stroke;stroke:var(--back);stroke-width:4px;stroke-linejoin:round}
 .end{text-anchor:end}.mid{text-anchor:middle}
 .grid{stroke:var(--grid);stroke-width:1}.axis{stroke:var(--faint);fill:none}
 .line{fill:none;stroke-width:1.5;stroke-linejoin:round}.line.thick{stroke-width:3}
@@ -102,7 +103,7 @@ pre{background:var(--box);border:1px solid var(--rule);border-radius:6px;padding
 .row .same img{border-color:var(--c0)}.row .other img{border-color:var(--c1);border-style:dashed}
 .row li:first-child{margin-right:10px}.row li:first-child img{border-color:var(--ink)}
 @media screen and (max-width:600px){
- tbody th,tbody th.s{white-space:normal;overflow-wrap:anywhere;min-width:11ch;max-width:15ch}}
+ tbody th,tbody th.s{white-space:normal;overflow-wrap:anywhere;min-width:12ch;max-width:16ch}}
 footer{padding:2rem 20px;font-size:.85rem;color:var(--faint)}
 """
     + _LINES

@@ -183,6 +183,7 @@ def alpha_figure(history: History, candidates: Candidates, epochs: Sequence[int]
             axis.tick_params(labelsize=7)
             axis.spines[['top', 'right']].set_visible(False)
             axis.grid(axis='y', color='0.92', lw=0.6)
+            axis.set_axisbelow(True)  # a grid line would cross the dots
             axis.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
         row[0].set_ylabel('weight', fontsize=8)
     figure.suptitle('Mixing weights by epoch', fontsize=10)

@@ -3,7 +3,7 @@
 
 from html.parser import HTMLParser
 
-VOID = {'meta', 'link', 'br', 'img', 'input'}
+VOID = {'meta', 'link', 'br', 'img', 'input', 'wbr'}
 
 
 class Page(HTMLParser):
@@ -18,7 +18,8 @@ class Page(HTMLParser):
     def handle_starttag(self, tag, attrs):
         attrs = dict(attrs)
         self.attributes.append((tag, attrs))
-        self.handle_data(' ')
+        if tag != 'wbr':
+            self.handle_data(' ')
         if tag not in VOID:
             self.open.append((tag, attrs.get('id')))
         if 'id' in attrs:

@@ -10,6 +10,8 @@ import pytest
 from benchmarks.mutants import change
 from nasiam_mm.architecture.genotype import save_genotype
 from nasiam_mm.report.page.facts import read_facts
+from nasiam_mm.report.page.parts.setting import commands
+from nasiam_mm.report.page.parts.verdict import _intervals, held_against
 from nasiam_mm.report.page.single import page_of
 from nasiam_mm.report.page.write import write_at_end, write_page
 from tests.test_report.page.folders import (
@@ -104,6 +106,36 @@ def test_contents_headings_and_drawings_have_names(searched):
     assert text.count('<h1') == 1 and 'lang="en"' in text
     # Every chart has its figures as a table.
     assert text.count('<figure>') == text.count('<summary>figures</summary>')
+
+
+def test_the_study_that_is_named_finds_the_other_phases(tmp_path, monkeypatch):
+    """Beside a run's copy of its config there are none of them."""
+    monkeypatch.chdir(tmp_path)
+    folder = make_search(tmp_path / 'out/search')
+    for copy in folder.glob('*.py'):
+        copy.unlink()
+    (folder / 'simclr_r18_search_cifar10.py').write_text('')
+    command = held_against(read_facts(folder))
+    assert 'search nasiam/simclr_r18_search_cifar10.py --study NAME' in command
+    for phase in ('search', 'pretrain'):
+        (tmp_path / f'out/simclr_r18_{phase}_cifar10.py').write_text('')
+    command = held_against(read_facts(folder))
+    assert 'search out/simclr_r18_search_cifar10.py --study NAME' in command
+    # Of one's own images the commands are those without a config.
+    assert '--data' not in commands(read_facts(folder))
+    (tmp_path / 'out/preset.json').write_text(json.dumps({'asked': {'data': '/my photos'}}))
+    told = commands(read_facts(folder))
+    assert 'nasiam pretrain --data &#x27;/my photos&#x27; --out out --genotype' in told
+    (folder / 'verdict.json').write_text(json.dumps(study()))
+    (folder / 'study.txt').write_text('heads')
+    assert '--out out --study heads' in commands(read_facts(folder))
+
+
+def test_the_standard_head_is_named_within_the_drawing():
+    for span in ([1.0, 2.0], [-2.0, -1.0], [-1.0, 1.0]):
+        drawn = _intervals([('a', sum(span) / 2, *span)])
+        [(level, name)] = re.findall(r'd="M([\d.]+) 4V.*<text x="([\d.]+)"[^>]*>standard', drawn)
+        assert 42 <= float(name) <= 318 and abs(float(name) - float(level)) <= 22
 
 
 ODD = [None, True, -1, 10**400, 1e308, float('nan'), '', '<b>', 'x' * 5000, [], {}, [None, 1]]

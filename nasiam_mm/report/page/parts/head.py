@@ -65,10 +65,16 @@ def three(value: float | None) -> str:
     return '-' if value is None else f'{value:.3f}'
 
 
+def _no_genotype(facts: Facts) -> str:
+    if facts.study:
+        return 'a study leaves one where its answer is a head to use'
+    return 'a training leaves none, a search does'
+
+
 def head(facts: Facts) -> str:
     """Show the genotype."""
     if (genotype := facts.genotype) is None:
-        reason = facts.faults.get('genotype.json', 'a training leaves none, a search does')
+        reason = facts.faults.get('genotype.json', _no_genotype(facts))
         return absent(f'No genotype: {reason}.') + _given(facts)
     _, _, is_told = doubts(facts)
     told = genotype.provenance.get('search')

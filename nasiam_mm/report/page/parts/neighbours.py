@@ -4,7 +4,7 @@
 from typing import Any
 
 from nasiam_mm.report.page.facts import Facts
-from nasiam_mm.report.page.markup import absent, esc, number, paragraph
+from nasiam_mm.report.page.markup import absent, esc, paragraph
 
 
 def neighbours(facts: Facts) -> str:
@@ -33,9 +33,7 @@ def _row(row: dict[str, Any]) -> str:
         same = bool(label) and near['label'] == label
         kind = ('same' if same else 'other') if label else ''
         told = f'neighbour {near["label"]} cosine {near["cosine"]:.2f}'
-        parts.append(
-            _image(near['png'], told, kind, f'{number(near["cosine"], 2)} {near["label"]}')
-        )
+        parts.append(_image(near['png'], told, kind, f'{near["cosine"]:.2f} {near["label"]}'))
     return f'<ul class="row">{"".join(parts)}</ul>'
 
 

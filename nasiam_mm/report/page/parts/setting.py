@@ -1,12 +1,16 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Data, environment, what decides the run, and the commands that repeat it."""
 
+import os
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from nasiam_mm.files.regular import read_json
 from nasiam_mm.report.page.facts import Facts
-from nasiam_mm.report.page.markup import absent, code, details, esc, table
+from nasiam_mm.report.page.markup import absent, code, details, dotted, esc, table
+from nasiam_mm.runs.work_dir import PRESET
 
 _DATA = ('dataset', 'dataset_digest', 'images', 'source')
 _RUN = (
@@ -31,7 +35,7 @@ def environment(facts: Facts) -> str:
         rows += [[esc(name), esc(version)] for name, version in versions.items()]
     if not rows:
         return absent('Nothing in the folder tells data or machine.')
-    every = [[esc(name), esc(value)] for name, value in facts.settings.items()]
+    every = [[dotted(name), esc(value)] for name, value in facts.settings.items()]
     told = table('Data, run, machine, versions', ['what', 'value'], rows)
     if not every:
         return told
@@ -47,7 +51,10 @@ def commands(facts: Facts) -> str:
         budget = facts.study.get('budget')
         recipe = budget.get('recipe', 'CONFIG') if isinstance(budget, dict) else 'CONFIG'
         name = facts.study_name.strip() or folder.name
-        lines.append(_line('nasiam', 'search', recipe, '--study', name, '--work-dir', folder))
+        lines.append(
+            _own(folder, 'search', '--study', name)
+            or _line('nasiam', 'search', recipe, '--study', name, '--work-dir', folder)
+        )
         lines.append('# once more, from nothing: another --work-dir; options as they were given')
     elif config is not None:
         verb = 'search' if facts.is_search else 'train'
@@ -61,12 +68,25 @@ def commands(facts: Facts) -> str:
         pretrain = 'CONFIG'
         if config is not None and '_search_' in config.name:
             pretrain = f'nasiam/{config.name.replace("_search_", "_pretrain_")}'
-        lines.append(_line('nasiam', 'train', pretrain, '--genotype', genotype))
+        lines.append(
+            _own(folder, 'pretrain', '--genotype', genotype)
+            or _line('nasiam', 'train', pretrain, '--genotype', genotype)
+        )
     lines.append(_line('nasiam', 'report', folder))
     if config is not None and not facts.neighbours:
         lines.append(_line('nasiam', 'report', folder, '--neighbours'))
     told = '' if config or facts.study else absent('The folder holds no single config to repeat.')
     return told + code(*lines)
+
+
+def _own(folder: Path, command: str, *more: Any) -> str:
+    """Return a command on one's own images, of a folder of results for such; '' elsewhere."""
+    try:
+        asked = read_json(folder.absolute().parent / PRESET)['asked']['data']
+    except (OSError, ValueError, TypeError, LookupError):
+        return ''
+    out = os.path.relpath(folder.absolute().parent)
+    return _line('nasiam', command, '--data', str(asked), '--out', out, *more)
 
 
 def _line(*words: Any) -> str:

@@ -1,10 +1,13 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """What came out: the answer of a study, or how far a single run may be believed."""
 
+import os
+import shlex
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
+from nasiam_mm.files.shipped import shipped_configs
 from nasiam_mm.report.page.charts import Line, line_chart
 from nasiam_mm.report.page.facts import Facts
 from nasiam_mm.report.page.markup import (
@@ -33,8 +36,21 @@ def verdict(facts: Facts) -> str:
 
 def held_against(facts: Facts) -> str:
     """Return the command of a study of the head that a search found."""
-    config, found = facts.config or 'CONFIG', facts.path / 'genotype.json'
-    return f'nasiam search {config} --study NAME --trials 0 --candidate {found}'
+    found = facts.path / 'genotype.json'
+    words = ['nasiam', 'search', recipe_of(facts), '--study', 'NAME', '--trials', '0']
+    return shlex.join([*words, '--candidate', str(found)])
+
+
+def recipe_of(facts: Facts) -> str:
+    """Return the config that a run's copy was made from, beside which its other phases lie."""
+    if facts.config is None:
+        return 'CONFIG'
+    for above in facts.config.resolve().parents[1:3]:  # of one's own images: of the work directory
+        if (above / facts.config.name).is_file() and any(above.glob('*_pretrain_*.py')):
+            return os.path.relpath(above / facts.config.name)
+    shipped = shipped_configs()
+    found = [] if shipped is None else sorted(shipped.rglob(facts.config.name))
+    return str(found[0].relative_to(shipped)) if found and shipped else str(facts.config)
 
 
 def doubts(facts: Facts) -> tuple[list[str], int, bool]:
@@ -138,16 +154,18 @@ def _intervals(bars: list[tuple[str, float, float, float]]) -> str:
     high = max(0.0, *(bar[3] for bar in bars))
     scale = 320 / max(high - low, 1e-9)
     drawn, height = [], 34 * len(bars) + 26
+    zero = 20 - low * scale
+    drawn.append(f'<path class="level" d="M{zero:.1f} 4V{height - 16}"/>')
     for n, (name, mean, least, most) in enumerate(bars):
         y = 34 * n + 22
         a, b, m = (20 + (value - low) * scale for value in (least, most, mean))
         told = f'{name}: {number(mean, 3)}, [{number(least, 3)}, {number(most, 3)}]'
-        drawn.append(f'<text x="20" y="{y - 8}">{esc(told)}</text>')
+        drawn.append(f'<text x="20" y="{y - 8}" class="over">{esc(told)}</text>')
         drawn.append(f'<path class="span" d="M{a:.1f} {y}H{b:.1f}"/>')
         drawn.append(f'<circle class="c0" cx="{m:.1f}" cy="{y}" r="4"/>')
-    zero = 20 - low * scale
-    drawn.append(f'<path class="level" d="M{zero:.1f} 4V{height - 16}"/>')
-    drawn.append(f'<text x="{zero:.1f}" y="{height - 3}" class="mid">standard head</text>')
+    # Whole, wherever the line is.
+    middle = min(max(zero, 42.0), 318.0)
+    drawn.append(f'<text x="{middle:.1f}" y="{height - 3}" class="mid">standard head</text>')
     words = '; '.join(f'{n} {number(m)}, from {number(a)} to {number(b)}' for n, m, a, b in bars)
     return (
         f'<div class="charts"><figure><figcaption>Difference from the standard head</figcaption>'
