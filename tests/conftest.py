@@ -13,13 +13,13 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 from mmengine.registry import DefaultScope, init_default_scope
-from yapf.yapflib.yapf_api import FormatCode
+from yapf.yapflib import yapf_api
 
 import nasiam_mm  # noqa: F401
 from nasiam_mm.report.pictures import alpha_curves, genotype_drawing
 from tests.reduced import ROOT, reduced
 
-_LAID_OUT = {}
+_LAY_OUT = yapf_api.FormatCode
 _DRAW = {
     genotype_drawing: {'draw_genotype': genotype_drawing.draw_genotype},
     alpha_curves: {'plot_alpha': alpha_curves.plot_alpha},
@@ -34,6 +34,8 @@ def pytest_configure(config):
     """Let files be dealt out in our order, not by their number of tests."""
     if hasattr(config.option, 'loadscopereorder'):
         config.option.loadscopereorder = False
+    # Laying out a config takes a second, more than most small runs; fixtures run some too.
+    yapf_api.FormatCode = as_it_is
 
 
 def pytest_collection_modifyitems(items):
@@ -79,10 +81,9 @@ def drawn():
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """Leave out what most of a small run's time would go to: pictures, laying out the config."""
+    """Leave out what most of a small run's time would go to: pictures."""
     for module, [name] in _DRAW.items():
         monkeypatch.setattr(module, name, lambda *args: Path(args[-1]).write_bytes(b'drawn'))
-    monkeypatch.setattr('yapf.yapflib.yapf_api.FormatCode', laid_out_once)
 
 
 @pytest.fixture
@@ -93,11 +94,15 @@ def pictures(quick, monkeypatch):
             monkeypatch.setattr(module, name, draw)
 
 
-def laid_out_once(text, style_config, **options):
-    """Lay a text out as yapf does, each text once in a process."""
-    if text not in _LAID_OUT:
-        _LAID_OUT[text] = FormatCode(text, style_config=style_config, **options)
-    return _LAID_OUT[text]
+@pytest.fixture
+def laid_out(monkeypatch):
+    """Let configs be written as they are for a user, laid out."""
+    monkeypatch.setattr(yapf_api, 'FormatCode', _LAY_OUT)
+
+
+def as_it_is(text, style_config, **options):
+    """Stand for yapf: the same Python, a top-level setting a line."""
+    return text, False
 
 
 @pytest.fixture(scope='session')
