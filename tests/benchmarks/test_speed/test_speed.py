@@ -35,7 +35,6 @@ from tests.forked import run_forked
 from tests.reduced import ROOT
 
 
-
 def measured() -> Measurement:
     return Measurement(
         'Step',
