@@ -30,6 +30,8 @@ LOCK := .nasiam_mm.lock
 
 # Another installation's packages must not be found before those of .venv.
 unexport PYTHONPATH PYTHONHOME
+# The tests start many processes, each of which would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:

@@ -18,13 +18,14 @@ def uncollected() -> Iterator[None]:
     Looking through them again and again is a fifth of what importing torch and its friends costs,
     and looking through them as new ones afterwards a tenth: they are old ones then.
     """
-    was_on = gc.isenabled()
+    was_on, known = gc.isenabled(), len(sys.modules)
     gc.disable()
     try:
         yield
     finally:
         if was_on:
-            if not gc.get_freeze_count():  # what somebody has frozen must stay so
+            # What somebody has frozen must stay so; to count it is to walk through all of it.
+            if len(sys.modules) > known and not gc.get_freeze_count():
                 # There and back: all that is alive goes to the oldest generation, unlooked at.
                 gc.freeze()
                 gc.unfreeze()

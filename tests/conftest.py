@@ -1,47 +1,37 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""Shared test set-up: one thread, our scope, fresh global state per test; one finished search."""
+"""The order of the test files; what every test starts from is in tests/fixtures.py.
 
-import fcntl
+The process that deals the files out to the workers of pytest-xdist runs no test and imports no
+torch: they begin seconds earlier. So a conftest.py imports what takes long where it is used.
+"""
+
 import gc
 import os
-import subprocess
-import sys
 from pathlib import Path
-from unittest import mock
 
-import pytest
-import torch
-from matplotlib.figure import Figure
-from mmengine.registry import DefaultScope, init_default_scope
-from yapf.yapflib.yapf_api import FormatCode
-
-import nasiam_mm  # noqa: F401
-from nasiam_mm.report.pictures import alpha_curves, genotype_drawing
-from tests.reduced import ROOT, reduced
-
-_LAID_OUT = {}
-_DRAW = {
-    genotype_drawing: {'draw_genotype': genotype_drawing.draw_genotype},
-    alpha_curves: {'plot_alpha': alpha_curves.plot_alpha},
-}
-
-
-# Files that take long, whatever their number of tests: the last one is not to run alone.
-LONG_FIRST = ('test_distributed', 'test_detection', 'benchmarks', 'test_tools', 'test_engine')
+TESTS = Path(__file__).parent
+# What takes long, whatever its number of tests: the last file is not to run alone.
+LONG_FIRST = (
+    'test_distributed', 'test_detection', 'benchmarks', 'test_tools', 'test_engine',
+    'test_wheel.py', 'test_docs',
+)  # fmt: skip
 
 
 def pytest_configure(config):
     """Let files be dealt out in our order, not by their number of tests."""
     if hasattr(config.option, 'loadscopereorder'):
         config.option.loadscopereorder = False
+    is_worker = 'PYTEST_XDIST_WORKER' in os.environ
+    if is_worker or not config.getoption('numprocesses', None):
+        config.pluginmanager.import_plugin('tests.fixtures')
 
 
 def pytest_collection_modifyitems(items):
     """Put the long files first."""
 
     def place(item):
-        folder = item.path.relative_to(ROOT / 'tests').parts[0]
-        return LONG_FIRST.index(folder) if folder in LONG_FIRST else len(LONG_FIRST)
+        name = item.path.relative_to(TESTS).parts[0]
+        return LONG_FIRST.index(name) if name in LONG_FIRST else len(LONG_FIRST)
 
     items.sort(key=place)
 
@@ -51,74 +41,3 @@ def pytest_collection_finish():
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 10, 10)
-
-
-@pytest.fixture(autouse=True)
-def isolated_scope():
-    """Pin threads, seed torch and make bare names resolve in our registries."""
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    DefaultScope._instance_dict.clear()
-    init_default_scope('nasiam_mm')
-    yield
-    DefaultScope._instance_dict.clear()
-
-
-@pytest.fixture
-def drawn():
-    """Catch the figures that are saved."""
-    figures = []
-
-    def savefig(self, path, **options):
-        figures.append(self)
-        Path(path).touch()
-
-    with mock.patch.object(Figure, 'savefig', savefig):
-        yield figures
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """Leave out what most of a small run's time would go to: pictures, laying out the config."""
-    for module, [name] in _DRAW.items():
-        monkeypatch.setattr(module, name, lambda *args: Path(args[-1]).write_bytes(b'drawn'))
-    monkeypatch.setattr('yapf.yapflib.yapf_api.FormatCode', laid_out_once)
-
-
-@pytest.fixture
-def pictures(quick, monkeypatch):
-    """Let a run draw."""
-    for module, names in _DRAW.items():
-        for name, draw in names.items():
-            monkeypatch.setattr(module, name, draw)
-
-
-def laid_out_once(text, style_config, **options):
-    """Lay a text out as yapf does, each text once in a process."""
-    if text not in _LAID_OUT:
-        _LAID_OUT[text] = FormatCode(text, style_config=style_config, **options)
-    return _LAID_OUT[text]
-
-
-@pytest.fixture(scope='session')
-def finished_search(tmp_path_factory):
-    """Folder of a finished search of two epochs, seed 5, and its config: made once, only read.
-
-    The folder holds ``small.py``, the config, and ``work``; the workers of pytest-xdist share it.
-    """
-    root = tmp_path_factory.getbasetemp()
-    root = root.parent if 'PYTEST_XDIST_WORKER' in os.environ else root
-    folder = root / 'finished_search'
-    config = folder / 'small.py'
-    with open(root / 'finished_search.lock', 'w') as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / 'work/epoch_2.pth').exists():
-            folder.mkdir(exist_ok=True)
-            cfg = reduced('nasiam/simclr_r18_search_cifar10_demo', folder / 'work', epochs=2)
-            cfg.default_hooks.logger.interval = 1
-            cfg.default_hooks.checkpoint.max_keep_ckpts = 2
-            cfg.dump(config)
-            command = [sys.executable, ROOT / 'tools/train.py', config, '--seed', '5']
-            environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT)}
-            subprocess.run(command, cwd=ROOT, env=environment, check=True)
-    return folder, config

@@ -71,12 +71,16 @@ def _walk(node, batch_size: int, factor: int) -> None:
         _walk(value, batch_size, factor)
 
 
-def light(cfg: Config) -> Config:
-    """Halve the views and leave two stages of the backbone: a run of what concerns neither."""
+def light(cfg: Config, stages: int = 2) -> Config:
+    """Halve the views and leave a stage or two of the backbone: a run of what concerns neither."""
     cfg.model.data_preprocessor.views.size //= 2
-    stages = dict(num_stages=2, strides=(1, 2), dilations=(1, 1), out_indices=(1,))
-    cfg.model.backbone.update(stages)
-    cfg.model.neck.in_channels //= 4  # a stage doubles the width
+    cfg.model.backbone.update(
+        num_stages=stages,
+        strides=(1, 2)[:stages],
+        dilations=(1, 1)[:stages],
+        out_indices=(stages - 1,),
+    )
+    cfg.model.neck.in_channels //= 16 >> stages  # a stage doubles the width
     return cfg
 
 

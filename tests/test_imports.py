@@ -152,13 +152,14 @@ def test_objects_of_an_import_are_old_and_what_is_frozen_stays():
         'def age(made):\n'
         '    return [n for n in range(3) if any(o is made for o in gc.get_objects(n))]\n'
         'with uncollected():\n'
+        '    import wave\n'
         '    made = [[] for _ in range(5000)]\n'
         '    assert not gc.isenabled()\n'
         'assert gc.isenabled() and age(made) == [2] and not gc.get_freeze_count()\n'
         'gc.freeze()\n'
         'frozen = gc.get_freeze_count()\n'
         'with uncollected():\n'
-        '    pass\n'
+        '    import colorsys\n'
         'assert gc.isenabled() and age(made) == [] and gc.get_freeze_count() >= frozen // 2\n'
     )
     done = run_python('-c', code)

@@ -31,7 +31,7 @@ def folder(tmp_path_factory):
 
 @pytest.mark.parametrize('kind', malformed.KINDS)
 def test_a_small_round(kind, folder, capsys):
-    count = {'checkpoint': 4}.get(kind, 8 if kind in SLOWER else 20)
+    count = {'checkpoint': 4}.get(kind, 8 if kind in SLOWER else 12)
     status = run(folder, '--kind', kind, '--count', count, '--seed', 5)
     told = capsys.readouterr().out
     summary = json.loads(told.splitlines()[-1])

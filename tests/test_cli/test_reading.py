@@ -39,7 +39,7 @@ def write(folder: Path, **files: str) -> str:
     return str(folder / f'{next(iter(files))}.py')
 
 
-def test_paths_become_text_and_imports_are_no_settings(tmp_path):
+def test_paths_become_text_and_imports_are_no_settings(laid_out, tmp_path):
     path = write(
         tmp_path,
         a='from pathlib import Path\nimport os\nroot = Path("/x")\n'

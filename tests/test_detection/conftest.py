@@ -7,13 +7,17 @@ from types import ModuleType
 
 import pytest
 
-import nasiam_mm.detection  # noqa: F401  installs the adapter before mmdet is imported
-from tests.test_detection.toy_detection import MINI, load_tool, write_checkpoint
+
+def pytest_pycollect_makemodule() -> None:
+    """Install the adapter before a module imports mmdet."""
+    import nasiam_mm.detection  # noqa: F401
 
 
 @pytest.fixture
 def cifar_checkpoint(tmp_path: Path) -> Path:
     """A CIFAR ResNet-18 of width 4."""
+    from tests.test_detection.toy_detection import write_checkpoint
+
     return write_checkpoint(
         tmp_path / 'pretrained.pth',
         type='ResNet_CIFAR',
@@ -25,12 +29,16 @@ def cifar_checkpoint(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope='session')
 def make_set() -> ModuleType:
+    from tests.test_detection.toy_detection import load_tool
+
     return load_tool('dataset_converters/make_cifar10_detection')
 
 
 @pytest.fixture
 def tiny_set(tmp_path: Path, make_set: ModuleType) -> Path:
     """Four training and two validation images of 64 x 64."""
+    from tests.test_detection.toy_detection import MINI
+
     out = tmp_path / 'set'
     make_set.make_detection_set(MINI, out, make_set.DetectionSet(4, 2, 64, (1, 2), (16, 32)))
     return out

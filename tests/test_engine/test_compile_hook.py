@@ -48,7 +48,8 @@ class Trace(Hook):
 
 def search(framework, work_dir, hook=None):
     MessageHub._instance_dict.clear()
-    cfg = light(reduced(f'nasiam/{framework}_r18_search_cifar10', work_dir, batch_size=16))
+    name = f'nasiam/{framework}_r18_search_cifar10'
+    cfg = light(reduced(name, work_dir, batch_size=16), stages=1)
     for head in (cfg.model.neck, cfg.model.head.get('predictor', {})):
         if 'depth' in head:
             head.depth = 2

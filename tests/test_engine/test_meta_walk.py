@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_leaves
 from nasiam_mm.engine import NasiamRunner
 from nasiam_mm.models.algorithms.momentum import HostNumber
 from nasiam_mm.models.frameworks import FRAMEWORKS
-from tests.reduced import ROOT, reduced
+from tests.reduced import ROOT, light, reduced
 from tests.small import use_genotype_of_the_search
 
 MADE_OF_VALUES = ('nonzero', '_local_scalar_dense', 'masked_select', 'unique', 'equal')
@@ -81,7 +81,7 @@ class Walk(Hook):
 def walk(name, work_dir, plant=None):
     """Train some iterations of a recipe on the meta device; return the error that ended them."""
     MessageHub._instance_dict.clear()
-    cfg = reduced(f'nasiam/{name}', work_dir, batch_size=16)
+    cfg = light(reduced(f'nasiam/{name}', work_dir, batch_size=16), stages=1)
     cfg.probe = None
     if '_pretrain_' in name:
         use_genotype_of_the_search(cfg, f'nasiam/{name}', work_dir)

@@ -14,7 +14,7 @@ from nasiam_mm.checks.before_training import find_problems
 from nasiam_mm.engine.optim import AutocastOptimWrapper, WeightOptimWrapperConstructor
 from nasiam_mm.registry import MODELS
 from nasiam_mm.search.gradient.hook import AlphaStepHook
-from tests.reduced import reduced
+from tests.reduced import light, reduced
 
 SGD = dict(optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=5e-4))
 
@@ -115,7 +115,7 @@ def test_alpha_rests_where_its_float16_gradient_overflows(scale, moves, tmp_path
         def before_train(self, runner):
             runner.optim_wrapper.loss_scaler = SimpleNamespace(get_scale=lambda: scale)
 
-    runner = Runner.from_cfg(reduced('nasiam/simclr_r18_search_cifar10', tmp_path))
+    runner = Runner.from_cfg(light(reduced('nasiam/simclr_r18_search_cifar10', tmp_path)))
     runner.register_hook(Scaler())
     runner.train()
     hook = next(hook for hook in runner.hooks if isinstance(hook, AlphaStepHook))

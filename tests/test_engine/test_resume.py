@@ -64,7 +64,7 @@ def search(framework, work_dir, resume=False, **checkpoint):
     """Build a search of 2 epochs of ``EPOCH`` iterations."""
     MessageHub._instance_dict.clear()
     name = f'nasiam/{framework}_r18_search_cifar10'
-    cfg = light(reduced(name, work_dir, epochs=2, batch_size=16))
+    cfg = light(reduced(name, work_dir, epochs=2, batch_size=16), stages=1)
     for part in (cfg.train_dataloader, cfg.default_hooks.alpha_step.dataloader):
         part.dataset.dataset.parts = dict(weights=0.2, alpha=0.3)
     cfg.probe = None
@@ -157,7 +157,8 @@ def tool_process(config):
 def test_a_killed_process_is_resumed_by_the_tool(tmp_path, monkeypatch):
     monkeypatch.undo()  # the config is needed as text
     torn, whole = tmp_path / 'torn', tmp_path / 'whole'
-    cfg = light(reduced('nasiam/simclr_r18_search_cifar10', torn, epochs=2, batch_size=50))
+    name = 'nasiam/simclr_r18_search_cifar10'
+    cfg = light(reduced(name, torn, epochs=2, batch_size=50), stages=1)
     cfg.probe = None
     cfg.default_hooks.genotype.interval = 2
     cfg.default_hooks.checkpoint.update(by_epoch=False, interval=3)

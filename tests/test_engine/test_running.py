@@ -32,7 +32,7 @@ def test_there_are_sixteen_searches():
 @pytest.mark.parametrize('name', SEARCHES)
 def test_the_log_of_a_search_holds_the_loss_of_alpha(name, tmp_path):
     MessageHub._instance_dict.clear()
-    cfg = light(reduced(f'nasiam/{name}', tmp_path, batch_size=64))
+    cfg = light(reduced(f'nasiam/{name}', tmp_path, batch_size=64), stages=1)
     cfg.probe = None
     cfg.setdefault('runner_type', 'Runner')
     runner = RUNNERS.build(cfg)

@@ -5,8 +5,6 @@ import copy
 
 import pytest
 
-from tests.small import build, search, train
-
 
 @pytest.fixture(scope='session')
 def ended(tmp_path_factory):
@@ -14,6 +12,8 @@ def ended(tmp_path_factory):
 
     Each framework is searched once: a selection leaves the run as it was.
     """
+    from tests.small import build, search, train
+
     runners = {}
 
     def of(framework, **changes):

@@ -15,9 +15,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from mmengine.config import Config
-
-from tests.test_study.played import written_plainly
 
 _MISSING = "PostgreSQL is not installed: Debian's package postgresql (.ci/run installs it)"
 
@@ -89,6 +86,10 @@ def postgres() -> Iterator[Server]:
 
 @pytest.fixture(scope='package', autouse=True)
 def configs_written_plainly() -> Iterator[None]:
+    from mmengine.config import Config
+
+    from tests.test_study.played import written_plainly
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Config, 'pretty_text', property(written_plainly))
         yield

@@ -4,8 +4,6 @@ import http.server
 import importlib.util
 import json
 import re
-import subprocess
-import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +17,7 @@ from nasiam_mm.cli.ending import run_tool
 from nasiam_mm.datasets import CIFAR10, CIFAR100
 from nasiam_mm.datasets.known import KNOWN
 from nasiam_mm.datasets.source import ARRAY_NAMES, save_array
+from tests.forked import run_forked
 from tests.test_datasets.fake_cifar import ARRAYS, DIGESTS, MINI, publish
 
 REPO = Path(__file__).parents[2]
@@ -520,13 +519,8 @@ def test_cifar100_offline(no_host, root, capsys):
 
 def test_as_a_program(tmp_path):
     (tmp_path / 'short.tgz').write_bytes(b'\x1f\x8b\x08')
-    command = [sys.executable, str(TOOLS / 'prepare_cifar100.py'), '--root', str(tmp_path / 'data')]
-    result = subprocess.run(
-        [*command, '--archive', str(tmp_path / 'short.tgz')],
-        capture_output=True,
-        text=True,
-        env={'PYTHONPATH': str(REPO), 'PATH': ''},
-    )
+    words = ('--root', tmp_path / 'data', '--archive', tmp_path / 'short.tgz')
+    result = run_forked(TOOLS / 'prepare_cifar100.py', *words)
     assert result.returncode == 2
     errors = [line for line in result.stderr.splitlines() if line.startswith('error: ')]
     assert errors == [

@@ -10,6 +10,7 @@ from benchmarks import ROOT
 from benchmarks.heads.jobs import Job, config, drawn_heads
 from benchmarks.heads.rows import as_line, read_rows, write_rows
 from benchmarks.heads.table import is_drawn, table_of
+from benchmarks.heads.warm import run_forked
 from nasiam_mm.datasets.resolve import resolve_data
 from nasiam_mm.models.cost import training_cost
 from nasiam_mm.runs.store import RunStore
@@ -43,7 +44,8 @@ def test_a_row_is_made_again_bit_for_bit(rows, tmp_path):
     job = Job('simclr', 'thumb', 'plain', 0)
     cfg = config(job, tmp_path)
     cfg.data.root = str(ROOT / 'data/cifar10')
-    store = RunStore(tmp_path / 'runs', variables={'OMP_NUM_THREADS': '1'})
+    variables = {'OMP_NUM_THREADS': '1'}
+    store = RunStore(tmp_path / 'runs', ('train',), variables=variables, launch=run_forked)
     made = store.make(store.of(str(job), cfg), cfg)
     resolve_data(cfg)
     cost = training_cost(cfg.model.to_dict(), cfg.model.data_preprocessor.views.size)

@@ -74,7 +74,7 @@ def tools(monkeypatch):
     return played
 
 
-@pytest.fixture
+@pytest.fixture(scope='session')
 def items():
     """A plan of two items on one table: the searched head first."""
     return [

@@ -16,8 +16,10 @@ from benchmarks.offline.importing import import_collected, import_state
 from benchmarks.offline.parts import join_parts, write_tar
 from benchmarks.offline.plans import walk
 from benchmarks.offline.set_up import digest
+from benchmarks.papers import execution
 from benchmarks.papers.execution import Workshop
 from benchmarks.papers.rows import read_row
+from tests.benchmarks.test_offline.conftest import Tools
 from tests.reduced import ROOT
 
 
@@ -27,13 +29,24 @@ def environment(monkeypatch):
     monkeypatch.setattr(collecting, '_environment', lambda root: 'versions\n')
 
 
+@pytest.fixture(scope='module')
+def done(items, tmp_path_factory):
+    """Folder of a plan that is done and its archive: made once, only read."""
+    folder = tmp_path_factory.mktemp('done')
+    workshop = Workshop(ROOT, folder / 'work/runs')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(execution, '_run', Tools())
+        patch.setattr(collecting, '_environment', lambda root: 'versions\n')
+        walk(items, workshop)
+        assert collect(items, workshop, folder / 'collected.tar.gz', 5, 'a commit') == []
+    return folder
+
+
 @pytest.fixture
-def collected(tools, items, workshop, tmp_path):
-    """The archive of a plan that is done."""
-    walk(items, workshop)
-    archive = tmp_path / 'collected.tar.gz'
-    assert collect(items, workshop, archive, 5, 'a commit') == []
-    return archive
+def collected(done, tmp_path):
+    """The archive of a plan that is done, whose runs are in the workshop."""
+    shutil.copytree(done, tmp_path, dirs_exist_ok=True)
+    return tmp_path / 'collected.tar.gz'
 
 
 def names(archive):

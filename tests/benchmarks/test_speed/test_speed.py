@@ -9,9 +9,7 @@
 """
 
 import json
-import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -33,8 +31,8 @@ from benchmarks.speed.figures import (
 )  # fmt: skip
 from benchmarks.speed.setup import Setup, write_images
 from benchmarks.speed.whole_runs import RunIsMeasured, WindowHook, lengthen_history
-
-ROOT = Path(__file__).parents[3]
+from tests.forked import run_forked
+from tests.reduced import ROOT
 
 
 def measured() -> Measurement:
@@ -229,13 +227,12 @@ def test_written_images_pass_the_checks_of_the_data_set(tmp_path):
 
 
 def test_quick_run(tmp_path):
-    command = [
-        sys.executable, '-m', 'benchmarks.speed', '--quick', '--repeats', '1',
+    done = run_forked(
+        'benchmarks.speed', '--quick', '--repeats', '1',
         '--items', 'pretrain', 'views', 'decode', 'search', 'heads', 'runner', 'epochs', 'knn',
         'linear',
-        '--out', str(tmp_path / 'speed.json'), '--markdown', str(tmp_path / 'speed.md'),
-    ]  # fmt: skip
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        '--out', tmp_path / 'speed.json', '--markdown', tmp_path / 'speed.md',
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     data = json.loads(done.stdout.splitlines()[-1])
     assert data == json.loads((tmp_path / 'speed.json').read_text())
