@@ -38,12 +38,13 @@ class Parsed(Exception):
 @pytest.fixture(autouse=True)
 def parse_only(monkeypatch):
     """Let a command end once its words are parsed."""
-    parse = argparse.ArgumentParser.parse_args
+    for name in ('parse_args', 'parse_intermixed_args'):
+        parse = getattr(argparse.ArgumentParser, name)
 
-    def parse_args(self, *args, **kwargs):
-        raise Parsed(parse(self, *args, **kwargs))
+        def parse_only(self, *args, parse=parse, **kwargs):
+            raise Parsed(parse(self, *args, **kwargs))
 
-    monkeypatch.setattr(argparse.ArgumentParser, 'parse_args', parse_args)
+        monkeypatch.setattr(argparse.ArgumentParser, name, parse_only)
     monkeypatch.chdir(ROOT)
 
 
