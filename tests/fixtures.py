@@ -3,6 +3,7 @@
 
 import fcntl
 import os
+import re
 from pathlib import Path
 from unittest import mock
 
@@ -75,8 +76,8 @@ def laid_out(monkeypatch):
 
 
 def as_it_is(text, style_config, **options):
-    """Stand for yapf: the same Python, a top-level setting a line."""
-    return text, False
+    """Stand for yapf: blanks around the ``=`` of top-level settings, and the last line ends."""
+    return re.sub(r'^(\w+)=', r'\1 = ', text, flags=re.MULTILINE) + '\n', True
 
 
 @pytest.fixture(scope='session')

@@ -83,7 +83,7 @@ def test_the_log_file_holds_all(finished):
     [path] = folder.glob('work/*/*.log')
     log = path.read_text()
     for part in (
-        'System environment:', 'Config:\n', 'optim_wrapper', 'Checkpoints will be saved',
+        'System environment:', 'Config:\n', 'optim_wrapper = dict(', 'Checkpoints will be saved',
         'Hooks will be executed in the following order:', 'Epoch(train) [2]', 'health: entropy',
     ):  # fmt: skip
         assert part in log

@@ -5,8 +5,6 @@ Weights and alpha are copied from ours to theirs, and back after they were chang
 """
 
 import ast
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,7 @@ from torch import Tensor, nn
 from examples import nasiam_in_one_file as one_file
 from nasiam_mm.models import SimCLR
 from nasiam_mm.search.gradient.gradients import alpha_gradients
+from tests.forked import run_forked
 from tests.small import batch, build, tensors
 
 FILE = Path(one_file.__file__)
@@ -114,6 +113,7 @@ def test_it_is_one_short_file_of_torch_alone_and_runs():
         if isinstance(node, (ast.Import, ast.ImportFrom))
     }
     assert imported == {'collections', 'contextlib', 'itertools', 'torch'}
-    done = subprocess.run([sys.executable, str(FILE)], capture_output=True, text=True, check=True)
+    done = run_forked(FILE)
+    assert done.returncode == 0, done.stderr
     rows = [line.split()[0] for line in done.stdout.splitlines()]
     assert len(rows) == 3 and set(rows) <= set(one_file.SPACE)
