@@ -16,9 +16,10 @@
 import pytest
 import torch
 
+from nasiam_mm.presets.recipe import framework_names
 from tests.test_distributed.processes import BATCH, STEPS, run_processes, search
 
-FRAMEWORKS = ['simsiam', 'simclr', 'mocov2', 'byol']
+FRAMEWORKS = framework_names()
 EPOCHS = 2
 # Means over halves round differently from a mean over the whole: 1e-8 to 1e-7 of a weight a step.
 # Alpha moves 3e-4 to 1e-3 a step whatever its gradient, since Adam divides by its size; where that
@@ -128,6 +129,13 @@ def test_with_batchnorm_both_ranks_are_equal_too(framework, tmp_path, capfd):
         'no accelerator: each of the 2 processes normalises its own part of the batch '
         "(sync_bn='torch' is left out)"
     ]
+
+
+def test_two_processes_wait_for_no_fixed_weight(tmp_path):
+    # Of a transformer, whose positions and patch projection are not trained.
+    name = 'mocov3_vit-tiny_search_cifar10'
+    two = run_processes(2, search, tmp_path / 'two', name, with_bn=True)
+    equal_on_both_ranks(two, STEPS)
 
 
 @pytest.mark.parametrize('framework', ['simclr', 'byol'])
