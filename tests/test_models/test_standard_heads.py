@@ -16,6 +16,7 @@ from nasiam_mm.architecture.space import choices_of_space
 from nasiam_mm.models.frameworks import FRAMEWORKS
 from nasiam_mm.models.standard import standard_genotype, standard_options
 from nasiam_mm.ops.candidates import SPACES
+from nasiam_mm.presets import framework_names
 from nasiam_mm.registry import MODELS
 from tests.reduced import ROOT
 
@@ -86,12 +87,13 @@ def test_there_is_one_of_each_framework_whose_head_the_space_holds():
     assert heads >= {
         ('simsiam', 'projector'), ('simsiam', 'predictor'), ('simclr', 'projector'),
         ('byol', 'projector'), ('byol', 'predictor'),
+        ('barlowtwins', 'projector'), ('vicreg', 'projector'),
     }  # fmt: skip
 
 
 TWINS = [
     (framework, rest)
-    for framework in ('simsiam', 'simclr', 'mocov2', 'byol')
+    for framework in framework_names()
     for rest in ('r18_{}_cifar10', 'r18_{}_cifar100', 'r18_{}_cifar10_demo', 'r50_{}_imagenet')
 ]
 
@@ -121,7 +123,8 @@ def test_as_choices_it_has_the_same_weights_and_function(framework, rest, tmp_pa
 def test_s_head_holds_it(framework, rest, tmp_path):
     baseline, recipe = models(framework, rest)
     space = Config.fromfile(ROOT / 'configs/_base_/spaces/s_head.py')
-    kind = 'predictive' if 'predictor' in recipe.head else 'contrastive'
+    kind = 'predictive' if 'predictor' in recipe.head else 'decorrelating'
+    kind = 'contrastive' if 'temperature' in recipe.head else kind
     heads = ['projector', *(['predictor'] if 'predictor' in recipe.head else [])]
     choices = choices_of_space(space[f'_s_head_{kind}'], dict.fromkeys(heads))
     genotype = standard_genotype(baseline, recipe, choices)
