@@ -32,6 +32,10 @@ MOCO = {**SGD, **VIEWS, 'rate': '0.03', 'decay': '0.0001', 'batch': '256', 'epoc
 BYOL = {**LARS, **WIDE, 'rate': '0.2', 'decay': '1.5e-6', 'batch': '4096', 'epochs': '1000',
         'average': '0.996 to 1', 'jitter': '0.4, 0.4, 0.2, 0.1', 'blur': '1 / 0.1',
         'solarize': '0 / 0.2'}  # fmt: skip
+BARLOW = {**BYOL, 'decay': '1.5e-6', 'batch': '2048', 'bias rate': '0.0048', 'weights': '0.005'}
+BARLOW.pop('average')
+VICREG = {**LARS, **WIDE, 'rate': '0.2', 'decay': '1e-6', 'batch': '2048', 'epochs': '1000',
+          'jitter': '0.4, 0.4, 0.2, 0.1', 'solarize': '0.1', 'weights': '25, 25, 1'}  # fmt: skip
 # What the papers say. Rates are for 256 images, warm-up is in epochs.
 PAPERS = {
     # SimSiam, section 3 and table 4, appendix D.
@@ -54,6 +58,12 @@ PAPERS = {
     # BYOL, section 3.2 and appendix B; it has no CIFAR.
     'byol_r50_{baseline,pretrain}_imagenet': BYOL,
     'byol_r18_{baseline,pretrain}_cifar{10,100}': BYOL,
+    # Barlow Twins, section 2.2; it has no CIFAR.
+    'barlowtwins_r50_{baseline,pretrain}_imagenet': BARLOW,
+    'barlowtwins_r18_{baseline,pretrain}_cifar{10,100}': BARLOW,
+    # VICReg, section 4 and appendix C; it has no CIFAR.
+    'vicreg_r50_{baseline,pretrain}_imagenet': VICREG,
+    'vicreg_r18_{baseline,pretrain}_cifar{10,100}': VICREG,
     # NASiam, section 4.1.
     '*_search_cifar{10,100}': {
         'optimizer': 'SGD', 'rate': '0.03', 'decay': '0.0005', 'epochs': '100',
@@ -84,7 +94,9 @@ def values(name):
     # As many images on each of a number of processes.
     assert batch == size * (batch // size)
     paramwise = cfg.optim_wrapper.get('paramwise_cfg', {})
-    without = paramwise.get('flat_options') == dict(weight_decay=0.0, lars_exclude=True)
+    flat = dict(paramwise.get('flat_options', {}))
+    bias_rate = flat.pop('lr', optimizer.lr)
+    without = flat == dict(weight_decay=0.0, lars_exclude=True)
     *warm_up, cosine = cfg.param_scheduler
     assert cosine.type == 'CosineAnnealingLR' and len(warm_up) == (cosine.get('begin', 0) > 0)
     split = cfg.train_dataloader.dataset.dataset
@@ -113,6 +125,12 @@ def values(name):
         found['predictor rate'] = 'constant' if fixed else 'decays'
     if model.type in ('SimCLR', 'MoCo'):
         found['temperature'] = number(model.head.temperature)
+    if model.type == 'BarlowTwins':
+        found['bias rate'] = number(bias_rate * 256 / batch)
+        found['weights'] = number(model.head.loss.lambd)
+    if model.type == 'VICReg':
+        weights = (model.head[name] for name in ('invariance', 'variance', 'covariance'))
+        found['weights'] = ', '.join(map(number, weights))
     if model.type == 'BYOL':
         found['average'] = f'{number(1 - model.base_momentum)} to 1'
     if model.type == 'MoCo':
