@@ -103,7 +103,7 @@ def values(name):
     part = dict(split['parts'])[split['part']] if 'parts' in split else 'all'
     found = {
         'optimizer': optimizer.type,
-        'momentum': number(optimizer.momentum),
+        'momentum': number(optimizer.get('momentum', 0.9)),  # Adam's first beta
         'rate': number(optimizer.lr * 256 / batch),
         'decay': number(optimizer.weight_decay),
         'left out': 'biases, BatchNorm' if without else 'nothing',

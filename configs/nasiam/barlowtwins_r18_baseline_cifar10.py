@@ -19,13 +19,13 @@ model = dict(
     ),
 )
 
-# Base learning rate 0.03 x batch 512 / 256.
+# As Tsai et al. train it on CIFAR-10 (arXiv:2104.13712, code).
 optim_wrapper = dict(
     constructor='WeightOptimWrapperConstructor',
-    optimizer=dict(type='SGD', lr=0.06, momentum=0.9, weight_decay=5e-4, fused=True),
+    optimizer=dict(type='Adam', lr=1e-3, weight_decay=1e-6, fused=True),
 )
 param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True)]
 train_cfg = dict(type='ResumableTrainLoop', max_epochs=800)
-default_hooks = dict(collapse=dict(type='CollapseHook', interval=50))
+default_hooks = dict(collapse=dict(type='CollapseHook', interval=50, rank_threshold=2))
 probe = dict(interval=10, at_start=False)
 auto_scale_lr = dict(base_batch_size=512)

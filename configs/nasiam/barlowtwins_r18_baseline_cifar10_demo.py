@@ -29,12 +29,12 @@ model = dict(
 optim_wrapper = dict(
     type='AutocastOptimWrapper',
     constructor='WeightOptimWrapperConstructor',
-    optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=5e-4, fused=True),
+    optimizer=dict(type='Adam', lr=1e-3, weight_decay=1e-6, fused=True),
 )
 param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True)]
 train_cfg = dict(type='ResumableTrainLoop', max_epochs=5)
 default_hooks = dict(
-    collapse=dict(type='CollapseHook', interval=10),
+    collapse=dict(type='CollapseHook', interval=10, rank_threshold=2),
     checkpoint=dict(interval=1, max_keep_ckpts=1),
 )
 probe = dict(interval=5)

@@ -45,6 +45,6 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', by_epoch=True, begin=10, eta_min_ratio=1e-3),
 ]
 train_cfg = dict(type='ResumableTrainLoop', max_epochs=100)
-default_hooks = dict(collapse=dict(type='CollapseHook', interval=50))
+default_hooks = dict(collapse=dict(type='CollapseHook', interval=50, rank_threshold=2))
 probe = dict(interval=10, at_start=False)
 auto_scale_lr = dict(base_batch_size=2048)

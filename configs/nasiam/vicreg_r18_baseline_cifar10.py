@@ -24,6 +24,6 @@ optim_wrapper = dict(
 )
 param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True)]
 train_cfg = dict(type='ResumableTrainLoop', max_epochs=800)
-default_hooks = dict(collapse=dict(type='CollapseHook', interval=50))
+default_hooks = dict(collapse=dict(type='CollapseHook', interval=50, rank_threshold=2))
 probe = dict(interval=10, at_start=False)
 auto_scale_lr = dict(base_batch_size=512)

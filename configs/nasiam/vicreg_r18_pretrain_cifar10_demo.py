@@ -31,7 +31,7 @@ optim_wrapper = dict(
 param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True)]
 train_cfg = dict(type='ResumableTrainLoop', max_epochs=5)
 default_hooks = dict(
-    collapse=dict(type='CollapseHook', interval=10),
+    collapse=dict(type='CollapseHook', interval=10, rank_threshold=2),
     checkpoint=dict(interval=1, max_keep_ckpts=1),
 )
 probe = dict(interval=5)

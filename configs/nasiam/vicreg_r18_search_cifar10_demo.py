@@ -38,7 +38,7 @@ default_hooks = dict(
     ),
     genotype=dict(type='GenotypeHook'),
     health=dict(type='SearchHealthHook'),
-    collapse=dict(type='CollapseHook', interval=10),
+    collapse=dict(type='CollapseHook', interval=10, rank_threshold=2),
     checkpoint=dict(interval=1, max_keep_ckpts=1),
 )
 probe = dict(interval=6)

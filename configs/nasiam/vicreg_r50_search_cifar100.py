@@ -32,7 +32,7 @@ default_hooks = dict(
     ),
     genotype=dict(type='GenotypeHook'),
     health=dict(type='SearchHealthHook'),
-    collapse=dict(type='CollapseHook', interval=50),
+    collapse=dict(type='CollapseHook', interval=50, rank_threshold=2),
 )
 probe = dict(interval=5, at_start=False)
 auto_scale_lr = dict(base_batch_size=512)

@@ -69,7 +69,7 @@ TOKENS = dict(embed_dims=16, num_layers=1, num_heads=2, feedforward_channels=16)
         ('simsiam', 'search', dict(type='VisionTransformer', arch=TOKENS), 'AdamW'),
         ('mocov2', 'search', SMALL, 'SGD'),
         ('byol', 'baseline', SMALL, 'SGD'),
-        ('barlowtwins', 'search', SMALL, 'SGD'),
+        ('barlowtwins', 'search', SMALL, 'Adam'),
         ('vicreg', 'baseline', SMALL, 'SGD'),
     ],
 )
