@@ -18,7 +18,7 @@ model = dict(
         out_channels=512,
         num_layers=3,
         with_last_bn=False,
-        with_last_bias=True,
+        with_last_bias=False,
         norm_cfg=dict(type='BN1d'),
     ),
     head=dict(

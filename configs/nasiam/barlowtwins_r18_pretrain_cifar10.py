@@ -12,6 +12,7 @@ model = dict(
         in_channels=512,
         hidden_channels=2048,
         out_channels=2048,
+        with_last_bias=False,
     ),
     head=dict(
         type='LatentCrossCorrelationHead', loss=dict(type='CrossCorrelationLoss', lambd=0.005)

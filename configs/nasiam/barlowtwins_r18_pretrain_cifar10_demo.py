@@ -19,6 +19,7 @@ model = dict(
         in_channels=128,
         hidden_channels=512,
         out_channels=512,
+        with_last_bias=False,
     ),
     head=dict(
         type='LatentCrossCorrelationHead', loss=dict(type='CrossCorrelationLoss', lambd=0.005)

@@ -26,7 +26,7 @@ model = dict(
         out_channels=8192,
         num_layers=3,
         with_last_bn=False,
-        with_last_bias=True,
+        with_last_bias=False,
         norm_cfg=dict(type='BN1d'),
     ),
     head=dict(

@@ -27,6 +27,7 @@ model = dict(
         in_channels=2048,
         hidden_channels=2048,
         out_channels=8192,
+        with_last_bias=False,
     ),
     head=dict(
         type='LatentCrossCorrelationHead', loss=dict(type='CrossCorrelationLoss', lambd=0.005)

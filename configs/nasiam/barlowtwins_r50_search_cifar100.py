@@ -13,6 +13,7 @@ model = dict(
         hidden_channels=2048,
         depth=4,
         out_channels=2048,
+        with_last_bias=False,
     ),
     head=dict(
         type='LatentCrossCorrelationHead', loss=dict(type='CrossCorrelationLoss', lambd=0.005)

@@ -11,7 +11,7 @@ model = dict(
         out_channels=2048,
         num_layers=3,
         with_last_bn=False,
-        with_last_bias=True,
+        with_last_bias=False,
         norm_cfg=dict(type='BN1d'),
     ),
     head=dict(type='VICRegHead', invariance=25.0, variance=25.0, covariance=1.0),

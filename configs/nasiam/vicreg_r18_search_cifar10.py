@@ -12,6 +12,7 @@ model = dict(
         hidden_channels=2048,
         depth=4,
         out_channels=2048,
+        with_last_bias=False,
     ),
     head=dict(type='VICRegHead', invariance=25.0, variance=25.0, covariance=1.0),
 )

@@ -19,6 +19,7 @@ model = dict(
         hidden_channels=512,
         depth=4,
         out_channels=512,
+        with_last_bias=False,
     ),
     head=dict(type='VICRegHead', invariance=25.0, variance=25.0, covariance=1.0),
 )

@@ -43,6 +43,7 @@ def as_genotype(framework, head, baseline):
             out_channels=baseline.out_channels,
             with_last_bn=baseline.get('with_last_bn', True),
             with_last_bn_affine=baseline.get('with_last_bn_affine', True),
+            with_last_bias=baseline.get('with_last_bias', True),
         )
     genotype = Genotype(framework.algorithm, decisions)
     return dict(type='HeadMLP', name=head, genotype=genotype, **widths, **last)

@@ -64,7 +64,7 @@ class BarlowTwins(Searched, _BarlowTwins):
 
 def _example(width: int) -> dict:
     head = dict(type='LatentCrossCorrelationHead', loss=dict(type='CrossCorrelationLoss'))
-    return dict(type='BarlowTwins', neck=projector(width, 32), head=head)
+    return dict(type='BarlowTwins', neck=projector(width, 32, with_last_bias=False), head=head)
 
 
 _STANDARD = {'projector': ('linear_bn_relu', 'linear_bn_relu')}

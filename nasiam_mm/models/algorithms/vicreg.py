@@ -90,7 +90,9 @@ class VICReg(Searched, BaseSelfSupervisor):
 
 
 def _example(width: int) -> dict:
-    return dict(type='VICReg', neck=projector(width, 32), head=dict(type='VICRegHead'))
+    return dict(
+        type='VICReg', neck=projector(width, 32, with_last_bias=False), head=dict(type='VICRegHead')
+    )
 
 
 _STANDARD = {'projector': ('linear_bn_relu', 'linear_bn_relu')}
