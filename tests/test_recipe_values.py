@@ -39,6 +39,10 @@ MOCOV3 = {**LARS, **WIDE, 'crop': '0.2 to 1', 'rate': '0.6', 'decay': '1e-6', 'b
 MOCOV3_VIT = {**MOCOV3, 'optimizer': 'AdamW', 'momentum': '0.9, 0.999', 'crop': '0.08 to 1',
               'rate': '0.00015', 'decay': '0.1', 'left out': 'nothing', 'warm-up': '40',
               'epochs': '300', 'temperature': '0.2'}  # fmt: skip
+BARLOW = {**BYOL, 'decay': '1.5e-6', 'batch': '2048', 'bias rate': '0.0048', 'weights': '0.005'}
+BARLOW.pop('average')
+VICREG = {**LARS, **WIDE, 'rate': '0.2', 'decay': '1e-6', 'batch': '2048', 'epochs': '1000',
+          'jitter': '0.4, 0.4, 0.2, 0.1', 'solarize': '0.1', 'weights': '25, 25, 1'}  # fmt: skip
 # What the papers say. Rates are for 256 images, warm-up is in epochs.
 PAPERS = {
     # SimSiam, section 3 and table 4, appendix D.
@@ -69,6 +73,12 @@ PAPERS = {
     'mocov3_vit-tiny_search_cifar{10,100}': {
         'optimizer': 'AdamW', 'rate': '0.00015', 'decay': '0.1', 'epochs': '100',
     },
+    # Barlow Twins, section 2.2; it has no CIFAR.
+    'barlowtwins_r50_{baseline,pretrain}_imagenet': BARLOW,
+    'barlowtwins_r18_{baseline,pretrain}_cifar{10,100}': BARLOW,
+    # VICReg, section 4 and appendix C; it has no CIFAR.
+    'vicreg_r50_{baseline,pretrain}_imagenet': VICREG,
+    'vicreg_r18_{baseline,pretrain}_cifar{10,100}': VICREG,
     # NASiam, section 4.1.
     '*_r{18,50}_search_cifar{10,100}': {
         'optimizer': 'SGD', 'rate': '0.03', 'decay': '0.0005', 'epochs': '100',
@@ -99,7 +109,9 @@ def values(name):
     # As many images on each of a number of processes.
     assert batch == size * (batch // size)
     paramwise = cfg.optim_wrapper.get('paramwise_cfg', {})
-    without = paramwise.get('flat_options') == dict(weight_decay=0.0, lars_exclude=True)
+    flat = dict(paramwise.get('flat_options', {}))
+    bias_rate = flat.pop('lr', optimizer.lr)
+    without = flat == dict(weight_decay=0.0, lars_exclude=True)
     *warm_up, cosine = cfg.param_scheduler
     assert cosine.type == 'CosineAnnealingLR' and len(warm_up) == (cosine.get('begin', 0) > 0)
     split = cfg.train_dataloader.dataset.dataset
@@ -107,6 +119,7 @@ def values(name):
     found = {
         'optimizer': optimizer.type,
         'momentum': momentum_of(optimizer),
+        'momentum': number(optimizer.get('momentum', 0.9)),  # Adam's first beta
         'rate': number(optimizer.lr * 256 / batch),
         'decay': number(optimizer.weight_decay),
         'left out': 'biases, BatchNorm' if without else 'nothing',
@@ -129,6 +142,13 @@ def values(name):
     if 'temperature' in model.head:
         found['temperature'] = number(model.head.temperature)
     if 'base_momentum' in model:
+    if model.type == 'BarlowTwins':
+        found['bias rate'] = number(bias_rate * 256 / batch)
+        found['weights'] = number(model.head.loss.lambd)
+    if model.type == 'VICReg':
+        weights = (model.head[name] for name in ('invariance', 'variance', 'covariance'))
+        found['weights'] = ', '.join(map(number, weights))
+    if model.type == 'BYOL':
         found['average'] = f'{number(1 - model.base_momentum)} to 1'
     if model.type == 'MoCo':
         found['average'], found['queue'] = number(1 - model.momentum), f'{model.queue_len}'

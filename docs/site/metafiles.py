@@ -19,6 +19,13 @@ FOLDERS = ('nasiam', 'heads', 'search', 'studies', 'benchmarks/linear', 'detecti
 _TOLD = '# Written by docs/site/metafiles.py, of the recipes; weights are not published.\n'
 _ARXIV = 'https://arxiv.org/abs/'
 _PAPERS = {
+    'BarlowTwins': (
+        'Barlow Twins: Self-Supervised Learning via Redundancy Reduction', '2103.03230',
+    ),
+    'VICReg': (
+        'VICReg: Variance-Invariance-Covariance Regularization for Self-Supervised Learning',
+        '2105.04906',
+    ),
     'SimSiam': ('Exploring Simple Siamese Representation Learning', '2011.10566'),
     'SimCLR': (
         'A Simple Framework for Contrastive Learning of Visual Representations', '2002.05709',
@@ -35,8 +42,14 @@ _PAPERS = {
     ),
 }  # fmt: skip
 _PAGES = {'ImageClassifier': 'docs/evaluation.md', 'MaskRCNN': 'docs/detection.md'}
-_TITLES = {'MoCo': 'MoCo v2', 'ImageClassifier': 'Linear evaluation', 'MaskRCNN': 'Mask R-CNN'}
-_TITLES |= {'FasterRCNN': 'Faster R-CNN', 'MoCoV3': 'MoCo v3'}
+_TITLES = {
+    'MoCo': 'MoCo v2',
+    'MoCoV3': 'MoCo v3',
+    'BarlowTwins': 'Barlow Twins',
+    'ImageClassifier': 'Linear evaluation',
+    'MaskRCNN': 'Mask R-CNN',
+    'FasterRCNN': 'Faster R-CNN',
+}
 _TRANSFORMERS = {'deit-tiny': 'ViT-Tiny', 'mocov3-small': 'ViT-Small'}
 _DATA = {'cifar10': 'CIFAR-10', 'cifar100': 'CIFAR-100', 'imagenet': 'ImageNet-1K'}
 _DATA |= {'coco': 'COCO 2017', 'voc0712': 'VOC 07+12', 'cifar10det': 'CIFAR-10 detection'}

@@ -3,7 +3,7 @@
 
 from nasiam_mm.files.shipped import shipped_configs
 from nasiam_mm.ops.candidates import CANDIDATE_OPS
-from nasiam_mm.presets.recipe import framework_names
+from nasiam_mm.presets import framework_names
 
 CHECKED = 'checked'
 

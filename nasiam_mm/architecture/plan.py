@@ -43,7 +43,7 @@ class HeadPlan:
         hidden_norm: Of the hidden layers whose operation is not decided itself, see ``NORMS``.
         activation: Of the same, see ``ACTIVATIONS``.
         output_norm: Behind the last layer, see ``NORMS``.
-        output_bias: Whether the last layer has a bias, unless its normalisation centres.
+        output_bias: Whether the last layer has a bias, where its normalisation does not centre.
         behind_hidden: More behind each of these hidden layers.
         behind_output: More behind the last layer and its normalisation.
     """

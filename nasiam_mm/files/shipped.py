@@ -14,6 +14,13 @@ def shipped_configs() -> Path | None:
     return next((folder for folder in _SHIPPED if folder.is_dir()), None)
 
 
+def framework_names() -> list[str]:
+    """Name the frameworks that there are recipes of."""
+    folder = shipped_configs()
+    files = [] if folder is None else (folder / 'nasiam').glob('*_r18_search_cifar10.py')
+    return sorted(path.name.split('_')[0] for path in files)
+
+
 def find_config(name: str | Path) -> str:
     """Return the path of a config: a file, or a shipped one by its path below ``configs/``.
 

@@ -54,7 +54,8 @@ class HeadMLP(BaseModule):
         out_channels: Width of the linear output layer behind the cell; None for no such layer.
         with_last_bn: Whether BatchNorm follows the output layer.
         with_last_bn_affine: Whether that BatchNorm has an affine map (SimSiam: False).
-        with_last_bias: Whether the output layer has a bias; before BatchNorm it has none.
+        with_last_bias: Whether the output layer has a bias, where no BatchNorm follows it. A loss
+            of centred z does not see one, and Adam would let it drift.
         with_avg_pool: Whether the input, (N, C_in, H, W), is averaged over H and W first.
 
     A genotype that cannot be used or has no such head is a GenotypeError; an operation that is not

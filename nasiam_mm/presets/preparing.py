@@ -16,8 +16,9 @@ from typing import Any
 from nasiam_mm.datasets.gathering import NO_LABELS, Gathered, gather
 from nasiam_mm.files.atomic import write_json, write_text
 from nasiam_mm.files.regular import read_json
+from nasiam_mm.files.shipped import framework_names
 from nasiam_mm.presets.backbone import Backbone, find_backbone
-from nasiam_mm.presets.recipe import PHASES, Recipes, framework_names, make_recipes
+from nasiam_mm.presets.recipe import PHASES, Recipes, make_recipes
 from nasiam_mm.presets.scale import Machine, Scale, choose_scale, fit_size, this_machine
 from nasiam_mm.runs.work_dir import PRESET
 

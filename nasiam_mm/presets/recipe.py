@@ -10,7 +10,7 @@ from mmengine.config import Config
 
 from nasiam_mm.datasets.source import Source
 from nasiam_mm.files.config_file import read_config
-from nasiam_mm.files.shipped import find_config, shipped_configs
+from nasiam_mm.files.shipped import find_config, framework_names
 from nasiam_mm.presets.backbone import Backbone
 from nasiam_mm.presets.loaders import ALPHA, Loaders
 from nasiam_mm.presets.scale import Machine, Scale
@@ -18,13 +18,6 @@ from nasiam_mm.presets.scale import Machine, Scale
 PHASES = ('search', 'pretrain', 'baseline')
 _NARROW = 256  # width of features below which the demo's heads fit
 _DECAY = 0.05  # of a transformer's weights, as DeiT's
-
-
-def framework_names() -> list[str]:
-    """Name the frameworks that there are recipes of."""
-    folder = shipped_configs()
-    files = [] if folder is None else (folder / 'nasiam').glob('*_r18_search_cifar10.py')
-    return sorted(path.name.split('_')[0] for path in files)
 
 
 @dataclass(frozen=True)

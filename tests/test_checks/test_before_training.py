@@ -20,7 +20,7 @@ from nasiam_mm.checks.forward import Forward
 from nasiam_mm.datasets import describe
 from nasiam_mm.datasets.source import Source
 from nasiam_mm.ops.candidates import SPACES
-from nasiam_mm.presets.recipe import framework_names
+from nasiam_mm.presets import framework_names
 from nasiam_mm.runs.identity import run_settings
 from nasiam_mm.runs.work_dir import own
 from tests.reduced import MINI, ROOT, reduced

@@ -10,7 +10,7 @@ from nasiam_mm.architecture.reading import load_genotype
 from nasiam_mm.cli.reading import load_config
 from nasiam_mm.cli.strategy import merge_strategy, own_settings
 from nasiam_mm.ops.candidates import SPACES
-from nasiam_mm.presets.recipe import framework_names
+from nasiam_mm.presets import framework_names
 from tests.reduced import ROOT
 from tests.small import search, train
 

@@ -87,6 +87,7 @@ def search(
     second_order: bool = False,
     resume: Path | None = None,
     strategy: str | None = None,
+    optimizer: dict | None = None,
 ) -> dict[str, Any]:
     """Run a reduced search in this process, one of those that the environment tells of.
 
@@ -101,6 +102,7 @@ def search(
         second_order: Whether the alpha step unrolls a weight step.
         resume: Checkpoint to go on from.
         strategy: Config of ``configs/search`` to put on the recipe.
+        optimizer: Of the weights, in place of the recipe's.
     """
     processes = int(os.environ['WORLD_SIZE'])
     # Laying out the config takes longer than the run.
@@ -120,6 +122,8 @@ def search(
     hook = cfg.default_hooks.alpha_step
     hook.optimizer = alpha_optimizer or hook.optimizer
     hook.second_order = second_order
+    if optimizer is not None:
+        cfg.optim_wrapper.optimizer = ConfigDict(optimizer)
     if not with_bn:
         # Here, in a process of its own: the tests of the space see the shipped operations only.
         for operation in (linear_gelu, max_pool_3):

@@ -23,7 +23,7 @@ from mmengine.runner import Runner
 from benchmarks.compare import compare_checkpoints
 from nasiam_mm.engine.hooks.checkpoint_hook import AtomicLocalBackend
 from nasiam_mm.engine.running import get_rng_state
-from nasiam_mm.presets.recipe import framework_names
+from nasiam_mm.presets import framework_names
 from nasiam_mm.registry import HOOKS
 from tests.forked import run_forked
 from tests.reduced import ROOT, light, reduced
@@ -69,6 +69,7 @@ def search(framework, work_dir, resume=False, **checkpoint):
     for part in (cfg.train_dataloader, cfg.default_hooks.alpha_step.dataloader):
         part.dataset.dataset.parts = dict(weights=0.2, alpha=0.3)
     cfg.probe = None
+    cfg.optim_wrapper.optimizer.lr *= 16 / 512  # as the batch
     cfg.custom_hooks = [dict(type='Dice')]
     cfg.default_hooks.collapse.interval = 2
     cfg.default_hooks.checkpoint.update(max_keep_ckpts=2, **checkpoint)

@@ -17,7 +17,7 @@ from mmengine.runner import Runner
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from nasiam_mm.engine.hooks.speed_hooks import BufferedRuntimeInfoHook
-from nasiam_mm.presets.recipe import framework_names
+from nasiam_mm.presets import framework_names
 from tests.reduced import light, reduced
 
 LOGGED = 4  # iterations between two logs

@@ -18,7 +18,7 @@ from mmengine.logging import MessageHub
 from mmengine.model import ExponentialMovingAverage
 from torch import nn
 
-from examples import barlow_twins  # noqa: F401  a stranger's framework keeps them too
+from examples import align_uniform  # noqa: F401  a stranger's framework keeps them too
 from nasiam_mm.models.choice import ChoiceCell
 from nasiam_mm.models.frameworks import FRAMEWORKS, Framework, register_framework
 from nasiam_mm.registry import MODELS

@@ -184,8 +184,7 @@ def test_no_predictor_of_another_width_than_z():
         head({**PREDICTOR, 'cell_channels': 8}, predictor__form='none')
 
 
-# Barlow Twins' head is of mmpretrain and asks for the width itself.
-@pytest.mark.parametrize('framework', sorted(set(FRAMEWORKS) - {'barlowtwins'}))
+@pytest.mark.parametrize('framework', sorted(FRAMEWORKS))
 def test_what_is_as_wide_as_the_projection_follows(framework, tmp_path):
     model = model_of(framework, tmp_path, projector__out_channels=48)
     assert model.neck.output[0].out_features == 48

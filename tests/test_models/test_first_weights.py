@@ -47,7 +47,7 @@ def variants(tmp_path):
             path = genotype_of(config(name), tmp_path / f'{name}{seed}.json', seed)
             found[f'{name} of genotype {seed}'] = config(name, genotype=path)
         neck = dict(type='MoCoV2Neck', in_channels=64, hid_channels=48, out_channels=32)
-        searches = {} if 'predictor' in config(name).head else {'space': None}
+        searches = {} if 'predictor' in (config(name).get('head') or {}) else {'space': None}
         found[f'{name} with a standard head'] = config(name, neck=neck, **searches)
     return found
 

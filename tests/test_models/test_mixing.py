@@ -10,7 +10,7 @@ from nasiam_mm.models.auxiliary import AuxiliarySkip
 from nasiam_mm.models.choice import ChoiceLayer
 from nasiam_mm.models.mixing import MIXINGS, PartialChannels
 from nasiam_mm.ops.candidates import SPACES, LayerShape
-from nasiam_mm.presets.recipe import framework_names
+from nasiam_mm.presets import framework_names
 from nasiam_mm.search.gradient.gradients import alpha_gradients
 from tests.small import WIDTH, batch, build, tensors
 

@@ -16,7 +16,7 @@ from nasiam_mm.architecture.space import choices_of_space
 from nasiam_mm.models.frameworks import FRAMEWORKS
 from nasiam_mm.models.standard import standard_genotype, standard_options
 from nasiam_mm.ops.candidates import SPACES
-from nasiam_mm.presets.recipe import framework_names
+from nasiam_mm.presets import framework_names
 from nasiam_mm.registry import MODELS
 from tests.reduced import ROOT
 
@@ -44,7 +44,7 @@ def as_genotype(framework, head, baseline):
             out_channels=baseline.out_channels,
             with_last_bn=baseline.get('with_last_bn', True),
             with_last_bn_affine=baseline.get('with_last_bn_affine', True),
-            with_last_bias=bias,
+            with_last_bias=baseline.get('with_last_bias', True),
             with_avg_pool=head == 'projector',
         )
     genotype = Genotype(framework.algorithm, decisions)
@@ -90,6 +90,7 @@ def test_there_is_one_of_each_framework_whose_head_the_space_holds():
     assert heads >= {
         ('simsiam', 'projector'), ('simsiam', 'predictor'), ('simclr', 'projector'),
         ('byol', 'projector'), ('byol', 'predictor'),
+        ('barlowtwins', 'projector'), ('vicreg', 'projector'),
     }  # fmt: skip
 
 
@@ -126,7 +127,8 @@ def test_as_choices_it_has_the_same_weights_and_function(framework, rest, tmp_pa
 def test_s_head_holds_it(framework, rest, tmp_path):
     baseline, recipe = models(framework, rest)
     space = Config.fromfile(ROOT / 'configs/_base_/spaces/s_head.py')
-    kind = 'predictive' if 'predictor' in recipe.head else 'contrastive'
+    kind = 'predictive' if 'predictor' in recipe.head else 'decorrelating'
+    kind = 'contrastive' if 'temperature' in recipe.head else kind
     heads = ['projector', *(['predictor'] if 'predictor' in recipe.head else [])]
     choices = choices_of_space(space[f'_s_head_{kind}'], dict.fromkeys(heads))
     genotype = standard_genotype(baseline, recipe, choices)

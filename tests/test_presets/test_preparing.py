@@ -14,7 +14,7 @@ from mmengine.config import Config
 from nasiam_mm.checks.before_training import find_problems
 from nasiam_mm.config_walk import walk
 from nasiam_mm.datasets import resolve_data
-from nasiam_mm.presets import Machine, choose_scale
+from nasiam_mm.presets import Machine, choose_scale, framework_names
 from nasiam_mm.presets import preparing as module
 from nasiam_mm.presets.preparing import Asked, prepare
 from nasiam_mm.registry import DATASETS
@@ -71,6 +71,8 @@ TOKENS = dict(embed_dims=16, num_layers=1, num_heads=2, feedforward_channels=16)
         ('byol', 'baseline', SMALL, 'SGD'),
         ('mocov3', 'search', SMALL, 'SGD'),
         ('mocov3', 'baseline', dict(type='MoCoV3ViT', arch=TOKENS), 'AdamW'),
+        ('barlowtwins', 'search', SMALL, 'Adam'),
+        ('vicreg', 'baseline', SMALL, 'SGD'),
     ],
 )
 def test_the_pass_before_training_finds_nothing(photos, tmp_path, framework, phase, backbone, kind):
@@ -129,7 +131,7 @@ def test_recipes_are_found_again_and_kept(photos, tmp_path):
 @pytest.mark.parametrize(
     ('changes', 'told'),
     [
-        ({'framework': 'dino'}, 'there is no framework .dino., but byol, mocov2, .*simsiam'),
+        ({'framework': 'nosuch'}, f'no framework .nosuch., but {", ".join(framework_names())}'),
         ({'backbone': 'resnet19'}, 'did you mean resnet18'),
         ({'size': 300}, '--size must be from 32 to 224'),
     ],

@@ -1,9 +1,8 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """What a user adds in a file searches as what is shipped does, through the Runner.
 
-1. A framework: Barlow Twins of mmpretrain, on its stock head. It keeps the contracts too
-   (tests/test_models/test_contracts.py). Its stock head sums over processes without the gradient
-   of the others' share, in the alpha step as in the weight step.
+1. A framework: alignment and uniformity. It keeps the contracts too
+   (tests/test_models/test_contracts.py).
 2. A relaxation: Gumbel-softmax. Its noise is a function of seed, step and role, so that a run goes
    on exactly, in the middle of an epoch.
 """
@@ -12,18 +11,18 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 
-from examples import barlow_twins, gumbel_softmax  # noqa: F401
+from examples import align_uniform, gumbel_softmax  # noqa: F401
 from nasiam_mm.architecture.reading import load_genotype
 from nasiam_mm.search.gradient.hook import AlphaStepHook
 from tests.small import build, search, train
 
 
 def test_a_stranger_s_framework_is_searched(tmp_path):
-    runner = train(search('barlowtwins', tmp_path, batch_size=64))
+    runner = train(search('alignuniform', tmp_path, batch_size=64))
     (hook,) = (hook for hook in runner.hooks if isinstance(hook, AlphaStepHook))
     assert hook.steps == runner.iter == 3
     final = load_genotype(tmp_path / 'genotype.json')
-    assert final.framework == 'BarlowTwins' and final.heads == ('projector',)
+    assert final.framework == 'AlignUniform' and final.heads == ('projector',)
     alpha = runner.model.architecture.alpha('projector')
     assert all(
         list(decision.scores) == row.tolist()

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from nasiam_mm.models.frameworks import FRAMEWORKS
-from nasiam_mm.presets.recipe import framework_names
+from nasiam_mm.presets import framework_names
 from nasiam_mm.search.gradient.gradients import alpha_gradients
 from nasiam_mm.search.gradient.regularizers import Penalties
 from tests.small import batch, build, search, tensors, train

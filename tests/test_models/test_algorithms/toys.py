@@ -17,7 +17,9 @@ from nasiam_mm.ops.candidates import SPACES, layer_shapes
 from nasiam_mm.registry import MODELS
 from tests.small import tensors
 
-__all__ = ['ToyBackbone', 'build', 'disturb', 'fixed', 'tensors', 'unit', 'views']
+__all__ = [
+    'ToyBackbone', 'build', 'correlating', 'disturb', 'fixed', 'tensors', 'unit', 'views',
+]  # fmt: skip
 WIDTH, DIM = 8, 6  # of the features, of the embeddings
 SPACE = SPACES['S']
 MOMENTUM = ('MoCo', 'BYOL', 'MoCoV3')
@@ -62,6 +64,12 @@ def _contrasting(temperature: float) -> dict:
     return dict(type='ContrastiveHead', loss=loss, temperature=temperature)
 
 
+def correlating(lambd: float = 0.005, **more) -> dict:
+    """Head of Barlow Twins."""
+    loss = dict(type='CrossCorrelationLoss', lambd=lambd)
+    return dict(type='LatentCrossCorrelationHead', loss=loss, **more)
+
+
 def build(framework: str, genotype: str | None = None, **kwargs) -> nn.Module:
     """Build and initialise a framework in training mode, its alpha off zero.
 
@@ -75,6 +83,8 @@ def build(framework: str, genotype: str | None = None, **kwargs) -> nn.Module:
             head={**predictor_head(DIM, WIDTH), **_contrasting(0.2), 'type': 'MoCoV3Head'},
             base_momentum=0.1,
         ),
+        'BarlowTwins': dict(head=correlating()),
+        'VICReg': dict(head=dict(type='VICRegHead')),
         'MoCo': dict(head=_contrasting(0.1), queue_len=24, feat_dim=DIM, momentum=0.1),
     }[framework]
     neck = {**projector(), 'genotype': genotype}

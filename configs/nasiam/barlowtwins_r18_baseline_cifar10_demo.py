@@ -1,0 +1,42 @@
+_base_ = ['../_base_/data/cifar10_pretrain_demo.py', '../_base_/runtime.py']
+
+model = dict(
+    type='BarlowTwins',
+    data_preprocessor=_base_._data_preprocessor,
+    backbone=dict(
+        type='ResNet_CIFAR',
+        depth=18,
+        out_indices=(3,),
+        norm_cfg=dict(type='BN'),
+        stem_channels=16,
+        base_channels=16,
+    ),
+    neck=dict(
+        type='NonLinearNeck',
+        in_channels=128,
+        hid_channels=512,
+        out_channels=512,
+        num_layers=3,
+        with_last_bn=False,
+        with_last_bias=False,
+        norm_cfg=dict(type='BN1d'),
+    ),
+    head=dict(
+        type='LatentCrossCorrelationHead', loss=dict(type='CrossCorrelationLoss', lambd=0.005)
+    ),
+)
+
+optim_wrapper = dict(
+    type='AutocastOptimWrapper',
+    constructor='WeightOptimWrapperConstructor',
+    optimizer=dict(type='Adam', lr=1e-3, weight_decay=1e-6, fused=True),
+)
+param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True)]
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=5)
+default_hooks = dict(
+    collapse=dict(type='CollapseHook', interval=10, rank_threshold=2),
+    checkpoint=dict(interval=1, max_keep_ckpts=1),
+)
+probe = dict(interval=5)
+env_cfg = dict(cudnn_benchmark=False)
+auto_scale_lr = dict(base_batch_size=128)

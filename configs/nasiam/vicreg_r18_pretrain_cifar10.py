@@ -1,0 +1,29 @@
+_base_ = ['../_base_/data/cifar10_pretrain.py', '../_base_/runtime.py']
+
+model = dict(
+    type='VICReg',
+    # Set by tools/train.py --genotype FILE.
+    genotype=None,
+    data_preprocessor=_base_._data_preprocessor,
+    backbone=dict(type='ResNet_CIFAR', depth=18, out_indices=(3,), norm_cfg=dict(type='BN')),
+    neck=dict(
+        type='HeadMLP',
+        name='projector',
+        in_channels=512,
+        hidden_channels=2048,
+        out_channels=2048,
+        with_last_bias=False,
+    ),
+    head=dict(type='VICRegHead', invariance=25.0, variance=25.0, covariance=1.0),
+)
+
+# Base learning rate 0.03 x batch 512 / 256.
+optim_wrapper = dict(
+    constructor='WeightOptimWrapperConstructor',
+    optimizer=dict(type='SGD', lr=0.06, momentum=0.9, weight_decay=5e-4, fused=True),
+)
+param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True)]
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=800)
+default_hooks = dict(collapse=dict(type='CollapseHook', interval=50, rank_threshold=2))
+probe = dict(interval=10, at_start=False)
+auto_scale_lr = dict(base_batch_size=512)

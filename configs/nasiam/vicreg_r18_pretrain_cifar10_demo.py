@@ -1,0 +1,40 @@
+_base_ = ['../_base_/data/cifar10_pretrain_demo.py', '../_base_/runtime.py']
+
+model = dict(
+    type='VICReg',
+    # Set by tools/train.py --genotype FILE.
+    genotype=None,
+    data_preprocessor=_base_._data_preprocessor,
+    backbone=dict(
+        type='ResNet_CIFAR',
+        depth=18,
+        out_indices=(3,),
+        norm_cfg=dict(type='BN'),
+        stem_channels=16,
+        base_channels=16,
+    ),
+    neck=dict(
+        type='HeadMLP',
+        name='projector',
+        in_channels=128,
+        hidden_channels=512,
+        out_channels=512,
+        with_last_bias=False,
+    ),
+    head=dict(type='VICRegHead', invariance=25.0, variance=25.0, covariance=1.0),
+)
+
+optim_wrapper = dict(
+    type='AutocastOptimWrapper',
+    constructor='WeightOptimWrapperConstructor',
+    optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=5e-4, fused=True),
+)
+param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True)]
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=5)
+default_hooks = dict(
+    collapse=dict(type='CollapseHook', interval=10, rank_threshold=2),
+    checkpoint=dict(interval=1, max_keep_ckpts=1),
+)
+probe = dict(interval=5)
+env_cfg = dict(cudnn_benchmark=False)
+auto_scale_lr = dict(base_batch_size=128)
