@@ -141,14 +141,13 @@ def values(name):
         found['predictor rate'] = 'constant' if fixed else 'decays'
     if 'temperature' in model.head:
         found['temperature'] = number(model.head.temperature)
-    if 'base_momentum' in model:
     if model.type == 'BarlowTwins':
         found['bias rate'] = number(bias_rate * 256 / batch)
         found['weights'] = number(model.head.loss.lambd)
     if model.type == 'VICReg':
         weights = (model.head[name] for name in ('invariance', 'variance', 'covariance'))
         found['weights'] = ', '.join(map(number, weights))
-    if model.type == 'BYOL':
+    if 'base_momentum' in model:
         found['average'] = f'{number(1 - model.base_momentum)} to 1'
     if model.type == 'MoCo':
         found['average'], found['queue'] = number(1 - model.momentum), f'{model.queue_len}'

@@ -44,7 +44,7 @@ def as_genotype(framework, head, baseline):
             out_channels=baseline.out_channels,
             with_last_bn=baseline.get('with_last_bn', True),
             with_last_bn_affine=baseline.get('with_last_bn_affine', True),
-            with_last_bias=baseline.get('with_last_bias', True),
+            with_last_bias=bias,
             with_avg_pool=head == 'projector',
         )
     genotype = Genotype(framework.algorithm, decisions)
