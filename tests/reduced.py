@@ -25,12 +25,18 @@ _WIDTHS = {
 def reduced(name: str, work_dir: Path, epochs: int = 1, batch_size: int = 32) -> Config:
     """Read ``configs/<name>.py`` and make it small, on the CPU, without workers."""
     cfg = Config.fromfile(ROOT / 'configs' / f'{name}.py')
-    cfg.model.backbone.setdefault('base_channels', 64)
-    cfg.model.backbone.setdefault('stem_channels', 64)
+    backbone = cfg.model.backbone
+    if 'depth' in backbone:
+        backbone.setdefault('base_channels', 64)
+        backbone.setdefault('stem_channels', 64)
     root = MINI if 'imagenet' not in cfg.data.root else image_folder(Path(work_dir) / 'imagenet')
     cfg.data.root = root
     # The narrowest stage has eight channels, see above.
-    _walk(cfg._cfg_dict, batch_size, cfg.model.backbone.base_channels // 8)
+    _walk(cfg._cfg_dict, batch_size, backbone.get('base_channels', 64) // 8)
+    if 'arch' in backbone:  # a transformer, as wide as what follows takes
+        width = cfg.model.neck.in_channels
+        sizes = dict(num_layers=2, num_heads=3, feedforward_channels=4 * width)
+        backbone.update(arch=dict(embed_dims=width, **sizes), patch_size=8)
     resolve_data(cfg)
     for scheduler in cfg.param_scheduler:  # stays as long as the recipe's
         scheduler.setdefault('end', cfg.train_cfg.max_epochs)
@@ -59,7 +65,7 @@ def _walk(node, batch_size: int, factor: int) -> None:
         node.parts = [(k, v if isinstance(v, float) else 0.2) for k, v in parts]
     if 'bank' in node and 'k' in node:
         node.k = 5
-    for key in {'scale', 'crop_size', 'size'} & set(node):
+    for key in {'scale', 'crop_size', 'size', 'img_size'} & set(node):
         if node[key] in (224, 256):
             node[key] //= 7  # 224 -> 32
     for key in _WIDTHS & set(node):

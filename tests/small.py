@@ -123,7 +123,8 @@ def leave_hooks(cfg: Config, *names: str) -> None:
 
 def use_genotype_of_the_search(cfg: Config, name: str, folder: Path) -> None:
     """Put a random genotype of the search's own heads into a pretraining recipe."""
-    search = reduced(name.replace('_pretrain_', '_search_').replace('imagenet', 'cifar100'), folder)
+    name = name.replace('_pretrain_', '_search_').replace('imagenet', 'cifar100')
+    search = reduced(name.replace('vit-small', 'vit-tiny'), folder)
     choices = {
         head: op_choices(head, search.model.space, shapes)
         for head, shapes in searched_shapes(search.model).items()

@@ -25,6 +25,9 @@ _PAPERS = {
     ),
     'MoCo': ('Improved Baselines with Momentum Contrastive Learning', '2003.04297'),
     'BYOL': ('Bootstrap Your Own Latent: A New Approach to Self-Supervised Learning', '2006.07733'),
+    'MoCoV3': (
+        'An Empirical Study of Training Self-Supervised Vision Transformers', '2104.02057',
+    ),
     'MaskRCNN': ('Mask R-CNN', '1703.06870'),
     'FasterRCNN': (
         'Faster R-CNN: Towards Real-Time Object Detection with Region Proposal Networks',
@@ -33,7 +36,8 @@ _PAPERS = {
 }  # fmt: skip
 _PAGES = {'ImageClassifier': 'docs/evaluation.md', 'MaskRCNN': 'docs/detection.md'}
 _TITLES = {'MoCo': 'MoCo v2', 'ImageClassifier': 'Linear evaluation', 'MaskRCNN': 'Mask R-CNN'}
-_TITLES |= {'FasterRCNN': 'Faster R-CNN'}
+_TITLES |= {'FasterRCNN': 'Faster R-CNN', 'MoCoV3': 'MoCo v3'}
+_TRANSFORMERS = {'deit-tiny': 'ViT-Tiny', 'mocov3-small': 'ViT-Small'}
 _DATA = {'cifar10': 'CIFAR-10', 'cifar100': 'CIFAR-100', 'imagenet': 'ImageNet-1K'}
 _DATA |= {'coco': 'COCO 2017', 'voc0712': 'VOC 07+12', 'cifar10det': 'CIFAR-10 detection'}
 
@@ -83,10 +87,7 @@ def _model(path: Path, cfg: Config) -> dict[str, Any]:
     folder = path.parent.relative_to(ROOT / 'configs').as_posix()
     kind, backbone, length = cfg.model.type, cfg.model.backbone, cfg.train_cfg
     scaled = (cfg.get('auto_scale_lr') or {}).get('base_batch_size')
-    name = f'ResNet-{backbone.depth}'
-    if backbone.get('base_channels', 64) != 64:
-        name += f', width {backbone.base_channels}'
-    meta: dict[str, Any] = {'Architecture': [name], 'Training Data': _data(path, cfg)}
+    meta: dict[str, Any] = {'Architecture': [_architecture(backbone)], 'Training Data': _data(path, cfg)}
     meta |= (
         {'Epochs': length.max_epochs}
         if 'max_epochs' in length
@@ -100,6 +101,15 @@ def _model(path: Path, cfg: Config) -> dict[str, Any]:
         'Metadata': meta,
         'kind': kind,
     }
+
+
+def _architecture(backbone: Any) -> str:
+    if 'arch' in backbone:
+        return f'{_TRANSFORMERS[backbone.arch]}, patch {backbone.patch_size}'
+    name = f'ResNet-{backbone.depth}'
+    if backbone.get('base_channels', 64) != 64:
+        name += f', width {backbone.base_channels}'
+    return name
 
 
 def _data(path: Path, cfg: Config) -> str:

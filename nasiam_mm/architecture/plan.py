@@ -43,6 +43,7 @@ class HeadPlan:
         hidden_norm: Of the hidden layers whose operation is not decided itself, see ``NORMS``.
         activation: Of the same, see ``ACTIVATIONS``.
         output_norm: Behind the last layer, see ``NORMS``.
+        output_bias: Whether the last layer has a bias, unless its normalisation centres.
         behind_hidden: More behind each of these hidden layers.
         behind_output: More behind the last layer and its normalisation.
     """
@@ -56,6 +57,7 @@ class HeadPlan:
     hidden_norm: str = 'bn'
     activation: str = 'relu'
     output_norm: str = 'none'
+    output_bias: bool = True
     behind_hidden: tuple[LayerBuilder, ...] = ()
     behind_output: tuple[LayerBuilder, ...] = ()
 

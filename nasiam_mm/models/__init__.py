@@ -4,14 +4,16 @@
 import nasiam_mm.registry  # noqa: F401, without which mmpretrain would bring mmdet along
 from nasiam_mm.models.algorithms.byol import BYOL
 from nasiam_mm.models.algorithms.moco import MoCo
+from nasiam_mm.models.algorithms.mocov3 import MoCoV3, MoCoV3Head
 from nasiam_mm.models.algorithms.searched import Searched
 from nasiam_mm.models.algorithms.simclr import SimCLR
 from nasiam_mm.models.algorithms.simsiam import SimSiam
 from nasiam_mm.models.heads import HeadMLP
+from nasiam_mm.models.mocov3_vit import MoCoV3ViT
 from nasiam_mm.models.preprocessors import TwoViewPreprocessor
 from nasiam_mm.models.timm_features import TimmFeatures
 
 __all__ = [
-    'BYOL', 'HeadMLP', 'MoCo', 'Searched', 'SimCLR', 'SimSiam', 'TimmFeatures',
-    'TwoViewPreprocessor',
+    'BYOL', 'HeadMLP', 'MoCo', 'MoCoV3', 'MoCoV3Head', 'MoCoV3ViT', 'Searched', 'SimCLR',
+    'SimSiam', 'TimmFeatures', 'TwoViewPreprocessor',
 ]  # fmt: skip

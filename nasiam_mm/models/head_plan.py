@@ -21,6 +21,7 @@ def recipe_plan(
     cell_channels: int | None,
     out_channels: int | None,
     output_norm: str,
+    output_bias: bool = True,
 ) -> HeadPlan:
     """Return what a recipe says of a head, by the arguments of its ``HeadMLP``.
 
@@ -29,7 +30,8 @@ def recipe_plan(
     given = [width for width in (out_channels, cell_channels) if width is not None]
     last = given[0] if given else hidden_channels
     layer_shapes(in_channels, [hidden_channels, last])
-    return HeadPlan(name, in_channels, hidden_channels, last, output_norm=output_norm)
+    plan = HeadPlan(name, in_channels, hidden_channels, last)
+    return replace(plan, output_norm=output_norm, output_bias=output_bias)
 
 
 def decide(
@@ -92,14 +94,20 @@ def output_layer(plan: HeadPlan, in_channels: int) -> nn.Sequential:
     """Build the last layer, linear with what follows; of the form none, what follows alone."""
     if plan.form == 'none':
         return nn.Sequential(*(build(plan.out_channels) for build in plan.behind_output))
-    return _linear(in_channels, plan.out_channels, plan.output_norm, plan.behind_output)
+    has_bias, behind = plan.output_bias, plan.behind_output
+    return _linear(in_channels, plan.out_channels, plan.output_norm, behind, has_bias)
 
 
 def _linear(
-    in_channels: int, out_channels: int, norm: str, behind: tuple[LayerBuilder, ...]
+    in_channels: int,
+    out_channels: int,
+    norm: str,
+    behind: tuple[LayerBuilder, ...],
+    has_bias: bool = True,
 ) -> nn.Sequential:
     # BatchNorm's own centring stands in for the bias.
-    layers: list[nn.Module] = [nn.Linear(in_channels, out_channels, bias=norm not in CENTRING)]
+    has_bias = has_bias and norm not in CENTRING
+    layers: list[nn.Module] = [nn.Linear(in_channels, out_channels, bias=has_bias)]
     if (build := NORMS[norm]) is not None:
         layers.append(build(out_channels))
     return nn.Sequential(*layers, *(build(out_channels) for build in behind))

@@ -54,6 +54,7 @@ class HeadMLP(BaseModule):
         out_channels: Width of the linear output layer behind the cell; None for no such layer.
         with_last_bn: Whether BatchNorm follows the output layer.
         with_last_bn_affine: Whether that BatchNorm has an affine map (SimSiam: False).
+        with_last_bias: Whether the output layer has a bias; before BatchNorm it has none.
         with_avg_pool: Whether the input, (N, C_in, H, W), is averaged over H and W first.
 
     A genotype that cannot be used or has no such head is a GenotypeError; an operation that is not
@@ -76,6 +77,7 @@ class HeadMLP(BaseModule):
         out_channels: int | None = None,
         with_last_bn: bool = False,
         with_last_bn_affine: bool = True,
+        with_last_bias: bool = True,
         with_avg_pool: bool = True,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
@@ -86,7 +88,8 @@ class HeadMLP(BaseModule):
             raise ValueError(f'the {name} has a space to search and a genotype; give one of them')
         self.name = name
         norm = 'none' if not with_last_bn else 'bn' if with_last_bn_affine else 'bn_no_affine'
-        recipe = recipe_plan(name, in_channels, hidden_channels, cell_channels, out_channels, norm)
+        widths = in_channels, hidden_channels, cell_channels, out_channels
+        recipe = recipe_plan(name, *widths, norm, with_last_bias)
         self.fixed: dict[str, Option] = {}  # kind of choice -> what a space fixes beside operations
         ops: Any  # names of a space, or decisions
         if space is not None:
@@ -101,8 +104,8 @@ class HeadMLP(BaseModule):
             shapes = hidden_shapes(plan)
         else:
             last = cell_channels if has_output else plan.out_channels
-            widths = plan.in_channels, plan.hidden_channels, last
-            shapes = head_shapes(name, *widths, depth, plain_output)
+            cell = plan.in_channels, plan.hidden_channels, last
+            shapes = head_shapes(name, *cell, depth, plain_output)
         if not has_output and (plan.output_norm != norm or plan.behind_output):
             mend = 'decide its depth as well, or set out_channels'
             raise ValueError(f'the {name} of this recipe has no output layer to follow; {mend}')

@@ -40,14 +40,24 @@ def standard_options(baseline: Mapping, recipe: Mapping) -> dict[str, Option]:
             f'{name}.hidden_norm': 'bn' if has_norm else 'none',
             f'{name}.activation': 'relu',
         }
+        norm = 'bn' if theirs.get('with_last_bn_affine', True) else 'bn_no_affine'
+        output_norm = norm if has_norm and theirs.get('with_last_bn', True) else 'none'
         if name == 'projector':
-            norm = 'bn' if theirs.get('with_last_bn_affine', True) else 'bn_no_affine'
-            last = has_norm and theirs.get('with_last_bn', True)
-            options[f'{name}.output_norm'] = norm if last else 'none'
+            options[f'{name}.output_norm'] = output_norm
             options[f'{name}.out_channels'] = theirs['out_channels']
+        elif output_norm != _output_norm(ours):
+            told = f'ends in norm {output_norm}, the recipe in {_output_norm(ours)}'
+            raise ValueError(f'the {name} of the baseline {told}; no choice decides that')
     if 'temperature' in baseline['head']:
         options['temperature'] = baseline['head']['temperature']
     return options | ({'predictor_lr': 1} if 'predictor' in parts else {})
+
+
+def _output_norm(head: Mapping) -> str:
+    """Return what follows the output layer of a ``HeadMLP``'s config, see ``NORMS``."""
+    if not head.get('with_last_bn', False):
+        return 'none'
+    return 'bn' if head.get('with_last_bn_affine', True) else 'bn_no_affine'
 
 
 def standard_genotype(

@@ -74,16 +74,16 @@ class Criterion:
 
 @CRITERIA.register_module()
 class HeldOutLoss(Criterion):
-    """Minus the framework's loss, in full precision; for SimCLR and MoCo.
+    """Minus the framework's loss, in full precision; for those that contrast, as SimCLR and MoCo.
 
-    Refused where a head predicts z (SimSiam, BYOL), see the top of this file. It compares heads
-    at one temperature alone.
+    Refused where a head predicts z and nothing contrasts (SimSiam, BYOL), see the top of this file.
+    It compares heads at one temperature alone.
     """
 
     def check(self, runner: Runner) -> None:
         """Raise ValueError where the loss is least for what has collapsed."""
         super().check(runner)
-        if getattr(unwrap(runner.model), 'prediction', None) is not None:
+        if getattr(unwrap(runner.model), 'is_least_in_collapse', False):
             what = f'the loss of {type(unwrap(runner.model)).__name__} is lowest in collapse'
             raise ValueError(f"{what}; select by criterion=dict(type='HeldOutContrast')")
 

@@ -97,6 +97,11 @@ class Searched:
         """Module that predicts the other view's z from ``(z,)``, as z comes; None without one."""
         return getattr(getattr(self, 'head', None), 'predictor', None)
 
+    @property
+    def is_least_in_collapse(self) -> bool:
+        """Whether the loss is least where z is one point: z is predicted, nothing contrasts."""
+        return self.prediction is not None
+
     def searched_heads(self) -> dict[str, HeadMLP]:
         """Heads to search by name, in order, no momentum copies; ValueError if two share one."""
         averages = (module for module in self.modules() if isinstance(module, BaseAveragedModel))

@@ -1,0 +1,63 @@
+_base_ = ['../_base_/data/cifar10_search_demo.py', '../_base_/runtime.py']
+
+model = dict(
+    type='MoCoV3',
+    space=['linear_bn_relu', 'max_pool_3_bn', 'avg_pool_3_bn', 'identity'],
+    base_momentum=0.01,
+    data_preprocessor=_base_._data_preprocessor,
+    backbone=dict(
+        type='ResNet_CIFAR',
+        depth=18,
+        out_indices=(3,),
+        norm_cfg=dict(type='BN'),
+        stem_channels=16,
+        base_channels=16,
+    ),
+    neck=dict(
+        type='HeadMLP',
+        name='projector',
+        in_channels=128,
+        hidden_channels=256,
+        depth=4,
+        out_channels=64,
+        with_last_bn=True,
+        with_last_bn_affine=False,
+    ),
+    head=dict(
+        type='MoCoV3Head',
+        temperature=0.2,
+        loss=dict(type='CrossEntropyLoss'),
+        predictor=dict(
+            type='HeadMLP',
+            name='predictor',
+            in_channels=64,
+            hidden_channels=256,
+            depth=3,
+            out_channels=64,
+            with_last_bias=False,
+            with_avg_pool=False,
+        ),
+    ),
+)
+
+optim_wrapper = dict(
+    type='AutocastOptimWrapper',
+    constructor='WeightOptimWrapperConstructor',
+    optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=5e-4, fused=True),
+)
+param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True)]
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=6)
+default_hooks = dict(
+    alpha_step=dict(
+        type='AlphaStepHook',
+        dataloader=_base_._alpha_dataloader,
+        optimizer=dict(type='AdamW', lr=1e-2, betas=(0.9, 0.999), weight_decay=1e-3),
+    ),
+    genotype=dict(type='GenotypeHook'),
+    health=dict(type='SearchHealthHook'),
+    collapse=dict(type='CollapseHook', interval=10),
+    checkpoint=dict(interval=1, max_keep_ckpts=1),
+)
+probe = dict(interval=6)
+env_cfg = dict(cudnn_benchmark=False)
+auto_scale_lr = dict(base_batch_size=128)

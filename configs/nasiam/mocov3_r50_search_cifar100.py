@@ -1,0 +1,55 @@
+_base_ = ['../_base_/data/cifar10_search.py', '../_base_/runtime.py']
+
+data = dict(root='data/cifar100')
+model = dict(
+    type='MoCoV3',
+    space=['linear_bn_relu', 'max_pool_3_bn', 'avg_pool_3_bn', 'identity'],
+    base_momentum=0.01,
+    data_preprocessor=_base_._data_preprocessor,
+    backbone=dict(type='ResNet_CIFAR', depth=50, out_indices=(3,), norm_cfg=dict(type='BN')),
+    neck=dict(
+        type='HeadMLP',
+        name='projector',
+        in_channels=2048,
+        hidden_channels=4096,
+        depth=4,
+        out_channels=256,
+        with_last_bn=True,
+        with_last_bn_affine=False,
+    ),
+    head=dict(
+        type='MoCoV3Head',
+        temperature=1.0,
+        loss=dict(type='CrossEntropyLoss'),
+        predictor=dict(
+            type='HeadMLP',
+            name='predictor',
+            in_channels=256,
+            hidden_channels=4096,
+            depth=3,
+            out_channels=256,
+            with_last_bias=False,
+            with_avg_pool=False,
+        ),
+    ),
+)
+
+# Base learning rate 0.03 x batch 512 / 256.
+optim_wrapper = dict(
+    constructor='WeightOptimWrapperConstructor',
+    optimizer=dict(type='SGD', lr=0.06, momentum=0.9, weight_decay=5e-4, fused=True),
+)
+param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True)]
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=100)
+default_hooks = dict(
+    alpha_step=dict(
+        type='AlphaStepHook',
+        dataloader=_base_._alpha_dataloader,
+        optimizer=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.999), weight_decay=1e-3),
+    ),
+    genotype=dict(type='GenotypeHook'),
+    health=dict(type='SearchHealthHook'),
+    collapse=dict(type='CollapseHook', interval=50),
+)
+probe = dict(interval=5, at_start=False)
+auto_scale_lr = dict(base_batch_size=512)
