@@ -79,6 +79,8 @@ def _walk(node, batch_size: int, factor: int) -> None:
 
 def light(cfg: Config, stages: int = 2) -> Config:
     """Halve the views and leave a stage or two of the backbone: a run of what concerns neither."""
+    if 'arch' in cfg.model.backbone:
+        return cfg
     cfg.model.data_preprocessor.views.size //= 2
     cfg.model.backbone.update(
         num_stages=stages,

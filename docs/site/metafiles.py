@@ -87,7 +87,10 @@ def _model(path: Path, cfg: Config) -> dict[str, Any]:
     folder = path.parent.relative_to(ROOT / 'configs').as_posix()
     kind, backbone, length = cfg.model.type, cfg.model.backbone, cfg.train_cfg
     scaled = (cfg.get('auto_scale_lr') or {}).get('base_batch_size')
-    meta: dict[str, Any] = {'Architecture': [_architecture(backbone)], 'Training Data': _data(path, cfg)}
+    meta: dict[str, Any] = {
+        'Architecture': [_architecture(backbone)],
+        'Training Data': _data(path, cfg),
+    }
     meta |= (
         {'Epochs': length.max_epochs}
         if 'max_epochs' in length

@@ -20,13 +20,12 @@ from nasiam_mm.checks.forward import Forward
 from nasiam_mm.datasets import describe
 from nasiam_mm.datasets.source import Source
 from nasiam_mm.ops.candidates import SPACES
+from nasiam_mm.presets.recipe import framework_names
 from nasiam_mm.runs.identity import run_settings
 from nasiam_mm.runs.work_dir import own
 from tests.reduced import MINI, ROOT, reduced
 
-SEARCHES = [
-    f'nasiam/{name}_r18_search_cifar10_demo' for name in ('simsiam', 'simclr', 'mocov2', 'byol')
-]
+SEARCHES = [f'nasiam/{name}_r18_search_cifar10_demo' for name in framework_names()]
 BASELINES = [name.replace('search', 'baseline') for name in SEARCHES]
 LINEAR = 'benchmarks/linear/r18_cifar10_linear_demo'
 

@@ -10,12 +10,13 @@ from nasiam_mm.architecture.reading import load_genotype
 from nasiam_mm.cli.reading import load_config
 from nasiam_mm.cli.strategy import merge_strategy, own_settings
 from nasiam_mm.ops.candidates import SPACES
+from nasiam_mm.presets.recipe import framework_names
 from tests.reduced import ROOT
 from tests.small import search, train
 
 FILES = sorted((ROOT / 'configs/search').glob('*.py'))
 STRATEGIES = [file.stem for file in FILES]
-FRAMEWORKS = ['simsiam', 'simclr', 'mocov2', 'byol']
+FRAMEWORKS = framework_names()
 
 
 @pytest.mark.parametrize('file', FILES, ids=STRATEGIES)
@@ -37,7 +38,9 @@ def test_what_a_strategy_writes_over_its_base_is_the_same_over_another(file):
 @pytest.mark.parametrize(('number', 'strategy'), enumerate(STRATEGIES), ids=STRATEGIES)
 def test_a_strategy_searches_and_its_genotype_says_how(number, strategy, tmp_path):
     space = list(list(SPACES.values())[number % 3])
-    cfg = search(FRAMEWORKS[number % 4], tmp_path, epochs=3, batch_size=128, space=space)
+    cfg = search(
+        FRAMEWORKS[number % len(FRAMEWORKS)], tmp_path, epochs=3, batch_size=128, space=space
+    )
     merge_strategy(cfg, strategy)
     # Fewer of what the end of a search repeats.
     fewer = {'Perturbation': dict(tune_steps=1), 'BestOfSampled': dict(n=4)}

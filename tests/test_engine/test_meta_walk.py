@@ -26,7 +26,7 @@ MADE_OF_VALUES = ('nonzero', '_local_scalar_dense', 'masked_select', 'unique', '
 COPIES = ('_to_copy', 'copy_', '_pin_memory')
 RECIPES = sorted(
     path.stem
-    for path in (ROOT / 'configs/nasiam').glob('*_r18_*_cifar10.py')
+    for path in (ROOT / 'configs/nasiam').glob('*_cifar10.py')
     if path.stem.split('_')[2] in ('search', 'pretrain')
 )
 ITERATIONS = 2

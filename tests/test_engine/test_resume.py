@@ -23,11 +23,12 @@ from mmengine.runner import Runner
 from benchmarks.compare import compare_checkpoints
 from nasiam_mm.engine.hooks.checkpoint_hook import AtomicLocalBackend
 from nasiam_mm.engine.running import get_rng_state
+from nasiam_mm.presets.recipe import framework_names
 from nasiam_mm.registry import HOOKS
 from tests.forked import run_forked
 from tests.reduced import ROOT, light, reduced
 
-FRAMEWORKS = ['simsiam', 'simclr', 'mocov2', 'byol']
+FRAMEWORKS = framework_names()
 EPOCH = 6  # iterations
 
 

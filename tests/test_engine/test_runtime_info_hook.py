@@ -17,6 +17,7 @@ from mmengine.runner import Runner
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from nasiam_mm.engine.hooks.speed_hooks import BufferedRuntimeInfoHook
+from nasiam_mm.presets.recipe import framework_names
 from tests.reduced import light, reduced
 
 LOGGED = 4  # iterations between two logs
@@ -86,7 +87,7 @@ class NoteReadBacks(Hook):
         self.counter.number = 0
 
 
-@pytest.mark.parametrize('framework', ['simsiam', 'simclr', 'mocov2', 'byol'])
+@pytest.mark.parametrize('framework', framework_names())
 def test_nothing_is_read_back_between_two_logs(framework, tmp_path, monkeypatch):
     counter = CountReadBacks(monkeypatch)
     notes = NoteReadBacks(counter)

@@ -25,7 +25,7 @@ from tests.small import WIDTH, config
 
 S = list(SPACES['S'])
 PREDICTING = [name for name, one in FRAMEWORKS.items() if 'predictor' in one.standard]
-CONTRASTIVE = ['mocov2', 'simclr']
+CONTRASTIVE = ['mocov2', 'mocov3', 'simclr']
 
 
 def genotype(**options):

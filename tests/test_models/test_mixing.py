@@ -10,11 +10,12 @@ from nasiam_mm.models.auxiliary import AuxiliarySkip
 from nasiam_mm.models.choice import ChoiceLayer
 from nasiam_mm.models.mixing import MIXINGS, PartialChannels
 from nasiam_mm.ops.candidates import SPACES, LayerShape
+from nasiam_mm.presets.recipe import framework_names
 from nasiam_mm.search.gradient.gradients import alpha_gradients
 from tests.small import WIDTH, batch, build, tensors
 
 GUMBEL = dict(type='GumbelStraightThrough')
-FRAMEWORKS = ['simsiam', 'simclr', 'mocov2', 'byol']
+FRAMEWORKS = framework_names()
 
 
 def loss_of(model, data):

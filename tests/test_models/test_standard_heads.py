@@ -16,6 +16,7 @@ from nasiam_mm.architecture.space import choices_of_space
 from nasiam_mm.models.frameworks import FRAMEWORKS
 from nasiam_mm.models.standard import standard_genotype, standard_options
 from nasiam_mm.ops.candidates import SPACES
+from nasiam_mm.presets.recipe import framework_names
 from nasiam_mm.registry import MODELS
 from tests.reduced import ROOT
 
@@ -35,13 +36,16 @@ def as_genotype(framework, head, baseline):
         for layer, op in enumerate(framework.standard[head])
     }
     widths = dict(in_channels=baseline.in_channels, hidden_channels=baseline.hid_channels)
-    if head == 'predictor':
+    bias = baseline.get('with_last_bias', False)
+    if head == 'predictor' and len(framework.standard[head]) == baseline.get('num_layers', 2):
         last = dict(cell_channels=baseline.out_channels, plain_output=True, with_avg_pool=False)
     else:
         last = dict(
             out_channels=baseline.out_channels,
             with_last_bn=baseline.get('with_last_bn', True),
             with_last_bn_affine=baseline.get('with_last_bn_affine', True),
+            with_last_bias=bias,
+            with_avg_pool=head == 'projector',
         )
     genotype = Genotype(framework.algorithm, decisions)
     return dict(type='HeadMLP', name=head, genotype=genotype, **widths, **last)
@@ -91,9 +95,10 @@ def test_there_is_one_of_each_framework_whose_head_the_space_holds():
 
 TWINS = [
     (framework, rest)
-    for framework in ('simsiam', 'simclr', 'mocov2', 'byol')
+    for framework in framework_names()
     for rest in ('r18_{}_cifar10', 'r18_{}_cifar100', 'r18_{}_cifar10_demo', 'r50_{}_imagenet')
 ]
+TWINS += [('mocov3', 'vit-tiny_{}_cifar10'), ('mocov3', 'vit-small_{}_imagenet')]
 
 
 def models(framework, rest):
@@ -113,7 +118,7 @@ def test_as_choices_it_has_the_same_weights_and_function(framework, rest, tmp_pa
         theirs = MODELS.build(of_baseline)
         ours = MODELS.build({**of_recipe, 'genotype': str(tmp_path / 'g.json')})
         x = torch.randn(16, of_baseline.in_channels)
-        x = x if of_recipe.name == 'predictor' else x[:, :, None, None]
+        x = x[:, :, None, None] if of_recipe.get('with_avg_pool', True) else x
         same_function(theirs, ours, x, framework == 'byol')
 
 
@@ -132,9 +137,13 @@ def test_s_head_holds_it(framework, rest, tmp_path):
 
 
 def test_what_is_no_standard_head():
-    baseline, recipe = models('simclr', 'r18_{}_cifar10')
+    baseline, recipe = models('mocov3', 'r18_{}_cifar10')
     with pytest.raises(ValueError, match='the projector of the baseline is a HeadMLP, which no'):
         standard_options(recipe, recipe)
+    baseline.head.predictor.with_last_bn = True
+    with pytest.raises(ValueError, match='the predictor of the baseline ends in norm bn, the rec'):
+        standard_options(baseline, recipe)
+    baseline, recipe = models('simclr', 'r18_{}_cifar10')
     narrow = choices_of_space(dict(depth=[1, 4]), {'projector': None})
     with pytest.raises(GenotypeError, match=r'takes 2 at projector.depth; the space has \[1, 4\]'):
         standard_genotype(baseline, recipe, narrow)

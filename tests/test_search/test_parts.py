@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from nasiam_mm.models.frameworks import FRAMEWORKS
+from nasiam_mm.presets.recipe import framework_names
 from nasiam_mm.search.gradient.gradients import alpha_gradients
 from nasiam_mm.search.gradient.regularizers import Penalties
 from tests.small import batch, build, search, tensors, train
@@ -29,7 +30,7 @@ COMPOSITIONS = {
         auxiliary=dict(type='AuxiliarySkip'),
     ),
 }
-OWN = ['simsiam', 'simclr', 'mocov2', 'byol']
+OWN = framework_names()
 composed = pytest.mark.parametrize('changes', COMPOSITIONS.values(), ids=COMPOSITIONS)
 every = pytest.mark.parametrize('framework', OWN)
 

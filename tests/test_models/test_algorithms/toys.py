@@ -20,7 +20,8 @@ from tests.small import tensors
 __all__ = ['ToyBackbone', 'build', 'disturb', 'fixed', 'tensors', 'unit', 'views']
 WIDTH, DIM = 8, 6  # of the features, of the embeddings
 SPACE = SPACES['S']
-MOMENTUM = ('MoCo', 'BYOL')
+MOMENTUM = ('MoCo', 'BYOL', 'MoCoV3')
+PREDICTING = ('SimSiam', 'BYOL', 'MoCoV3')
 
 
 @MODELS.register_module(force=True)
@@ -70,10 +71,14 @@ def build(framework: str, genotype: str | None = None, **kwargs) -> nn.Module:
         'SimSiam': dict(head=predictor_head(DIM, WIDTH)),
         'BYOL': dict(head=predictor_head(DIM, WIDTH), base_momentum=0.1),
         'SimCLR': dict(head=_contrasting(0.5)),
+        'MoCoV3': dict(
+            head={**predictor_head(DIM, WIDTH), **_contrasting(0.2), 'type': 'MoCoV3Head'},
+            base_momentum=0.1,
+        ),
         'MoCo': dict(head=_contrasting(0.1), queue_len=24, feat_dim=DIM, momentum=0.1),
     }[framework]
     neck = {**projector(), 'genotype': genotype}
-    is_open = genotype is None or framework in ('SimSiam', 'BYOL')  # a predictor is searched
+    is_open = genotype is None or framework in PREDICTING  # a predictor is searched
     config = dict(
         type=framework,
         space=SPACE if is_open else None,
