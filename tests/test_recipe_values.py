@@ -32,6 +32,13 @@ MOCO = {**SGD, **VIEWS, 'rate': '0.03', 'decay': '0.0001', 'batch': '256', 'epoc
 BYOL = {**LARS, **WIDE, 'rate': '0.2', 'decay': '1.5e-6', 'batch': '4096', 'epochs': '1000',
         'average': '0.996 to 1', 'jitter': '0.4, 0.4, 0.2, 0.1', 'blur': '1 / 0.1',
         'solarize': '0 / 0.2'}  # fmt: skip
+# MoCo v3's, of a ResNet by the authors' code for 100 epochs.
+MOCOV3 = {**LARS, **WIDE, 'crop': '0.2 to 1', 'rate': '0.6', 'decay': '1e-6', 'batch': '4096',
+          'epochs': '100', 'average': '0.99 to 1', 'temperature': '1',
+          'jitter': '0.4, 0.4, 0.2, 0.1', 'blur': '1 / 0.1', 'solarize': '0 / 0.2'}  # fmt: skip
+MOCOV3_VIT = {**MOCOV3, 'optimizer': 'AdamW', 'momentum': '0.9, 0.999', 'crop': '0.08 to 1',
+              'rate': '0.00015', 'decay': '0.1', 'left out': 'nothing', 'warm-up': '40',
+              'epochs': '300', 'temperature': '0.2'}  # fmt: skip
 # What the papers say. Rates are for 256 images, warm-up is in epochs.
 PAPERS = {
     # SimSiam, section 3 and table 4, appendix D.
@@ -54,8 +61,16 @@ PAPERS = {
     # BYOL, section 3.2 and appendix B; it has no CIFAR.
     'byol_r50_{baseline,pretrain}_imagenet': BYOL,
     'byol_r18_{baseline,pretrain}_cifar{10,100}': BYOL,
+    # MoCo v3, section 5, and the authors' code; it has no CIFAR.
+    'mocov3_r50_{baseline,pretrain}_imagenet': MOCOV3,
+    'mocov3_r18_{baseline,pretrain}_cifar{10,100}': MOCOV3,
+    'mocov3_vit-small_{baseline,pretrain}_imagenet': MOCOV3_VIT,
+    'mocov3_vit-tiny_{baseline,pretrain}_cifar{10,100}': MOCOV3_VIT,
+    'mocov3_vit-tiny_search_cifar{10,100}': {
+        'optimizer': 'AdamW', 'rate': '0.00015', 'decay': '0.1', 'epochs': '100',
+    },
     # NASiam, section 4.1.
-    '*_search_cifar{10,100}': {
+    '*_r{18,50}_search_cifar{10,100}': {
         'optimizer': 'SGD', 'rate': '0.03', 'decay': '0.0005', 'epochs': '100',
     },
     # SimSiam, appendix A; NASiam, tables 2 and 3, and the authors' demo of MoCo.
@@ -91,7 +106,7 @@ def values(name):
     part = dict(split['parts'])[split['part']] if 'parts' in split else 'all'
     found = {
         'optimizer': optimizer.type,
-        'momentum': number(optimizer.momentum),
+        'momentum': momentum_of(optimizer),
         'rate': number(optimizer.lr * 256 / batch),
         'decay': number(optimizer.weight_decay),
         'left out': 'biases, BatchNorm' if without else 'nothing',
@@ -111,14 +126,21 @@ def values(name):
     if model.type == 'SimSiam':
         fixed = find_hook(cfg, 'FixedLrHook') and paramwise.custom_keys.predictor.fix_lr
         found['predictor rate'] = 'constant' if fixed else 'decays'
-    if model.type in ('SimCLR', 'MoCo'):
+    if 'temperature' in model.head:
         found['temperature'] = number(model.head.temperature)
-    if model.type == 'BYOL':
+    if 'base_momentum' in model:
         found['average'] = f'{number(1 - model.base_momentum)} to 1'
     if model.type == 'MoCo':
         found['average'], found['queue'] = number(1 - model.momentum), f'{model.queue_len}'
         found['loss'] = 'symmetric' if model.symmetric else 'one-sided'
     return found
+
+
+def momentum_of(optimizer):
+    """Write the momentum, or the two of an Adam."""
+    if 'momentum' in optimizer:
+        return number(optimizer.momentum)
+    return ', '.join(map(number, optimizer.get('betas', (0.9, 0.999))))
 
 
 def views_of(cfg):
@@ -204,7 +226,8 @@ def test_a_recipe_is_its_papers_but_for_what_the_page_lists(name):
 
 @pytest.mark.parametrize('name', [name for name in CONFIGS if '_search_' in name])
 def test_a_search_trains_as_the_pretraining_of_its_framework(name):
-    stem = name.split('_')[0]
-    other = values(f'{stem}_r18_baseline_cifar10' + '_demo' * name.endswith('_demo'))
+    stem, backbone = name.split('_')[:2]
+    backbone = backbone.replace('r50', 'r18')
+    other = values(f'{stem}_{backbone}_baseline_cifar10' + '_demo' * name.endswith('_demo'))
     search = values(name)
     assert {key for key in other if search[key] != other[key]} <= {'epochs', 'images'}

@@ -19,7 +19,7 @@ model = dict(
     ),
     head=dict(
         type='MoCoV3Head',
-        temperature=1.0,
+        temperature=0.2,
         loss=dict(type='CrossEntropyLoss'),
         predictor=dict(
             type='HeadMLP',

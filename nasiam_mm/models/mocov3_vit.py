@@ -13,7 +13,7 @@ class MoCoV3ViT(_MoCoV3ViT):
     """mmpretrain's ViT of MoCo v3: fixed sine-cosine positions, a patch projection not trained.
 
     `An Empirical Study of Training Self-Supervised Vision Transformers
-    <https://arxiv.org/abs/2104.02057>`_, section 4.2 and appendix. mmpretrain's marks its positions
+    <https://arxiv.org/abs/2104.02057>`_, sections 4.2 and 5. mmpretrain's marks its positions
     as fixed where it draws the weights, which is after several processes have agreed whose
     gradients they wait for; here they are from the start, so that none need be looked for. An
     image, (N, 3, H, W), becomes a tuple of (N, D), its class token.

@@ -6,6 +6,8 @@
 2. MoCo's keys are normalised among a random half of all images, not among those of their query;
    the shuffle is a function of the step and leaves the generator alone.
 3. The queue takes the keys of all ranks.
+4. MoCo v3 contrasts each rank's queries with the keys of all; the mean of the gradients is that of
+   the joint batch.
 """
 
 import os
@@ -18,7 +20,7 @@ from tests.test_distributed.processes import run_processes
 from tests.test_models.test_algorithms.toys import build, unit, views
 
 BATCH = 4  # a process
-TEMPERATURE = 0.5
+TEMPERATURE, MOCOV3_TEMPERATURE = 0.5, 0.2
 
 
 def join():
@@ -60,6 +62,40 @@ def test_nt_xent_over_the_union_of_the_ranks(tmp_path):
     loss.backward()
     for record in two:
         torch.testing.assert_close(record['loss'], loss.detach())
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            mean = (two[0]['gradients'][name] + two[1]['gradients'][name]) / 2
+            torch.testing.assert_close(mean, parameter.grad, atol=1e-6, rtol=1e-4)
+
+
+def mocov3(folder):
+    rank = join()
+    model, batches = model_and_views('MoCoV3')
+    loss = model.loss(batches[rank], None, update_state=False)['loss']
+    loss.backward()
+    trained = {n: p.grad for n, p in model.named_parameters() if p.requires_grad}
+    return dict(loss=loss.detach(), gradients=trained)
+
+
+def test_mocov3_over_the_union_of_the_ranks(tmp_path):
+    two = run_processes(2, mocov3, tmp_path / 'two')
+    model, batches = model_and_views('MoCoV3')
+    # Each rank normalises its own images, each view alone.
+    views_of = [[batch[view] for batch in batches] for view in (0, 1)]
+    z = [[model.neck(model.backbone(part))[0] for part in parts] for parts in views_of]
+    queries = [torch.cat([model.head.predictor([part])[0] for part in parts]) for parts in z]
+    with torch.no_grad():
+        encode = model.momentum_encoder
+        keys = [unit(torch.cat([encode(part)[0] for part in parts])) for parts in views_of]
+    loss = 0
+    for query, key in ((queries[0], keys[1]), (queries[1], keys[0])):
+        for i, q in enumerate(unit(query)):
+            similarity = key @ q / MOCOV3_TEMPERATURE
+            loss = loss + similarity.exp().sum().log() - similarity[i]
+    loss = loss * 2 * MOCOV3_TEMPERATURE / (2 * BATCH)
+    loss.backward()
+    assert not torch.allclose(two[0]['loss'], two[1]['loss'])
+    torch.testing.assert_close((two[0]['loss'] + two[1]['loss']) / 2, loss.detach())
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             mean = (two[0]['gradients'][name] + two[1]['gradients'][name]) / 2

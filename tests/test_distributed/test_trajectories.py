@@ -131,6 +131,13 @@ def test_with_batchnorm_both_ranks_are_equal_too(framework, tmp_path, capfd):
     ]
 
 
+def test_two_processes_wait_for_no_fixed_weight(tmp_path):
+    # Of a transformer, whose positions and patch projection are not trained.
+    name = 'mocov3_vit-tiny_search_cifar10'
+    two = run_processes(2, search, tmp_path / 'two', name, with_bn=True)
+    equal_on_both_ranks(two, STEPS)
+
+
 @pytest.mark.parametrize('framework', ['simclr', 'byol'])
 def test_second_order_walks_the_path_of_one(framework, tmp_path):
     # Plain steps: what is compared is the gradient, not its sign as in Adam.
