@@ -69,6 +69,8 @@ TOKENS = dict(embed_dims=16, num_layers=1, num_heads=2, feedforward_channels=16)
         ('simsiam', 'search', dict(type='VisionTransformer', arch=TOKENS), 'AdamW'),
         ('mocov2', 'search', SMALL, 'SGD'),
         ('byol', 'baseline', SMALL, 'SGD'),
+        ('mocov3', 'search', SMALL, 'SGD'),
+        ('mocov3', 'baseline', dict(type='MoCoV3ViT', arch=TOKENS), 'AdamW'),
     ],
 )
 def test_the_pass_before_training_finds_nothing(photos, tmp_path, framework, phase, backbone, kind):
@@ -127,7 +129,7 @@ def test_recipes_are_found_again_and_kept(photos, tmp_path):
 @pytest.mark.parametrize(
     ('changes', 'told'),
     [
-        ({'framework': 'dino'}, 'there is no framework .dino., but byol, mocov2, simclr, simsiam'),
+        ({'framework': 'dino'}, 'there is no framework .dino., but byol, mocov2, mocov3, simclr, simsiam'),
         ({'backbone': 'resnet19'}, 'did you mean resnet18'),
         ({'size': 300}, '--size must be from 32 to 224'),
     ],

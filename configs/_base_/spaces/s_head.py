@@ -10,7 +10,7 @@ _projector = dict(
 )
 # SimCLR and MoCo v2.
 _s_head_contrastive = dict(projector=_projector, temperature=[0.05, 0.1, 0.2, 0.5])
-# SimSiam and BYOL.
+# SimSiam, BYOL and MoCo v3, whose temperature is left to the recipe.
 _s_head_predictive = dict(
     projector=_projector,
     predictor=dict(form=['none', 'linear', 'mlp'], width_ratio=[0.25, 1, 4]),
