@@ -39,6 +39,9 @@ MOCOV3 = {**LARS, **WIDE, 'crop': '0.2 to 1', 'rate': '0.6', 'decay': '1e-6', 'b
 MOCOV3_VIT = {**MOCOV3, 'optimizer': 'AdamW', 'momentum': '0.9, 0.999', 'crop': '0.08 to 1',
               'rate': '0.00015', 'decay': '0.1', 'left out': 'nothing', 'warm-up': '40',
               'epochs': '300', 'temperature': '0.2'}  # fmt: skip
+# PIRL, section 3; views and projector of its jigsaw are others.
+PIRL = {**SGD, 'rate': '0.03', 'decay': '0.0001', 'batch': '1024', 'epochs': '800',
+        'temperature': '0.07', 'bank average': '0.5', 'negatives': '32000'}  # fmt: skip
 # What the papers say. Rates are for 256 images, warm-up is in epochs.
 PAPERS = {
     # SimSiam, section 3 and table 4, appendix D.
@@ -69,6 +72,8 @@ PAPERS = {
     'mocov3_vit-tiny_search_cifar{10,100}': {
         'optimizer': 'AdamW', 'rate': '0.00015', 'decay': '0.1', 'epochs': '100',
     },
+    'pirl_r50_{baseline,pretrain}_imagenet': PIRL,
+    'pirl_r18_{baseline,pretrain}_cifar{10,100}': PIRL,
     # NASiam, section 4.1.
     '*_r{18,50}_search_cifar{10,100}': {
         'optimizer': 'SGD', 'rate': '0.03', 'decay': '0.0005', 'epochs': '100',
@@ -130,6 +135,8 @@ def values(name):
         found['temperature'] = number(model.head.temperature)
     if 'base_momentum' in model:
         found['average'] = f'{number(1 - model.base_momentum)} to 1'
+    if 'bank_len' in model:
+        found['bank average'], found['negatives'] = number(model.momentum), f'{model.negatives}'
     if model.type == 'MoCo':
         found['average'], found['queue'] = number(1 - model.momentum), f'{model.queue_len}'
         found['loss'] = 'symmetric' if model.symmetric else 'one-sided'

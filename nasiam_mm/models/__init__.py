@@ -5,6 +5,7 @@ import nasiam_mm.registry  # noqa: F401, without which mmpretrain would bring mm
 from nasiam_mm.models.algorithms.byol import BYOL
 from nasiam_mm.models.algorithms.moco import MoCo
 from nasiam_mm.models.algorithms.mocov3 import MoCoV3, MoCoV3Head
+from nasiam_mm.models.algorithms.pirl import PIRL, PIRLHead
 from nasiam_mm.models.algorithms.searched import Searched
 from nasiam_mm.models.algorithms.simclr import SimCLR
 from nasiam_mm.models.algorithms.simsiam import SimSiam
@@ -14,6 +15,6 @@ from nasiam_mm.models.preprocessors import TwoViewPreprocessor
 from nasiam_mm.models.timm_features import TimmFeatures
 
 __all__ = [
-    'BYOL', 'HeadMLP', 'MoCo', 'MoCoV3', 'MoCoV3Head', 'MoCoV3ViT', 'Searched', 'SimCLR',
-    'SimSiam', 'TimmFeatures', 'TwoViewPreprocessor',
+    'BYOL', 'PIRL', 'HeadMLP', 'MoCo', 'MoCoV3', 'MoCoV3Head', 'MoCoV3ViT', 'PIRLHead',
+    'Searched', 'SimCLR', 'SimSiam', 'TimmFeatures', 'TwoViewPreprocessor',
 ]  # fmt: skip
