@@ -39,8 +39,8 @@ MOCOV3 = {**LARS, **WIDE, 'crop': '0.2 to 1', 'rate': '0.6', 'decay': '1e-6', 'b
 MOCOV3_VIT = {**MOCOV3, 'optimizer': 'AdamW', 'momentum': '0.9, 0.999', 'crop': '0.08 to 1',
               'rate': '0.00015', 'decay': '0.1', 'left out': 'nothing', 'warm-up': '40',
               'epochs': '300', 'temperature': '0.2'}  # fmt: skip
-# PIRL, section 3; views and projector of its jigsaw are others.
-PIRL = {**SGD, 'rate': '0.03', 'decay': '0.0001', 'batch': '1024', 'epochs': '800',
+# PIRL, section 3, but for its views: MoCo v2's stand for the jigsaw, as the page says.
+PIRL = {**SGD, **VIEWS, 'rate': '0.03', 'decay': '0.0001', 'batch': '1024', 'epochs': '800',
         'temperature': '0.07', 'bank average': '0.5', 'negatives': '32000'}  # fmt: skip
 # What the papers say. Rates are for 256 images, warm-up is in epochs.
 PAPERS = {
@@ -73,7 +73,7 @@ PAPERS = {
         'optimizer': 'AdamW', 'rate': '0.00015', 'decay': '0.1', 'epochs': '100',
     },
     'pirl_r50_{baseline,pretrain}_imagenet': PIRL,
-    'pirl_r18_{baseline,pretrain}_cifar{10,100}': PIRL,
+    'pirl_r18_{baseline,pretrain}_cifar{10,100}': {**PIRL, **PLAIN},
     # NASiam, section 4.1.
     '*_r{18,50}_search_cifar{10,100}': {
         'optimizer': 'SGD', 'rate': '0.03', 'decay': '0.0005', 'epochs': '100',

@@ -88,7 +88,7 @@ class PIRL(Searched, _Bank):
     """PIRL with a searchable projector.
 
     `Self-Supervised Learning of Pretext-Invariant Representations
-    <https://arxiv.org/abs/1912.01991>`_, with a view of SimCLR's kind for the jigsaw and one
+    <https://arxiv.org/abs/1912.01991>`_, with a view of MoCo v2's kind for the jigsaw and one
     projector for both views. The bank holds a row of each image that is trained on, begins at
     random and follows the projections of the first view by moving average. The negatives of a step
     are the same for all its images and processes, a function of the number of steps so far.
