@@ -47,7 +47,10 @@ class Forward:
         self.preprocessor = copy.deepcopy(self.model.data_preprocessor)  # of numbers, not shapes
         inputs = data['inputs']
         told = data.get('data_samples')
-        self.is_labelled = told is not None and not isinstance(told, Tensor)
+        has_numbers = isinstance(told, Tensor)
+        self.is_labelled = told is not None and not has_numbers
+        if hasattr(self.model, 'check_images'):
+            self.model.check_images(len(loader.dataset), has_numbers)
         self.shapes = [v.shape[1:] for v in ([inputs] if isinstance(inputs, Tensor) else inputs)]
         self.is_list = not isinstance(inputs, Tensor)
         self.model.to('meta').train()

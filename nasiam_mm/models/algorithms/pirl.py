@@ -142,6 +142,14 @@ class PIRL(Searched, _Bank):
                 self._steps.write(self.steps, steps + 1)
         return dict(loss=loss)
 
+    def check_images(self, count: int, has_numbers: bool) -> None:
+        """Refuse, before a training, images without rows, with a ValueError."""
+        if not has_numbers:
+            raise ValueError(_NO_NUMBERS)
+        if count > len(self.bank):
+            told = f'PIRL.bank_len is {len(self.bank)}, but there are {count} images to train on'
+            raise ValueError(f'{told}; set model.bank_len={count}')
+
     def _keys(self, image: Tensor) -> Tensor:
         """Return what stands for the rows of images that have none, (N, C)."""
         return image.detach()

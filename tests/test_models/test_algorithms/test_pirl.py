@@ -6,11 +6,14 @@ from math import exp, log
 
 import pytest
 import torch
+from mmengine.hooks import Hook
 from torch.nn.functional import normalize
 
+from nasiam_mm.checks.before_training import find_problems
 from nasiam_mm.models import PIRLHead, TwoViewPreprocessor
 from nasiam_mm.search.gradient.gradients import alpha_gradients
-from tests.small import tensors
+from tests.reduced import light, reduced
+from tests.small import leave_hooks, search, tensors, train
 from tests.test_models.test_algorithms.toys import DIM, build, disturb, unit, views
 
 LENGTH, NEGATIVES, TEMPERATURE, WEIGHT = 12, 7, 0.07, 0.5
@@ -170,3 +173,62 @@ def test_without_numbers_rows_are_written_in_turn_and_it_is_said():
         moved = (model.bank != before).any(1)
         assert moved.nonzero().flatten().tolist() == [first + n for n in range(4)]
     assert model._has_told
+
+
+@pytest.mark.parametrize('kind', ['ResidentDataset', 'ReplayDataset'])
+def test_a_run_writes_the_row_of_each_image_it_saw(kind, tmp_path):
+    cfg = light(reduced('nasiam/pirl_r18_search_cifar10', tmp_path), stages=1)
+    leave_hooks(cfg, 'alpha_step')
+    cfg.probe, cfg.model.bank_len = None, 260
+    cfg.train_dataloader.dataset.type = kind
+    if kind == 'ReplayDataset':
+        cfg.train_dataloader.update(collate_fn=dict(type='default_collate'))
+        cfg.train_dataloader.dataset.with_view_seed = True
+    seen = Seen()
+    model = train(cfg, seen).model
+    assert len(set(seen.rows)) == len(seen.rows) == 7 * 32
+    moved = (model.bank != seen.start[0]).any(1).nonzero().flatten().tolist()
+    assert moved == sorted(seen.rows) and max(moved) < 250
+    assert model.steps.item() == 7 and not model._has_told
+
+
+@pytest.mark.parametrize(
+    ('changes', 'told'),
+    [
+        ({}, []),
+        (
+            {'model.bank_len': 99},
+            ['PIRL.bank_len is 99, but there are 100 images to train on; set'],
+        ),
+        ({'train_dataloader.dataset.with_index': False}, ['the samples have no numbers, rows of']),
+        ({'model.data_preprocessor.with_index': False}, ['the samples have no numbers, rows of']),
+    ],
+)
+def test_images_without_rows_are_found_before_a_training(changes, told, tmp_path):
+    cfg = reduced('nasiam/pirl_r18_search_cifar10_demo', tmp_path / 'work')
+    cfg.merge_from_dict(changes)
+    found = find_problems(cfg)
+    assert len(found) == len(told)
+    assert all(text in str(problem) for problem, text in zip(found, told, strict=True))
+
+
+class Seen(Hook):
+    """Notes the bank before the run, and the numbers of the images of its weight steps."""
+
+    def __init__(self):
+        self.start, self.rows = [], []
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        self.start.append(runner.model.bank.clone())
+        self.rows += data_batch['sample_idx'].tolist()
+
+
+def test_collapse_is_seen_by_the_guard_and_costs_more_than_its_opposite(tmp_path):
+    cfg = search('pirl', tmp_path, epochs=2, batch_size=32)
+    cfg.default_hooks.collapse = dict(type='CollapseHook', interval=1, action='stop', patience=2)
+    # Decay that takes all but a tenth of each weight in a step: only a bias is left of z.
+    cfg.optim_wrapper.optimizer = dict(type='SGD', lr=1.0, weight_decay=0.9)
+    cfg.param_scheduler = []
+    runner = train(cfg)
+    assert 'embeddings collapsed in iteration' in next(tmp_path.glob('*/*.log')).read_text()
+    assert runner.train_loop.stop_training and not runner.model.is_least_in_collapse
