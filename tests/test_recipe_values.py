@@ -43,6 +43,9 @@ BARLOW = {**BYOL, 'decay': '1.5e-6', 'batch': '2048', 'bias rate': '0.0048', 'we
 BARLOW.pop('average')
 VICREG = {**LARS, **WIDE, 'rate': '0.2', 'decay': '1e-6', 'batch': '2048', 'epochs': '1000',
           'jitter': '0.4, 0.4, 0.2, 0.1', 'solarize': '0.1', 'weights': '25, 25, 1'}  # fmt: skip
+# PIRL, section 3, but for its views: MoCo v2's stand for the jigsaw, as the page says.
+PIRL = {**SGD, **VIEWS, 'rate': '0.03', 'decay': '0.0001', 'batch': '1024', 'epochs': '800',
+        'temperature': '0.07', 'bank average': '0.5', 'negatives': '32000'}  # fmt: skip
 # What the papers say. Rates are for 256 images, warm-up is in epochs.
 PAPERS = {
     # SimSiam, section 3 and table 4, appendix D.
@@ -79,6 +82,8 @@ PAPERS = {
     # VICReg, section 4 and appendix C; it has no CIFAR.
     'vicreg_r50_{baseline,pretrain}_imagenet': VICREG,
     'vicreg_r18_{baseline,pretrain}_cifar{10,100}': VICREG,
+    'pirl_r50_{baseline,pretrain}_imagenet': PIRL,
+    'pirl_r18_{baseline,pretrain}_cifar{10,100}': {**PIRL, **PLAIN},
     # NASiam, section 4.1.
     '*_r{18,50}_search_cifar{10,100}': {
         'optimizer': 'SGD', 'rate': '0.03', 'decay': '0.0005', 'epochs': '100',
@@ -119,7 +124,6 @@ def values(name):
     found = {
         'optimizer': optimizer.type,
         'momentum': momentum_of(optimizer),
-        'momentum': number(optimizer.get('momentum', 0.9)),  # Adam's first beta
         'rate': number(optimizer.lr * 256 / batch),
         'decay': number(optimizer.weight_decay),
         'left out': 'biases, BatchNorm' if without else 'nothing',
@@ -149,6 +153,8 @@ def values(name):
         found['weights'] = ', '.join(map(number, weights))
     if 'base_momentum' in model:
         found['average'] = f'{number(1 - model.base_momentum)} to 1'
+    if 'bank_len' in model:
+        found['bank average'], found['negatives'] = number(model.momentum), f'{model.negatives}'
     if model.type == 'MoCo':
         found['average'], found['queue'] = number(1 - model.momentum), f'{model.queue_len}'
         found['loss'] = 'symmetric' if model.symmetric else 'one-sided'

@@ -35,6 +35,7 @@ _PAPERS = {
     'MoCoV3': (
         'An Empirical Study of Training Self-Supervised Vision Transformers', '2104.02057',
     ),
+    'PIRL': ('Self-Supervised Learning of Pretext-Invariant Representations', '1912.01991'),
     'MaskRCNN': ('Mask R-CNN', '1703.06870'),
     'FasterRCNN': (
         'Faster R-CNN: Towards Real-Time Object Detection with Region Proposal Networks',

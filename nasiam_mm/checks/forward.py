@@ -46,7 +46,11 @@ class Forward:
         data = self.model.data_preprocessor(loader.collate_fn(samples), True)
         self.preprocessor = copy.deepcopy(self.model.data_preprocessor)  # of numbers, not shapes
         inputs = data['inputs']
-        self.is_labelled = data.get('data_samples') is not None
+        told = data.get('data_samples')
+        has_numbers = isinstance(told, Tensor)
+        self.is_labelled = told is not None and not has_numbers
+        if hasattr(self.model, 'check_images'):
+            self.model.check_images(len(loader.dataset), has_numbers)
         self.shapes = [v.shape[1:] for v in ([inputs] if isinstance(inputs, Tensor) else inputs)]
         self.is_list = not isinstance(inputs, Tensor)
         self.model.to('meta').train()

@@ -91,14 +91,19 @@ class ReplayDataset:
     """Make the random transforms of a dataset, or of its config, functions of the sample's seed.
 
     The transforms of ``pipeline`` come after the dataset's own and find ``view_seed`` in the
-    sample; ``with_view_seed`` passes it on, for a preprocessor that makes the views of a batch.
+    sample; ``with_view_seed`` passes it on, for a preprocessor that makes the views of a batch, and
+    ``with_index`` the sample's number among these, as ``sample_idx``, for a bank with a row each.
     """
 
     def __init__(
-        self, dataset: dict | Dataset, with_view_seed: bool = False, pipeline: Sequence[dict] = ()
+        self,
+        dataset: dict | Dataset,
+        with_view_seed: bool = False,
+        pipeline: Sequence[dict] = (),
+        with_index: bool = False,
     ) -> None:
         self.dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
-        self.with_view_seed = with_view_seed
+        self.with_view_seed, self.with_index = with_view_seed, with_index
         self.pipeline = Compose([TRANSFORMS.build(step) for step in pipeline])
         inner = getattr(innermost(self.dataset), 'pipeline', None)
         steps = [*getattr(inner, 'transforms', [None]), *self.pipeline.transforms]
@@ -131,6 +136,8 @@ class ReplayDataset:
                 sample = self.pipeline({**sample, 'view_seed': seed})
         if self.with_view_seed:
             sample['view_seed'] = seed
+        if self.with_index:
+            sample['sample_idx'] = index
         return sample
 
 
@@ -149,8 +156,14 @@ class ResidentDataset(ReplayDataset):
     than ``max_gib`` GiB stay on the CPU, and their batches are copied as they are drawn.
     """
 
-    def __init__(self, dataset: dict | Dataset, device: str = 'auto', max_gib: float = 8.0) -> None:
-        super().__init__(dataset, with_view_seed=True)
+    def __init__(
+        self,
+        dataset: dict | Dataset,
+        device: str = 'auto',
+        max_gib: float = 8.0,
+        with_index: bool = False,
+    ) -> None:
+        super().__init__(dataset, with_view_seed=True, with_index=with_index)
         self.device = get_device() if device == 'auto' else device
         self.max_gib = max_gib
         names = [type(step).__name__ for step in innermost(self.dataset).pipeline.transforms]
@@ -180,20 +193,25 @@ class ResidentDataset(ReplayDataset):
         """Get the batch that ``__getitems__`` would, on the host, and load no other image."""
         self._check_keys(keys)
         rows, seeds = zip(*keys, strict=True)
-        return {'inputs': self._stack(rows), 'view_seed': torch.tensor(seeds)}
+        return self._batch(self._stack(rows), torch.tensor(rows), torch.tensor(seeds))
 
     def __getitems__(self, keys: Sequence[tuple[int, int]]) -> dict[str, Tensor]:
         """Get the batch of N keys of a :class:`ReplaySampler`.
 
-        ``inputs`` is uint8 (N, 3, H, W) on the device, ``view_seed`` int64 (N,) on the host.
+        ``inputs`` is uint8 (N, 3, H, W) on the device, ``view_seed`` int64 (N,) on the host, and
+        ``sample_idx`` likewise where asked for.
         """
         self._check_keys(keys)
         if get_worker_info() is not None:
             told = 'ResidentDataset draws in the main process, a worker would copy all images'
             raise RuntimeError(f'{told}; set num_workers=0 in its dataloader')
         rows, seeds = torch.tensor(keys).unbind(1)
-        rows = rows.to(self.images.device, non_blocking=True)
-        return {'inputs': self.images.index_select(0, rows), 'view_seed': seeds}
+        taken = rows.to(self.images.device, non_blocking=True)
+        return self._batch(self.images.index_select(0, taken), rows, seeds)
+
+    def _batch(self, images: Tensor, rows: Tensor, seeds: Tensor) -> dict[str, Tensor]:
+        batch = {'inputs': images, 'view_seed': seeds}
+        return {**batch, 'sample_idx': rows} if self.with_index else batch
 
 
 @FUNCTIONS.register_module()

@@ -6,6 +6,7 @@ from nasiam_mm.models.algorithms.barlow_twins import BarlowTwins, LatentCrossCor
 from nasiam_mm.models.algorithms.byol import BYOL
 from nasiam_mm.models.algorithms.moco import MoCo
 from nasiam_mm.models.algorithms.mocov3 import MoCoV3, MoCoV3Head
+from nasiam_mm.models.algorithms.pirl import PIRL, PIRLHead
 from nasiam_mm.models.algorithms.searched import Searched
 from nasiam_mm.models.algorithms.simclr import SimCLR
 from nasiam_mm.models.algorithms.simsiam import SimSiam
@@ -16,7 +17,7 @@ from nasiam_mm.models.preprocessors import TwoViewPreprocessor
 from nasiam_mm.models.timm_features import TimmFeatures
 
 __all__ = [
-    'BYOL', 'BarlowTwins', 'HeadMLP', 'LatentCrossCorrelationHead', 'MoCo', 'MoCoV3', 'MoCoV3Head',
-    'MoCoV3ViT', 'Searched', 'SimCLR', 'SimSiam', 'TimmFeatures', 'TwoViewPreprocessor', 'VICReg',
-    'VICRegHead',
+    'BYOL', 'PIRL', 'BarlowTwins', 'HeadMLP', 'LatentCrossCorrelationHead', 'MoCo', 'MoCoV3',
+    'MoCoV3Head', 'MoCoV3ViT', 'PIRLHead', 'Searched', 'SimCLR', 'SimSiam', 'TimmFeatures',
+    'TwoViewPreprocessor', 'VICReg', 'VICRegHead',
 ]  # fmt: skip

@@ -41,6 +41,8 @@ class TwoViewPreprocessor(BaseDataPreprocessor):
         eval_size: Side that plain images are averaged down to before they are normalised, for a
             backbone that is trained on views smaller than the images; None to leave them. By a
             whole factor f a pixel is the mean of a block of f x f; otherwise the blocks overlap.
+        with_index: Whether a training's ``data_samples`` are the numbers of its samples, (N,) int64
+            on the host, where the data set gives them (``with_index=True`` too), and None if not.
     """
 
     def __init__(
@@ -53,8 +55,10 @@ class TwoViewPreprocessor(BaseDataPreprocessor):
         chunk_size: int | None = None,
         non_blocking: bool = False,
         eval_size: int | None = None,
+        with_index: bool = False,
     ) -> None:
         super().__init__(non_blocking)
+        self.with_index = with_index
         refuse_unresolved(mean)
         if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
             raise ValueError(f'mean and std need 3 values, std > 0; got {mean} and {std}')
@@ -91,6 +95,8 @@ class TwoViewPreprocessor(BaseDataPreprocessor):
                 images = images if isinstance(images, Tensor) else torch.stack(list(images))
                 images = (images.float() - self.mean) / self.std
                 inputs = images.contiguous(memory_format=self.memory_format)
+        if training and self.with_index:
+            return {'inputs': inputs, 'data_samples': _indices_of(data)}
         return {'inputs': inputs, 'data_samples': self.cast_data(data.get('data_samples'))}
 
     def _views(self, images: Tensor | Sequence[Tensor], seeds: Tensor) -> list[Tensor]:
@@ -143,6 +149,11 @@ def _seeds_of(data: Mapping[str, Any]) -> Tensor:
     if seeds.dim() != 1 or seeds.is_floating_point():
         raise ValueError(f"'view_seed' must be N integers, got {_kind(seeds)}")
     return seeds.long()
+
+
+def _indices_of(data: Mapping[str, Any]) -> Tensor | None:
+    """The numbers of the samples of a batch on the host, (N,) int64, if they come along."""
+    return None if 'sample_idx' not in data else torch.as_tensor(data['sample_idx']).cpu().long()
 
 
 def _checked(images: Tensor | Sequence[Tensor]) -> tuple[Any, Any, Any]:

@@ -17,7 +17,8 @@ def standard_options(baseline: Mapping, recipe: Mapping) -> dict[str, Option]:
     weights but for biases before a BatchNorm (BYOL's), which takes them away.
 
     Args:
-        baseline: Config of a model with mmpretrain's ``NonLinearNeck`` or ``MoCoV2Neck``.
+        baseline: Config of a model with mmpretrain's ``NonLinearNeck``, ``MoCoV2Neck`` or
+            ``LinearNeck`` without normalisation.
         recipe: Config of the same framework's model with a ``HeadMLP`` in their place.
 
     Raises:
@@ -30,6 +31,10 @@ def standard_options(baseline: Mapping, recipe: Mapping) -> dict[str, Option]:
         options['predictor.form'] = 'mlp'
     for name, (theirs, ours) in parts.items():
         kind = type_name(theirs)
+        if kind == 'LinearNeck' and name == 'projector' and not theirs.get('norm_cfg', True):
+            linear = dict(depth=1, output_norm='none', out_channels=theirs['out_channels'])
+            options |= {f'{name}.{what}': option for what, option in linear.items()}
+            continue
         if kind not in ('NonLinearNeck', 'MoCoV2Neck'):
             raise ValueError(f'the {name} of the baseline is a {kind}, which no choices describe')
         ratio = theirs['hid_channels'] / ours['hidden_channels']

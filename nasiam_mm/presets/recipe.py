@@ -8,6 +8,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from nasiam_mm.config_walk import type_name
 from nasiam_mm.datasets.source import Source
 from nasiam_mm.files.config_file import read_config
 from nasiam_mm.files.shipped import find_config, framework_names
@@ -68,6 +69,8 @@ def make_recipes(
             cfg.pop(helper)
         cfg.data = dict(root=str(root))
         _set_model(cfg, backbone, size, scale, loaders.views)
+        if 'bank_len' in cfg.model:  # a row of each image that is trained on
+            cfg.model.bank_len = scale.weights * (1 if phase == 'search' else 2)
         _set_data(cfg, loaders, phase)
         _set_training(cfg, backbone, scale, machine, phase)
         made[phase] = cfg
@@ -81,7 +84,10 @@ def _set_model(
     model = cfg.model
     model.backbone = backbone.cfg
     model.neck.in_channels = backbone.width
-    model.neck.with_avg_pool = backbone.has_maps
+    if type_name(model.neck) == 'LinearNeck':
+        model.neck.gap_dim = 2 if backbone.has_maps else 0
+    else:
+        model.neck.with_avg_pool = backbone.has_maps
     model.data_preprocessor.views = dict(views)
     model.data_preprocessor.channels_last = backbone.has_maps
     if 'queue_len' in model:  # whole batches, twice where the loss is symmetric
@@ -90,7 +96,10 @@ def _set_model(
 
 
 def _set_data(cfg: Config, loaders: Loaders, phase: str) -> None:
+    with_index = cfg.model.data_preprocessor.get('with_index', False)
     cfg.train_dataloader = loaders.training(phase)
+    if with_index:
+        cfg.train_dataloader.dataset.with_index = True
     cfg.probe = loaders.probe(phase)
     if phase == 'search':
         cfg.default_hooks.alpha_step.dataloader = loaders.training(phase, ALPHA)

@@ -8,6 +8,7 @@
 3. The queue takes the keys of all ranks.
 4. MoCo v3 contrasts each rank's queries with the keys of all; the mean of the gradients is that of
    the joint batch.
+5. PIRL's bank takes the projections of all ranks, each at its image's row.
 """
 
 import os
@@ -100,6 +101,26 @@ def test_mocov3_over_the_union_of_the_ranks(tmp_path):
         if parameter.requires_grad:
             mean = (two[0]['gradients'][name] + two[1]['gradients'][name]) / 2
             torch.testing.assert_close(mean, parameter.grad, atol=1e-6, rtol=1e-4)
+
+
+def pirl(folder):
+    rank = join()
+    model, batches = model_and_views('PIRL', bank_len=20, feat_dim=6, negatives=8)
+    rows = torch.arange(2 * BATCH).flip(0)[rank * BATCH : (rank + 1) * BATCH]
+    before = model.bank.clone()
+    model.loss(batches[rank], rows)
+    return dict(before=before, after=model.bank)
+
+
+def test_pirl_writes_the_rows_of_all_ranks(tmp_path):
+    two = run_processes(2, pirl, tmp_path / 'two')
+    model, batches = model_and_views('PIRL', bank_len=20, feat_dim=6, negatives=8)
+    projected = torch.cat([unit(model.neck(model.backbone(batch[0]))[0]) for batch in batches])
+    expected = model.bank.clone()
+    expected[: 2 * BATCH] = unit(expected[: 2 * BATCH] + projected.detach().flip(0))
+    for record in two:
+        assert torch.equal(record['before'], model.bank)
+        torch.testing.assert_close(record['after'], expected)
 
 
 def keys(folder):

@@ -123,6 +123,10 @@ def test_as_choices_it_has_the_same_weights_and_function(framework, rest, tmp_pa
         same_function(theirs, ours, x, framework == 'byol')
 
 
+def layers_of(neck):
+    return 1 if neck.type == 'LinearNeck' else neck.get('num_layers', 2)
+
+
 @pytest.mark.parametrize(('framework', 'rest'), TWINS)
 def test_s_head_holds_it(framework, rest, tmp_path):
     baseline, recipe = models(framework, rest)
@@ -130,12 +134,13 @@ def test_s_head_holds_it(framework, rest, tmp_path):
     kind = 'predictive' if 'predictor' in recipe.head else 'decorrelating'
     kind = 'contrastive' if 'temperature' in recipe.head else kind
     heads = ['projector', *(['predictor'] if 'predictor' in recipe.head else [])]
-    choices = choices_of_space(space[f'_s_head_{kind}'], dict.fromkeys(heads))
+    own = space.get(f'_s_head_{framework}', space[f'_s_head_{kind}'])
+    choices = choices_of_space(own, dict.fromkeys(heads))
     genotype = standard_genotype(baseline, recipe, choices)
     assert genotype.framework == FRAMEWORKS[framework].algorithm
     save_genotype(genotype, tmp_path / 'g.json')
     check_within(load_genotype(tmp_path / 'g.json'), choices)
-    assert genotype.settings('projector')['depth'] == baseline.neck.get('num_layers', 2)
+    assert genotype.settings('projector')['depth'] == layers_of(baseline.neck)
 
 
 def test_what_is_no_standard_head():

@@ -70,6 +70,8 @@ TOKENS = dict(embed_dims=16, num_layers=1, num_heads=2, feedforward_channels=16)
         ('mocov2', 'search', SMALL, 'SGD'),
         ('byol', 'baseline', SMALL, 'SGD'),
         ('mocov3', 'search', SMALL, 'SGD'),
+        ('pirl', 'search', SMALL, 'SGD'),
+        ('pirl', 'baseline', dict(type='VisionTransformer', arch=TOKENS), 'AdamW'),
         ('mocov3', 'baseline', dict(type='MoCoV3ViT', arch=TOKENS), 'AdamW'),
         ('barlowtwins', 'search', SMALL, 'Adam'),
         ('vicreg', 'baseline', SMALL, 'SGD'),

@@ -10,6 +10,8 @@ _projector = dict(
 )
 # SimCLR and MoCo v2.
 _s_head_contrastive = dict(projector=_projector, temperature=[0.05, 0.1, 0.2, 0.5])
+# PIRL.
+_s_head_pirl = dict(projector=_projector, temperature=[0.05, 0.07, 0.1, 0.2, 0.5])
 # Barlow Twins and VICReg, whose z is wide.
 _s_head_decorrelating = dict(projector=dict(_projector, out_channels=[128, 512, 2048, 8192]))
 # SimSiam, BYOL and MoCo v3, whose temperature is left to the recipe.

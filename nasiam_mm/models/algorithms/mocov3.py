@@ -65,8 +65,8 @@ class MoCoV3(Searched, _MoCoV3):
     schedule counting weight steps alone. Arguments: ``Searched``, ``mmpretrain.models.MoCoV3``.
     """
 
-    _keys = ('momentum_encoder.module.0', 'momentum_encoder.module.1')
-    compilable = (*Searched.compilable, 'head.predictor', *_keys)
+    _copies = ('momentum_encoder.module.0', 'momentum_encoder.module.1')
+    compilable = (*Searched.compilable, 'head.predictor', *_copies)
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)

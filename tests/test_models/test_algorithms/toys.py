@@ -79,6 +79,7 @@ def build(framework: str, genotype: str | None = None, **kwargs) -> nn.Module:
         'SimSiam': dict(head=predictor_head(DIM, WIDTH)),
         'BYOL': dict(head=predictor_head(DIM, WIDTH), base_momentum=0.1),
         'SimCLR': dict(head=_contrasting(0.5)),
+        'PIRL': dict(head=dict(type='PIRLHead')),
         'MoCoV3': dict(
             head={**predictor_head(DIM, WIDTH), **_contrasting(0.2), 'type': 'MoCoV3Head'},
             base_momentum=0.1,

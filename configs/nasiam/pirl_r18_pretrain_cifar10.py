@@ -1,0 +1,34 @@
+_base_ = ['../_base_/data/cifar10_pretrain.py', '../_base_/runtime.py']
+
+# Each image has its row of the bank, by its number.
+train_dataloader = dict(dataset=dict(with_index=True))
+model = dict(
+    type='PIRL',
+    # Set by tools/train.py --genotype FILE.
+    genotype=None,
+    bank_len=50000,
+    feat_dim=256,
+    negatives=4096,
+    momentum=0.5,
+    data_preprocessor=dict(_base_._data_preprocessor, with_index=True),
+    backbone=dict(type='ResNet_CIFAR', depth=18, out_indices=(3,), norm_cfg=dict(type='BN')),
+    neck=dict(
+        type='HeadMLP',
+        name='projector',
+        in_channels=512,
+        hidden_channels=512,
+        out_channels=256,
+    ),
+    head=dict(type='PIRLHead', temperature=0.07),
+)
+
+# Base learning rate 0.03 x batch 512 / 256.
+optim_wrapper = dict(
+    constructor='WeightOptimWrapperConstructor',
+    optimizer=dict(type='SGD', lr=0.06, momentum=0.9, weight_decay=5e-4, fused=True),
+)
+param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True)]
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=800)
+default_hooks = dict(collapse=dict(type='CollapseHook', interval=50))
+probe = dict(interval=10, at_start=False)
+auto_scale_lr = dict(base_batch_size=512)
