@@ -7,11 +7,12 @@ from nasiam_mm.models.algorithms.moco import MoCo
 from nasiam_mm.models.algorithms.searched import Searched
 from nasiam_mm.models.algorithms.simclr import SimCLR
 from nasiam_mm.models.algorithms.simsiam import SimSiam
+from nasiam_mm.models.algorithms.swav import SwAV
 from nasiam_mm.models.heads import HeadMLP
 from nasiam_mm.models.preprocessors import TwoViewPreprocessor
 from nasiam_mm.models.timm_features import TimmFeatures
 
 __all__ = [
-    'BYOL', 'HeadMLP', 'MoCo', 'Searched', 'SimCLR', 'SimSiam', 'TimmFeatures',
+    'BYOL', 'HeadMLP', 'MoCo', 'Searched', 'SimCLR', 'SimSiam', 'SwAV', 'TimmFeatures',
     'TwoViewPreprocessor',
 ]  # fmt: skip

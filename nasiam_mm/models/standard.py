@@ -17,7 +17,8 @@ def standard_options(baseline: Mapping, recipe: Mapping) -> dict[str, Option]:
     weights but for biases before a BatchNorm (BYOL's), which takes them away.
 
     Args:
-        baseline: Config of a model with mmpretrain's ``NonLinearNeck`` or ``MoCoV2Neck``.
+        baseline: Config of a model with mmpretrain's ``NonLinearNeck``, ``MoCoV2Neck`` or
+            ``SwAVNeck``.
         recipe: Config of the same framework's model with a ``HeadMLP`` in their place.
 
     Raises:
@@ -30,10 +31,10 @@ def standard_options(baseline: Mapping, recipe: Mapping) -> dict[str, Option]:
         options['predictor.form'] = 'mlp'
     for name, (theirs, ours) in parts.items():
         kind = type_name(theirs)
-        if kind not in ('NonLinearNeck', 'MoCoV2Neck'):
+        if kind not in ('NonLinearNeck', 'MoCoV2Neck', 'SwAVNeck'):
             raise ValueError(f'the {name} of the baseline is a {kind}, which no choices describe')
         ratio = theirs['hid_channels'] / ours['hidden_channels']
-        has_norm = kind == 'NonLinearNeck'
+        has_norm = kind != 'MoCoV2Neck'
         options |= {
             f'{name}.depth': theirs.get('num_layers', 2),
             f'{name}.width_ratio': int(ratio) if ratio.is_integer() else ratio,
@@ -42,11 +43,12 @@ def standard_options(baseline: Mapping, recipe: Mapping) -> dict[str, Option]:
         }
         if name == 'projector':
             norm = 'bn' if theirs.get('with_last_bn_affine', True) else 'bn_no_affine'
-            last = has_norm and theirs.get('with_last_bn', True)
+            last = kind == 'NonLinearNeck' and theirs.get('with_last_bn', True)
             options[f'{name}.output_norm'] = norm if last else 'none'
             options[f'{name}.out_channels'] = theirs['out_channels']
-    if 'temperature' in baseline['head']:
-        options['temperature'] = baseline['head']['temperature']
+    for owner in (baseline['head'], baseline['head'].get('loss', {})):
+        if 'temperature' in owner:
+            options['temperature'] = owner['temperature']
     return options | ({'predictor_lr': 1} if 'predictor' in parts else {})
 
 

@@ -105,9 +105,9 @@ def test_crops_of_a_scaled_decoding(height, width, tmp_path, monkeypatch):
     path = write(tmp_path / 'large.jpg', photo(height, width))
     factors = set()
 
-    def watched(boxes, size):
-        factors.add(reduction(boxes, size))
-        return reduction(boxes, size)
+    def watched(boxes, sizes):
+        factors.add(reduction(boxes, sizes))
+        return reduction(boxes, sizes)
 
     monkeypatch.setattr(decode_crops, 'reduction', watched)
     error = largest_error(DecodeCrops(views=SMALL), path, range(8))
@@ -141,7 +141,7 @@ def test_a_box_between_pixels_is_not_shifted(factor):
      ((512, 513), 8), ((4000, 4000), 8), ((20, 900), 1)],
 )  # fmt: skip
 def test_reduction_leaves_every_box_its_size(sides, factor):
-    assert reduction([(0, 0, *sides), (5, 3, 4000, 4000)], 64) == factor
+    assert reduction([(0, 0, *sides), (5, 3, 4000, 4000)], [64, 64]) == factor
 
 
 def test_the_decoder_is_asked_for_the_small_image(tmp_path, monkeypatch):
