@@ -25,6 +25,10 @@ _PAPERS = {
     ),
     'MoCo': ('Improved Baselines with Momentum Contrastive Learning', '2003.04297'),
     'BYOL': ('Bootstrap Your Own Latent: A New Approach to Self-Supervised Learning', '2006.07733'),
+    'SwAV': (
+        'Unsupervised Learning of Visual Features by Contrasting Cluster Assignments',
+        '2006.09882',
+    ),
     'MaskRCNN': ('Mask R-CNN', '1703.06870'),
     'FasterRCNN': (
         'Faster R-CNN: Towards Real-Time Object Detection with Region Proposal Networks',

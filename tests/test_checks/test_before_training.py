@@ -25,7 +25,8 @@ from nasiam_mm.runs.work_dir import own
 from tests.reduced import MINI, ROOT, reduced
 
 SEARCHES = [
-    f'nasiam/{name}_r18_search_cifar10_demo' for name in ('simsiam', 'simclr', 'mocov2', 'byol')
+    f'nasiam/{name}_r18_search_cifar10_demo'
+    for name in ('simsiam', 'simclr', 'mocov2', 'byol', 'swav')
 ]
 BASELINES = [name.replace('search', 'baseline') for name in SEARCHES]
 LINEAR = 'benchmarks/linear/r18_cifar10_linear_demo'

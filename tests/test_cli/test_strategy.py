@@ -15,7 +15,7 @@ from tests.small import search, train
 
 FILES = sorted((ROOT / 'configs/search').glob('*.py'))
 STRATEGIES = [file.stem for file in FILES]
-FRAMEWORKS = ['simsiam', 'simclr', 'mocov2', 'byol']
+FRAMEWORKS = ['simsiam', 'simclr', 'mocov2', 'byol', 'swav']
 
 
 @pytest.mark.parametrize('file', FILES, ids=STRATEGIES)

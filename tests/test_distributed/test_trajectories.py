@@ -18,7 +18,7 @@ import torch
 
 from tests.test_distributed.processes import BATCH, STEPS, run_processes, search
 
-FRAMEWORKS = ['simsiam', 'simclr', 'mocov2', 'byol']
+FRAMEWORKS = ['simsiam', 'simclr', 'mocov2', 'byol', 'swav']
 EPOCHS = 2
 # Means over halves round differently from a mean over the whole: 1e-8 to 1e-7 of a weight a step.
 # Alpha moves 3e-4 to 1e-3 a step whatever its gradient, since Adam divides by its size; where that

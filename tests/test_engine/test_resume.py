@@ -27,7 +27,7 @@ from nasiam_mm.registry import HOOKS
 from tests.forked import run_forked
 from tests.reduced import ROOT, light, reduced
 
-FRAMEWORKS = ['simsiam', 'simclr', 'mocov2', 'byol']
+FRAMEWORKS = ['simsiam', 'simclr', 'mocov2', 'byol', 'swav']
 EPOCH = 6  # iterations
 
 

@@ -86,7 +86,7 @@ class NoteReadBacks(Hook):
         self.counter.number = 0
 
 
-@pytest.mark.parametrize('framework', ['simsiam', 'simclr', 'mocov2', 'byol'])
+@pytest.mark.parametrize('framework', ['simsiam', 'simclr', 'mocov2', 'byol', 'swav'])
 def test_nothing_is_read_back_between_two_logs(framework, tmp_path, monkeypatch):
     counter = CountReadBacks(monkeypatch)
     notes = NoteReadBacks(counter)

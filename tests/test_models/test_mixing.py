@@ -14,7 +14,7 @@ from nasiam_mm.search.gradient.gradients import alpha_gradients
 from tests.small import WIDTH, batch, build, tensors
 
 GUMBEL = dict(type='GumbelStraightThrough')
-FRAMEWORKS = ['simsiam', 'simclr', 'mocov2', 'byol']
+FRAMEWORKS = ['simsiam', 'simclr', 'mocov2', 'byol', 'swav']
 
 
 def loss_of(model, data):

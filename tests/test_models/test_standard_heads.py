@@ -91,7 +91,7 @@ def test_there_is_one_of_each_framework_whose_head_the_space_holds():
 
 TWINS = [
     (framework, rest)
-    for framework in ('simsiam', 'simclr', 'mocov2', 'byol')
+    for framework in ('simsiam', 'simclr', 'mocov2', 'byol', 'swav')
     for rest in ('r18_{}_cifar10', 'r18_{}_cifar100', 'r18_{}_cifar10_demo', 'r50_{}_imagenet')
 ]
 

@@ -127,7 +127,7 @@ def test_recipes_are_found_again_and_kept(photos, tmp_path):
 @pytest.mark.parametrize(
     ('changes', 'told'),
     [
-        ({'framework': 'dino'}, 'there is no framework .dino., but byol, mocov2, simclr, simsiam'),
+        ({'framework': 'dino'}, 'there is no framework .dino., but byol, mocov2, simclr, sims'),
         ({'backbone': 'resnet19'}, 'did you mean resnet18'),
         ({'size': 300}, '--size must be from 32 to 224'),
     ],

@@ -29,7 +29,7 @@ COMPOSITIONS = {
         auxiliary=dict(type='AuxiliarySkip'),
     ),
 }
-OWN = ['simsiam', 'simclr', 'mocov2', 'byol']
+OWN = ['simsiam', 'simclr', 'mocov2', 'byol', 'swav']
 composed = pytest.mark.parametrize('changes', COMPOSITIONS.values(), ids=COMPOSITIONS)
 every = pytest.mark.parametrize('framework', OWN)
 
