@@ -92,12 +92,14 @@ class SwAVLoss(BaseModule):
             raise ValueError(f'SwAVLoss: {what}; add views, two at least')
         with in_float32(z):
             z = normalize(lift(z), dim=1)
-            if update_state:
+            moves = update_state and not self.frozen
+            if moves:
                 self._to_unit_norm()
-                weight = lift(self.prototypes.weight)
-            else:
-                weight = normalize(lift(self.prototypes.weight), dim=1)
-                weight = weight.detach() if self.frozen else weight
+            weight = lift(self.prototypes.weight)
+            weight = weight if moves else normalize(weight, dim=1)
+            if self.frozen and not update_state:
+                # A weight step needs a gradient of every weight, where processes gather them.
+                weight = weight.detach()
             scores = (z @ weight.T).unflatten(0, (num_views, -1))  # VxNxK
             logs = log_softmax(scores / self.temperature, dim=2)
             total = z.new_zeros(())
@@ -124,8 +126,11 @@ class SwAVLoss(BaseModule):
 
     @torch.no_grad()
     def _enqueue(self, z: Tensor) -> None:
-        """Put embeddings of all processes, (views, N, D) each, in place of the oldest."""
-        z = torch.cat(all_gather(z), 1)
+        """Put embeddings of all processes, (views, N, D) each, in place of the oldest.
+
+        Processes are dealt images in turn: so the queue is that of one process with the batch.
+        """
+        z = torch.stack(all_gather(z), dim=2).flatten(1, 2)
         count, length = z.size(1), self.queue.size(1)
         rows = (self.queued + torch.arange(count, device=z.device)) % length
         self.queue.index_copy_(1, rows[-length:], z[:, -length:].to(self.queue))
