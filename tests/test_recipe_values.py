@@ -32,6 +32,10 @@ MOCO = {**SGD, **VIEWS, 'rate': '0.03', 'decay': '0.0001', 'batch': '256', 'epoc
 BYOL = {**LARS, **WIDE, 'rate': '0.2', 'decay': '1.5e-6', 'batch': '4096', 'epochs': '1000',
         'average': '0.996 to 1', 'jitter': '0.4, 0.4, 0.2, 0.1', 'blur': '1 / 0.1',
         'solarize': '0 / 0.2'}  # fmt: skip
+SWAV = {**LARS, **WIDE, 'rate': '0.6', 'decay': '1e-6', 'left out': 'nothing', 'warm-up': '0',
+        'batch': '256', 'epochs': '200', 'temperature': '0.1', 'epsilon': '0.05',
+        'prototypes': '3000', 'frozen': '1', 'queue': '3840 from 15', 'views': '2 + 6',
+        'crop': '0.14 to 1 / 0.05 to 0.14', 'jitter': '0.8, 0.8, 0.8, 0.2'}  # fmt: skip
 # What the papers say. Rates are for 256 images, warm-up is in epochs.
 PAPERS = {
     # SimSiam, section 3 and table 4, appendix D.
@@ -54,6 +58,9 @@ PAPERS = {
     # BYOL, section 3.2 and appendix B; it has no CIFAR.
     'byol_r50_{baseline,pretrain}_imagenet': BYOL,
     'byol_r18_{baseline,pretrain}_cifar{10,100}': BYOL,
+    # SwAV, sections 3.2 and 4.1 (batches of 256), appendix A; it has no CIFAR.
+    'swav_r50_{baseline,pretrain}_imagenet': SWAV,
+    'swav_r18_{baseline,pretrain}_cifar{10,100}': SWAV,
     # NASiam, section 4.1.
     '*_search_cifar{10,100}': {
         'optimizer': 'SGD', 'rate': '0.03', 'decay': '0.0005', 'epochs': '100',
@@ -113,6 +120,8 @@ def values(name):
         found['predictor rate'] = 'constant' if fixed else 'decays'
     if model.type in ('SimCLR', 'MoCo'):
         found['temperature'] = number(model.head.temperature)
+    if model.type == 'SwAV':
+        found |= swav(model, find_hook(cfg, 'PrototypesHook'))
     if model.type == 'BYOL':
         found['average'] = f'{number(1 - model.base_momentum)} to 1'
     if model.type == 'MoCo':
@@ -121,10 +130,25 @@ def values(name):
     return found
 
 
+def swav(model, hook):
+    """Write what a recipe of SwAV has besides, epochs counted from 0."""
+    loss, sizes = model.head.loss, [view['size'] for view in model.data_preprocessor['views']]
+    large = sizes.count(sizes[0])
+    return {
+        'temperature': number(loss.temperature),
+        'epsilon': number(loss.epsilon),
+        'prototypes': f'{loss.num_prototypes}',
+        'frozen': f'{hook["frozen_epochs"]}',
+        'queue': f'{loss.queue_len} from {hook["queue_epoch"]}',
+        'views': f'{large} + {len(sizes) - large}',
+    }
+
+
 def views_of(cfg):
-    """Write the recipes of two views, once where both have the same."""
+    """Write the recipes of the views, once where all have the same."""
     each = cfg if isinstance(cfg, list) else [cfg, cfg]
-    views, found = view_recipes([{**view, 'size': 32} for view in each], 2), {}
+    views = view_recipes([{**view, 'size': 32} for view in each], len(each))
+    found = {}
     for view in views:
         jitter = view.jitter
         strengths = jitter.brightness, jitter.contrast, jitter.saturation, jitter.hue

@@ -20,7 +20,7 @@ def add_own_arguments(parser: ArgumentParser) -> None:
     group = parser.add_argument_group("one's own images: --data and --out in place of a config")
     add = group.add_argument
     add('--out', metavar='FOLDER', help='for recipes, and results below it')
-    add('--framework', help='simclr (default), simsiam, mocov2 or byol')
+    add('--framework', help='simclr (default), simsiam, mocov2, byol or swav')
     told = "resnet18, mobilenet_v2, deit_tiny, timm/NAME, TYPE of mmpretrain, 'dict(type=...)'"
     add('--backbone', metavar='NAME', help=told)
     add('--val', metavar='FOLDER', help='images for validation, in place of a part of the others')

@@ -14,7 +14,7 @@ from nasiam_mm.config_walk import walk
 from nasiam_mm.datasets.source import Source, read_source
 
 # Settings that may hold a fact, for taking back what another folder said.
-_PLACES = {fact: (fact,) for fact in ('mean', 'std', 'num_classes')}
+_PLACES: dict[str, tuple[str, ...]] = {fact: (fact,) for fact in ('mean', 'std', 'num_classes')}
 _PLACES |= {'data_root': ('root',), 'crop_size': ('size',), 'size': ('size', 'half_size')}
 _FACTS = {fact for facts in _PLACES.values() for fact in facts}
 

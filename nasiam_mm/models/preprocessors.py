@@ -79,8 +79,8 @@ class TwoViewPreprocessor(BaseDataPreprocessor):
 
         Returns:
             ``inputs``, float32: when training a list of ``num_views`` tensors (N, 3, S, S), each of
-            the size of its recipe, else the normalised images (N, 3, H, W), H and W ``eval_size`` if set; ``data_samples``, or
-            None.
+            the size of its recipe, else the normalised images (N, 3, H, W), H and W ``eval_size``
+            if set; ``data_samples``, or None.
         """
         images = self.cast_data(data['inputs'])
         with torch.no_grad(), in_float32(self.mean):

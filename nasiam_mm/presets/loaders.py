@@ -66,7 +66,7 @@ class Loaders:
                 sampler=sampler,
                 dataset=dict(type='ResidentDataset', dataset=self._part(phase, part)),
             )
-        decode = dict(type='DecodeCrops', views=self.views)
+        decode: dict[str, Any] = dict(type='DecodeCrops', views=self.views)
         if self.crops:
             decode['num_views'] = len(self.crops)
         crops = [decode, dict(type='PackInputs')]

@@ -25,9 +25,10 @@ class CollapseHook(StatefulHook):
     of ``model.neck``, (N, D), is measured and logged: ``collapse/std`` (:func:`channel_std`, 1 as
     spread as a Gaussian, 0 collapsed) and ``collapse/effective_rank``; of what the model has in
     ``watched`` besides, such as prototypes, ``collapse/NAME_std``, which has the threshold of std.
-    Processes gather z and act alike. Other iterations read nothing back. A sample is unhealthy when std, effective rank or
-    loss (for losses whose minimum is the collapsed solution, such as -1 of SimSiam) is below its
-    threshold, unless that is None; ``patience`` in a row are a collapse. Then ``action``
+    Processes gather z and act alike. Other iterations read nothing back. A sample is unhealthy when
+    std, effective rank or loss (for losses whose minimum is the collapsed solution, such as -1 of
+    SimSiam) is below its threshold, unless that is None; ``patience`` in a row are a collapse. Then
+    ``action``
 
     - ``'warn'`` logs a warning, once until a healthy sample follows;
     - ``'stop'`` ends training, after the epoch where the loop is over epochs;
