@@ -27,8 +27,10 @@ class SwAVNeck(_SwAVNeck):
         self._modules.pop('norm', None)
 
     def forward(self, x: Sequence[Tensor]) -> tuple[Tensor]:
-        """Map the last of the inputs, (N, C_in, H, W), to a tuple of (N, C_out)."""
-        return (super().forward([x[-1:]]),)
+        """Map the last of the inputs, (N, C_in, H, W) or (N, C_in), to a tuple of (N, C_out)."""
+        # mmpretrain's own forgets the inputs that it need not average.
+        pooled = self.avgpool(x[-1]) if self.with_avg_pool else x[-1]
+        return (self.forward_projection(pooled.flatten(1)),)
 
 
 @MODELS.register_module()

@@ -223,6 +223,8 @@ def test_the_neck_is_mmpretrains_and_takes_tuples():
     x = torch.randn(6, 16, 3, 3)
     (found,) = ours((torch.zeros(1), x))
     assert torch.equal(found, stock([(x,)]))
+    ours.with_avg_pool = False
+    torch.testing.assert_close(ours((x.mean((2, 3)),))[0], found)
 
 
 @pytest.mark.parametrize('which', ['prototypes', 'embeddings'])
