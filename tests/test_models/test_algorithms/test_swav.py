@@ -18,6 +18,7 @@ from mmpretrain.models import SwAVLoss as StockSwAVLoss
 from mmpretrain.models import SwAVNeck as StockSwAVNeck
 from torch import nn
 
+from nasiam_mm.architecture.genotype import Decision, Genotype, save_genotype
 from nasiam_mm.engine.hooks.collapse_hook import CollapseHook
 from nasiam_mm.models.algorithms.swav import SwAVNeck
 from nasiam_mm.models.prototypes import SwAVLoss, sinkhorn
@@ -225,6 +226,16 @@ def test_the_neck_is_mmpretrains_and_takes_tuples():
     assert torch.equal(found, stock([(x,)]))
     ours.with_avg_pool = False
     torch.testing.assert_close(ours((x.mean((2, 3)),))[0], found)
+
+
+def test_temperature_and_width_may_be_decided(tmp_path):
+    told = {'projector.depth': 2, 'projector.out_channels': 48, 'temperature': 0.5}
+    decisions = {name: Decision((option,), (option,)) for name, option in told.items()}
+    save_genotype(Genotype('SwAV', decisions), tmp_path / 'g.json')
+    model = build('swav', genotype=str(tmp_path / 'g.json'))
+    loss = model.head.loss_module
+    assert loss.temperature == 0.5 and model.coupled == {'temperature': 0.5}
+    assert loss.prototypes.weight.shape == (24, 48) and loss.queue.shape == (2, 8, 48)
 
 
 @pytest.mark.parametrize('which', ['prototypes', 'embeddings'])
