@@ -66,7 +66,7 @@ def _walk(node, batch_size: int, factor: int) -> None:
     if 'bank' in node and 'k' in node:
         node.k = 5
     for key in {'scale', 'crop_size', 'size', 'img_size'} & set(node):
-        if node[key] in (224, 256):
+        if node[key] in (224, 256, 96):
             node[key] //= 7  # 224 -> 32
     for key in _WIDTHS & set(node):
         if isinstance(node[key], int) and node[key] > 3:
@@ -81,7 +81,10 @@ def light(cfg: Config, stages: int = 2) -> Config:
     """Halve the views and leave a stage or two of the backbone: a run of what concerns neither."""
     if 'arch' in cfg.model.backbone:
         return cfg
-    cfg.model.data_preprocessor.views.size //= 2
+    views = cfg.model.data_preprocessor['views']
+    views = views if isinstance(views, list) else [views]
+    for view in {id(view): view for view in views}.values():
+        view['size'] //= 2
     cfg.model.backbone.update(
         num_stages=stages,
         strides=(1, 2)[:stages],

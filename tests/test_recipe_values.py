@@ -46,6 +46,10 @@ VICREG = {**LARS, **WIDE, 'rate': '0.2', 'decay': '1e-6', 'batch': '2048', 'epoc
 # PIRL, section 3, but for its views: MoCo v2's stand for the jigsaw, as the page says.
 PIRL = {**SGD, **VIEWS, 'rate': '0.03', 'decay': '0.0001', 'batch': '1024', 'epochs': '800',
         'temperature': '0.07', 'bank average': '0.5', 'negatives': '32000'}  # fmt: skip
+SWAV = {**LARS, **WIDE, 'rate': '0.6', 'decay': '1e-6', 'left out': 'nothing', 'warm-up': '0',
+        'batch': '256', 'epochs': '200', 'temperature': '0.1', 'epsilon': '0.05',
+        'prototypes': '3000', 'frozen': '1', 'queue': '3840 from 15', 'views': '2 + 6',
+        'crop': '0.14 to 1 / 0.05 to 0.14', 'jitter': '0.8, 0.8, 0.8, 0.2'}  # fmt: skip
 # What the papers say. Rates are for 256 images, warm-up is in epochs.
 PAPERS = {
     # SimSiam, section 3 and table 4, appendix D.
@@ -84,6 +88,9 @@ PAPERS = {
     'vicreg_r18_{baseline,pretrain}_cifar{10,100}': VICREG,
     'pirl_r50_{baseline,pretrain}_imagenet': PIRL,
     'pirl_r18_{baseline,pretrain}_cifar{10,100}': {**PIRL, **PLAIN},
+    # SwAV, sections 3.2 and 4.1 (batches of 256), appendix A; it has no CIFAR.
+    'swav_r50_{baseline,pretrain}_imagenet': SWAV,
+    'swav_r18_{baseline,pretrain}_cifar{10,100}': SWAV,
     # NASiam, section 4.1.
     '*_r{18,50}_search_cifar{10,100}': {
         'optimizer': 'SGD', 'rate': '0.03', 'decay': '0.0005', 'epochs': '100',
@@ -151,6 +158,8 @@ def values(name):
     if model.type == 'VICReg':
         weights = (model.head[name] for name in ('invariance', 'variance', 'covariance'))
         found['weights'] = ', '.join(map(number, weights))
+    if model.type == 'SwAV':
+        found |= swav(model, find_hook(cfg, 'PrototypesHook'))
     if 'base_momentum' in model:
         found['average'] = f'{number(1 - model.base_momentum)} to 1'
     if 'bank_len' in model:
@@ -168,10 +177,25 @@ def momentum_of(optimizer):
     return ', '.join(map(number, optimizer.get('betas', (0.9, 0.999))))
 
 
+def swav(model, hook):
+    """Write what a recipe of SwAV has besides, epochs counted from 0."""
+    loss, sizes = model.head.loss, [view['size'] for view in model.data_preprocessor['views']]
+    large = sizes.count(sizes[0])
+    return {
+        'temperature': number(loss.temperature),
+        'epsilon': number(loss.epsilon),
+        'prototypes': f'{loss.num_prototypes}',
+        'frozen': f'{hook["frozen_epochs"]}',
+        'queue': f'{loss.queue_len} from {hook["queue_epoch"]}',
+        'views': f'{large} + {len(sizes) - large}',
+    }
+
+
 def views_of(cfg):
-    """Write the recipes of two views, once where both have the same."""
+    """Write the recipes of the views, once where all have the same."""
     each = cfg if isinstance(cfg, list) else [cfg, cfg]
-    views, found = view_recipes([{**view, 'size': 32} for view in each], 2), {}
+    views = view_recipes([{**view, 'size': 32} for view in each], len(each))
+    found = {}
     for view in views:
         jitter = view.jitter
         strengths = jitter.brightness, jitter.contrast, jitter.saturation, jitter.hue

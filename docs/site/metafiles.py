@@ -36,6 +36,10 @@ _PAPERS = {
         'An Empirical Study of Training Self-Supervised Vision Transformers', '2104.02057',
     ),
     'PIRL': ('Self-Supervised Learning of Pretext-Invariant Representations', '1912.01991'),
+    'SwAV': (
+        'Unsupervised Learning of Visual Features by Contrasting Cluster Assignments',
+        '2006.09882',
+    ),
     'MaskRCNN': ('Mask R-CNN', '1703.06870'),
     'FasterRCNN': (
         'Faster R-CNN: Towards Real-Time Object Detection with Region Proposal Networks',

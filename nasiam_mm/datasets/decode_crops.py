@@ -37,14 +37,15 @@ class DecodeCrops(BaseTransform):
 
     The boxes are those that ``TwoViewPreprocessor`` would sample for the whole image. A JPEG is
     decoded at 1/2, 1/4 or 1/8 of its size (by libjpeg, which then computes fewer samples of each
-    block) where every box still has at least the size of the output. At full size a crop is within
+    block) where every box still has at least the size of its output. At full size a crop is within
     one uint8 step of the antialiased bilinear crop of the decoded image. The pixels are those of
     ``LoadImageFromFile``, its turning by EXIF included, in RGB.
 
     Needs ``img_path``, or ``img`` (uint8 (H, W, 3), RGB) of an array, and ``view_seed``, as
-    ``ReplayDataset`` gives it to its own pipeline. Gives ``img``, a uint8 tensor (V, 3, S, S),
-    ``ori_shape`` (H, W) of the file, and ``img_shape`` (S, S). ValueError for recipes that are not
-    valid or differ in size, a sample without ``view_seed``, or a file that is no readable image.
+    ``ReplayDataset`` gives it to its own pipeline. Gives ``img``, a uint8 tensor (V, 3, S, S), or
+    of views of several sizes a list of V tensors (3, S, S); ``ori_shape`` (H, W) of the file, and
+    ``img_shape`` (S, S) of the first view. ValueError for recipes that are not valid, a sample
+    without ``view_seed``, or a file that is no readable image.
 
     ``views`` has fields of ``ViewRecipe``, for all ``num_views`` views V or for each, as for the
     preprocessor; ``backend_args`` are those of mmengine's file backend.
@@ -57,10 +58,7 @@ class DecodeCrops(BaseTransform):
         backend_args: dict | None = None,
     ) -> None:
         self.recipes = view_recipes(views, num_views)
-        sizes = sorted({recipe.size for recipe in self.recipes})
-        if len(sizes) > 1:
-            raise ValueError(f'DecodeCrops stacks views of one size, got {sizes}')
-        self.size = sizes[0]
+        self.sizes = [recipe.size for recipe in self.recipes]
         self.backend_args = backend_args
 
     def transform(self, results: dict) -> dict:
@@ -69,11 +67,17 @@ class DecodeCrops(BaseTransform):
             mend = 'put it into the pipeline of ReplayDataset, not of the dataset inside'
             raise ValueError(f"DecodeCrops needs 'view_seed': {mend}")
         image, factor, shape, boxes = self._pixels(results, results['view_seed'])
-        crops = torch.empty((len(boxes), 3, self.size, self.size), dtype=torch.uint8)
+        crops = self._room()
         for crop, box in zip(crops, boxes, strict=True):
             resize_box(image, box, factor, crop)
-        results.update(img=crops, ori_shape=shape, img_shape=(self.size, self.size))
+        results.update(img=crops, ori_shape=shape, img_shape=(self.sizes[0], self.sizes[0]))
         return results
+
+    def _room(self) -> Tensor | list[Tensor]:
+        """Return where the crops are written to: one tensor where they are of one size."""
+        if len(set(self.sizes)) == 1:
+            return torch.empty((len(self.sizes), 3, *self.sizes[:1] * 2), dtype=torch.uint8)
+        return [torch.empty((3, size, size), dtype=torch.uint8) for size in self.sizes]
 
     def _pixels(self, results: dict, seed: int) -> tuple[np.ndarray, int, Shape, list[Box]]:
         """Return the pixels, their factor smaller than the whole, its size and the boxes."""
@@ -84,7 +88,7 @@ class DecodeCrops(BaseTransform):
             data = fileio.get(path, backend_args=self.backend_args)
             if (shape := jpeg_shape(data)) is not None:
                 boxes = sample_crop_boxes(seed, self.recipes, *shape)
-                factor = reduction(boxes, self.size)
+                factor = reduction(boxes, self.sizes)
                 image = _decode(data, factor, path)
                 if image.shape[:2] == tuple(-(-side // factor) for side in shape):
                     return image, factor, shape, boxes
@@ -151,10 +155,11 @@ def _plain_shape(data: bytes) -> Shape | None:
     return None
 
 
-def reduction(boxes: Sequence[Box], size: int) -> int:
-    """Largest of 1, 2, 4, 8 by which every box can shrink and not fall below ``size``."""
-    side = min(min(height, width) for _, _, height, width in boxes)
-    return max(factor for factor in _FLAGS if factor == 1 or side >= factor * size)
+def reduction(boxes: Sequence[Box], sizes: Sequence[int]) -> int:
+    """Largest of 1, 2, 4, 8 by which every box can shrink and not fall below its size."""
+    pairs = zip(boxes, sizes, strict=True)
+    most = min(min(height, width) // size for (_, _, height, width), size in pairs)
+    return max(factor for factor in _FLAGS if factor == 1 or most >= factor)
 
 
 def resize_box(image: np.ndarray, box: Box, factor: int, crop: Tensor) -> None:

@@ -2,8 +2,8 @@
 """The ``data`` section of a config: what its folder says goes to every place that asks for it.
 
 A recipe writes ``data = dict(root='data/cifar10')``, and ``'data.root'``, ``'data.mean'``,
-``'data.std'``, ``'data.size'`` or ``'data.num_classes'`` wherever one of these is wanted. With
-``data.skip_unreadable=True`` every ``Images`` leaves unreadable files out.
+``'data.std'``, ``'data.size'``, ``'data.half_size'`` or ``'data.num_classes'`` wherever one of
+these is wanted. With ``data.skip_unreadable=True`` every ``Images`` leaves unreadable files out.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,14 +14,15 @@ from nasiam_mm.config_walk import walk
 from nasiam_mm.datasets.source import Source, read_source
 
 # Settings that may hold a fact, for taking back what another folder said.
-_PLACES = {fact: fact for fact in ('mean', 'std', 'size', 'num_classes')}
-_PLACES |= {'data_root': 'root', 'crop_size': 'size'}
+_PLACES: dict[str, tuple[str, ...]] = {fact: (fact,) for fact in ('mean', 'std', 'num_classes')}
+_PLACES |= {'data_root': ('root',), 'crop_size': ('size',), 'size': ('size', 'half_size')}
+_FACTS = {fact for facts in _PLACES.values() for fact in facts}
 
 
 def _asked(value: object) -> str | None:
     """Return the fact that a setting waits for, or None."""
     fact = value[5:] if isinstance(value, str) and value[:5] == 'data.' else None
-    return fact if fact in _PLACES.values() else None
+    return fact if fact in _FACTS else None
 
 
 def refuse_unresolved(value: object) -> None:
@@ -52,13 +53,14 @@ def resolve_data(cfg: Config | dict) -> list[str]:
         raise ValueError(f'data.root must be the name of a folder, got {root!r:.60}')
     source = read_source(root)
     facts = dict(root=root, mean=list(source.mean), std=list(source.std), size=source.size)
-    facts['num_classes'] = len(source.classes)
+    facts |= dict(half_size=source.size // 2, num_classes=len(source.classes))
     before = section.pop('resolved', {})
     used, is_other = set(before), any(before[fact] != facts[fact] for fact in before)
     for node in walk(top):
         for key, value in list(node.items()):
-            place = _PLACES.get(key) if is_other else None
-            fact = place if place in before and value == before[place] else _asked(value)
+            places = _PLACES.get(key, ()) if is_other else ()
+            said = (place for place in places if place in before and value == before[place])
+            fact = next(said, None) or _asked(value)
             if fact is None:
                 continue
             if fact == 'num_classes' and not source.classes:

@@ -133,7 +133,7 @@ def computes_bfloat16() -> bool:
     return get_device() != 'cpu' or torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
-def _begin_momentum(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+def begin_momentum(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
     """Give each weight its momentum buffer, so that not all need a gradient from the first step on.
 
     torch's fused SGD takes either none or all of them to have one; zeros change no step.
@@ -203,5 +203,5 @@ class WeightOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         # One group per setting, not per parameter: the optimizer steps a group at a time.
         wrapper.optimizer.param_groups[:] = list(merged.values())
         if getattr(getattr(algorithm, 'architecture', None), 'sampled_in', ()):
-            wrapper.optimizer.register_step_pre_hook(_begin_momentum)
+            wrapper.optimizer.register_step_pre_hook(begin_momentum)
         return wrapper

@@ -13,6 +13,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from nasiam_mm.registry import MODELS
+from nasiam_mm.views.view_params import view_sides
 
 
 class Cost(NamedTuple):
@@ -26,11 +27,12 @@ def training_cost(model: Mapping, size: int) -> Cost:
     """Count what the network of a model's config costs.
 
     FLOPs are of matrix products and convolutions, two a multiplication with addition; momentum
-    copies count as often as they run.
+    copies count as often as they run. Views are two, or those that a list in the config's
+    ``data_preprocessor.views`` says.
 
     Args:
         model: Config of an algorithm.
-        size: Height and width of a view, pixels.
+        size: Height and width of a view, of the largest ones, pixels.
 
     Raises:
         ValueError: If it cannot be built.
@@ -40,8 +42,9 @@ def training_cost(model: Mapping, size: int) -> Cost:
         network = MODELS.build(copy.deepcopy(dict(model)))
     network.to('meta').train()
     count = 2  # BatchNorm asks for two
+    sides = view_sides((model.get('data_preprocessor') or {}).get('views'), size)
     with torch.device('meta'), torch.no_grad(), FlopCounterMode(display=False) as counter:
-        views = [torch.empty(count, 3, size, size) for _ in range(2)]
+        views = [torch.empty(count, 3, side, side) for side in sides]
         network.loss(views, None, update_state=False)
     trained = sum(weight.numel() for weight in network.parameters() if weight.requires_grad)
     return Cost(trained, counter.get_total_flops() // count)

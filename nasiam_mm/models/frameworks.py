@@ -15,6 +15,8 @@ class Framework:
     example: Callable[[int], dict]
     # Head -> operations of the paper's head, input first, where the space S holds them.
     standard: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    # Puts the config of a recipe's model onto other data, from the images of a step and of all.
+    fit: Callable[[dict, int, int], None] | None = None
 
 
 FRAMEWORKS: dict[str, Framework] = {}

@@ -76,14 +76,15 @@ class TwoViewPreprocessor(BaseDataPreprocessor):
 
         Args:
             data: ``inputs``, a uint8 tensor (N, 3, H, W), a list of N images (3, H, W) or, when
-                training, the crops of all views (N, V, 3, S, S); when training also ``view_seed``,
-                N integers; ``data_samples`` if there are any. Other keys are dropped.
+                training, the crops of all views, (N, V, 3, S, S) or a list of V of (N, 3, S, S);
+                when training also ``view_seed``, N integers; ``data_samples`` if there are any.
+                Other keys are dropped.
             training: Whether to make views.
 
         Returns:
-            ``inputs``, float32: when training a list of ``num_views`` tensors (N, 3, S, S), else
-            the normalised images (N, 3, H, W), H and W ``eval_size`` if set; ``data_samples``, or
-            None.
+            ``inputs``, float32: when training a list of ``num_views`` tensors (N, 3, S, S), each of
+            the size of its recipe, else the normalised images (N, 3, H, W), H and W ``eval_size``
+            if set; ``data_samples``, or None.
         """
         images = self.cast_data(data['inputs'])
         with torch.no_grad(), in_float32(self.mean):
@@ -101,34 +102,49 @@ class TwoViewPreprocessor(BaseDataPreprocessor):
 
     def _views(self, images: Tensor | Sequence[Tensor], seeds: Tensor) -> list[Tensor]:
         """All views of all images, one tensor (N, 3, S, S) per view."""
-        if len(images) != len(seeds):
-            raise ValueError(f'got {len(images)} images but {len(seeds)} view seeds')
-        is_cropped = isinstance(images, Tensor) and images.dim() == 5
-        images, height, width = self._crops(images) if is_cropped else _checked(images)
+        crops = _crops_of(images)
+        count = len(images) if crops is None else len(crops[0])
+        if count != len(seeds):
+            raise ValueError(f'got {count} images but {len(seeds)} view seeds')
+        if crops is None:
+            images, height, width = _checked(images)
+        else:
+            self._check_crops(crops)
+            height, width = 1, 1  # on which nothing but the boxes would depend
         mean, std = self.mean / 255, self.std / 255
-        chunk_size = self.chunk_size or (_CPU_CHUNK if self.device.type == 'cpu' else len(images))
+        chunk_size = self.chunk_size or (_CPU_CHUNK if self.device.type == 'cpu' else count)
         outputs = []
         for view, recipe in enumerate(self.recipes):
-            shape = len(images), 3, recipe.size, recipe.size
+            shape = count, 3, recipe.size, recipe.size
             output = torch.empty(shape, device=self.device, memory_format=self.memory_format)
             params = sample_view_params(seeds, view, recipe, height, width)
-            sources = images[:, view] if is_cropped else images
-            for start in range(0, len(images), chunk_size):
+            sources = images if crops is None else crops[view]
+            for start in range(0, count, chunk_size):
                 chunk = slice(start, start + chunk_size)
-                pixels = make_view(sources[chunk], params.rows(chunk), recipe, is_cropped)
+                pixels = make_view(sources[chunk], params.rows(chunk), recipe, crops is not None)
                 torch.div(pixels.sub_(mean), std, out=output[chunk])
             outputs.append(output)
         return outputs
 
-    def _crops(self, crops: Tensor) -> tuple[Tensor, int, int]:
-        """Crops, and the size of an image, on which nothing but their boxes would depend."""
-        expected = {(len(self.recipes), 3, recipe.size, recipe.size) for recipe in self.recipes}
-        if crops.dtype != torch.uint8 or {tuple(crops.shape[1:])} != expected:
+    def _check_crops(self, crops: Sequence[Tensor]) -> None:
+        """Refuse crops that are not those of the recipes, view by view."""
+        count = len(crops[0])
+        expected = [(count, 3, recipe.size, recipe.size) for recipe in self.recipes]
+        is_bytes = all(crop.dtype == torch.uint8 for crop in crops)
+        if not is_bytes or [tuple(crop.shape) for crop in crops] != expected:
+            sizes = [recipe.size for recipe in self.recipes]
+            got = ', '.join(dict.fromkeys(map(_kind, crops)))
             raise ValueError(
-                f"'inputs' must be uint8 crops (N, V, 3, S, S), their sizes in {sorted(expected)}, "
-                f'got {_kind(crops)}; give DecodeCrops the views of the preprocessor'
+                f"'inputs' must be uint8 crops of {len(sizes)} views, sizes {sizes}, got "
+                f'{len(crops)} of {got}; give DecodeCrops the views of the preprocessor'
             )
-        return crops, 1, 1
+
+
+def _crops_of(images: Tensor | Sequence[Tensor]) -> Sequence[Tensor] | None:
+    """Crops of each view, (N, 3, S, S), where the images are such."""
+    if isinstance(images, Tensor):
+        return images.unbind(1) if images.dim() == 5 and images.size(1) else None
+    return images if len(images) and all(image.dim() == 4 for image in images) else None
 
 
 def _shrunk(images: Tensor | Sequence[Tensor], size: int) -> Tensor:

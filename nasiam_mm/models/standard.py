@@ -18,7 +18,7 @@ def standard_options(baseline: Mapping, recipe: Mapping) -> dict[str, Option]:
 
     Args:
         baseline: Config of a model with mmpretrain's ``NonLinearNeck``, ``MoCoV2Neck`` or
-            ``LinearNeck`` without normalisation.
+            ``SwAVNeck``, or ``LinearNeck`` without normalisation.
         recipe: Config of the same framework's model with a ``HeadMLP`` in their place.
 
     Raises:
@@ -35,10 +35,10 @@ def standard_options(baseline: Mapping, recipe: Mapping) -> dict[str, Option]:
             linear = dict(depth=1, output_norm='none', out_channels=theirs['out_channels'])
             options |= {f'{name}.{what}': option for what, option in linear.items()}
             continue
-        if kind not in ('NonLinearNeck', 'MoCoV2Neck'):
+        if kind not in ('NonLinearNeck', 'MoCoV2Neck', 'SwAVNeck'):
             raise ValueError(f'the {name} of the baseline is a {kind}, which no choices describe')
         ratio = theirs['hid_channels'] / ours['hidden_channels']
-        has_norm = kind == 'NonLinearNeck'
+        has_norm = kind != 'MoCoV2Neck'
         options |= {
             f'{name}.depth': theirs.get('num_layers', 2),
             f'{name}.width_ratio': int(ratio) if ratio.is_integer() else ratio,
@@ -46,15 +46,17 @@ def standard_options(baseline: Mapping, recipe: Mapping) -> dict[str, Option]:
             f'{name}.activation': 'relu',
         }
         norm = 'bn' if theirs.get('with_last_bn_affine', True) else 'bn_no_affine'
-        output_norm = norm if has_norm and theirs.get('with_last_bn', True) else 'none'
+        has_last = kind == 'NonLinearNeck' and theirs.get('with_last_bn', True)
+        output_norm = norm if has_last else 'none'
         if name == 'projector':
             options[f'{name}.output_norm'] = output_norm
             options[f'{name}.out_channels'] = theirs['out_channels']
         elif output_norm != _output_norm(ours):
             told = f'ends in norm {output_norm}, the recipe in {_output_norm(ours)}'
             raise ValueError(f'the {name} of the baseline {told}; no choice decides that')
-    if 'temperature' in baseline['head']:
-        options['temperature'] = baseline['head']['temperature']
+    for owner in (baseline['head'], baseline['head'].get('loss', {})):
+        if 'temperature' in owner:
+            options['temperature'] = owner['temperature']
     return options | ({'predictor_lr': 1} if 'predictor' in parts else {})
 
 

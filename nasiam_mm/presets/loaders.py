@@ -1,6 +1,7 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Loaders of recipes on images of one's own: parts that share no image, in memory or read anew."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -22,15 +23,24 @@ class Loaders:
         source: What the folder of the images says of itself.
         size: Height and width of a view, pixels.
         scale: Batches, and how many images a part has.
+        crops: Size and scale of each view, where a recipe's views are not all alike; or nothing.
     """
 
     source: Source
     size: int
     scale: Scale
+    crops: Sequence[Mapping[str, Any]] = ()
 
     @cached_property
-    def views(self) -> dict[str, Any]:
+    def views(self) -> dict[str, Any] | list[dict[str, Any]]:
         """Crop, flip and colour of SimSiam's recipes; blur where images are large."""
+        sides = {'data.size': self.size, 'data.half_size': self.size // 2}
+        each = [dict(self._view, size=sides[crop['size']], scale=crop['scale'])
+                for crop in self.crops]  # fmt: skip
+        return each or self._view
+
+    @property
+    def _view(self) -> dict[str, Any]:
         views: dict[str, Any] = dict(
             size=self.size,
             scale=(0.2, 1.0),
@@ -56,7 +66,10 @@ class Loaders:
                 sampler=sampler,
                 dataset=dict(type='ResidentDataset', dataset=self._part(phase, part)),
             )
-        crops = [dict(type='DecodeCrops', views=self.views), dict(type='PackInputs')]
+        decode: dict[str, Any] = dict(type='DecodeCrops', views=self.views)
+        if self.crops:
+            decode['num_views'] = len(self.crops)
+        crops = [decode, dict(type='PackInputs')]
         return dict(
             **common,
             persistent_workers=self.scale.workers > 0,

@@ -18,7 +18,7 @@ from nasiam_mm.files.atomic import write_json, write_text
 from nasiam_mm.files.regular import read_json
 from nasiam_mm.files.shipped import framework_names
 from nasiam_mm.presets.backbone import Backbone, find_backbone
-from nasiam_mm.presets.recipe import PHASES, Recipes, make_recipes
+from nasiam_mm.presets.recipe import PHASES, Recipes, make_recipes, view_load
 from nasiam_mm.presets.scale import Machine, Scale, choose_scale, fit_size, this_machine
 from nasiam_mm.runs.work_dir import PRESET
 
@@ -100,7 +100,8 @@ def prepare(out: Path | str, asked: Asked, machine: Machine | None = None) -> Pr
         wanted = asked.backbone or _DEFAULT_BACKBONE[machine.kind]
         backbone = find_backbone(wanted, size)
         source = data.source
-        scale = choose_scale(source.parts['train'], size, backbone, machine, 'val' in source.parts)
+        given = source.parts['train'], size, backbone, machine, 'val' in source.parts
+        scale = choose_scale(*given, view_load(framework))
         recipes = make_recipes(
             os.path.abspath(data.root), source, framework, backbone, size, scale, machine
         )

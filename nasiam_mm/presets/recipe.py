@@ -1,7 +1,8 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """The three recipes of a framework on images of one's own, built on the shipped ones."""
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from nasiam_mm.config_walk import type_name
 from nasiam_mm.datasets.source import Source
 from nasiam_mm.files.config_file import read_config
 from nasiam_mm.files.shipped import find_config, framework_names
+from nasiam_mm.models.frameworks import FRAMEWORKS
 from nasiam_mm.presets.backbone import Backbone
 from nasiam_mm.presets.loaders import ALPHA, Loaders
 from nasiam_mm.presets.scale import Machine, Scale
@@ -59,7 +61,6 @@ def make_recipes(
     """
     if framework not in (known := framework_names()):
         raise ValueError(f'there is no framework {framework!r:.60}, but {", ".join(known)}')
-    loaders = Loaders(source, size, scale)
     demo = '_demo' if backbone.width < _NARROW else ''
     made = {}
     for phase in PHASES:
@@ -68,9 +69,10 @@ def make_recipes(
         for helper in [key for key in cfg if key.startswith('_')]:
             cfg.pop(helper)
         cfg.data = dict(root=str(root))
-        _set_model(cfg, backbone, size, scale, loaders.views)
-        if 'bank_len' in cfg.model:  # a row of each image that is trained on
-            cfg.model.bank_len = scale.weights * (1 if phase == 'search' else 2)
+        loaders = Loaders(source, size, scale, _listed_views(cfg))
+        _set_model(cfg, backbone, loaders.views)
+        if (fit := FRAMEWORKS[framework].fit) is not None:
+            fit(cfg.model, scale.batch, scale.weights * (1 if phase == 'search' else 2))
         _set_data(cfg, loaders, phase)
         _set_training(cfg, backbone, scale, machine, phase)
         made[phase] = cfg
@@ -78,9 +80,18 @@ def make_recipes(
     return Recipes(**made)
 
 
-def _set_model(
-    cfg: Config, backbone: Backbone, size: int, scale: Scale, views: Mapping[str, Any]
-) -> None:
+def view_load(framework: str) -> float:
+    """Return how many views a framework's recipes make of an image, small ones by their pixels."""
+    listed = _listed_views(read_config(find_config(f'nasiam/{framework}_r18_search_cifar10.py')))
+    return sum(0.25 if view['size'] == 'data.half_size' else 1.0 for view in listed) or 2.0
+
+
+def _listed_views(cfg: Config) -> Sequence[Mapping[str, Any]]:
+    views = cfg.model.data_preprocessor['views']
+    return () if isinstance(views, Mapping) else views
+
+
+def _set_model(cfg: Config, backbone: Backbone, views: dict | list) -> None:
     model = cfg.model
     model.backbone = backbone.cfg
     model.neck.in_channels = backbone.width
@@ -88,11 +99,8 @@ def _set_model(
         model.neck.gap_dim = 2 if backbone.has_maps else 0
     else:
         model.neck.with_avg_pool = backbone.has_maps
-    model.data_preprocessor.views = dict(views)
+    model.data_preprocessor.views = copy.deepcopy(views)
     model.data_preprocessor.channels_last = backbone.has_maps
-    if 'queue_len' in model:  # whole batches, twice where the loss is symmetric
-        step = scale.batch * 2
-        model.queue_len = step * max(1, min(model.queue_len, 8 * scale.weights) // step)
 
 
 def _set_data(cfg: Config, loaders: Loaders, phase: str) -> None:

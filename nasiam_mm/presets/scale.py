@@ -18,7 +18,7 @@ _MINUTES = {'cpu': (10.0, 10.0), 'cuda': (60.0, 240.0)}  # of a search, of a pre
 _SEARCH = {'cpu': (5, 50), 'cuda': (10, 100)}
 _TRAINING = {'cpu': (5, 200), 'cuda': (20, 800)}
 _RESIDENT = {'cpu': 1.0, 'cuda': 4.0}  # GiB that squares of all images may take in memory
-_STEP = 6  # forward passes that one image costs: two views, and backwards twice forwards
+_STEP = 3  # forward passes that one view costs, as backwards is twice forwards
 _MOST_VAL = 5000
 
 
@@ -93,7 +93,12 @@ def fit_size(found: int, machine: Machine, asked: int | None = None) -> int:
 
 
 def choose_scale(
-    images: int, size: int, backbone: Backbone, machine: Machine, has_val: bool = False
+    images: int,
+    size: int,
+    backbone: Backbone,
+    machine: Machine,
+    has_val: bool = False,
+    views: float = 2.0,
 ) -> Scale:
     """Choose lengths and batches.
 
@@ -107,16 +112,17 @@ def choose_scale(
         backbone: What is trained.
         machine: What trains.
         has_val: Whether the data have a validation part of their own.
+        views: Of each image, as many whole ones.
     """
     kind = machine.kind
     val = 0 if has_val else min(_MOST_VAL, max(1, images // 7))
     weights = (images - val) // 2
-    # Outputs and their gradients of two views, float32.
+    # Outputs and their gradients of all views, float32.
     memory = machine.gib * 2**30 * (0.5 if kind == 'cuda' else 0.25)
-    held = int(memory / (backbone.numbers * 2 * 2 * 4 + 1))
+    held = int(memory / (backbone.numbers * views * 2 * 4 + 1))
     batch = _power_of_two(min(_MOST_BATCH[kind], held, weights // 2))
     speed = _SPEED[kind] * (min(machine.cores, 16) if kind == 'cpu' else 1)
-    seconds = backbone.flops * _STEP / speed
+    seconds = backbone.flops * _STEP * views / speed
     budgets = [60 * minutes for minutes in _MINUTES[kind]]
     search = _within(budgets[0] / (weights * seconds * 4 / 3), _SEARCH[kind])
     epochs = _within(budgets[1] / (2 * weights * seconds), _TRAINING[kind])

@@ -74,7 +74,7 @@ class Criterion:
 
 @CRITERIA.register_module()
 class HeldOutLoss(Criterion):
-    """Minus the framework's loss, in full precision; for those that contrast, as SimCLR and MoCo.
+    """Minus the framework's loss, in full precision; for those that contrast, as SimCLR and SwAV.
 
     Refused where a head predicts z and nothing contrasts (SimSiam, BYOL), see the top of this file.
     It compares heads at one temperature alone.

@@ -102,6 +102,16 @@ def view_recipes(
     return [ViewRecipe.from_cfg(view) for view in views]
 
 
+def view_sides(views: object, size: int) -> list[int]:
+    """Return the sides of the views of a config, pixels, the largest of which are of a size.
+
+    ``views`` are as for :func:`view_recipes`; they are two where they are no list.
+    """
+    given = list(views) if isinstance(views, (list, tuple)) else [{}, {}]
+    sides = [view.get('size', ViewRecipe.size) for view in given]
+    return [max(2, side * size // max(sides)) for side in sides]
+
+
 class CropBox(NamedTuple):
     """Boxes in pixels of the source image, each (N,) int64."""
 

@@ -60,7 +60,7 @@ def test_every_function_is_typed_and_documented(name):
 
 
 def test_lists():
-    own = {'barlowtwins', 'byol', 'mocov2', 'mocov3', 'pirl', 'simclr', 'simsiam', 'vicreg'}
+    own = {'barlowtwins', 'byol', 'mocov2', 'mocov3', 'pirl', 'simclr', 'simsiam', 'swav', 'vicreg'}
     assert own <= {*nm.list_frameworks()} <= {*FRAMEWORKS}
     assert nm.list_strategies()[0] == 'checked' and 'gdas' in nm.list_strategies()
     assert {'linear_bn_relu', 'identity'} < set(nm.list_operations())

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from mmcv.transforms import LoadImageFromFile
+from mmengine.dataset import default_collate
 from PIL import Image
 
 from nasiam_mm.datasets import decode_crops
@@ -105,9 +106,9 @@ def test_crops_of_a_scaled_decoding(height, width, tmp_path, monkeypatch):
     path = write(tmp_path / 'large.jpg', photo(height, width))
     factors = set()
 
-    def watched(boxes, size):
-        factors.add(reduction(boxes, size))
-        return reduction(boxes, size)
+    def watched(boxes, sizes):
+        factors.add(reduction(boxes, sizes))
+        return reduction(boxes, sizes)
 
     monkeypatch.setattr(decode_crops, 'reduction', watched)
     error = largest_error(DecodeCrops(views=SMALL), path, range(8))
@@ -141,7 +142,30 @@ def test_a_box_between_pixels_is_not_shifted(factor):
      ((512, 513), 8), ((4000, 4000), 8), ((20, 900), 1)],
 )  # fmt: skip
 def test_reduction_leaves_every_box_its_size(sides, factor):
-    assert reduction([(0, 0, *sides), (5, 3, 4000, 4000)], 64) == factor
+    # A small view of a small box allows what a large one of a large box does.
+    assert reduction([(0, 0, *sides), (0, 0, 96, 96)], [64, 12]) == factor
+    assert reduction([(0, 0, *sides), (0, 0, 23, 96)], [64, 12]) == 1
+    assert reduction([(0, 0, *sides), (5, 3, 4000, 4000)], [64, 64]) == factor
+
+
+MIXED = [SMALL, SMALL, *[dict(size=24, scale=(0.05, 0.14))] * 3]
+
+
+def test_crops_of_several_sizes_are_a_list_and_each_its_own(tmp_path):
+    path = write(tmp_path / 'image.jpg', photo(121, 150))
+    transform = DecodeCrops(views=MIXED, num_views=5)
+    for seed in range(6):
+        result = transform(dict(img_path=path, view_seed=seed))
+        assert [crop.shape[1:] for crop in result['img']] == [(64, 64)] * 2 + [(24, 24)] * 3
+        assert result['img_shape'] == (64, 64)
+        boxes = sample_crop_boxes(seed, transform.recipes, 121, 150)
+        for crop, box, recipe in zip(result['img'], boxes, transform.recipes, strict=True):
+            box = CropBox(*torch.tensor(box)[:, None])
+            expected = resized_crop(decoded(path), box, recipe.size)[0]
+            assert (crop / 255 - expected).abs().max() <= STEP * 1.01
+    # The first two are those of two views.
+    two = DecodeCrops(views=SMALL)(dict(img_path=path, view_seed=5))['img']
+    assert torch.equal(two, torch.stack(result['img'][:2]))
 
 
 def test_the_decoder_is_asked_for_the_small_image(tmp_path, monkeypatch):
@@ -234,6 +258,35 @@ def test_dataset_and_preprocessor_make_the_views_of_the_whole_image(tmp_path):
         assert error.max() <= limit * STEP and error.mean() < 0.5 * STEP
 
 
+def test_views_of_several_sizes_from_the_file_on(tmp_path):
+    views = [dict(size=24, jitter=None, gray_prob=0)] * 2
+    views += [dict(views[0], size=10, scale=(0.05, 0.14))] * 3
+    several = dict(views=views, num_views=5)
+    norm = dict(mean=[0.0] * 3, std=[255.0] * 3)
+    data = dict(type='ImageNet', data_root=image_folder(tmp_path), split='train', pipeline=[])
+    steps = [dict(type='DecodeCrops', **several), dict(type='PackInputs')]
+    dataset = DATASETS.build(
+        dict(type='ReplayDataset', dataset=data, pipeline=steps, with_view_seed=True)
+    )
+    preprocessor = MODELS.build(dict(type='TwoViewPreprocessor', **several, **norm))
+    samples = [dataset[(index, 1000 + index)] for index in range(8)]
+    packed = default_collate(samples)
+    assert [crop.shape for crop in packed['inputs']] == [(8, 3, 24, 24)] * 2 + [(8, 3, 10, 10)] * 3
+    ours = preprocessor(packed, training=True)['inputs']
+    whole = torch.cat([decoded(sample['data_samples'].img_path) for sample in samples])
+    seeds = packed['view_seed']
+    theirs = preprocessor(dict(inputs=whole, view_seed=seeds), training=True)['inputs']
+    for a, b in zip(ours, theirs, strict=True):
+        assert a.shape == b.shape and (a - b).abs().max() <= 1.01 * STEP
+    # A view is of its image alone.
+    part = dict(inputs=[crop[3:5] for crop in packed['inputs']], view_seed=seeds[3:5])
+    for a, b in zip(preprocessor(part, training=True)['inputs'], ours, strict=True):
+        assert torch.equal(a, b[3:5])
+    for spoilt in (packed['inputs'][:4], packed['inputs'][::-1]):
+        with pytest.raises(ValueError, match='uint8 crops of 5 views, sizes .24, 24, 10, 10, 10.'):
+            preprocessor(dict(inputs=spoilt, view_seed=seeds), training=True)
+
+
 def test_broken_files_and_settings_are_refused_in_one_line(tmp_path):
     transform = TRANSFORMS.build(dict(type='DecodeCrops', views=SMALL))
     path = write(tmp_path / 'image.jpg', photo(70, 70))
@@ -246,7 +299,5 @@ def test_broken_files_and_settings_are_refused_in_one_line(tmp_path):
         ) as error:
             transform(dict(img_path=str(tmp_path / 'broken.jpg'), view_seed=0))
         assert '\n' not in str(error.value)
-    with pytest.raises(ValueError, match=r'views of one size, got \[32, 64\]'):
-        DecodeCrops(views=[SMALL, dict(size=32)])
     with pytest.raises(ValueError, match='num_views=2, but views lists 1'):
         DecodeCrops(views=[SMALL])

@@ -80,6 +80,15 @@ def test_again_changes_nothing_and_another_folder_changes_all(path, known, tmp_p
     assert cfg.model.data_preprocessor['mean'] == [1, 2, 3]
 
 
+def test_half_the_size_follows_the_folder(known, tmp_path):
+    cfg = read('nasiam/swav_r18_search_cifar10')
+    for root, sides in ((None, [32] * 2 + [16] * 4), (own(tmp_path, 10**6), [48] * 2 + [24] * 4)):
+        cfg.data.root = root or cfg.data.root
+        for _ in range(2):
+            resolve_data(cfg)
+            assert [view['size'] for view in cfg.model.data_preprocessor['views']] == sides
+
+
 def test_a_setting_of_ones_own_counts(known):
     cfg = read('nasiam/simclr_r18_baseline_cifar10')
     cfg.model.data_preprocessor.mean = [0, 0, 0]

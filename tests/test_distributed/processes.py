@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from nasiam_mm.cli.config import start_processes_on_cpu
 from nasiam_mm.cli.strategy import merge_strategy
-from nasiam_mm.models import SimCLR
+from nasiam_mm.models import SimCLR, prototypes
 from nasiam_mm.ops.candidates import CANDIDATE_OPS
 from nasiam_mm.search.gradient import hook as alpha_step_hook
 from nasiam_mm.search.gradient.hook import AlphaStepHook
@@ -97,7 +97,8 @@ def search(
         with_bn: Whether to leave BatchNorm where the recipe has it.
         epochs: Length of the run.
         spoil: What to do wrong: ``'alpha'`` keeps the gradients of alpha to each
-            process, ``'gather'`` takes mmpretrain's loss of SimCLR.
+            process, ``'gather'`` takes mmpretrain's loss of SimCLR, ``'sinkhorn'`` assigns in each
+            process alone.
         alpha_optimizer: In place of the recipe's.
         second_order: Whether the alpha step unrolls a weight step.
         resume: Checkpoint to go on from.
@@ -112,6 +113,9 @@ def search(
     cfg.experiment_name = folder.name
     cfg.resume, cfg.load_from = resume is not None, resume and str(resume)
     cfg.probe = None
+    if 'prototypes' in cfg.default_hooks:  # a queue that is full, and begins anew, within the run
+        cfg.model.head.loss.queue_len = BATCH * 3 // 2
+        cfg.default_hooks.prototypes.queue_epoch = 0
     share = STEPS * BATCH / 500  # of the fixture's images
     for part in (cfg.train_dataloader, cfg.default_hooks.alpha_step.dataloader):
         part.dataset.dataset.parts = dict(weights=share, alpha=share)
@@ -134,6 +138,8 @@ def search(
         alpha_step_hook.all_reduce = lambda gradient, op: None
     if spoil == 'gather':
         SimCLR.loss = lambda self, inputs, samples, **_: StockSimCLR.loss(self, inputs, samples)
+    if spoil == 'sinkhorn':
+        prototypes.all_gather = lambda tensor: [tensor]
     record = {key: [] for key in ('alpha', 'alpha_hash', 'weight_hash', 'images', 'gradients')}
     record_gradients(record['gradients'])
 

@@ -102,7 +102,9 @@ def test_the_held_out_batch_is_dealt_out_and_reshuffled(runs):
         assert passes[0] != passes[1]
 
 
-@pytest.mark.parametrize(('framework', 'spoil'), [('byol', 'alpha'), ('simclr', 'gather')])
+@pytest.mark.parametrize(
+    ('framework', 'spoil'), [('byol', 'alpha'), ('simclr', 'gather'), ('swav', 'sinkhorn')]
+)
 def test_what_is_done_wrong_leaves_the_path(framework, spoil, tmp_path):
     (one,) = run_processes(1, search, tmp_path / 'one', recipe(framework))
     two = run_processes(2, search, tmp_path / 'two', recipe(framework), spoil=spoil)
@@ -155,13 +157,14 @@ def test_second_order_walks_the_path_of_one(framework, tmp_path):
     assert max(largest_difference(one, two[0])) <= TOLERANCE
 
 
-def test_two_processes_resume_exactly(tmp_path):
-    # MoCo shuffles its keys over processes, which takes random numbers.
+@pytest.mark.parametrize('framework', ['mocov2', 'swav'])
+def test_two_processes_resume_exactly(framework, tmp_path):
+    # MoCo shuffles its keys over processes, which takes random numbers; both have a queue.
     options = dict(with_bn=True, epochs=EPOCHS)
-    whole = run_processes(2, search, tmp_path / 'whole', recipe('mocov2'), **options)
+    whole = run_processes(2, search, tmp_path / 'whole', recipe(framework), **options)
     checkpoint = tmp_path / 'whole/0/epoch_1.pth'
     rest = run_processes(
-        2, search, tmp_path / 'rest', recipe('mocov2'), **options, resume=checkpoint
+        2, search, tmp_path / 'rest', recipe(framework), **options, resume=checkpoint
     )
     for one, other in zip(whole, rest, strict=True):
         for what in ('alpha_hash', 'weight_hash', 'images'):

@@ -70,6 +70,9 @@ def search(framework, work_dir, resume=False, **checkpoint):
         part.dataset.dataset.parts = dict(weights=0.2, alpha=0.3)
     cfg.probe = None
     cfg.optim_wrapper.optimizer.lr *= 16 / 512  # as the batch
+    if framework == 'swav':  # a queue that is full, and begins anew, within the run
+        cfg.model.head.loss.queue_len = 40
+        cfg.default_hooks.prototypes.queue_epoch = 0
     cfg.custom_hooks = [dict(type='Dice')]
     cfg.default_hooks.collapse.interval = 2
     cfg.default_hooks.checkpoint.update(max_keep_ckpts=2, **checkpoint)

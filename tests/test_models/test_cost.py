@@ -32,6 +32,17 @@ def test_flops_of_a_wider_head_are_those_of_its_products():
     assert wide.flops - narrow.flops == 2 * 2 * 32 * (16 + 8)
 
 
+def test_small_views_cost_their_share():
+    model = small.config('swav')
+    two = training_cost(model, 16).flops
+    sides = [dict(size=32)] * 2 + [dict(size=16)] * 4
+    model.data_preprocessor = dict(type='TwoViewPreprocessor', mean=[0] * 3, std=[1] * 3)
+    assert training_cost(model, 16).flops == two
+    model.data_preprocessor.update(views=sides, num_views=6)
+    # Two views and four of a quarter of their pixels, which heads and prototypes see as whole ones.
+    assert 1.5 * two < training_cost(model, 16).flops < 1.6 * two
+
+
 def test_images_twice_as_large_cost_four_times_as_much():
     config = small.config('simclr')
     config.pop('space')

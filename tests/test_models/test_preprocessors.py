@@ -278,7 +278,10 @@ def test_stock_simsiam_trains_on_the_views():
         (dict(inputs=[torch.rand(3, 8, 8)] * 4), "'inputs' must be uint8 images"),
         (dict(inputs=torch.rand(4, 2, 3, 32, 32)), "'inputs' must be uint8 crops"),
         (dict(inputs=torch.zeros(4, 3, 3, 32, 32).byte()), 'give DecodeCrops the views'),
-        (dict(inputs=torch.zeros(4, 2, 3, 24, 24).byte()), r'in \[\(2, 3, 32, 32\)\], got'),
+        (
+            dict(inputs=torch.zeros(4, 2, 3, 24, 24).byte()),
+            r'of 2 views, sizes \[32, 32\], got 2 of',
+        ),
     ],
 )
 def test_bad_batches_are_refused_in_one_line(change, message):

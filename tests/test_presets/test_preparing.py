@@ -75,6 +75,8 @@ TOKENS = dict(embed_dims=16, num_layers=1, num_heads=2, feedforward_channels=16)
         ('mocov3', 'baseline', dict(type='MoCoV3ViT', arch=TOKENS), 'AdamW'),
         ('barlowtwins', 'search', SMALL, 'Adam'),
         ('vicreg', 'baseline', SMALL, 'SGD'),
+        ('swav', 'search', SMALL, 'SGD'),
+        ('swav', 'baseline', dict(type='VisionTransformer', arch=TOKENS), 'AdamW'),
     ],
 )
 def test_the_pass_before_training_finds_nothing(photos, tmp_path, framework, phase, backbone, kind):
@@ -112,6 +114,27 @@ def test_large_images_are_cut_where_they_are_read(photos, tmp_path, monkeypatch)
     assert not np.array_equal(*sample['inputs'].numpy())
     assert DATASETS.build(cfg.probe.query.dataset).split == 'val'
     assert cfg.model.data_preprocessor.views.blur_prob == 0.5
+
+
+def test_views_of_several_sizes_come_from_files_too(photos, tmp_path, monkeypatch):
+    def read_anew(*args):
+        scale = choose_scale(*args)
+        return type(scale)(**{**vars(scale), 'is_resident': False, 'workers': 1})
+
+    monkeypatch.setattr(module, 'choose_scale', read_anew)
+    prepared = prepare(tmp_path / 'out', Asked(str(photos), 'swav', size=96), CPU)
+    cfg = Config.fromfile(prepared.files['search'])
+    cfg.work_dir, cfg.launcher = str(tmp_path / 'run'), 'none'
+    assert find_problems(cfg) == []
+    resolve_data(cfg)
+    sample = DATASETS.build(cfg.train_dataloader.dataset)[0, 7]
+    assert [crop.shape[-1] for crop in sample['inputs']] == [96] * 2 + [48] * 4
+    views = cfg.model.data_preprocessor['views']
+    assert all(view['blur_prob'] == 0.5 for view in views)
+    assert [view['scale'][0] for view in views] == [0.2] * 2 + [0.08] * 4
+    # Few images: as few prototypes as they have tens, and no more of the queue than of them.
+    loss = cfg.model.head.loss
+    assert loss.num_prototypes == 2 and 0 < loss.queue_len < 20
 
 
 def test_recipes_are_found_again_and_kept(photos, tmp_path):

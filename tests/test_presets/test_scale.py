@@ -4,6 +4,7 @@
 import pytest
 
 from nasiam_mm.presets import Machine, choose_scale, find_backbone, fit_size
+from nasiam_mm.presets.recipe import view_load
 
 CPU, GPU = Machine('cpu', 8.0, 2, False), Machine('cuda', 80.0, 16, True)
 SMALL = find_backbone('resnet18_small', 32)
@@ -28,6 +29,17 @@ def test_the_memory_bounds_the_batch():
         kept = scale.batch * LARGE.numbers * 2 * 2 * 4 / 2**30
         assert kept <= gib / 2 or scale.batch == 2
         assert 2 * kept > gib / 2 or scale.batch == 512
+
+
+def test_more_views_take_more_memory_and_time():
+    two, three = (
+        choose_scale(100_000, 224, LARGE, Machine('cuda', 40.0, 16, True), False, views)
+        for views in (2.0, 3.0)
+    )
+    assert three.batch < two.batch
+    long = [choose_scale(3000, 32, SMALL, CPU, False, views).epochs for views in (2.0, 3.0)]
+    assert long[1] == pytest.approx(long[0] * 2 / 3, abs=1)
+    assert [view_load(name) for name in ('simclr', 'swav')] == [2.0, 3.0]
 
 
 def test_lengths_follow_the_budget_and_the_minutes_are_theirs():

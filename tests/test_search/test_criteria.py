@@ -66,7 +66,7 @@ def test_contrast_is_chance_where_images_look_alike_and_best_where_views_do(ende
     assert criterion.value(model) == pytest.approx(-torch.tensor(32.0).log().item(), abs=1e-5)
 
 
-@pytest.mark.parametrize('framework', ['simclr', 'mocov2'])
+@pytest.mark.parametrize('framework', ['simclr', 'mocov2', 'swav'])
 def test_loss_is_that_of_the_alpha_step(framework, ended):
     runner = ended(framework)
     model = copy_of(runner.model)

@@ -13,6 +13,7 @@ from mmengine.config import Config
 from torch.utils.flop_counter import FlopCounterMode
 
 from nasiam_mm.models.frameworks import FRAMEWORKS
+from nasiam_mm.models.prototypes import SwAVLoss
 from nasiam_mm.registry import MODELS
 from nasiam_mm.search.gradient.gradients import alpha_gradients, unrolled_alpha_gradients
 from tests.reduced import ROOT
@@ -80,6 +81,9 @@ def keep_constants(model, kept):
     if hasattr(model, '_keys'):
         honest_keys = model._keys
         model._keys = lambda view: keep(honest_keys(view))
+    if isinstance(module := getattr(model.head, 'loss_module', None), SwAVLoss):
+        honest_assignment = module._assignment
+        module._assignment = lambda *given: keep(honest_assignment(*given))
 
 
 @every

@@ -9,11 +9,16 @@ from nasiam_mm.config_walk import type_name
 
 
 def set_temperature(plan: ModelPlan, temperature: float) -> ModelPlan:
-    """Set the temperature of a contrastive loss (SimCLR, eq. 1; MoCo, eq. 1)."""
+    """Set the temperature of a loss (SimCLR, eq. 1; MoCo, eq. 1; SwAV, eq. 2)."""
     head = plan.part('head')
-    if 'temperature' not in head and type_name(head) != 'ContrastiveHead':
+    loss = head.get('loss')
+    # The head's own, or that of its loss.
+    if 'temperature' in head or type_name(head) == 'ContrastiveHead':
+        plan.parts['head'] = {**head, 'temperature': temperature}
+    elif isinstance(loss, Mapping) and 'temperature' in loss:
+        plan.parts['head'] = {**head, 'loss': {**loss, 'temperature': temperature}}
+    else:
         raise ValueError(f'{plan.algorithm} has no temperature; take the choice away')
-    plan.parts['head'] = {**head, 'temperature': temperature}
     return plan
 
 

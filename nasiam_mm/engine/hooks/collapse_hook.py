@@ -23,10 +23,12 @@ class CollapseHook(StatefulHook):
 
     Every ``interval`` iterations of an epoch (None: ``LoggerHook``'s) and at its end the output z
     of ``model.neck``, (N, D), is measured and logged: ``collapse/std`` (:func:`channel_std`, 1 as
-    spread as a Gaussian, 0 collapsed) and ``collapse/effective_rank``. Processes gather z and act
-    alike. Other iterations read nothing back. A sample is unhealthy when std, effective rank or
-    loss (for losses whose minimum is the collapsed solution, such as -1 of SimSiam) is below its
-    threshold, unless that is None; ``patience`` in a row are a collapse. Then ``action``
+    spread as a Gaussian, 0 collapsed) and ``collapse/effective_rank``; of what the model has in
+    ``watched`` besides, such as prototypes, ``collapse/NAME_std``, which has the threshold of std.
+    Processes gather z and act alike. Other iterations read nothing back. A sample is unhealthy when
+    std, effective rank or loss (for losses whose minimum is the collapsed solution, such as -1 of
+    SimSiam) is below its threshold, unless that is None; ``patience`` in a row are a collapse. Then
+    ``action``
 
     - ``'warn'`` logs a warning, once until a healthy sample follows;
     - ``'stop'`` ends training, after the epoch where the loop is over epochs;
@@ -71,6 +73,10 @@ class CollapseHook(StatefulHook):
             lacks = f'model.neck, which {type(model).__name__} does not have'
             raise ValueError(f'CollapseHook watches {lacks}; give it one or remove the hook')
         model.neck.register_forward_hook(self._capture)
+        self._model = model
+        if (least := self.thresholds.get('std')) is not None:
+            names = getattr(model, 'watched', {})
+            self.thresholds |= {f'{name}_std': least for name in names}
         self._kept = Path(runner.work_dir, 'last_healthy.pth')
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None) -> None:
@@ -95,6 +101,8 @@ class CollapseHook(StatefulHook):
             mend = 'lower the learning rate or train without mixed precision'
             raise RuntimeError(f'the {what} in {self._where}; {mend}{self._way_back(runner)}')
         sample = dict(std=channel_std(z).item(), effective_rank=effective_rank(z).item())
+        for name, rows in getattr(self._model, 'watched', {}).items():
+            sample[f'{name}_std'] = channel_std(rows.detach().float()).item()
         for name, value in sample.items():
             # LogProcessor drops the prefix and prints the current value.
             runner.message_hub.update_scalar(f'train/collapse/{name}', value)

@@ -101,5 +101,11 @@ def _example(width: int) -> dict:
     return dict(type='MoCo', neck=projector(width, 32), head=head, **settings)
 
 
+def _fit(model: dict, batch: int, images: int) -> None:
+    """Let the queue hold whole steps, of two keys an image where the loss is symmetric."""
+    step = batch * 2
+    model['queue_len'] = step * max(1, min(model['queue_len'], 8 * images) // step)
+
+
 # Its paper's head has no BatchNorm, so that the space S does not hold it.
-register_framework(Framework('mocov2', 'MoCo', _example))
+register_framework(Framework('mocov2', 'MoCo', _example, fit=_fit))

@@ -178,5 +178,10 @@ def _example(width: int) -> dict:
     return dict(type='PIRL', neck=projector(width, 32), head=dict(type='PIRLHead'), **settings)
 
 
+def _fit(model: dict, batch: int, images: int) -> None:
+    """Give each image a row."""
+    model['bank_len'] = images
+
+
 # Its paper's head is one linear map, so that the space S does not hold it.
-register_framework(Framework('pirl', 'PIRL', _example))
+register_framework(Framework('pirl', 'PIRL', _example, fit=_fit))

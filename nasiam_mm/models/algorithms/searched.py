@@ -3,10 +3,11 @@
 
 import copy
 from collections.abc import Mapping
+from functools import reduce
 from typing import Any
 
 from mmengine.model import BaseAveragedModel
-from torch import nn
+from torch import Tensor, nn
 
 from nasiam_mm.architecture.alpha import Architecture
 from nasiam_mm.architecture.choice import op_choices
@@ -39,7 +40,8 @@ class Searched:
     """
 
     compilable: tuple[str, ...] = ('backbone', 'neck')  # what torch.compile may take
-    as_wide: tuple[str, ...] = ()  # arguments that are the width of the projection
+    # Arguments, or parts of neck and head by dots, that are the width of the projection.
+    as_wide: tuple[str, ...] = ()
     architecture: Architecture | None  # the owner of alpha; None where nothing is searched
     coupled: dict[str, Any]  # what was decided that belongs to no head: kind of choice -> option
     lr_factors: dict[str, float]  # part -> what the learning rate of its weights is multiplied by
@@ -74,7 +76,9 @@ class Searched:
         if not open_heads and (space is not None or genotype is not None):
             own = 'each HeadMLP has its own' if heads else 'neither neck nor head holds a HeadMLP'
             raise ValueError(f'model.{given} decides nothing: {own}; take {given} away')
-        kwargs |= dict.fromkeys(self.as_wide if plan.width else (), plan.width)
+        for path in self.as_wide if plan.width else ():
+            *parts, name = path.split('.')
+            reduce(lambda node, part: node[part], parts, kwargs)[name] = plan.width
         super().__init__(**kwargs)
         self.coupled, self.lr_factors = plan.coupled, plan.lr_factors
         cells = [head.cell for head in self.searched_heads().values()]
@@ -91,6 +95,11 @@ class Searched:
     def embedding(self) -> nn.Module:
         """Module whose output, a tuple of (N, C) or (N, C), is z."""
         return self.neck
+
+    @property
+    def watched(self) -> Mapping[str, Tensor]:
+        """What must not collapse besides z, rows (M, D) by name; nothing by default."""
+        return {}
 
     @property
     def prediction(self) -> nn.Module | None:

@@ -1,0 +1,46 @@
+_base_ = ['../_base_/data/cifar10_pretrain.py', '../_base_/runtime.py']
+
+# Two crops of the whole image's size and four of half, smaller parts of it.
+_view = _base_._data_preprocessor['views']
+_views = [dict(_view, scale=(0.2, 1.0))] * 2
+_views += [dict(_view, size='data.half_size', scale=(0.08, 0.2))] * 4
+model = dict(
+    type='SwAV',
+    data_preprocessor=dict(_base_._data_preprocessor, views=_views, num_views=6),
+    backbone=dict(type='ResNet_CIFAR', depth=18, out_indices=(3,), norm_cfg=dict(type='BN')),
+    neck=dict(
+        type='SwAVNeck',
+        in_channels=512,
+        hid_channels=2048,
+        out_channels=128,
+        # The loss does.
+        with_l2norm=False,
+        norm_cfg=dict(type='BN1d'),
+    ),
+    head=dict(
+        type='SwAVHead',
+        loss=dict(
+            type='SwAVLoss',
+            feat_dim=128,
+            num_prototypes=300,
+            temperature=0.1,
+            epsilon=0.05,
+            sinkhorn_iterations=3,
+            queue_len=3840,
+        ),
+    ),
+)
+
+# Base learning rate 0.03 x batch 512 / 256.
+optim_wrapper = dict(
+    constructor='WeightOptimWrapperConstructor',
+    optimizer=dict(type='SGD', lr=0.06, momentum=0.9, weight_decay=5e-4, fused=True),
+)
+param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True)]
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=800)
+default_hooks = dict(
+    prototypes=dict(type='PrototypesHook', frozen_epochs=1, queue_epoch=15),
+    collapse=dict(type='CollapseHook', interval=50),
+)
+probe = dict(interval=10, at_start=False)
+auto_scale_lr = dict(base_batch_size=512)

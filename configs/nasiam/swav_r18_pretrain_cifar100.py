@@ -1,0 +1,2 @@
+_base_ = './swav_r18_pretrain_cifar10.py'
+data = dict(root='data/cifar100')
