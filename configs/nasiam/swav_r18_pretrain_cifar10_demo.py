@@ -31,7 +31,7 @@ model = dict(
             feat_dim=64,
             num_prototypes=100,
             temperature=0.1,
-            epsilon=0.05,
+            epsilon=0.03,
             sinkhorn_iterations=3,
             queue_len=512,
         ),
