@@ -17,10 +17,10 @@ model = dict(
     head=dict(type='VICRegHead', invariance=25.0, variance=25.0, covariance=1.0),
 )
 
-# Base learning rate 0.03 x batch 512 / 256.
+# As Barlow Twins.
 optim_wrapper = dict(
     constructor='WeightOptimWrapperConstructor',
-    optimizer=dict(type='SGD', lr=0.06, momentum=0.9, weight_decay=5e-4, fused=True),
+    optimizer=dict(type='Adam', lr=1e-3, weight_decay=1e-6, fused=True),
 )
 param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True)]
 train_cfg = dict(type='ResumableTrainLoop', max_epochs=800)

@@ -21,9 +21,12 @@ from tests.test_distributed.processes import BATCH, STEPS, run_processes, search
 
 FRAMEWORKS = framework_names()
 EPOCHS = 2
-# Adam makes steps of what is rounding alone, as the gradient of an offset of z is. That of the
-# others is large: at a larger rate rounding grows to the size of the weights within the run.
-OPTIMIZERS = {'barlowtwins': dict(type='SGD', lr=3e-6, momentum=0.9)}
+# Adam makes steps of what is rounding alone, as the gradient of an offset of z is. That of
+# Barlow Twins is large: at a larger rate rounding grows to the size of the weights within the run.
+OPTIMIZERS = {
+    'barlowtwins': dict(type='SGD', lr=3e-6, momentum=0.9),
+    'vicreg': dict(type='SGD', lr=0.06, momentum=0.9),
+}
 # Means over halves round differently from a mean over the whole: 1e-8 to 1e-7 of a weight a step.
 # Alpha moves 3e-4 to 1e-3 a step whatever its gradient, since Adam divides by its size; where that
 # is small, its rounding error shows. Measured after 14 steps: 6e-7; what is done wrong: 2e-4.

@@ -74,7 +74,7 @@ TOKENS = dict(embed_dims=16, num_layers=1, num_heads=2, feedforward_channels=16)
         ('pirl', 'baseline', dict(type='VisionTransformer', arch=TOKENS), 'AdamW'),
         ('mocov3', 'baseline', dict(type='MoCoV3ViT', arch=TOKENS), 'AdamW'),
         ('barlowtwins', 'search', SMALL, 'Adam'),
-        ('vicreg', 'baseline', SMALL, 'SGD'),
+        ('vicreg', 'baseline', SMALL, 'Adam'),
         ('swav', 'search', SMALL, 'SGD'),
         ('swav', 'baseline', dict(type='VisionTransformer', arch=TOKENS), 'AdamW'),
     ],
