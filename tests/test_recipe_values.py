@@ -36,7 +36,7 @@ BYOL = {**LARS, **WIDE, 'rate': '0.2', 'decay': '1.5e-6', 'batch': '4096', 'epoc
 MOCOV3 = {**LARS, **WIDE, 'crop': '0.2 to 1', 'rate': '0.6', 'decay': '1e-6', 'batch': '4096',
           'epochs': '100', 'average': '0.99 to 1', 'temperature': '1',
           'jitter': '0.4, 0.4, 0.2, 0.1', 'blur': '1 / 0.1', 'solarize': '0 / 0.2'}  # fmt: skip
-MOCOV3_VIT = {**MOCOV3, 'optimizer': 'AdamW', 'momentum': '0.9, 0.999', 'crop': '0.08 to 1',
+MOCOV3_VIT = {**MOCOV3, 'optimizer': 'AdamW', 'crop': '0.08 to 1',
               'rate': '0.00015', 'decay': '0.1', 'left out': 'nothing', 'warm-up': '40',
               'epochs': '300', 'temperature': '0.2'}  # fmt: skip
 BARLOW = {**BYOL, 'decay': '1.5e-6', 'batch': '2048', 'bias rate': '0.0048', 'weights': '0.005'}
@@ -171,10 +171,8 @@ def values(name):
 
 
 def momentum_of(optimizer):
-    """Write the momentum, or the two of an Adam."""
-    if 'momentum' in optimizer:
-        return number(optimizer.momentum)
-    return ', '.join(map(number, optimizer.get('betas', (0.9, 0.999))))
+    """Write the momentum, of an Adam that of the first moment."""
+    return number(optimizer.get('momentum', optimizer.get('betas', (0.9, 0.999))[0]))
 
 
 def swav(model, hook):

@@ -37,7 +37,7 @@ def as_genotype(framework, head, baseline):
         for layer, op in enumerate(framework.standard[head])
     }
     widths = dict(in_channels=baseline.in_channels, hidden_channels=baseline.hid_channels)
-    bias = baseline.get('with_last_bias', False)
+    bias = baseline.get('with_last_bias', baseline.type != 'NonLinearNeck')
     if head == 'predictor' and len(framework.standard[head]) == baseline.get('num_layers', 2):
         last = dict(cell_channels=baseline.out_channels, plain_output=True, with_avg_pool=False)
     else:
@@ -132,8 +132,8 @@ def layers_of(neck):
 def test_s_head_holds_it(framework, rest, tmp_path):
     baseline, recipe = models(framework, rest)
     space = Config.fromfile(ROOT / 'configs/_base_/spaces/s_head.py')
-    kind = 'predictive' if 'predictor' in recipe.head else 'decorrelating'
-    kind = 'contrastive' if 'temperature' in recipe.head else kind
+    kind = 'decorrelating' if framework in ('barlowtwins', 'vicreg') else 'contrastive'
+    kind = 'predictive' if 'predictor' in recipe.head else kind
     heads = ['projector', *(['predictor'] if 'predictor' in recipe.head else [])]
     own = space.get(f'_s_head_{framework}', space[f'_s_head_{kind}'])
     choices = choices_of_space(own, dict.fromkeys(heads))
