@@ -97,7 +97,10 @@ def _backbone_cfg(path: Path, config: Path | str | None, checkpoint: Any) -> dic
         if config is None:
             check_backbone(backbone)
     except ValueError as error:
-        mend = 'give the config that trained it by --config, for nasiam detect by --pretrain-config'
+        mend = (
+            'give one that brings its config along, or the config that trained it, to nasiam '
+            'export by --config, to nasiam detect by --pretrain-config'
+        )
         problem = f'{error}; {mend}'
         raise ValueError(f'{config or path}: {problem}') from error
     return copy.deepcopy(dict(backbone))
