@@ -118,8 +118,10 @@ def _make(out: Path, asked: Asked, framework: str, machine: Machine) -> Prepared
         )
         source = data.source
         size = fit_size(source.size, machine, asked.size)
-        wanted = asked.backbone or _DEFAULT_BACKBONE[machine.kind]
-        backbone = find_backbone(wanted, size)
+        wanted = asked.backbone
+        backbone = find_backbone(
+            _DEFAULT_BACKBONE[machine.kind] if wanted is None else wanted, size
+        )
         scale = choose_scale(source.parts['train'], size, backbone, machine, 'val' in source.parts)
         _refuse_few(asked.data, source, scale)
         recipes = make_recipes(
