@@ -37,6 +37,8 @@ _MENDS = {
     errno.EROFS: 'choose another place',
     errno.EACCES: 'choose another place, or give yourself the permission',
 }
+for _code in (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP):
+    _MENDS[_code] = 'choose another place'
 _MENDS[errno.EDQUOT] = _MENDS[errno.ENOSPC]
 
 
@@ -55,10 +57,11 @@ def is_user_error(error: Exception) -> bool:
 
 def one_line(error: Exception) -> str:
     """Return the message of an error as one line that also says what was being built."""
-    if isinstance(error, OSError) and error.errno in _MENDS:
+    if isinstance(error, OSError) and error.errno is not None:
         told = ' '.join(str(error.strerror).split())
         if told != os.strerror(error.errno):
             return plain(told)  # ours
+    if isinstance(error, OSError) and error.errno in _MENDS:
         where = f"'{error.filename}': " if error.filename else ''
         return plain(f'{where}{told}; {_MENDS[error.errno]}')
     line = ' '.join(_text(error).split()) or type(error).__name__
@@ -76,9 +79,14 @@ def one_line(error: Exception) -> str:
 
 def plain(text: str, longest: int = _LONGEST) -> str:
     """Return a text as one line that can be printed, cut in its middle: the mend stands last."""
-    line = ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in ' '.join(text.split()))
+    line = printable(' '.join(text.split()))
     end = longest // 3
     return line if len(line) <= longest else f'{line[: longest - end - 5]} ... {line[-end:]}'
+
+
+def printable(text: str) -> str:
+    """Return a text with what moves a cursor, colours or ends a line written out."""
+    return ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def follows_another(error: Exception) -> bool:

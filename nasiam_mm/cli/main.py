@@ -7,6 +7,7 @@ A command is a module with a docstring, ``add_arguments(parser)`` and ``run(args
 
 import argparse
 import ast
+import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -29,6 +30,7 @@ GROUP = 'nasiam_mm.commands'
 _FOLDER = Path(__file__).parent / 'commands'
 COMMANDS = sorted(path.stem for path in _FOLDER.glob('[!_]*.py'))
 ALIASES = {'pretrain': 'train'}
+_EMPTY = re.compile(r'--[a-z-]+=')
 _OF_ALL = ('--traceback', '--verbose')  # what every command takes
 
 
@@ -83,6 +85,8 @@ class Parser(argparse.ArgumentParser):
 
     def parse(self, words: Sequence[str]) -> argparse.Namespace:
         """Parse; options may stand between positional arguments of which some may be left out."""
+        if '' in words or any(_EMPTY.fullmatch(word) for word in words):
+            self.error('an argument is empty, as of a variable that is not set')
         has_actions = self._subparsers is not None
         return self.parse_args(words) if has_actions else self.parse_intermixed_args(words)
 

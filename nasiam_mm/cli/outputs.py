@@ -7,6 +7,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from nasiam_mm.files.config_file import config_as_text
+
 
 def check_outputs(
     args: Namespace,
@@ -42,7 +44,10 @@ def check_own_config(cfg: Config) -> None:
     copy = Path(cfg.work_dir, source.name)
     if not copy.exists() or not copy.samefile(source):
         return
-    if Config.fromfile(source).pretty_text.strip() != source.read_text(encoding='utf-8').strip():
+    if (
+        config_as_text(Config.fromfile(source)).strip()
+        != source.read_text(encoding='utf-8').strip()
+    ):
         raise ValueError(
             f"the run would write its copy of the config over '{source}'; "
             'give a --work-dir other than its folder'

@@ -9,6 +9,7 @@ from typing import Any
 
 from nasiam_mm.cli.options import read_literal
 from nasiam_mm.files.shipped import framework_names
+from nasiam_mm.refusals import plain
 from nasiam_mm.runs.processes import process_number
 
 GENOTYPE, VERDICT = 'genotype.json', 'verdict.json'
@@ -62,15 +63,28 @@ def prepare_own(args: Namespace, phase: str) -> str | None:
     prepared = prepare(args.out, Asked(args.data, **asked))
     if process_number() == 0:
         for line in prepared.lines:
-            print(line)
+            print(plain(line))
     note = None
     if phase == 'pretrain':
         phase, args.genotype, note = choose_head(prepared.out, args.genotype)
-    args.config, args.data = str(prepared.files[phase]), None
+    args.config = str(prepared.files[phase])
+    args.data = _moved_data(prepared.files[phase])
     if args.work_dir is None:
         study = getattr(args, 'study', None)
         args.work_dir = str(prepared.out / (study or phase))
     return note
+
+
+def _moved_data(recipe: Path) -> str | None:
+    """Return where the lists of the images are, if recipe and lists were moved as a whole."""
+    from nasiam_mm.files.config_text import read_config_text
+    from nasiam_mm.presets.place import IMAGES
+
+    root, beside = None, recipe.absolute().parent / IMAGES
+    with suppress(ValueError, TypeError, LookupError):  # edited, so that it is more than data
+        root = read_config_text(recipe.read_text(encoding='utf-8'))['data']['root']
+    is_moved = isinstance(root, str) and Path(root).name == IMAGES and not Path(root).exists()
+    return str(beside) if is_moved and (beside / 'source.json').is_file() else None
 
 
 def choose_head(out: Path, genotype: str | None) -> tuple[str, str | None, str]:

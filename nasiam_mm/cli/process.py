@@ -52,7 +52,8 @@ def _leave(status: int) -> None:
     logging.shutdown()  # registered when logging was imported, before this
     for stream in (sys.stdout, sys.stderr):
         try:
-            stream.flush()
+            if stream is not None:  # as in a process that was started without
+                stream.flush()
         except (OSError, ValueError):  # a reader that has gone, a closed stream
             status = status or 1
     os._exit(status)

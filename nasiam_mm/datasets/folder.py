@@ -13,6 +13,7 @@ from nasiam_mm.datasets.headers import name_some, read_header
 from nasiam_mm.datasets.known import OFFICIAL
 from nasiam_mm.datasets.listing import read_listing
 from nasiam_mm.datasets.source import Source, array_path, load_array, sha256_array
+from nasiam_mm.files.marks import is_of_results
 
 _SUFFIXES = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif', '.tiff', '.webp')
 
@@ -109,20 +110,27 @@ def _class_folders(folder: Path, source: Source | None) -> tuple[list[str], Labe
 def image_files(folder: Path) -> Iterator[str]:
     """Walk over the image files below a folder, sorted, :func:`left_out` ones left out."""
     for base, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not is_hidden(name))
         inside = Path(base).relative_to(folder)
+        if inside.parts and is_of_results(names):
+            folders.clear()
+            continue
+        folders[:] = sorted(name for name in folders if not is_hidden(name))
         for name in sorted(names):
             if name.lower().endswith(_SUFFIXES) and not is_hidden(name):
                 yield (inside / name).as_posix()
 
 
 def left_out(folder: Path | str) -> list[str]:
-    """Name the hidden folders, and the links to folders, below one that are not looked into."""
+    """Name the folders below one that are not looked into: hidden, linked, of our results."""
     found = []
-    for base, folders, _ in os.walk(folder):
+    for base, folders, names in os.walk(folder):
+        if Path(base) != Path(folder) and is_of_results(names):
+            found.append(Path(base).relative_to(folder).as_posix())
+            folders.clear()
+            continue
         skipped = [n for n in folders if is_hidden(n) or Path(base, n).is_symlink()]
         found += [(Path(base).relative_to(folder) / name).as_posix() for name in sorted(skipped)]
-        folders[:] = [name for name in folders if name not in skipped]
+        folders[:] = sorted(name for name in folders if name not in skipped)
     return found
 
 

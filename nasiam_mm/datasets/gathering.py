@@ -20,6 +20,7 @@ from nasiam_mm.datasets.headers import count_broken, name_some, read_headers
 from nasiam_mm.datasets.listing import class_names, label_files, read_labels, write_listing
 from nasiam_mm.datasets.source import Source, read_source
 from nasiam_mm.files.atomic import write_text
+from nasiam_mm.refusals import printable
 
 NO_LABELS = 'none'
 _LEAST = 4  # images: two for the weights, two for alpha
@@ -90,7 +91,8 @@ def gather(
         files, faults, hidden = list_images(folder, others)
         broken += faults
         if hidden:
-            notes.append(f'{folder}: hidden and linked folders are left out: {name_some(hidden)}')
+            told = 'hidden and linked folders, and results, are left out'
+            notes.append(f'{folder}: {told}: {name_some(hidden)}')
         parts[part] = _Part(folder, files, None)
     refuse_broken(data, broken, skip_unreadable)
     parts, more = _labelled(parts, data, labels)
@@ -98,7 +100,9 @@ def gather(
     if len(parts['train'].files) < _LEAST:
         few = f'{len(parts["train"].files)} images that can be read'
         raise ValueError(f'{data}: {few} are too few to search or to train on; {_LEAST} at least')
-    source = _write(out, parts, data.resolve().name, size, broken, skip_unreadable)
+    source = _write(
+        out, parts, printable(data.resolve().name) or 'images', size, broken, skip_unreadable
+    )
     if broken:
         listing = out / 'meta/left_out.txt'
         notes.append(f'{count_broken(len(broken))} left out: {name_some(broken)} ({listing})')

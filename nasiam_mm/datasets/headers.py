@@ -15,6 +15,8 @@ import cv2
 import numpy as np
 from PIL import ExifTags, Image
 
+from nasiam_mm.refusals import printable
+
 # Pillow refuses what has twice as many pixels, and so do we; what is below is no reason to warn.
 warnings.simplefilter('ignore', Image.DecompressionBombWarning)
 _ENDS = {'JPEG': b'\xff\xd9', 'MPO': b'\xff\xd9', 'PNG': b'IEND'}
@@ -97,7 +99,7 @@ def count_broken(count: int) -> str:
 def name_some(names: Sequence[object]) -> str:
     """Write the first few of many names, and how many more there are."""
     more = f' and {len(names) - _NAMED} more' if len(names) > _NAMED else ''
-    texts = map(str, names[:_NAMED])
+    texts = (printable(str(name)) for name in names[:_NAMED])
     return ', '.join(t if len(t) < 130 else f'{t[:40]} ... {t[-80:]}' for t in texts) + more
 
 

@@ -70,29 +70,35 @@ def read_labels(path: Path) -> dict[str, str]:
         ValueError: If a line has no two fields, or a file comes twice with different labels.
     """
     rows = _rows(path)
-    if rows and rows[0][0].strip().lower() in ('file', 'filename', 'image', 'path', 'name'):
-        rows = rows[1:]
+    first = 1
+    if rows[0][0].strip().lower() in ('file', 'filename', 'image', 'path', 'name'):
+        rows, first = rows[1:], 2
     found: dict[str, str] = {}
-    for number, row in enumerate(rows, 2):
+    for number, row in enumerate(rows, first):
         if len(row) < 2 or not row[0].strip() or not row[1].strip():
-            raise ValueError(f'{path}, line {number}: a file and its label are expected: {row}')
+            told = 'a file and its label, with a comma between them, are expected'
+            raise ValueError(f'{path}, row {number}: {told}: {row!s:.80}')
         name, label = PurePosixPath(row[0].strip()).as_posix(), row[1].strip()
         if found.setdefault(name, label) != label:
-            raise ValueError(f'{path}, line {number}: {name} has two labels')
+            raise ValueError(f'{path}, row {number}: {name} has two labels')
     if not found:
         raise ValueError(f'{path}: holds no label')
     return found
 
 
 def label_files(files: Sequence[str], labels: Mapping[str, str], path: Path) -> list[str]:
-    """Return the label of each file, by its path or, where no two are alike, by its name alone.
+    """Return the label of each file, by its path, or by its name alone.
+
+    The latter where no two names are alike, of the files and in the list.
 
     Raises:
         ValueError: If a file has none.
     """
     ends = [PurePosixPath(name).name for name in labels]
-    by_name = {} if len(set(ends)) < len(ends) else dict(zip(ends, labels.values(), strict=True))
-    found = [labels.get(name) or by_name.get(PurePosixPath(name).name) for name in files]
+    own = [PurePosixPath(name).name for name in files]
+    is_clear = len(set(ends)) == len(ends) and len(set(own)) == len(own)
+    by_name = dict(zip(ends, labels.values(), strict=True)) if is_clear else {}
+    found = [labels.get(name) or by_name.get(end) for name, end in zip(files, own, strict=True)]
     if missing := [name for name, label in zip(files, found, strict=True) if label is None]:
         told = f'{len(missing)} of {len(files)} images have no label there'
         mend = 'add them, take the images away, or leave labels out: --labels none'

@@ -161,6 +161,9 @@ def _known(name: str) -> Source:
 
 def mend(root: Path | str, name: str) -> str:
     """Say what to do about missing or damaged data of a folder."""
+    link, listed = Path(root, 'train'), Path(root, 'meta/train.csv')
+    if link.is_symlink() and listed.is_file():  # images that lie elsewhere
+        return f"put them back below '{link.readlink()}', or begin anew with another --out"
     tool = f'{name.lower()} --root' if name in ('CIFAR10', 'CIFAR100') else 'describe'
     return f"run 'nasiam data {tool} {root}'"
 

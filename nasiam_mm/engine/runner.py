@@ -26,6 +26,7 @@ from nasiam_mm.engine.hooks.speed_hooks import drawn_in_order, lay_out
 from nasiam_mm.engine.optim import refuse_idle_factors
 from nasiam_mm.engine.running import unwrap
 from nasiam_mm.files.atomic import write_text
+from nasiam_mm.files.config_file import braces_kept
 from nasiam_mm.refusals import is_user_error
 from nasiam_mm.registry import RUNNERS
 from nasiam_mm.unread import RUNNER_SETTINGS, find_unread
@@ -41,7 +42,7 @@ class FormattedOnce(Config):
         """The config as Python, as mmengine lays it out, which takes tenths of a second."""
         state = repr(self._cfg_dict)
         if FormattedOnce._last[0] != state:
-            FormattedOnce._last = state, super().pretty_text
+            FormattedOnce._last = state, braces_kept(super().pretty_text)
         return FormattedOnce._last[1]
 
 

@@ -20,6 +20,7 @@ from nasiam_mm.export.checkpoint import PREFIX, PretrainedBackbone, State, build
 from nasiam_mm.export.layouts import ResNetSpec, build_resnet
 from nasiam_mm.files.atomic import atomic_path
 from nasiam_mm.files.checkpoint import read_checkpoint
+from nasiam_mm.files.config_file import config_as_text
 from nasiam_mm.versions import require
 
 LAYOUTS = ('mmengine', 'torchvision', 'timm')
@@ -44,13 +45,15 @@ def export_backbone(source: PretrainedBackbone, out: Path | str, layout: str = '
     suffixes = ['.pth'] if layout == 'mmengine' else ['.pth', '.safetensors']
     if out.suffix not in suffixes:
         raise ValueError(f'{out}: for {layout}, give a name that ends in {" or ".join(suffixes)}')
+    if out.exists() and out.samefile(source.path):
+        raise ValueError(f"'{out}' is what is exported; give another path for the output")
     is_safe = out.suffix == '.safetensors'
     safetensors: Any = require('safetensors.torch', 'export') if is_safe else None
     original, weights = source.build(), dict(source.state_dict)
     with atomic_path(out) as tmp:
         if layout == 'mmengine':
             exported = build_backbone(source.cfg)
-            cfg = Config({'model': {'backbone': source.cfg}}).pretty_text
+            cfg = config_as_text(Config({'model': {'backbone': source.cfg}}))
             meta = {'cfg': cfg, 'source': source.path.name, 'source_sha256': source.sha256}
             state_dict = {PREFIX + name: value for name, value in weights.items()}
             _save({'meta': meta, 'state_dict': state_dict}, tmp)

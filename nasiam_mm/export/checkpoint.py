@@ -97,7 +97,8 @@ def _backbone_cfg(path: Path, config: Path | str | None, checkpoint: Any) -> dic
         if config is None:
             check_backbone(backbone)
     except ValueError as error:
-        mend = 'give the config that trained it by --config, for nasiam detect by --pretrain-config'
+        trained = 'give the config that trained it by --config to nasiam export'
+        mend = f'{trained}, by --pretrain-config to nasiam detect'
         problem = f'{error}; {mend}'
         raise ValueError(f'{config or path}: {problem}') from error
     return copy.deepcopy(dict(backbone))

@@ -36,6 +36,20 @@ def read_config(path: str | os.PathLike) -> Config:
         raise ValueError(f'{where}: {type(error).__name__}: {text:.200}') from error
 
 
+def config_as_text(cfg: Config) -> str:
+    """Write a config as Python that is read back as it is.
+
+    mmengine replaces ``{{ fileDirname }}``, ``{{ $HOME: }}`` and the like in the text of a file,
+    also where they are a part of a path.
+    """
+    return braces_kept(cfg.pretty_text)
+
+
+def braces_kept(text: str) -> str:
+    """Write the double braces within strings of a config's text so that they stay what they are."""
+    return text.replace('{{', '{\\x7b')  # stand nowhere else in what pretty_text writes
+
+
 def _refuse_circle(path: str, above: tuple[str, ...] = ()) -> None:
     """Refuse a ``_base_`` that leads back; mmengine would go round until the stack is full."""
     if path in above:

@@ -4,6 +4,7 @@
 import copy
 import inspect
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -133,7 +134,9 @@ def _arguments(cfg: Mapping[str, Any]) -> set[str]:
     Raises:
         ValueError: If there is no such type.
     """
-    with DefaultScope.overwrite_default_scope('nasiam_mm'):
+    kind = None
+    # By a name with dots the registry looks for a module, which may fail in any way.
+    with suppress(Exception), DefaultScope.overwrite_default_scope('nasiam_mm'):
         kind = MODELS.get(cfg['type'])
     if not inspect.isclass(kind):
         known = [*SHORT_NAMES, 'timm/NAME', *MODELS.parent.module_dict]

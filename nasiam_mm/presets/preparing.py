@@ -14,13 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from nasiam_mm.datasets.gathering import NO_LABELS, Gathered, gather
+from nasiam_mm.datasets.source import Source
 from nasiam_mm.files.atomic import write_json, write_text
+from nasiam_mm.files.config_file import braces_kept, config_as_text
+from nasiam_mm.files.marks import PRESET
 from nasiam_mm.files.regular import read_json
 from nasiam_mm.files.shipped import framework_names
 from nasiam_mm.presets.backbone import Backbone, find_backbone
+from nasiam_mm.presets.place import IMAGES, alone_in, remove_unfinished
 from nasiam_mm.presets.recipe import PHASES, Recipes, make_recipes, view_load
 from nasiam_mm.presets.scale import Machine, Scale, choose_scale, fit_size, this_machine
-from nasiam_mm.runs.work_dir import PRESET
+from nasiam_mm.refusals import plain
 
 _DEFAULT_FRAMEWORK = 'simclr'
 _DEFAULT_BACKBONE = {'cpu': 'resnet18_small', 'cuda': 'resnet18'}
@@ -75,48 +79,88 @@ def prepare(out: Path | str, asked: Asked, machine: Machine | None = None) -> Pr
         ValueError: If something asked for is not possible, or the folder holds recipes for else;
             nothing is written then.
     """
+    _refuse_places(out, asked)
     out = Path(out)
     if (record := _read_record(out)) is not None:
-        _refuse_other(out, record, asked)
-        return Prepared(out, {phase: out / name for phase, name in record['files'].items()})
+        return _found(out, record, asked)
     machine = machine or this_machine()
     framework = asked.framework or _DEFAULT_FRAMEWORK
     if framework not in (known := framework_names()):
         raise ValueError(f'there is no framework {framework!r:.60}, but {", ".join(known)}')
     fit_size(0, machine, asked.size)
-    images = out / 'data'
-    was_there, is_new = images.exists(), not out.exists()
-    data = gather(
-        asked.data,
-        images,
-        val=asked.val,
-        test=asked.test,
-        labels=asked.labels,
-        size=asked.size,
-        skip_unreadable=bool(asked.skip_unreadable),
-    )
+    with alone_in(out):
+        if (record := _read_record(out)) is not None:  # of another process, meanwhile
+            return _found(out, record, asked)
+        return _make(out, asked, framework, machine)
+
+
+def _found(out: Path, record: dict[str, Any], asked: Asked) -> Prepared:
+    _refuse_other(out, record, asked)
+    return Prepared(out, {phase: out / name for phase, name in record['files'].items()})
+
+
+def _make(out: Path, asked: Asked, framework: str, machine: Machine) -> Prepared:
+    images = out / IMAGES
+    remove_unfinished(images, asked.data)
+    if os.path.lexists(images):
+        told = 'is there already, where the lists of the images go'
+        raise ValueError(f"--out: '{images}' {told}; take another --out")
+    files: dict[str, Path] = {}
+    before = set(out.iterdir())
     try:
-        size = fit_size(data.source.size, machine, asked.size)
-        wanted = asked.backbone or _DEFAULT_BACKBONE[machine.kind]
-        backbone = find_backbone(wanted, size)
+        data = gather(
+            asked.data,
+            images,
+            val=asked.val,
+            test=asked.test,
+            labels=asked.labels,
+            size=asked.size,
+            skip_unreadable=bool(asked.skip_unreadable),
+        )
         source = data.source
+        size = fit_size(source.size, machine, asked.size)
+        wanted = asked.backbone
+        backbone = find_backbone(
+            _DEFAULT_BACKBONE[machine.kind] if wanted is None else wanted, size
+        )
         given = source.parts['train'], size, backbone, machine, 'val' in source.parts
         scale = choose_scale(*given, view_load(framework))
+        _refuse_few(asked.data, source, scale)
         recipes = make_recipes(
             os.path.abspath(data.root), source, framework, backbone, size, scale, machine
         )
         told = _told(data, framework, backbone, size, scale, machine)
-        files = _write(out, recipes, framework, source.name, told)
+        _write(out, recipes, framework, source.name, told, files)
+        names = {phase: path.name for phase, path in files.items()}
+        write_json({'asked': _as_json(asked), 'files': names, 'told': told}, out / PRESET)
     except BaseException:
-        if not was_there:
-            shutil.rmtree(images, ignore_errors=True)
-        if is_new:
-            shutil.rmtree(out, ignore_errors=True)
+        shutil.rmtree(images, ignore_errors=True)
+        for path in set(files.values()) - before:
+            path.unlink(missing_ok=True)
         raise
-    names = {phase: path.name for phase, path in files.items()}
-    write_json({'asked': _as_json(asked), 'files': names, 'told': told}, out / PRESET)
     where = f'recipes, which may be edited: {out}/{framework}_*.py'
     return Prepared(out, files, (*data.notes, told, where))
+
+
+def _refuse_places(out: Path | str, asked: Asked) -> None:
+    """Refuse, with a ValueError, texts that are empty and results in the folder of the images."""
+    for name, value in {'out': out, **vars(asked)}.items():
+        if value is not None and not isinstance(value, (bool, int, Mapping)) and not str(value):
+            raise ValueError(f'--{name} is empty; say what is meant, or leave it out')
+    if os.path.realpath(out) == os.path.realpath(asked.data):
+        told = 'is the folder of the images, into which nothing is written'
+        raise ValueError(f"--out: '{out}' {told}; take another --out")
+
+
+def _refuse_few(data: str, source: Source, scale: Scale) -> None:
+    """Refuse, with a ValueError, parts that no step or no measure can be made of."""
+    least, held = 1 if source.classes else 2, source.parts.get('val', scale.val)  # RankMe's two
+    if scale.weights < 2 or held < least:
+        told = f'{source.parts["train"]} images to train on and {held} of them for validation'
+        if 'val' in source.parts:
+            told = told.replace('of them ', '')
+        mend = f'{4 + least} at least are needed, or 4 and {least} of --val'
+        raise ValueError(f'{data}: {told} are too few; {mend}')
 
 
 def _read_record(out: Path) -> dict[str, Any] | None:
@@ -141,10 +185,9 @@ def _refuse_other(out: Path, record: dict[str, Any], asked: Asked) -> None:
         name, value = field.name, now[field.name]
         if value is not None and value != then.get(name):
             flag = f'--{name.replace("_", "-")}'
+            before = 'as by default' if then.get(name) is None else then[name]
             mend = f'take another --out, or edit and run the recipes in {out}'
-            raise ValueError(
-                f'{out}: holds recipes for {flag} {then.get(name)}, not {value}; {mend}'
-            )
+            raise ValueError(f'{out}: holds recipes for {flag} {before}, not {value}; {mend}')
 
 
 def _as_json(asked: Asked) -> dict[str, Any]:
@@ -174,12 +217,14 @@ def _told(
     )
 
 
-def _write(out: Path, recipes: Recipes, framework: str, name: str, told: str) -> dict[str, Path]:
-    """Write the recipes, with what was chosen in their first line."""
+def _write(
+    out: Path, recipes: Recipes, framework: str, name: str, told: str, files: dict[str, Path]
+) -> None:
+    """Write the recipes, with what was chosen in their first line, and note them in ``files``."""
     word = re.sub(r'\W+', '_', name.lower(), flags=re.ASCII).strip('_')[:40] or 'own'
-    files = {}
     for phase in PHASES:
-        files[phase] = out / f'{framework}_{phase}_{word}.py'
-        text = getattr(recipes, phase).pretty_text
-        write_text(f'# {told.encode("ascii", "replace").decode()}\n{text}', files[phase])
-    return files
+        path = out / f'{framework}_{phase}_{word}.py'
+        text = config_as_text(getattr(recipes, phase))
+        head = braces_kept(plain(told)).encode('ascii', 'replace').decode()
+        files[phase] = path
+        write_text(f'# {head}\n{text}', path)

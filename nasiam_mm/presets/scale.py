@@ -115,7 +115,7 @@ def choose_scale(
         views: Of each image, as many whole ones.
     """
     kind = machine.kind
-    val = 0 if has_val else min(_MOST_VAL, max(1, images // 7))
+    val = 0 if has_val else min(_MOST_VAL, max(1, min(2, images - 4), images // 7))
     weights = (images - val) // 2
     # Outputs and their gradients of all views, float32.
     memory = machine.gib * 2**30 * (0.5 if kind == 'cuda' else 0.25)

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from nasiam_mm.datasets.split import innermost, shared_images
 from nasiam_mm.engine.running import preserve_rng
 from nasiam_mm.probes.extract import labels_of
-from nasiam_mm.probes.measures import build_measures
+from nasiam_mm.probes.measures import build_measures, require_images
 from nasiam_mm.probes.section import Probe, read_probe
 from nasiam_mm.probes.views import check_views
 
@@ -65,6 +65,7 @@ def check_measures(probe: Probe, preprocessor: nn.Module) -> None:
     if not measures:
         return
     loader = probe.loader(probe.split)
+    require_images(measures, len(loader.dataset), probe.split)  # type: ignore[union-attr]
     with preserve_rng():
         if probe.labelled:
             batch = loader.collate_fn([loader.dataset[0]])  # type: ignore[union-attr]

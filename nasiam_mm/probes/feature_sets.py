@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from nasiam_mm.files.atomic import atomic_path
 from nasiam_mm.probes.extract import FeatureSet as FeatureSet
 from nasiam_mm.probes.extract import extract_features as extract_features
-from nasiam_mm.probes.measures import Found, build_measures, measure_found
+from nasiam_mm.probes.measures import Found, build_measures, measure_found, require_images
 from nasiam_mm.probes.section import Probe, check_disjoint, read_probe
 from nasiam_mm.probes.views import QueryViews
 
@@ -125,6 +125,8 @@ def measure(
     """
     built = probe.build(split, seed)
     loaders: list[Any] = [built.loader('train'), built.loader(split)]
+    measures = build_measures(probe.measures)
+    require_images(measures, len(loaders[1].dataset), split)
     bank, query = (extract_features(model, loader, cfg, probe.labelled) for loader in loaders)
     num_classes = count_classes([loader.dataset for loader in loaders], [bank, query])
     blocks = dict(chunk_size=probe.chunk_size, bank_block=probe.bank_block)
@@ -132,7 +134,7 @@ def measure(
     found = Found(bank, query, num_classes, probe.k, probe.temperature, blocks, views)
     top = found.knn if probe.labelled else {}
     scalars = {f'knn/{split}_{name}': value for name, value in top.items()}
-    return scalars | measure_found(build_measures(probe.measures), found)
+    return scalars | measure_found(measures, found)
 
 
 def tell(scalars: Mapping[str, float]) -> str:

@@ -61,11 +61,13 @@ class Measure:
         name: What it is logged by, as ``measure/<name>``.
         needs_labels: Whether it reads the labels of bank or query.
         needs_views: Whether it asks for views.
+        needs_images: How many images of the query it takes at least.
     """
 
     name: ClassVar[str]
     needs_labels: ClassVar[bool] = False
     needs_views: ClassVar[bool] = False
+    needs_images: ClassVar[int] = 1
 
     def value(self, found: Found) -> float:
         """Measure in the unit of the measure; the worst value, not NaN, for what has collapsed."""
@@ -96,6 +98,14 @@ def build_measures(configs: Sequence) -> list[Measure]:
     if twice := [name for n, name in enumerate(names) if name in names[:n]]:
         raise ValueError(f'probe.measures has {twice[0]!r} twice; leave one of them')
     return measures
+
+
+def require_images(measures: Sequence[Measure], count: int, part: str) -> None:
+    """Raise a ValueError if a part of the query has fewer images than a measure takes."""
+    for measure in measures:
+        if count < measure.needs_images:
+            who = f'the measure {type(measure).__name__} needs {measure.needs_images} images'
+            raise ValueError(f'{who}, of which the {part} part has {count}; add images to it')
 
 
 def measure_found(measures: Sequence[Measure], found: Found) -> dict[str, float]:
@@ -155,7 +165,7 @@ class RankMe(Measure):
     operations and the eigenvalues of a matrix of side min(N, D).
     """
 
-    name = 'rankme'
+    name, needs_images = 'rankme', 2
 
     def value(self, found: Found) -> float:
         """Return the number of directions."""
@@ -174,7 +184,7 @@ class AlphaReQ(Measure):
         last: Last of them, lowered to what there are.
     """
 
-    name = 'alpha_req'
+    name, needs_images = 'alpha_req', 2
 
     def __init__(self, first: int = 3, last: int = 50) -> None:
         self._require_count('first', first, 1)
@@ -200,7 +210,7 @@ class Uniformity(Measure):
         t: Factor on squared distances.
     """
 
-    name = 'uniformity'
+    name, needs_images = 'uniformity', 2
 
     def __init__(self, t: float = 2.0) -> None:
         self._require_positive('t', t)

@@ -16,6 +16,7 @@ from typing import Any
 from mmengine.config import Config
 
 from nasiam_mm.files.atomic import write_json, write_text
+from nasiam_mm.files.config_file import config_as_text
 from nasiam_mm.runs.commands import (
     CONSOLE,
     INTERRUPTED,
@@ -122,7 +123,7 @@ class RunStore:
             remove_leftovers(folder)
             cfg = cfg.copy()
             cfg.work_dir = str(folder / WORK)
-            write_text(cfg.pretty_text, folder / 'config.py')
+            write_text(config_as_text(cfg), folder / 'config.py')
             return self._train(folder, cfg, look, options, lock)
 
     def _train(

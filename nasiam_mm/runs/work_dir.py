@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from nasiam_mm.files.atomic import write_json
 from nasiam_mm.files.checkpoint import DamagedCheckpointError, is_damaged, read_checkpoint
+from nasiam_mm.files.marks import OWNER
 from nasiam_mm.runs.identity import (
     Identity,
     identity_digest,
@@ -19,8 +20,6 @@ from nasiam_mm.runs.identity import (
     take_beginning,
 )
 
-OWNER = 'owner.json'
-PRESET = 'preset.json'  # of recipes for one's own images, beside the folders of their runs
 INTERRUPTED = 'interrupted.pth'  # written on SIGTERM, outside the schedule of checkpoints
 EXPORTED = 'backbone.pth'  # written for a detector before it trains
 _PRODUCTS = ('*.pth', 'last_checkpoint', 'genotype.json')  # not to be written over

@@ -59,6 +59,11 @@ def raise_from(module: str, error: Exception):
             "error: '/ro/run': Read-only file system; choose another place",
         ),
         (
+            raise_from('pathlib', FileExistsError(17, os.strerror(17), 'a.png')),
+            "error: 'a.png': File exists; choose another place",
+        ),
+        (raise_from('nasiam_mm.files', OSError(2, 'cannot write x; mend')), 'error: cannot write'),
+        (
             raise_from('json', PermissionError(13, os.strerror(13), '/theirs')),
             "'/theirs': Permission denied; choose another place, or give yourself the permission",
         ),

@@ -110,7 +110,15 @@ def test_a_tool_is_a_command(path):
 
 
 @pytest.mark.parametrize(
-    'argv', [['probe'], ['check', 'a.py', '--seed', 'x' * 5000], ['env', '--no-such'], ['data']]
+    'argv',
+    [
+        ['probe'],
+        ['check', 'a.py', '--seed', 'x' * 5000],
+        ['env', '--no-such'],
+        ['data'],
+        ['search', '--data', ''],
+        ['search', '--out='],
+    ],
 )
 def test_a_wrong_command_line_is_one_line(argv, capsys):
     with pytest.raises(SystemExit) as caught:

@@ -14,6 +14,7 @@ import pytest
 from nasiam_mm.cli.commands import train
 from nasiam_mm.cli.main import dispatch
 from nasiam_mm.cli.own import choose_head, read_backbone
+from nasiam_mm.datasets.images import Images
 from tests.test_datasets.photos import write_mixed
 
 BACKBONE = "dict(type='ResNet_CIFAR', depth=18, base_channels=8, stem_channels=8)"
@@ -38,6 +39,20 @@ def test_a_search_and_a_pretraining_without_a_config(tmp_path, capsys, monkeypat
     assert cfg.work_dir == str(out / 'pretrain') and cfg.model.backbone.base_channels == 8
     with pytest.raises(ValueError, match='holds this run already; go on with it by --resume'):
         dispatch(['search', *both, *EPOCH])
+
+
+def test_results_may_be_moved_as_a_whole(tmp_path, monkeypatch):
+    photos, trained = write_mixed(tmp_path / 'photos'), []
+    monkeypatch.setattr(train, 'train_checked', trained.append)
+    for out in (tmp_path / 'first', tmp_path / 'moved'):
+        dispatch(['pretrain', '--data', str(photos), '--out', str(out), '--backbone', BACKBONE])
+        assert trained.pop().data.root == str(out / 'data')
+        if out.name == 'first':
+            out.rename(tmp_path / 'moved')
+    (photos / 'cat').rename(tmp_path / 'cat')
+    told = f"missing; put them back below '{photos}', or begin anew with another --out"
+    with pytest.raises(FileNotFoundError, match=told):
+        Images(str(out / 'data'))
 
 
 def test_the_head_without_a_search_is_the_standard_one(tmp_path):

@@ -59,6 +59,13 @@ def test_a_reader_that_has_gone_is_no_success():
     assert process.stderr.read() == b''
 
 
+def test_a_process_may_have_no_output():
+    code = 'from nasiam_mm.cli.process import run_process\nrun_process(lambda: print("told"))'
+    command = ['sh', '-c', 'exec "$@" >&-', 'sh', sys.executable, '-c', code]
+    ended = subprocess.run(command, capture_output=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, b'', b'')
+
+
 def test_a_tool_that_another_program_runs_does_not_end_it():
     code = (
         'import runpy, sys\n'

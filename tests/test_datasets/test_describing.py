@@ -148,7 +148,7 @@ def test_what_tools_put_beside_images_is_no_class_and_is_named(tmp_path, capsys)
     (root / 'train/empty').mkdir()
     dispatch(['data', 'describe', str(root)])
     told = capsys.readouterr().out
-    assert 'left out are hidden and linked folders: train/.ipynb_checkpoints, ' in told
+    assert 'left out are hidden and linked folders, and results: train/.ipynb_checkpoints, ' in told
     assert left_out(root)[-1] == 'train/cat/.thumbs' and 'train/emu' in left_out(root)
     assert Source.read(root).classes == ['cat', 'dog']
     assert Source.read(root).parts == {'train': 9, 'test': 1}

@@ -95,7 +95,7 @@ def test_labels_of_a_csv(tmp_path):
     with pytest.raises(ValueError, match='1 of 36 images have no label there: cat/'):
         gather(photos, tmp_path / 'less', labels=table)
     table.write_text('file,label\nonly\n')
-    with pytest.raises(ValueError, match='line 2: a file and its label are expected'):
+    with pytest.raises(ValueError, match='row 2: a file and its label, with a comma'):
         gather(photos, tmp_path / 'less', labels=table)
 
 
@@ -123,7 +123,7 @@ def test_broken_files_are_named_at_once_or_left_out(tmp_path):
     assert all(str(path) in str(error.value) for path in bad)
     for path in bad:
         path.rename(tmp_path / path.name)
-    with pytest.raises(ValueError, match=f'1 files .* read: {photos}/dog/inside.png; replace'):
+    with pytest.raises(ValueError, match=f'1 file is .* read: {photos}/dog/inside.png; replace'):
         gather(photos, tmp_path / 'data')
     assert not (tmp_path / 'data').exists()
     for path in bad:
@@ -155,3 +155,26 @@ def test_a_folder_that_says_what_it_holds_is_taken_as_it_is(tmp_path):
     source.write(photos)
     found = gather(photos, tmp_path / 'data')
     assert found.root == photos and found.source == source and not (tmp_path / 'data').exists()
+
+
+def test_one_name_in_two_folders_needs_its_path_in_the_list(tmp_path):
+    photos = write_photos(tmp_path, ('a', 'b'), 6) / 'train'
+    table = tmp_path / 'labels.csv'
+    table.write_text(''.join(f'{n}.png,{"xy"[n % 2]}\n' for n in range(6)))
+    with pytest.raises(ValueError, match='12 of 12 images have no label there'):
+        gather(photos, tmp_path / 'data', labels=table)
+    table.write_text('a/0.png;x\n')
+    with pytest.raises(ValueError, match='labels.csv, row 1: .* with a comma'):
+        gather(photos, tmp_path / 'data', labels=table)
+
+
+def test_pictures_of_results_are_no_images_to_train_on(tmp_path):
+    photos = write_photos(tmp_path, (), 6) / 'train'
+    for mark in ('owner.json', 'preset.json'):
+        results = photos / mark.removesuffix('.json') / 'search'
+        results.mkdir(parents=True)
+        (results.parent / mark).write_text('{}')
+        shutil.copy(photos / '0.png', results / 'alpha.png')
+    found = gather(photos, tmp_path / 'data')
+    assert found.source.parts['train'] == 6
+    assert 'results, are left out: owner, preset' in found.notes[0]

@@ -135,3 +135,15 @@ def test_export_takes_a_run_too(made, tmp_path, capsys):
     assert 'backbone keys, mmengine layout, outputs equal' in capsys.readouterr().out
     weights = torch.load(tmp_path / 'b.pth', weights_only=True)['state_dict']
     assert torch.equal(weights['backbone.conv1.weight'], made[3].backbone.conv1.weight)
+
+
+def test_a_run_is_not_written_over(made, tmp_path):
+    file = made[1] / 'baseline/epoch_3.pth'
+    before = file.read_bytes()
+    (tmp_path / 'link.pth').symlink_to(file)
+    for out in (file, tmp_path / 'link.pth'):
+        with pytest.raises(ValueError, match='is what is exported; give another path'):
+            dispatch(['export', str(made[1]), str(out)])
+        with pytest.raises(ValueError, match='is to be written and is what is read'):
+            dispatch(['test', str(made[1]), '--out', str(out)])
+    assert file.read_bytes() == before

@@ -5,8 +5,10 @@ import os
 import time
 
 import pytest
+from mmengine.config import Config
 
-from nasiam_mm.files.config_file import read_config
+from nasiam_mm.files.config_file import config_as_text, read_config
+from nasiam_mm.files.config_text import read_config_text
 
 
 @pytest.mark.parametrize('is_base', [False, True])
@@ -43,3 +45,15 @@ def test_what_is_no_config_ends_soon_in_a_line(tmp_path, name, content, told):
         read_config(path)
     assert time.monotonic() - start < 5
     assert '\n' not in str(caught.value) and len(str(caught.value)) <= 500
+
+
+def test_what_stands_in_double_braces_is_no_variable_of_a_config(tmp_path):
+    settings = dict(
+        root='/a/{{ fileBasename }}/{{_base_.x}}',
+        other='{{{ $HOME:x }}}',
+        part=dict(n=["'{{ fileDirname }}"]),
+    )
+    path = tmp_path / 'a.py'
+    path.write_text(config_as_text(Config(settings)))
+    assert read_config(path).to_dict() == settings
+    assert read_config_text(path.read_text()) == settings

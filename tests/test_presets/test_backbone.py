@@ -52,6 +52,9 @@ def test_the_stem_follows_the_size():
     ('name', 'told'),
     [
         ('resnet19', 'did you mean resnet18'),
+        ('../x', "there is no backbone '../x'"),
+        ('no.such.module', 'there is no backbone'),
+        ({}, 'names its type'),
         ('VGG', "missing 1 required positional argument: 'depth'"),
         ('timm/nothing', "timm has no network 'nothing'"),
         ('timm/hf-hub:some/one', 'timm has no network'),

@@ -5,7 +5,14 @@
    same backbone; widths and pooling fit, also written to a file and read again.
 2. The probe's vote is there with labels and nowhere without.
 3. The same call finds the recipes again, edited or not; another one is refused.
+4. Names of folders are data. What is refused, killed or done twice at once leaves one whole folder
+   or none, and nothing of the user's is touched.
 """
+
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,9 +20,10 @@ from mmengine.config import Config
 
 from nasiam_mm.checks.before_training import find_problems
 from nasiam_mm.config_walk import walk
-from nasiam_mm.datasets import resolve_data
+from nasiam_mm.datasets import gathering, resolve_data
 from nasiam_mm.presets import Machine, choose_scale, framework_names
 from nasiam_mm.presets import preparing as module
+from nasiam_mm.presets.place import alone_in
 from nasiam_mm.presets.preparing import Asked, prepare
 from nasiam_mm.registry import DATASETS
 from tests.test_datasets.photos import write_mixed, write_photos
@@ -165,3 +173,96 @@ def test_what_is_refused_leaves_nothing(photos, tmp_path, changes, told):
     with pytest.raises(ValueError, match=told):
         prepare(tmp_path / 'out', Asked(str(photos), **changes), CPU)
     assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize('name', ['{{ fileBasename }}', 'a\nopen("ran", "w")\nb', '{{_base_.x}}'])
+def test_a_name_of_a_folder_is_no_code(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    write_photos(tmp_path / name, (), 12, '.')
+    files = prepare(tmp_path / f'to {name}', Asked(name), CPU).files
+    for path in files.values():
+        assert Config.fromfile(path).data.root == str(tmp_path / f'to {name}/data')
+    assert not (tmp_path / 'ran').exists()
+
+
+def test_what_was_there_before_a_refusal_stays(tmp_path):
+    photos = write_photos(tmp_path / 'photos', (), 12, '.')
+    out = tmp_path / 'new/er/out'
+    with pytest.raises(ValueError, match='did you mean resnet18'):
+        prepare(out, Asked(str(photos), backbone='resnet19'), CPU)
+    assert not (tmp_path / 'new').exists()
+    (out / 'data').mkdir(parents=True)
+    (out / 'data/mine.txt').touch()
+    with pytest.raises(ValueError, match='is there already.*take another --out'):
+        prepare(out, Asked(str(photos)), CPU)
+    with pytest.raises(FileNotFoundError):
+        prepare(tmp_path / 'out', Asked(str(tmp_path / 'none')), CPU)
+    assert (out / 'data/mine.txt').exists() and not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize('last', ['describe', 'write_text', 'write_json'])
+def test_a_killed_call_is_done_anew(tmp_path, monkeypatch, last):
+    photos, out = write_photos(tmp_path / 'photos', (), 12, '.'), tmp_path / 'out'
+
+    def die(*args):
+        """Keep what a process leaves that is killed here, which the handlers would tidy up."""
+        shutil.copytree(out, tmp_path / 'left', symlinks=True)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(gathering if last == 'describe' else module, last, die)
+        prepare(out, Asked(str(photos)), CPU)
+    assert not out.exists()
+    (tmp_path / 'left').rename(out)
+    assert list(out.iterdir())
+    files = prepare(out, Asked(str(photos)), CPU).files
+    names = {'data', 'preset.json', *(path.name for path in files.values())}
+    assert {path.name for path in out.iterdir()} == names
+
+
+def test_two_calls_at_once_make_one_folder(tmp_path):
+    photos, out = write_photos(tmp_path / 'photos', (), 12, '.'), tmp_path / 'out'
+    with ThreadPoolExecutor(1) as pool:
+        with alone_in(out):
+            second = pool.submit(prepare, out, Asked(str(photos)), CPU)
+            with pytest.raises(TimeoutError):
+                second.result(0.3)
+            first = module._make(out, Asked(str(photos)), 'simclr', CPU)
+        assert first.lines and second.result(10) == replace(first, lines=())  # found, not made
+    with pytest.raises(RuntimeError), alone_in(tmp_path / 'other'):
+        os.rename(tmp_path / 'other', tmp_path / 'aside')
+        raise RuntimeError
+    assert (tmp_path / 'aside').is_dir()
+
+
+@pytest.mark.parametrize(
+    ('out', 'changes', 'told'),
+    [
+        ('', {}, '--out is empty'),
+        ('o', {'data': ''}, '--data is empty'),
+        ('o', {'framework': ''}, '--framework is empty'),
+        ('photos/../photos', {}, 'is the folder of the images'),
+    ],
+)
+def test_places_that_cannot_be_meant_are_refused(tmp_path, monkeypatch, out, changes, told):
+    monkeypatch.chdir(tmp_path)
+    write_photos(tmp_path / 'photos', (), 12, '.')
+    with pytest.raises(ValueError, match=told):
+        prepare(out, Asked(**{'data': 'photos', **changes}), CPU)
+    assert os.listdir() == ['photos'] and len(os.listdir('photos')) == 12
+
+
+@pytest.mark.parametrize(('count', 'labels'), [(4, False), (5, False), (4, True)])
+def test_too_few_images_are_refused_before_anything_begins(tmp_path, count, labels):
+    names = ('a', 'b') if labels else ('',)
+    photos = write_photos(tmp_path / 'photos', names, count // len(names), '.')
+    with pytest.raises(ValueError, match=f'{count} images to train on .* too few; {6 - labels} at'):
+        prepare(tmp_path / 'out', Asked(str(photos)), CPU)
+    assert not (tmp_path / 'out').exists()
+
+
+def test_six_images_are_enough(tmp_path):
+    photos = write_photos(tmp_path / 'photos', (), 6, '.')
+    cfg = Config.fromfile(prepare(tmp_path / 'out', Asked(str(photos)), CPU).files['search'])
+    cfg.work_dir, cfg.launcher = str(tmp_path / 'run'), 'none'
+    assert find_problems(cfg) == []

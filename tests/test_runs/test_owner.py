@@ -9,7 +9,8 @@ import sys
 
 import pytest
 
-from nasiam_mm.runs.work_dir import OWNER, claim, hold, own, read_owner, release
+from nasiam_mm.files.marks import OWNER
+from nasiam_mm.runs.work_dir import claim, hold, own, read_owner, release
 
 RUN = {'optim_wrapper.optimizer.lr': 0.1, 'seed': 0}
 OTHER = {**RUN, 'seed': 7}

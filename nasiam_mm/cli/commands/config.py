@@ -9,6 +9,7 @@ from argparse import ArgumentParser, Namespace
 from contextlib import redirect_stdout
 
 from nasiam_mm.cli.config import add_config_arguments, merge_options, read_config
+from nasiam_mm.files.config_file import config_as_text
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -27,4 +28,4 @@ def run(args: Namespace) -> None:
         resolve_data(cfg)
     except FileNotFoundError as error:
         print(f'# as written, without what the data say: {error}')
-    print(cfg.pretty_text)
+    print(config_as_text(cfg))

@@ -42,7 +42,8 @@ def run(args: Namespace) -> None:
         source = describe(args.folder, args.name, args.size, args.skip_unreadable)
         source.write(args.folder)
         if hidden := left_out(args.folder):
-            print(f'{args.folder}: left out are hidden and linked folders: {name_some(hidden)}')
+            told = 'left out are hidden and linked folders, and results'
+            print(f'{args.folder}: {told}: {name_some(hidden)}')
         parts = ', '.join(f'{count} {part}' for part, count in source.parts.items())
         print(
             f'{args.folder}: {source.name}, {parts} images of {source.size} x {source.size}, '

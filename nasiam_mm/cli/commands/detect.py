@@ -26,6 +26,7 @@ from nasiam_mm.cli.reading import find_config
 from nasiam_mm.console.handler import prints_go_to_the_log
 from nasiam_mm.console.screen import say
 from nasiam_mm.files.atomic import write_json, write_text
+from nasiam_mm.files.config_file import config_as_text
 from nasiam_mm.versions import require
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def train(cfg: Config, source: 'PretrainedBackbone | None', data: str, args: Nam
         export_backbone(source, args.backbone)
     transfer.set_pretrained(cfg, args.backbone)
     final = work_dir / Path(cfg.filename).name
-    write_text(cfg.pretty_text, final)
+    write_text(config_as_text(cfg), final)
 
     wall, process = time.perf_counter(), time.process_time()
     metrics = transfer.train_and_evaluate(final)

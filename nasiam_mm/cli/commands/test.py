@@ -36,6 +36,7 @@ def run(args: Namespace) -> None:
     """Evaluate, and write what came out."""
     check_outputs(args)
     cfg = read_evaluated(args, pin_memory=not args.no_pin_memory)
+    check_outputs(args)  # a folder stood for a checkpoint in it
     metrics = evaluate(cfg, args.checkpoint, args.split)
     if args.out is not None and process_number() == 0:
         from nasiam_mm.files.atomic import write_json

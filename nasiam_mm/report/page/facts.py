@@ -10,6 +10,8 @@ from typing import Any
 
 from nasiam_mm.architecture.genotype import Genotype
 from nasiam_mm.architecture.reading import load_genotype
+from nasiam_mm.datasets.headers import name_some
+from nasiam_mm.files.marks import OWNER
 from nasiam_mm.files.regular import read_json, read_text, require_regular
 from nasiam_mm.probes.final import FINAL, read_final
 from nasiam_mm.refusals import plain
@@ -17,7 +19,6 @@ from nasiam_mm.report.neighbours import NEIGHBOURS, read_neighbours
 from nasiam_mm.report.page.scalars import Points, curves_of, minutes_of
 from nasiam_mm.report.pictures.alpha_curves import load_alpha_history
 from nasiam_mm.runs.record import merge_logs
-from nasiam_mm.runs.work_dir import OWNER
 
 _LOG_KEYS = ('sys.platform', 'Python', 'CUDA available', 'GPU 0', 'PyTorch', 'Distributed training')
 _HEAD_OF_A_LOG = 20_000  # characters
@@ -128,7 +129,9 @@ def read_facts(path: str | Path) -> Facts:
     facts.config = configs[0] if len(configs) == 1 else None
     if not (facts.genotype or facts.entries or facts.study):
         told = next(iter(facts.faults.values()), 'no log, genotype or verdict')
-        raise ValueError(f"'{path}' holds nothing of a run: {told}; name a work directory")
+        below = [entry.parent for entry in sorted(path.glob(f'*/{OWNER}'))]
+        mend = f'name a run in it: {name_some(below)}' if below else 'name a work directory'
+        raise ValueError(f"'{path}' holds nothing of a run: {told}; {mend}")
     return facts
 
 

@@ -3,6 +3,7 @@
 
 import json
 import re
+import shutil
 from random import Random
 
 import pytest
@@ -226,6 +227,11 @@ def test_refusals(tmp_path):
         read_facts(tmp_path / 'no')
     with pytest.raises(ValueError, match='holds nothing of a run: no log, genotype or verdict'):
         read_facts(tmp_path)
+    (run := tmp_path / 'all/search').mkdir(parents=True)
+    (run / 'owner.json').touch()
+    with pytest.raises(ValueError, match=f'nothing of a run: .*; name a run in it: {run}$'):
+        read_facts(run.parent)
+    shutil.rmtree(run.parent)
     line = write_at_end(tmp_path)
     assert line.startswith('no report was written (ValueError') and 'tries again' in line
     assert not list(tmp_path.iterdir())

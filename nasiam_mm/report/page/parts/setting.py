@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from nasiam_mm.files.marks import PRESET
 from nasiam_mm.files.regular import read_json
 from nasiam_mm.report.page.facts import Facts
 from nasiam_mm.report.page.markup import absent, code, details, dotted, esc, table
-from nasiam_mm.runs.work_dir import PRESET
 
 _DATA = ('dataset', 'dataset_digest', 'images', 'source')
 _RUN = (
