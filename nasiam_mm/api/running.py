@@ -1,9 +1,12 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Searches and pretrainings on one's own images, as ``nasiam search`` and ``nasiam pretrain``."""
 
+import hashlib
+import json
 import os
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ from nasiam_mm.api.names import CHECKED, list_strategies
 from nasiam_mm.api.quiet import quietly
 from nasiam_mm.api.results import Pretraining, Search, read_pretraining, read_search
 from nasiam_mm.architecture.genotype import Genotype, save_genotype
+from nasiam_mm.files.marks import PRESET
 
 Folder = str | os.PathLike
 
@@ -111,14 +115,32 @@ def pretrain(
         if genotype.genotype is None:
             raise ValueError(f'{genotype.folder}: the search ended without a genotype')
         genotype = genotype.folder / 'genotype.json'
-    if isinstance(genotype, Genotype):
-        file = Path(args.out, 'given_genotype.json')
-        save_genotype(genotype, file)
-        genotype = file
-    args.genotype = None if genotype is None else os.fspath(genotype)
-    with quietly(quiet):
-        _run('train', args)
+    with ExitStack() as stack:
+        if isinstance(genotype, Genotype):
+            genotype = stack.enter_context(_written(genotype, Path(args.out)))
+        args.genotype = None if genotype is None else os.fspath(genotype)
+        with quietly(quiet):
+            _run('train', args)
     return read_pretraining(Path(args.work_dir))
+
+
+@contextmanager
+def _written(genotype: Genotype, out: Path) -> Iterator[Path]:
+    """Write a genotype below ``out``, named by what it decides; take it back if nothing begins."""
+    decided = {name: decision.told for name, decision in genotype.decisions.items()}
+    digest = hashlib.sha256(json.dumps([genotype.framework, decided]).encode()).hexdigest()
+    file = out / f'given_genotype_{digest[:8]}.json'
+    new = [path for path in (file, *file.parents) if not path.exists()]
+    try:
+        save_genotype(genotype, file)
+        yield file
+    except (ValueError, OSError):
+        if file in new and not (out / PRESET).exists():
+            file.unlink(missing_ok=True)
+            with suppress(OSError):  # what is not empty stays
+                for path in new[1:]:
+                    path.rmdir()
+        raise
 
 
 def _arguments(
@@ -133,6 +155,10 @@ def _arguments(
     """Return a command line as the command would read it."""
     from nasiam_mm.cli.main import load_command
 
+    if options is not None and not (
+        isinstance(options, Mapping) and all(isinstance(name, str) for name in options)
+    ):
+        raise ValueError(f"options: {options!r:.80} is no dict as {{'train_cfg.max_epochs': 10}}")
     with quietly(True):
         module = load_command(command)
     parser = ArgumentParser()

@@ -84,7 +84,7 @@ def build_runner(cfg: Config) -> 'Runner':
 
 def check_seed(seed: int) -> None:
     """Refuse a seed that NumPy does not take with a ValueError."""
-    if not 0 <= seed < 2**32:
+    if not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise ValueError(f'--seed must be a whole number from 0 to 2^32 - 1, got {seed}')
 
 

@@ -94,8 +94,8 @@ def embed(
         FileNotFoundError: If there is no checkpoint, or there are no images.
         ValueError: If the checkpoint is not of a pretraining or a search, or files are broken.
     """
-    if batch_size < 1:
-        raise ValueError(f'the batch size must be at least 1, got {batch_size}')
+    if not isinstance(batch_size, int) or batch_size < 1:
+        raise ValueError(f'the batch size must be a whole number from 1, got {batch_size!r:.40}')
     data = Path(data)
     if not data.is_dir():
         raise FileNotFoundError(f"'{data}' does not exist, or is no folder of images")

@@ -101,6 +101,8 @@ def find_backbone(name: str | Mapping[str, Any], size: int) -> Backbone:
 
 def _config(name: str | Mapping[str, Any], size: int) -> tuple[dict[str, Any], str]:
     """Return the config of a backbone, and its name for people."""
+    if not isinstance(name, (str, Mapping)):
+        raise ValueError(f'a backbone is a name or a config, got {name!r:.80}')
     if isinstance(name, Mapping):
         if not isinstance(name.get('type'), str):
             raise ValueError(f"a backbone's config names its type, got {dict(name)!r:.80}")

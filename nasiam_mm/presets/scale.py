@@ -84,9 +84,9 @@ def fit_size(found: int, machine: Machine, asked: int | None = None) -> int:
         ValueError: If what is asked for is not from 32 to 224.
     """
     if asked is not None:
-        if not SIZES[0] <= asked <= SIZES[-1]:
+        if not isinstance(asked, int) or not SIZES[0] <= asked <= SIZES[-1]:
             told = f'must be from {SIZES[0]} to {SIZES[-1]} pixels'
-            raise ValueError(f'--size {told}, got {asked}')
+            raise ValueError(f'--size {told}, got {asked!r:.40}')
         return asked
     most = 64 if machine.kind == 'cpu' else SIZES[-1]
     return max((size for size in SIZES if size <= min(found, most)), default=SIZES[0])

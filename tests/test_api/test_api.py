@@ -20,6 +20,7 @@ import torch
 
 import nasiam_mm as nm
 from nasiam_mm import api
+from nasiam_mm.api import running
 from nasiam_mm.api.quiet import quietly
 from nasiam_mm.architecture.choice import op_choices
 from nasiam_mm.architecture.genotype import random_genotype
@@ -128,3 +129,46 @@ def test_an_interruption_is_one_in_a_notebook_too():
         raise SystemExit(130)
     with pytest.raises(SystemExit), quietly(False):
         raise SystemExit(143)
+
+
+@pytest.mark.parametrize(
+    ('more', 'told'),
+    [
+        ({'options': 'a=1'}, 'options: .a=1. is no dict'),
+        ({'options': {3: 1}}, 'options: .3: 1. is no dict'),
+        ({'size': '64'}, "--size must be from 32 to 224 pixels, got '64'"),
+        ({'size': 64.5}, '--size must be from 32 to 224 pixels, got 64.5'),
+        ({'backbone': 3}, 'a backbone is a name or a config, got 3'),
+        ({'out': ''}, '--out is empty'),
+    ],
+)
+def test_a_value_of_another_type_is_one_line_and_leaves_nothing(tmp_path, monkeypatch, more, told):
+    monkeypatch.chdir(tmp_path)
+    write_mixed(tmp_path / 'photos')
+    with pytest.raises(ValueError, match=told):
+        nm.search('photos', **more)
+    assert [path.name for path in tmp_path.iterdir()] == ['photos']
+
+
+def test_a_genotype_that_is_given_has_a_file_of_its_own(tmp_path, monkeypatch):
+    choices = {'projector': op_choices('projector', SPACES['S'], layer_shapes(8, [16, 16]))}
+    heads = [random_genotype('SimCLR', choices, seed) for seed in (0, 1)]
+    taken = []
+
+    def refuse(command, args):
+        taken.append(args.genotype)
+        assert nm.load(args.genotype).decisions
+        raise ValueError('refused')
+
+    monkeypatch.setattr(running, '_run', refuse)
+    out = tmp_path / 'new/out'
+    for head in (*heads, heads[0]):
+        with pytest.raises(ValueError, match='refused'):
+            nm.pretrain('photos', genotype=head, out=out)
+    assert len(set(taken)) == 2 and taken[0] == taken[2] and not list(tmp_path.iterdir())
+    out.mkdir(parents=True)
+    (out / 'preset.json').touch()
+    for head in heads:
+        with pytest.raises(ValueError, match='refused'):
+            nm.pretrain('photos', genotype=head, out=out)
+    assert {str(path) for path in out.glob('given*')} == set(taken)

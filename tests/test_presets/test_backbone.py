@@ -55,6 +55,7 @@ def test_the_stem_follows_the_size():
         ('../x', "there is no backbone '../x'"),
         ('no.such.module', 'there is no backbone'),
         ({}, 'names its type'),
+        (3, 'a name or a config, got 3'),
         ('VGG', "missing 1 required positional argument: 'depth'"),
         ('timm/nothing', "timm has no network 'nothing'"),
         ('timm/hf-hub:some/one', 'timm has no network'),
