@@ -68,6 +68,7 @@ def prepare_own(args: Namespace, phase: str) -> str | None:
     if phase == 'pretrain':
         phase, args.genotype, note = choose_head(prepared.out, args.genotype)
     args.config = str(prepared.files[phase])
+    args.given_data = args.data
     args.data = _moved_data(prepared.files[phase])
     if args.work_dir is None:
         study = getattr(args, 'study', None)

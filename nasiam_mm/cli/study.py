@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mmengine.config import Config
 
 from nasiam_mm.cli import config as settings
+from nasiam_mm.cli.as_given import command_of
 from nasiam_mm.cli.reading import find_config, load_config
 from nasiam_mm.cli.strategy import merge_strategy
 from nasiam_mm.config_walk import find_hook
@@ -62,7 +63,8 @@ def run_study(args: Namespace) -> None:
             return
         raise ValueError(f'study {args.study!r}: its workers ended before it; see what they say')
     with worker.storage.exclusive():
-        print(write_report(folder, worker.plan(), worker.trainings))
+        told = command_of(args)
+        print(write_report(folder, worker.plan(), worker.trainings, told))
 
 
 def _build(args: Namespace, checks: bool) -> 'Worker':

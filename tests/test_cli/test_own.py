@@ -8,6 +8,7 @@
 
 import json
 import os
+import shlex
 
 import pytest
 
@@ -27,6 +28,9 @@ def test_a_search_and_a_pretraining_without_a_config(tmp_path, capsys, monkeypat
     dispatch(['search', *both, '--backbone', BACKBONE, *EPOCH])
     told = capsys.readouterr().out
     assert 'photos: 33 train, 3 test images, 3 classes' in told and 'width 64 at 32 x 32' in told
+    told = told.partition('head yet: ')[2].partition(' compares the two on fresh seeds')[0]
+    own = [*both, '--backbone', BACKBONE, *EPOCH, '--study', 'checked']
+    assert shlex.split(told) == ['nasiam', 'search', *own]
     genotype = json.loads((out / 'search/genotype.json').read_text())
     assert genotype['framework'] == 'SimCLR' and genotype['provenance']['dataset'] == 'photos'
     trained = []

@@ -3,7 +3,8 @@
 
 import functools
 import json
-from argparse import ArgumentParser
+import shlex
+from argparse import ArgumentParser, Namespace
 from unittest import mock
 
 import mmcv
@@ -12,6 +13,7 @@ import pytest
 
 from nasiam_mm.architecture.genotype import random_genotype, save_genotype
 from nasiam_mm.cli import study as study_module
+from nasiam_mm.cli.as_given import command_of
 from nasiam_mm.cli.commands import data as describe
 from nasiam_mm.cli.commands import search
 from nasiam_mm.cli.main import as_main
@@ -64,12 +66,19 @@ def test_the_whole_command(tmp_path, capsys):
     assert report['sentence'] in told and f'everything lies in {tmp_path}' in told
     assert 'heads are compared on 55 of the 83 images of probe.query' in told
     assert report['budget']['epochs'] == 2
-    assert report['trials'] == 3
+    assert report['trials'] == 3 and '--trials 3 ' in report['command']
     names = {path.name for path in tmp_path.iterdir()}
     assert names >= {'table.md', 'scores.png', 'report.html', 'runs'}
     # Again it has nothing to do, and tells the same.
     call(*words, '--cfg-options', *FEW_OPTIONS)
     assert report['sentence'] in capsys.readouterr().out
+
+
+def test_the_command_of_a_study_is_kept_as_it_was_given():
+    words = ['--data', 'my photos', '--out', 'o', '--trials', '3', '--cfg-options', 'a.b=(1, 2)']
+    args = Namespace(words=[*words, '--storage', 'postgresql://me:secret@host/db'])
+    told = shlex.split(command_of(args))
+    assert told == ['nasiam', 'search', *words, '--storage', 'postgresql://me@host/db']
 
 
 def test_the_head_of_a_search_by_gradient_is_held_against_the_standard_one(tmp_path, capsys):
