@@ -84,7 +84,12 @@ def test_a_verdict_has_more_weight_than_a_search(tmp_path):
     assert choose_head(tmp_path, 'g.json')[:2] == ('pretrain', 'g.json')
     for at, open_answer in enumerate(({'answer': 'undecided'}, {}, []), start=3):
         answer('three', open_answer, at)
-        assert choose_head(tmp_path, None)[:2] == ('pretrain', searched)
+        phase, genotype, told = choose_head(tmp_path, None)
+        assert (phase, genotype) == ('pretrain', searched)
+        assert ('three/verdict.json is undecided, so the head is that' in told) == (at == 3)
+    answer('three', {'answer': 'undecided'}, 6)
+    os.remove(searched)
+    assert 'is undecided, so the standard head is trained' in choose_head(tmp_path, None)[2]
 
 
 @pytest.mark.parametrize(
