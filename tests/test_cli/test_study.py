@@ -4,6 +4,7 @@
 import functools
 import json
 import shlex
+import signal
 from argparse import ArgumentParser, Namespace
 from unittest import mock
 
@@ -18,6 +19,7 @@ from nasiam_mm.cli.commands import data as describe
 from nasiam_mm.cli.commands import search
 from nasiam_mm.cli.main import as_main
 from nasiam_mm.cli.reading import load_config
+from nasiam_mm.cli.stopping import stoppable
 from nasiam_mm.models.spaces import choices_of_model
 from nasiam_mm.runs.store import RunStore
 from nasiam_mm.study.section import read_study
@@ -179,3 +181,16 @@ def test_a_config_without_a_standard_head_or_a_space_says_what_is_missing(tmp_pa
         call('heads/simclr_r18_s_head_cifar10_demo.py', *words)
     with pytest.raises(ValueError, match='no model.space'):
         call('nasiam/simclr_r18_baseline_cifar10_demo.py', *words)
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_a_study_that_is_stopped_says_what_goes_on_with_it(capsys, number):
+    before = signal.getsignal(signal.SIGTERM)
+    kind = SystemExit if number == signal.SIGTERM else KeyboardInterrupt
+    with pytest.raises(kind) as end, stoppable('w/heads', 'nasiam search --study heads'):
+        signal.raise_signal(number)
+    told = capsys.readouterr().out if number == signal.SIGTERM else str(end.value)
+    assert told.startswith(f'{number.name}: stopped; what was measured is kept in w/heads')
+    assert told.rstrip().endswith('go on with: nasiam search --study heads')
+    assert number == signal.SIGINT or end.value.code == 143
+    assert signal.getsignal(signal.SIGTERM) == before
