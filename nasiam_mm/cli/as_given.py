@@ -51,7 +51,7 @@ def _without_password(words: Sequence[str]) -> list[str]:
     """Return words in which the address of a database has no password and no settings."""
     told = list(words)
     for n, word in enumerate(told):
-        if '://' in word and '@' in word:
+        if '://' in word and ('@' in word or '?' in word):
             scheme, sign, rest = word.partition('://')
             user, at, host = rest.partition('?')[0].rpartition('@')
             told[n] = f'{scheme}{sign}{user.split(":")[0]}{at}{host}'

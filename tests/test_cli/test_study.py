@@ -81,6 +81,8 @@ def test_the_command_of_a_study_is_kept_as_it_was_given():
     args = Namespace(words=[*words, '--storage', 'postgresql://me:secret@host/db'])
     told = shlex.split(command_of(args))
     assert told == ['nasiam', 'search', *words, '--storage', 'postgresql://me@host/db']
+    args = Namespace(words=['--storage=postgresql://host/db?password=secret'])
+    assert command_of(args) == 'nasiam search --storage=postgresql://host/db'
 
 
 def test_the_head_of_a_search_by_gradient_is_held_against_the_standard_one(tmp_path, capsys):
