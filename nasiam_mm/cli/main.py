@@ -115,6 +115,7 @@ def as_main(
         add_arguments(parser)
         words = list(sys.argv[1:] if argv is None else argv)
         args = parser.parse([word for word in words if word not in _OF_ALL])
+        args.words = words
         again = _again(prog, words) if hasattr(args, 'resume') else None
         with short_console(again, verbose='--verbose' in words):
             run(args)

@@ -68,6 +68,7 @@ def prepare_own(args: Namespace, phase: str) -> str | None:
     if phase == 'pretrain':
         phase, args.genotype, note = choose_head(prepared.out, args.genotype)
     args.config = str(prepared.files[phase])
+    args.given_data = args.data
     args.data = _moved_data(prepared.files[phase])
     if args.work_dir is None:
         study = getattr(args, 'study', None)
@@ -100,9 +101,12 @@ def choose_head(out: Path, genotype: str | None) -> tuple[str, str | None, str]:
         return 'baseline', None, f'{study}/{VERDICT} says to keep the standard head: it is trained'
     if answer == 'use' and (found := study / GENOTYPE).is_file():
         return 'pretrain', str(found), f'the head is that of {found}, which {VERDICT} says to use'
+    open_ = f'{study}/{VERDICT} is undecided, so ' if answer == 'undecided' else ''
     if (found := out / 'search' / GENOTYPE).is_file():
-        return 'pretrain', str(found), f'the head is that of {found}'
-    return 'baseline', None, f'no {out}/search/{GENOTYPE}: the standard head is trained'
+        return 'pretrain', str(found), f'{open_}the head is that of {found}'
+    lacks = f'no {out}/search/{GENOTYPE}'
+    told = f'{open_}the standard head is trained: {lacks}' if open_ else ''
+    return 'baseline', None, told or f'{lacks}: the standard head is trained'
 
 
 def _last_answer(out: Path) -> tuple[str | None, Path]:

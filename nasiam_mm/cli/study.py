@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 from mmengine.config import Config
 
 from nasiam_mm.cli import config as settings
+from nasiam_mm.cli.as_given import command_of
 from nasiam_mm.cli.reading import find_config, load_config
+from nasiam_mm.cli.stopping import stoppable
 from nasiam_mm.cli.strategy import merge_strategy
 from nasiam_mm.config_walk import find_hook
 from nasiam_mm.console.screen import Console, current, say
@@ -44,9 +46,10 @@ def run_study(args: Namespace) -> None:
     from nasiam_mm.study.progress import progress_line
 
     folder = worker.storage.folder
-    if args.worker is None and args.workers > 1:
-        _run_workers(args)
-    elif not worker.run(args.timeout):
+    with stoppable(folder, command_of(args), tells=args.worker is None):
+        is_several = args.worker is None and args.workers > 1
+        is_over = _run_workers(args) if is_several else not worker.run(args.timeout)
+    if is_over:
         print(f'the time is over; the same command goes on ({progress_line(worker.plan())})')
         return
     if args.worker is not None:
@@ -62,7 +65,8 @@ def run_study(args: Namespace) -> None:
             return
         raise ValueError(f'study {args.study!r}: its workers ended before it; see what they say')
     with worker.storage.exclusive():
-        print(write_report(folder, worker.plan(), worker.trainings))
+        told = command_of(args)
+        print(write_report(folder, worker.plan(), worker.trainings, told))
 
 
 def _build(args: Namespace, checks: bool) -> 'Worker':
@@ -192,8 +196,8 @@ def _check(trainings: Any) -> None:
         refuse_problems(cfg)
 
 
-def _run_workers(args: Namespace) -> None:
-    """Start the workers, and wait for all of them."""
+def _run_workers(args: Namespace) -> bool:
+    """Start the workers, and wait for all of them; false, as their time is another's to tell."""
     cores = os.cpu_count() or 1
     threads = str(max(1, cores // args.workers))
     environment = {'OMP_NUM_THREADS': threads, **bound_to_us()}
@@ -205,7 +209,11 @@ def _run_workers(args: Namespace) -> None:
     try:
         for process in workers:
             process.wait()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as end:
+        for process in workers:
+            if isinstance(end, SystemExit):  # of a terminal's signal they have one of their own
+                process.terminate()
         for process in workers:
             process.wait()
         raise
+    return False

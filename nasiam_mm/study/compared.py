@@ -13,7 +13,7 @@ from nasiam_mm.study.differences import Difference
 
 FORETELLS_FROM = 5  # seeds: before, a number of seeds to come is not worth printing
 _SPARE = 0.84  # standard errors: decides in 80 % of studies
-_MOST = 100  # seeds that are foretold
+MOST_FORETOLD = 100  # seeds that are foretold
 _FOR_EVER = 1e9
 
 
@@ -104,7 +104,7 @@ def more_seeds(found: Sequence[Difference], allowed: Sequence[bool], limits: Lim
     n = found[0].n
     if n < FORETELLS_FROM:
         return None
-    numbers = np.arange(n + 1, _MOST + 1)
+    numbers = np.arange(n + 1, MOST_FORETOLD + 1)
     decides = _decides(found, allowed, limits, numbers)
     return int(numbers[decides.argmax()]) - n if decides.any() else None
 

@@ -5,8 +5,25 @@ import math
 from statistics import fmean, stdev
 
 from nasiam_mm.study.fidelity import fidelity
-from nasiam_mm.study.plan import Plan, candidates
+from nasiam_mm.study.plan import Job, Plan, candidates
 from nasiam_mm.study.trainings import STANDARD
+
+
+def beginning_line(plan: Plan, job: Job) -> str:
+    """Say what begins before or after the trials; '' for what a line of progress tells anyway."""
+    study = plan.study
+    if job.phase == 'gradient':
+        number = int(job.key)
+        which = f'{number + 1} of {len(study.gradient)}' if len(study.gradient) > 1 else ''
+        told = ', '.join(filter(None, [study.gradient[number]['strategy'], which]))
+        return f'search by gradient begins ({told}): the heads it finds are among the candidates'
+    if job.phase == 'reference':
+        return 'training of the standard head begins, beside the trials'
+    if job.phase == 'verify' and not job.again and plan.current not in plan.rounds:
+        heads = f'{len(plan.current.heads)} head{"s" * (len(plan.current.heads) != 1)}'
+        most = f'at most {_most_compared(plan)} trainings'
+        return f'comparison of {heads} with the standard one begins: {most}, on fresh seeds'
+    return ''
 
 
 def progress_line(plan: Plan) -> str:
@@ -19,13 +36,14 @@ def progress_line(plan: Plan) -> str:
     compared = [c for c in plan.checks if c.phase == 'verify' and c.state == 'complete']
     told = [f'{len(plan.done)} of {study.trials} trials' if study.trials else 'comparison']
     if compared:
-        told[0] += f', {len(compared)} training{"s" * (len(compared) != 1)} compared'
+        told[0] += f', {len(compared)} of at most {_most_compared(plan)} trainings compared'
     if running:
         told.append(f'{running} running')
     ranked = candidates(plan.trials, plan.checks, study)
     if ranked:
         best = ranked[0]
-        told.append(f'best {best.score:.2f}{_interval(best.scores)} ({best.source}, {best.key})')
+        score = f'{best.score:.2f}{_interval(best.scores)}'
+        told.append(f'best {_measure(plan)} {score} ({best.source}, {best.key})')
     standard = [t.score for t in plan.trials if t.key == STANDARD and t.score is not None]
     standard += [c.score for c in plan.checks if c.phase == 'reference' and c.score is not None]
     if standard:
@@ -60,6 +78,18 @@ def trainings_left(plan: Plan) -> tuple[int, int]:
     all_before = len(plan.study.gradient) + bool(plan.study.trials and plan.standard is None)
     done = before + len(plan.done) + _compared(plan)
     return done, max(0, all_before - before) + sum(_left(plan))
+
+
+def _most_compared(plan: Plan) -> int:
+    return (max(1, len(plan.current.heads)) + 1) * plan.study.max_seeds
+
+
+def _measure(plan: Plan) -> str:
+    """Name what trials are ranked by."""
+    objective = plan.study.objective
+    if isinstance(objective, str):
+        return 'kNN %' if objective == 'knn' else objective
+    return str(objective.get('type'))
 
 
 def _left(plan: Plan) -> tuple[int, int]:

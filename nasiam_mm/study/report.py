@@ -20,14 +20,15 @@ from nasiam_mm.study.verdict import Verdict
 VERDICT, TABLE, GENOTYPE, PICTURE = 'verdict.json', 'table.md', 'genotype.json', 'scores.png'
 
 
-def write_report(folder: Path, plan: Plan, trainings: Trainings) -> str:
-    """Write what came out of a study at its end; return it as lines for a user."""
+def write_report(folder: Path, plan: Plan, trainings: Trainings, command: str = '') -> str:
+    """Write what came out of a study by a command at its end; return it as lines for a user."""
     verdict = plan.verdict() if plan.current.heads and plan.study.verify else None
     answer = _answer(plan, verdict)
     report = {
         'answer': answer,
         'sentence': _sentence(plan, verdict),
         'budget': _budget(trainings),
+        'command': command or None,
         'head': _head(plan, verdict, trainings),
         'heads': {key: told_head(o, trainings.choices) for key, o in plan.current.heads.items()},
         'verdict': verdict and verdict.as_dict(),

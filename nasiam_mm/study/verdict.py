@@ -18,6 +18,7 @@ import numpy as np
 from nasiam_mm.study.boundary import FIRST_LOOK, check_looks, critical_p
 from nasiam_mm.study.compared import Compared, Limits, compare, more_seeds, wants_images
 from nasiam_mm.study.differences import Arm, check_arms, difference
+from nasiam_mm.study.sentence import amount, named, sentence_of, span
 
 __all__ = ['Arm', 'Compared', 'Rule', 'Verdict', 'judge', 'next_seeds']
 
@@ -66,6 +67,7 @@ class Verdict:
         images: How many the spread over images is known from; None: the verdict covers seeds alone.
         trials: Trials of the search that chose the candidates.
         goes_on: Whether another seed may decide.
+        wants_images: Whether no number of seeds would decide, and images would.
     """
 
     answer: str
@@ -80,6 +82,7 @@ class Verdict:
     images: int | None
     trials: int
     goes_on: bool
+    wants_images: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it for JSON, without NaN or infinity."""
@@ -139,7 +142,8 @@ def judge(
         return _told(replace(open_, reason=why, goes_on=False), rule)
     broken = [(a.name, s) for a in arms for s in seeds if not math.isfinite(a.scores[s])]
     if broken:
-        why = f'the score of {broken[0][0]!r} on seed {broken[0][1]} is not finite'
+        who = 'the standard head' if broken[0][0] == standard.name else named(broken[0][0])
+        why = f'the score of {who} on seed {broken[0][1]} is not finite'
         return _told(replace(open_, reason=why, goes_on=False), rule)
     if len(seeds) < FIRST_LOOK:
         if seeds:
@@ -152,7 +156,8 @@ def judge(
     found = [difference(standard, arm, seeds) for arm in candidates]
     images = found[0].images if all(d.images for d in found) else None
     if flat := [row.name for row, d in zip(rows, found, strict=True) if d.is_flat]:
-        why = f'{flat[0]!r} differs by the same on all {len(seeds)} seeds: their spread is unknown'
+        same = f'differs by the same on all {len(seeds)} seeds'
+        why = f'{named(flat[0])} {same}: their spread is unknown'
         rows = [replace(r, mean=d.mean) for r, d in zip(rows, found, strict=True)]
         return _told(replace(open_, compared=tuple(rows), reason=why, images=images), rule)
     limits = Limits(
@@ -162,11 +167,15 @@ def judge(
     pairs = zip(rows, found, strict=True)
     rows = [compare(row.name, d, limits, row.collapsed) for row, d in pairs]
     open_ = replace(open_, compared=tuple(rows), images=images)
-    return _told(_decided(open_, found, limits, barred), rule)
+    return _told(_decided(open_, found, limits, rule, barred), rule)
 
 
 def _decided(
-    verdict: Verdict, found: Sequence[Any], limits: Limits, barred: Collection[str]
+    verdict: Verdict,
+    found: Sequence[Any],
+    limits: Limits,
+    rule: Rule,
+    barred: Collection[str],
 ) -> Verdict:
     """Decide by the differences of three seeds or more."""
     rows = verdict.compared
@@ -179,15 +188,16 @@ def _decided(
         why = f'p {best.p:.2g} <= {limits.use:.2g}'
         return replace(verdict, answer='use', head=best.name, reason=why, goes_on=False)
     if all(row.p_margin <= limits.keep for row in rows):
-        why = f'no tested candidate is {limits.margin:g} better'
+        why = f'no tested candidate is {amount(rule.margin, rule.unit)} better'
         return replace(verdict, answer='keep', reason=why, goes_on=False)
     if wants_images(found, allowed, limits):
         why = 'more seeds cannot decide; more images can'
-        return replace(verdict, reason=why, goes_on=False)
-    best = max(rows, key=lambda row: row.mean)
-    why = f'{best.name!r} may be better, by less or by more than {limits.margin:g}'
-    if barred and best.name in barred:
-        why = f'{best.name!r} collapses more often than the standard head'
+        return replace(verdict, reason=why, goes_on=False, wants_images=True)
+    best = max((row for row in rows if not row.p_margin <= limits.keep), key=lambda row: row.mean)
+    both = f'holds both 0 and {amount(rule.margin, rule.unit)}'
+    why = f'{span(best)} of {named(best.name)} {both}'
+    if best.name in barred:
+        why = f'{named(best.name)} collapses more often than the standard head'
     return replace(verdict, reason=why, more_seeds=more_seeds(found, allowed, limits))
 
 
@@ -204,54 +214,4 @@ def next_seeds(verdict: Verdict | None, rule: Rule) -> int:
 
 
 def _told(verdict: Verdict, rule: Rule) -> Verdict:
-    """Write the sentence."""
-    rows, told = verdict.compared, []
-    known = [row for row in rows if not math.isnan(row.mean)]
-    # A head that cannot be compared is no best one.
-    best = max(known, key=lambda row: row.mean, default=rows[0])
-    if verdict.answer == 'use':
-        best = next(row for row in rows if row.name == verdict.head)
-        told.append(f'use {best.name!r}: {best.mean:+.2f} {rule.unit} over the standard head')
-        told[0] += f', {_span(best)}'
-        told.append(f'shrunken {best.shrunken:+.2f}')
-    elif verdict.answer == 'keep':
-        told.append(f'keep the standard head: {verdict.reason} (error <= {rule.alpha:.0%})')
-        gain = f'{best.mean:+.2f} {rule.unit}, {_span(best)}'
-        told.append(f'the best, {best.name!r}, stands at {gain}')
-    elif known and verdict.n < FIRST_LOOK:
-        side = 'ahead' if best.mean > 0 else 'behind'
-        on = 'one seed' if verdict.n == 1 else f'{verdict.n} seeds'
-        told.append(f'{best.name!r} {side} by {abs(best.mean):.2f} on {on}; undecided')
-    else:
-        told.append(f'undecided: {_mend(verdict, rule)}')
-        if not math.isnan(best.lower):
-            told.append(f'{best.name!r} stands at {best.mean:+.2f} {rule.unit}, {_span(best)}')
-    told.append(f'{verdict.n} seed{"s" * (verdict.n != 1)}')
-    if verdict.images:
-        told.append(f'{verdict.images} images')
-    counts = [f'{row.name!r} {row.collapsed}' for row in rows if row.collapsed]
-    if counts or verdict.collapsed:
-        counts.append(f'the standard head {verdict.collapsed}')
-        told.append(f'collapsed of {verdict.seeds} seeds: {", ".join(counts)}')
-    if barred := [row.name for row in rows if row.collapsed > verdict.collapsed]:
-        told.append(f'{", ".join(map(repr, barred))} not recommended: collapses more often')
-    if verdict.trials:
-        told.append(f'chosen from {verdict.trials} trials')
-    return replace(verdict, sentence='; '.join(told))
-
-
-def _span(row: Compared) -> str:
-    return f'interval [{row.lower:.2f}, {row.interval[1]:.2f}]'
-
-
-def _mend(verdict: Verdict, rule: Rule) -> str:
-    """Say what would decide, or why nothing does."""
-    more = verdict.more_seeds
-    if more is None:
-        return verdict.reason
-    if verdict.seeds + more <= rule.max_seeds:
-        return f'about {more} more seed{"s" * (more != 1)} would decide'
-    return (
-        f'about {more} more seeds would decide, past the {rule.max_seeds} of this study;'
-        f' a new one needs max_seeds={verdict.n + more} from its start'
-    )
+    return replace(verdict, sentence=sentence_of(verdict, rule))

@@ -13,7 +13,7 @@ from nasiam_mm.study.beginning import begin, given, pilots
 from nasiam_mm.study.heads import distributions, told_head
 from nasiam_mm.study.jobs import Jobs
 from nasiam_mm.study.plan import END, WAIT, Job, Plan
-from nasiam_mm.study.progress import progress_line
+from nasiam_mm.study.progress import beginning_line, progress_line
 from nasiam_mm.study.pruners import build_pruner
 from nasiam_mm.study.samplers import build_sampler
 
@@ -85,6 +85,8 @@ class Worker:
                     if not self._blame(failed):
                         time.sleep(_PAUSE)
                     continue
+                if line := beginning_line(plan, job):
+                    self.tell(line)
                 self.begins(plan, job)
                 with self.storage.alive(trial):
                     fault = self.jobs.do(trial, job.phase == 'search')
@@ -113,7 +115,8 @@ class Worker:
     def _free_orphans(self) -> None:
         for study in (self.trials, self.checks):
             for number in self.storage.free_orphans(study):
-                self.tell(f'trial {number} has lost its worker: it is taken up again')
+                what = f'trial {number}' if study is self.trials else 'a training of the study'
+                self.tell(f'{what} was stopped: it goes on')
 
     def _take(self, job: Job, plan: Plan) -> optuna.Trial | None:
         """Take a job up, alone, so that what others see of it is whole; None for none."""

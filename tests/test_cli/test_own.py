@@ -8,6 +8,7 @@
 
 import json
 import os
+import shlex
 
 import pytest
 
@@ -27,6 +28,9 @@ def test_a_search_and_a_pretraining_without_a_config(tmp_path, capsys, monkeypat
     dispatch(['search', *both, '--backbone', BACKBONE, *EPOCH])
     told = capsys.readouterr().out
     assert 'photos: 33 train, 3 test images, 3 classes' in told and 'width 64 at 32 x 32' in told
+    told = told.partition('head yet: ')[2].partition(' compares the two on fresh seeds')[0]
+    own = [*both, '--backbone', BACKBONE, *EPOCH, '--study', 'checked']
+    assert shlex.split(told) == ['nasiam', 'search', *own]
     genotype = json.loads((out / 'search/genotype.json').read_text())
     assert genotype['framework'] == 'SimCLR' and genotype['provenance']['dataset'] == 'photos'
     trained = []
@@ -80,7 +84,12 @@ def test_a_verdict_has_more_weight_than_a_search(tmp_path):
     assert choose_head(tmp_path, 'g.json')[:2] == ('pretrain', 'g.json')
     for at, open_answer in enumerate(({'answer': 'undecided'}, {}, []), start=3):
         answer('three', open_answer, at)
-        assert choose_head(tmp_path, None)[:2] == ('pretrain', searched)
+        phase, genotype, told = choose_head(tmp_path, None)
+        assert (phase, genotype) == ('pretrain', searched)
+        assert ('three/verdict.json is undecided, so the head is that' in told) == (at == 3)
+    answer('three', {'answer': 'undecided'}, 6)
+    os.remove(searched)
+    assert 'is undecided, so the standard head is trained' in choose_head(tmp_path, None)[2]
 
 
 @pytest.mark.parametrize(

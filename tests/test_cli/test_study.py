@@ -3,7 +3,9 @@
 
 import functools
 import json
-from argparse import ArgumentParser
+import shlex
+import signal
+from argparse import ArgumentParser, Namespace
 from unittest import mock
 
 import mmcv
@@ -12,10 +14,12 @@ import pytest
 
 from nasiam_mm.architecture.genotype import random_genotype, save_genotype
 from nasiam_mm.cli import study as study_module
+from nasiam_mm.cli.as_given import command_of
 from nasiam_mm.cli.commands import data as describe
 from nasiam_mm.cli.commands import search
 from nasiam_mm.cli.main import as_main
 from nasiam_mm.cli.reading import load_config
+from nasiam_mm.cli.stopping import stoppable
 from nasiam_mm.models.spaces import choices_of_model
 from nasiam_mm.runs.store import RunStore
 from nasiam_mm.study.section import read_study
@@ -64,12 +68,21 @@ def test_the_whole_command(tmp_path, capsys):
     assert report['sentence'] in told and f'everything lies in {tmp_path}' in told
     assert 'heads are compared on 55 of the 83 images of probe.query' in told
     assert report['budget']['epochs'] == 2
-    assert report['trials'] == 3
+    assert report['trials'] == 3 and '--trials 3 ' in report['command']
     names = {path.name for path in tmp_path.iterdir()}
     assert names >= {'table.md', 'scores.png', 'report.html', 'runs'}
     # Again it has nothing to do, and tells the same.
     call(*words, '--cfg-options', *FEW_OPTIONS)
     assert report['sentence'] in capsys.readouterr().out
+
+
+def test_the_command_of_a_study_is_kept_as_it_was_given():
+    words = ['--data', 'my photos', '--out', 'o', '--trials', '3', '--cfg-options', 'a.b=(1, 2)']
+    args = Namespace(words=[*words, '--storage', 'postgresql://me:secret@host/db'])
+    told = shlex.split(command_of(args))
+    assert told == ['nasiam', 'search', *words, '--storage', 'postgresql://me@host/db']
+    args = Namespace(words=['--storage=postgresql://host/db?password=secret'])
+    assert command_of(args) == 'nasiam search --storage=postgresql://host/db'
 
 
 def test_the_head_of_a_search_by_gradient_is_held_against_the_standard_one(tmp_path, capsys):
@@ -170,3 +183,16 @@ def test_a_config_without_a_standard_head_or_a_space_says_what_is_missing(tmp_pa
         call('heads/simclr_r18_s_head_cifar10_demo.py', *words)
     with pytest.raises(ValueError, match='no model.space'):
         call('nasiam/simclr_r18_baseline_cifar10_demo.py', *words)
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_a_study_that_is_stopped_says_what_goes_on_with_it(capsys, number):
+    before = signal.getsignal(signal.SIGTERM)
+    kind = SystemExit if number == signal.SIGTERM else KeyboardInterrupt
+    with pytest.raises(kind) as end, stoppable('w/heads', 'nasiam search --study heads'):
+        signal.raise_signal(number)
+    told = capsys.readouterr().out if number == signal.SIGTERM else str(end.value)
+    assert told.startswith(f'{number.name}: stopped; what was measured is kept in w/heads')
+    assert told.rstrip().endswith('go on with: nasiam search --study heads')
+    assert number == signal.SIGINT or end.value.code == 143
+    assert signal.getsignal(signal.SIGTERM) == before

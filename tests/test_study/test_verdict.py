@@ -113,17 +113,45 @@ def test_more_seeds_by_the_formula():
     assert f'about {by_hand - 5} more seeds would decide; ' in verdict.sentence
     past = judged(gains, rule=Rule(max_seeds=6))
     assert 'past the 6 of this study; a new one needs max_seeds=' in past.sentence
-    # Not foretold of 4.
-    assert judged(gains[:4], rule=Rule(max_seeds=30)).more_seeds is None
+    # Not foretold of 4, which the sentence says; nor where not even 100 would decide.
+    few = judged(gains[:4], rule=Rule(max_seeds=30))
+    assert few.more_seeds is None and '4 seeds foretell no number of seeds' in few.sentence
+    never = judged([40.5, -40, 0.9, 30, -29])
+    assert never.more_seeds is None and 'not even 100 seeds would decide' in never.sentence
+
+
+def test_an_undecided_verdict_says_what_its_interval_holds():
+    verdict = judged([-20.0, 10, -15], rule=Rule(unit='of RankMe'))
+    low, high = verdict.compared[0].interval
+    assert verdict.sentence.startswith(
+        f'undecided: interval [{low:.2f}, {high:.2f}] of the candidate (a) '
+        'holds both 0 and 1 of RankMe; 3 seeds foretell no number'
+    )
+    assert '(a) stands at -8.33 of RankMe; 3 seeds' in verdict.sentence
+
+
+def test_few_images_are_named_where_one_is_more_than_the_margin():
+    rng = np.random.default_rng(0)
+    right = {n: rng.random((2, 10)) < 0.5 for n in range(3)}
+    arms = [
+        Arm(name, {n: 100 * flags[k].mean() for n, flags in right.items()},
+            {n: flags[k] for n, flags in right.items()})
+        for k, name in enumerate(('standard', 'a'))
+    ]  # fmt: skip
+    told = judge(arms[0], arms[1:], TEN).sentence
+    assert '10 comparison images: one is 10 points, more images are needed' in told
 
 
 def test_one_seed_and_two():
     one = judged([0.8], trials=24)
-    assert one.sentence == "'a' ahead by 0.80 on one seed; undecided; 1 seed; chosen from 24 trials"
+    assert one.sentence == (
+        'the candidate (a) is ahead by 0.80 points on one seed; undecided; 1 seed; '
+        'chosen from 24 trials'
+    )
     assert (one.answer, one.more_seeds, one.n) == ('undecided', None, 1)
-    assert judged([-0.8]).sentence.startswith("'a' behind by 0.80 on one seed; undecided")
+    assert judged([-0.8]).sentence.startswith('the candidate (a) is behind by 0.80 points on one')
     two = judged([1.0, 1.1], [2.0, 2.2])
-    assert two.sentence.startswith("'b' ahead by 2.10 on 2 seeds; undecided")
+    assert two.sentence.startswith('the candidate (b) is ahead by 2.10 points on 2 seeds; unde')
     assert 'of the 3 that a verdict takes' in two.reason
 
 
@@ -131,8 +159,8 @@ def test_one_seed_and_two():
     ('scores', 'more', 'why'),
     [
         ([1.0, 1.0, 1.0, 1.0], {}, 'differs by the same on all 4 seeds'),
-        ([0.9, math.nan, 1.1], {}, "the score of 'a' on seed 1 is not finite"),
-        ([0.9, math.inf, 1.1], {}, "the score of 'a' on seed 1 is not finite"),
+        ([0.9, math.nan, 1.1], {}, 'the score of the candidate (a) on seed 1 is not finite'),
+        ([0.9, math.inf, 1.1], {}, 'the score of the candidate (a) on seed 1 is not finite'),
         ([0.9, 1.0, 1.1], dict(used_seeds=[7, 2]), 'seed 2 was used in the search'),
     ],
 )
@@ -153,9 +181,9 @@ def test_collapsed_seeds_go_for_all_heads_and_are_told():
     )
     assert (fine.answer, fine.head, fine.n, fine.seeds) == ('use', 'a', 4, 6)
     assert fine.compared[0].mean == pytest.approx(1.05)
-    assert "collapsed of 6 seeds: 'a' 1, 'b' 1, the standard head 1" in fine.sentence
+    assert 'the candidate (a) 1, the candidate (b) 1, the standard head 1' in fine.sentence
     barred = judge(arm('s', base), [arm('a', base + a, collapsed=[4]), arm('b', base + b)], TEN)
-    assert barred.head != 'a' and "'a' not recommended: collapses more often" in barred.sentence
+    assert barred.head != 'a' and '(a) not recommended: collapses more often' in barred.sentence
     alone = judge(arm('s', base), [arm('a', base + a, collapsed=[4])], TEN)
     assert alone.answer == 'undecided' and alone.compared[0].p < 0.001
     few = judge(arm('s', base), [arm('a', base + a, collapsed=[0, 1, 2, 3])], TEN)
@@ -227,12 +255,12 @@ def test_looks_at_three_then_one_at_a_time_and_stops():
 def test_sentences():
     use = judged(WORKED, trials=50)
     assert use.sentence == (
-        "use 'a': +0.96 points over the standard head, interval [0.59, 1.33]; shrunken +0.95; "
-        '5 seeds; chosen from 50 trials'
+        'use the candidate (a): +0.96 points over the standard head, interval [0.59, 1.33]; '
+        'shrunken +0.95 points; 5 seeds; chosen from 50 trials'
     )
     keep = judged([0.01, 0.0, -0.01])
     assert keep.sentence.startswith(
-        'keep the standard head: no tested candidate is 1 better (error <= 5%); the best'
+        'keep the standard head: no tested candidate is 1 point better (error <= 5%); the best'
     )
     for verdict in (use, keep, judged([0.3, 0.9, -0.2])):
         assert '\n' not in verdict.sentence and 'equal' not in verdict.sentence

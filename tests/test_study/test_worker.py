@@ -12,8 +12,10 @@ import pytest
 from nasiam_mm.architecture.reading import load_genotype
 from nasiam_mm.probes.measures import MEASURES
 from nasiam_mm.study import trials as notes
-from nasiam_mm.study.plan import END
+from nasiam_mm.study.plan import END, Job, Plan
+from nasiam_mm.study.progress import beginning_line
 from nasiam_mm.study.report import write_report
+from nasiam_mm.study.section import Study
 from nasiam_mm.study.trainings import STANDARD
 from tests.test_study import trainer
 from tests.test_study.conftest import forked, wait
@@ -93,7 +95,18 @@ def test_what_is_recommended_is_better_and_lies_in_the_folder(done):
 def test_progress_says_what_leads_and_what_is_left(done):
     _, _, lines = done
     assert lines[0].startswith('1 of 8 trials, standard 4')
-    assert 'best 4' in lines[7] and 'left' in lines[7]
+    assert 'best kNN % 4' in lines[7] and 'left' in lines[7]
+    most = f'at most {2 * done[0].study.max_seeds} trainings'
+    assert lines[8] == f'comparison of 1 head with the standard one begins: {most}, on fresh seeds'
+    assert f'1 of {most} compared' in lines[9] and sum('begins' in line for line in lines) == 1
+
+
+def test_what_is_begun_before_the_trials_is_named():
+    study = Study(gradient=[dict(strategy='gdas'), dict(strategy='darts_first_order')])
+    plan = Plan(study, [], [])
+    assert 'search by gradient begins (gdas, 1 of 2)' in beginning_line(plan, plan.next())
+    assert beginning_line(plan, Job('reference')).startswith('training of the standard head begins')
+    assert beginning_line(plan, Job('search')) == ''
 
 
 def test_a_study_at_its_end_trains_nothing_again_and_can_be_extended(done, monkeypatch):

@@ -13,9 +13,11 @@ standard head on fresh seeds and says which to use: verdict.json, table.md, geno
 scores.png. The same command goes on with it; on several machines, with one --storage.
 """
 
+import shlex
 from argparse import SUPPRESS, ArgumentParser, Namespace
 from pathlib import Path
 
+from nasiam_mm.cli.as_given import study_of_own
 from nasiam_mm.cli.commands import train
 from nasiam_mm.cli.own import prepare_own
 from nasiam_mm.config_walk import walk
@@ -67,6 +69,14 @@ def run(args: Namespace) -> None:
     if process_number() == 0:
         found = Path(cfg.work_dir, 'genotype.json')
         print(
-            f'{found} was not trained beside the standard head yet: nasiam search {args.config} '
-            f'--study NAME --trials 0 --candidate {found} compares the two on fresh seeds'
+            f'{found} was not trained beside the standard head yet: {_compares(args, found)} '
+            'compares the two on fresh seeds'
         )
+
+
+def _compares(args: Namespace, found: Path) -> str:
+    """Return the command of a study of what was found."""
+    if getattr(args, 'out', None):
+        return study_of_own(args)
+    words = ['nasiam', 'search', args.config, '--study', 'NAME', '--trials', '0']
+    return shlex.join([*words, '--candidate', str(found)])

@@ -1,6 +1,7 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """The page of one run says what its files say, exactly; what is missing it names."""
 
+import html
 import json
 import re
 import shutil
@@ -127,9 +128,17 @@ def test_the_study_that_is_named_finds_the_other_phases(tmp_path, monkeypatch):
     (tmp_path / 'out/preset.json').write_text(json.dumps({'asked': {'data': '/my photos'}}))
     told = commands(read_facts(folder))
     assert 'nasiam pretrain --data &#x27;/my photos&#x27; --out out --genotype' in told
+    asked = {'data': '/my photos', 'size': 32, 'labels': None, 'skip_unreadable': True}
+    (tmp_path / 'out/preset.json').write_text(json.dumps({'asked': asked}))
+    own = "nasiam search --data '/my photos' --out out --size 32 --skip-unreadable --study "
+    assert held_against(read_facts(folder)) == own + 'checked'
     (folder / 'verdict.json').write_text(json.dumps(study()))
     (folder / 'study.txt').write_text('heads')
-    assert '--out out --study heads' in commands(read_facts(folder))
+    told = html.unescape(commands(read_facts(folder)))
+    assert f'{own}heads\n# add the options' in told and 'give another --out' in told
+    given = 'nasiam search --data photos --out out --study heads --trials 3 --cfg-options a.b=1'
+    (folder / 'verdict.json').write_text(json.dumps({**study(), 'command': given}))
+    assert f'{given}\n# this goes on' in commands(read_facts(folder))
 
 
 def test_the_standard_head_is_named_within_the_drawing():

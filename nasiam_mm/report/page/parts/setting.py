@@ -51,11 +51,15 @@ def commands(facts: Facts) -> str:
         budget = facts.study.get('budget')
         recipe = budget.get('recipe', 'CONFIG') if isinstance(budget, dict) else 'CONFIG'
         name = facts.study_name.strip() or folder.name
-        lines.append(
-            _own(folder, 'search', '--study', name)
-            or _line('nasiam', 'search', recipe, '--study', name, '--work-dir', folder)
-        )
-        lines.append('# once more, from nothing: another --work-dir; options as they were given')
+        own = own_command(folder, 'search', '--study', name)
+        plain = own or _line('nasiam', 'search', recipe, '--study', name, '--work-dir', folder)
+        given = facts.study.get('command')
+        is_given = isinstance(given, str) and bool(given.strip())
+        lines.append(given if isinstance(given, str) and is_given else plain)
+        if not is_given:
+            lines.append('# add the options that the study was begun with, such as --trials')
+        place = '--out' if own else '--work-dir'
+        lines.append(f'# this goes on with the study; to begin it anew, give another {place}')
     elif config is not None:
         verb = 'search' if facts.is_search else 'train'
         seed = facts.settings.get('seed')
@@ -69,7 +73,7 @@ def commands(facts: Facts) -> str:
         if config is not None and '_search_' in config.name:
             pretrain = f'nasiam/{config.name.replace("_search_", "_pretrain_")}'
         lines.append(
-            _own(folder, 'pretrain', '--genotype', genotype)
+            own_command(folder, 'pretrain', '--genotype', genotype)
             or _line('nasiam', 'train', pretrain, '--genotype', genotype)
         )
     lines.append(_line('nasiam', 'report', folder))
@@ -79,14 +83,18 @@ def commands(facts: Facts) -> str:
     return told + code(*lines)
 
 
-def _own(folder: Path, command: str, *more: Any) -> str:
+def own_command(folder: Path, command: str, *more: Any) -> str:
     """Return a command on one's own images, of a folder of results for such; '' elsewhere."""
+    out = folder.absolute().parent
     try:
-        asked = read_json(folder.absolute().parent / PRESET)['asked']['data']
+        asked = dict(read_json(out / PRESET)['asked'])
+        words = ['--data', str(asked.pop('data')), '--out', os.path.relpath(out)]
     except (OSError, ValueError, TypeError, LookupError):
         return ''
-    out = os.path.relpath(folder.absolute().parent)
-    return _line('nasiam', command, '--data', str(asked), '--out', out, *more)
+    for name, value in asked.items():
+        if value is not None and value is not False:
+            words += [f'--{str(name).replace("_", "-")}', *([] if value is True else [value])]
+    return _line('nasiam', command, *words, *more)
 
 
 def _line(*words: Any) -> str:

@@ -20,6 +20,7 @@ from nasiam_mm.report.page.markup import (
     table,
     tiles,
 )
+from nasiam_mm.report.page.parts.setting import own_command
 from nasiam_mm.report.page.scalars import Points
 
 
@@ -36,6 +37,8 @@ def verdict(facts: Facts) -> str:
 
 def held_against(facts: Facts) -> str:
     """Return the command of a study of the head that a search found."""
+    if own := own_command(facts.path, 'search', '--study', 'checked'):
+        return own
     found = facts.path / 'genotype.json'
     words = ['nasiam', 'search', recipe_of(facts), '--study', 'NAME', '--trials', '0']
     return shlex.join([*words, '--candidate', str(found)])
