@@ -24,8 +24,14 @@ from nasiam_mm.runs.processes import process_number
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the command line."""
-    settings.add_config_arguments(parser, is_needed=False)
+    any_folder = "with --out any folder of images, else one that 'nasiam data describe' described"
+    settings.add_config_arguments(parser, is_needed=False, data=any_folder)
     add_own_arguments(parser)
+    add_training_arguments(parser)
+
+
+def add_training_arguments(parser: ArgumentParser) -> None:
+    """Declare what changes a training by a config."""
 
     def flag(name: str, text: str) -> None:
         parser.add_argument(name, action='store_true', help=text)
