@@ -98,7 +98,7 @@ def figures(facts: Facts) -> list[tuple[str, str, str]]:
     if (loss := facts.last('loss')) is not None:
         rows.append(('loss', number(loss), 'training, last logged'))
     if (rank := facts.last('collapse/effective_rank')) is not None:
-        rows.append(('effective rank of z', number(rank), 'low: collapsed'))
+        rows.append(('effective rank of z', number(rank), 'a low value would be collapse'))
     if facts.minutes:
         rows.append(('minutes of iterations', number(facts.minutes[-1][1], 3), 'without probes'))
     return rows
@@ -181,7 +181,8 @@ def score_cost(facts: Facts) -> str:
     knn = facts.curves.get(facts.knn or '', [])
     spent = dict(facts.minutes)
     if not knn or not spent:
-        return absent('No kNN of a run whose iterations were timed.')
+        told = 'kNN, which needs labels' if spent else 'the time of iterations, which the log lacks'
+        return absent(f'No score to set against its cost: a score against time needs {told}.')
     points = []
     for epoch, score in knn:
         before = [minutes for at, minutes in facts.minutes if at <= epoch + 1e-6]
