@@ -16,6 +16,7 @@ from nasiam_mm.export.checkpoint import read_pretrained
 from nasiam_mm.export.embeddings import find_run_checkpoint
 from nasiam_mm.files.regular import read_json
 from nasiam_mm.runs.store import read_curves
+from nasiam_mm.wording import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -59,7 +60,7 @@ class Search:
     def __repr__(self) -> str:
         what = 'no genotype'
         if self.genotype is not None:
-            what = f'{self.genotype.framework}, {len(self.genotype.decisions)} choices'
+            what = f'{self.genotype.framework}, {counted(len(self.genotype.decisions), "choice")}'
         answer = (
             self.verdict.get('answer') if self.verdict else 'not held against the standard head'
         )

@@ -71,6 +71,9 @@ def prepare_own(args: Namespace, phase: str) -> str | None:
     if process_number() == 0:
         for line in prepared.lines:
             print(plain(line))
+        if prepared.lines and args.cfg_options:
+            changed = ', '.join(f'{name}={value}' for name, value in args.cfg_options.items())
+            print(plain(f'--cfg-options change this run, not the recipes: {changed}'))
     note = None
     if phase == 'pretrain':
         phase, args.genotype, note = choose_head(prepared.out, args.genotype)

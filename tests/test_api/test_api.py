@@ -6,7 +6,8 @@
 2. A search and what follows return what lies in their folder, silently; the same call again is done
    at once.
 3. A genotype is an SVG in a notebook, results are HTML.
-4. What is wrong is a ValueError in one line.
+4. What is wrong is a ValueError in one line, in words of Python; what is not there, a
+   FileNotFoundError.
 """
 
 import inspect
@@ -137,7 +138,13 @@ def test_what_is_wrong_is_one_line(tmp_path):
         nm.pretrain(photos, 'dino', out=tmp_path / 'out')
     with pytest.raises(FileNotFoundError, match='no whole checkpoint'):
         nm.load(photos)
-    assert not (tmp_path / 'out').exists()
+    (photos / 'broken.png').write_bytes(b'no image')
+    for call in (nm.search, nm.pretrain):
+        with pytest.raises(ValueError, match='pass over them: skip_unreadable=True$'):
+            call(photos, out=tmp_path / 'out')
+    with pytest.raises(FileNotFoundError):
+        nm.search(tmp_path / 'nowhere', out=tmp_path / 'out')
+    assert not (tmp_path / 'out/data').exists()
 
 
 def test_an_interruption_is_one_in_a_notebook_too():

@@ -12,6 +12,7 @@ from argparse import ArgumentParser, Namespace
 from nasiam_mm.cli.commands import train
 from nasiam_mm.cli.config import add_config_arguments
 from nasiam_mm.cli.own import add_own_arguments, given_own
+from nasiam_mm.wording import counted
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -37,6 +38,6 @@ def run(args: Namespace) -> None:
     problems = find_problems(cfg)
     for problem in problems:
         print(problem)
-    print(f'{args.config}: {len(problems) or "no"} problem{"s" * (len(problems) != 1)} found')
+    print(f'{args.config}: {counted(len(problems) or "no", "problem")} found')
     if problems:
         sys.exit(2)

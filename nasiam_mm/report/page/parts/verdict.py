@@ -21,6 +21,7 @@ from nasiam_mm.report.page.markup import (
     tiles,
 )
 from nasiam_mm.report.page.scalars import Points
+from nasiam_mm.wording import counted
 
 
 def verdict(facts: Facts) -> str:
@@ -65,12 +66,13 @@ def doubts(facts: Facts) -> tuple[list[str], int, bool]:
 def _sentence(facts: Facts) -> str:
     if facts.genotype is None:
         done, whole = facts.epochs
-        of = f' of {whole}' if whole else ''
+        length = f'{number(done)} of {counted(whole, "epoch")}'
+        length = length if whole else counted(number(done), 'epoch')
         kind = 'A search without a genotype yet' if facts.is_search else 'A training'
-        return f'{kind}, {number(done)}{of} epochs: one run of one seed decides nothing.'
+        return f'{kind}, {length}: one run of one seed decides nothing.'
     names, count, is_told = doubts(facts)
     if not facts.is_search:
-        return f'A genotype of {count} choices; nothing here says how well it does.'
+        return f'A genotype of {counted(count, "choice")}; nothing here says how well it does.'
     if not is_told:
         first = 'Nothing says which choices are within noise.'
     elif names:
