@@ -71,9 +71,10 @@ def train_checked(cfg: Config) -> None:
     runner = settings.build_runner(cfg)
     runner.train()
     if find_hook(cfg, 'AlphaStepHook') is not None and process_number() == 0:
+        from nasiam_mm.console.handler import SHOWN
         from nasiam_mm.report.page.write import write_after
 
-        runner.logger.info(write_after(runner))
+        runner.logger.info(write_after(runner), extra=SHOWN)
 
 
 def configure(args: Namespace) -> Config:
