@@ -7,6 +7,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
 
+_FLAG = '--skip-unreadable'
+
 
 class _Nowhere(io.TextIOBase):
     """A stream that keeps nothing; never closed, as loggers hold on to it."""
@@ -18,9 +20,10 @@ class _Nowhere(io.TextIOBase):
 
 @contextmanager
 def quietly(quiet: bool) -> Iterator[None]:
-    """Let nothing be printed or warned of, if so asked.
+    """Let nothing be printed or warned of, if so asked; a refusal names arguments, not flags.
 
     Raises:
+        ValueError: What is raised within.
         KeyboardInterrupt: Where a run was interrupted, which leaves a process by SystemExit.
     """
     silence = redirect_stdout(_Nowhere()) if quiet else nullcontext()
@@ -34,5 +37,9 @@ def quietly(quiet: bool) -> Iterator[None]:
             told = 'interrupted; a checkpoint is written, the same call goes on'
             raise KeyboardInterrupt(told) from None
         raise
+    except ValueError as error:
+        if _FLAG not in str(error):
+            raise
+        raise ValueError(str(error).replace(_FLAG, 'skip_unreadable=True')) from error
     finally:
         sys.stdout.flush()

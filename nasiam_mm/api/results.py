@@ -16,14 +16,20 @@ from nasiam_mm.export.checkpoint import read_pretrained
 from nasiam_mm.export.embeddings import find_run_checkpoint
 from nasiam_mm.files.regular import read_json
 from nasiam_mm.runs.store import read_curves
+from nasiam_mm.wording import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _GENOTYPE, _VERDICT = 'genotype.json', 'verdict.json'
+# What is drawn beside the loss, by the label of its axis: RankMe where there are no labels.
+_MEASURED = {
+    'top-1 of validation images, %': {'knn/val_top1': 'kNN', 'measure/linear': 'linear probe'},
+    'RankMe of validation images': {'measure/rankme': 'RankMe'},
+}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Search:
     """A finished search.
 
@@ -51,13 +57,22 @@ class Search:
             raise ValueError(f'{self.folder}: the search ended without a genotype to draw')
         return genotype_figure(self.genotype)
 
+    def __repr__(self) -> str:
+        what = 'no genotype'
+        if self.genotype is not None:
+            what = f'{self.genotype.framework}, {counted(len(self.genotype.decisions), "choice")}'
+        answer = (
+            self.verdict.get('answer') if self.verdict else 'not held against the standard head'
+        )
+        return f'Search({str(self.folder)!r}: {what}; {answer})'
+
     def _repr_html_(self) -> str:
         told = self.verdict['sentence'] if self.verdict else 'not held against the standard head'
         picture = '' if self.genotype is None else self.genotype._repr_svg_()
         return f'<p>{html.escape(str(self.folder))}: {html.escape(str(told))}</p>{picture}'
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Pretraining:
     """A pretraining.
 
@@ -88,14 +103,31 @@ class Pretraining:
         return read_pretrained(self.checkpoint).build()
 
     def figure(self) -> 'Figure':
-        """Draw the loss over the epochs."""
+        """Draw the loss over the epochs, and at the right what was measured: kNN and linear."""
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(5, 3), layout='constrained')
-        axes = figure.add_subplot(xlabel='epoch', ylabel='loss')
+        title = '/'.join(self.folder.parts[-2:])
+        axes = figure.add_subplot(xlabel='epoch', ylabel='loss', title=title)
         loss = self.curves.get('loss', {})
-        axes.plot(list(loss), list(loss.values()), marker='.' if len(loss) < 30 else '')
+        marker = '.' if len(loss) < 30 else ''
+        lines = axes.plot(list(loss), list(loss.values()), marker=marker, label='loss')
+        shown = _shown(self.curves)
+        if shown is not None:
+            right = axes.twinx()
+            right.set_ylabel(shown[0])
+            for n, (name, curve) in enumerate(shown[1].items(), start=1):
+                drawn = right.plot(
+                    list(curve), list(curve.values()), f'C{n}', marker='.', label=name
+                )
+                lines += drawn
+            axes.legend(handles=lines, fontsize='small')
         return figure
+
+    def __repr__(self) -> str:
+        head = 'the standard head' if self.genotype is None else 'a head of a genotype'
+        told = ', '.join(f'{name} {value:.4g}' for name, value in self.scores.items())
+        return f'Pretraining({str(self.folder)!r}: {head}, {told or "not measured"})'
 
     def _repr_html_(self) -> str:
         from nasiam_mm.report.pictures.figure import figure_svg
@@ -103,6 +135,16 @@ class Pretraining:
         told = ', '.join(f'{name} {value:.4g}' for name, value in self.scores.items())
         line = f'{self.checkpoint}: {told or "not measured"}'
         return f'<p>{html.escape(line)}</p>{figure_svg(self.figure())}'
+
+
+def _shown(
+    curves: Mapping[str, Mapping[int, float]],
+) -> tuple[str, dict[str, Mapping[int, float]]] | None:
+    """Return what is drawn beside the loss, by name, and its axis; None if nothing was measured."""
+    for label, names in _MEASURED.items():
+        if found := {told: curves[name] for name, told in names.items() if curves.get(name)}:
+            return label, found
+    return None
 
 
 def load(path: str | os.PathLike) -> Search | Pretraining | Genotype:

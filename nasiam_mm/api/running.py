@@ -15,6 +15,7 @@ from nasiam_mm.api.quiet import quietly
 from nasiam_mm.api.results import Pretraining, Search, read_pretraining, read_search
 from nasiam_mm.architecture.genotype import Genotype, save_genotype
 from nasiam_mm.files.marks import PRESET
+from nasiam_mm.wording import no_such
 
 Folder = str | os.PathLike
 
@@ -62,7 +63,7 @@ def search(
     """
     is_named = strategy is None or str(strategy).endswith('.py')
     if not is_named and strategy not in (known := list_strategies()):
-        raise ValueError(f'there is no strategy {strategy!r:.60}, but {", ".join(known)}')
+        raise ValueError(no_such('strategy', strategy, known))
     args = _arguments('search', data, out, framework, backbone, options, seed)
     own = dict(val=val, test=test, labels=labels)
     vars(args).update({name: path and os.fspath(path) for name, path in own.items()})
@@ -85,6 +86,7 @@ def pretrain(
     genotype: Folder | Genotype | Search | None = None,
     out: Folder | None = None,
     backbone: str | Mapping[str, Any] | None = None,
+    skip_unreadable: bool = False,
     seed: int | None = None,
     options: Mapping[str, Any] | None = None,
     quiet: bool = True,
@@ -100,6 +102,7 @@ def pretrain(
             ``out``, and the framework's standard head where there is none.
         out: As of :func:`search`.
         backbone: As of :func:`search`.
+        skip_unreadable: As of :func:`search`.
         seed: Of the run.
         options: Settings over those of the recipe.
         quiet: Whether to print nothing.
@@ -110,7 +113,7 @@ def pretrain(
         KeyboardInterrupt: If it was interrupted; a checkpoint is written.
     """
     args = _arguments('train', data, out, framework, backbone, options, seed)
-    args.resume = 'auto'
+    args.resume, args.skip_unreadable = 'auto', skip_unreadable
     if isinstance(genotype, Search):
         if genotype.genotype is None:
             raise ValueError(f'{genotype.folder}: the search ended without a genotype')

@@ -30,13 +30,20 @@ _ARGUMENTS = {
 }
 
 
-def add_config_arguments(parser: ArgumentParser, is_needed: bool = True) -> None:
-    """Add the arguments that every tool with a config takes, which some can do without."""
+def add_config_arguments(
+    parser: ArgumentParser,
+    is_needed: bool = True,
+    data: str = "images as 'nasiam data describe' left them",
+) -> None:
+    """Add the arguments that every tool with a config takes, which some can do without.
+
+    ``data`` says what ``--data`` takes.
+    """
     add = parser.add_argument
     count: dict[str, Any] = {} if is_needed else {'nargs': '?'}
     add('config', help='config: a file, or as it is shipped', **count)
     add('--work-dir', help='folder of logs and results')
-    add('--data', metavar='FOLDER', help="images as 'nasiam data describe' left them")
+    add('--data', metavar='FOLDER', help=data)
     add_cfg_options(parser)
     launchers = ['none', 'pytorch', 'slurm', 'mpi']
     add('--launcher', choices=launchers, default='none', help='what starts the processes')

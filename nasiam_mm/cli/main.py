@@ -57,6 +57,8 @@ def dispatch(argv: Sequence[str] | None = None) -> None:
         # Read, not imported: some import what takes seconds.
         doc = ast.get_docstring(ast.parse((_FOLDER / f'{name}.py').read_text(encoding='utf-8')))
         commands.add_parser(name, help=str(doc).splitlines()[0])
+    for alias, name in ALIASES.items():
+        commands.add_parser(alias, help=f"nasiam {name}, as it is called for one's own images")
     for name, entry in sorted(_foreign().items()):
         commands.add_parser(name, help=f'of {entry.dist.name if entry.dist else entry.value}')
     parser.parse_args(argv or ['--help'])
@@ -70,8 +72,7 @@ def run_command(words: str, argv: Sequence[str] | None = None) -> None:
     """
     name, *first = words.split()
     module = load_command(name)
-    prog = f'nasiam {ALIASES.get(name, name)}'
-    command = as_main(module.__doc__, module.add_arguments, module.run, prog)
+    command = as_main(module.__doc__, module.add_arguments, module.run, f'nasiam {name}')
     command([*first, *(sys.argv[1:] if argv is None else argv)])
 
 

@@ -1,7 +1,7 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """``--data FOLDER --out FOLDER`` in place of a config: recipes for one's own images."""
 
-from argparse import ArgumentParser, Namespace
+from argparse import SUPPRESS, ArgumentParser, Namespace
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -17,8 +17,8 @@ GENOTYPE, VERDICT = 'genotype.json', 'verdict.json'
 _OWN = ('framework', 'backbone', 'val', 'test', 'labels', 'size', 'skip_unreadable')
 
 
-def add_own_arguments(parser: ArgumentParser) -> None:
-    """Add what is said of one's own images where there is no config."""
+def add_own_arguments(parser: ArgumentParser, is_listed: bool = True) -> None:
+    """Add what is said of one's own images where there is no config; perhaps not to its help."""
     group = parser.add_argument_group("one's own images: --data and --out in place of a config")
     add = group.add_argument
     add('--out', metavar='FOLDER', help='for recipes, and results below it')
@@ -30,6 +30,13 @@ def add_own_arguments(parser: ArgumentParser) -> None:
     add('--labels', metavar='CSV', help="files and labels; 'none' to take folders for no labels")
     add('--size', type=int, metavar='PIXELS', help='of the views, 32 to 224')
     add('--skip-unreadable', action='store_true', help='leave broken files out, and list them')
+    for action in () if is_listed else group._group_actions:
+        action.help = SUPPRESS
+
+
+def given_own(args: Namespace) -> list[str]:
+    """Name what is given of that, the folder of results first."""
+    return [name for name in ('out', *_OWN) if getattr(args, name)]
 
 
 def prepare_own(args: Namespace, phase: str) -> str | None:
@@ -46,7 +53,7 @@ def prepare_own(args: Namespace, phase: str) -> str | None:
     Raises:
         ValueError: If neither or both are given, or the images cannot be used.
     """
-    given = [name for name in ('out', *_OWN) if getattr(args, name)]
+    given = given_own(args)
     if args.config is not None:
         if given:
             flag = f'--{given[0].replace("_", "-")}'
@@ -64,6 +71,9 @@ def prepare_own(args: Namespace, phase: str) -> str | None:
     if process_number() == 0:
         for line in prepared.lines:
             print(plain(line))
+        if prepared.lines and args.cfg_options:
+            changed = ', '.join(f'{name}={value}' for name, value in args.cfg_options.items())
+            print(plain(f'--cfg-options change this run, not the recipes: {changed}'))
     note = None
     if phase == 'pretrain':
         phase, args.genotype, note = choose_head(prepared.out, args.genotype)

@@ -2,6 +2,7 @@
 """Alarms of libraries about what no run of ours uses; each is known by how it begins."""
 
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -14,6 +15,8 @@ ALARMS = (
     'Line NMS is not compiled',
 )
 _ABSENT = 'Could not import OneDL'  # a further format of data sets, which nothing here reads
+# mmcv says so on every import without compiled ops; nothing here uses that layer.
+_NO_OPS = 'Fail to import ``MultiScaleDeformableAttention``'
 
 
 def is_alarm(text: str) -> bool:
@@ -22,12 +25,14 @@ def is_alarm(text: str) -> bool:
 
 
 def quiet_imports() -> None:
-    """Let imports of mmpretrain and mmdet not print that a package of theirs is absent.
+    """Let imports of mmpretrain, mmcv and mmdet not say that a package of theirs is absent.
 
-    They print it by ``print_log`` without a logger, which heeds no level: once, while they import.
+    They print it by ``print_log`` without a logger, which heeds no level, or warn of it: once,
+    while they import.
     """
     import mmengine.logging as library
 
+    warnings.filterwarnings('ignore', message=_NO_OPS)
     if hasattr(library.print_log, '__wrapped__'):
         return
     original = library.print_log

@@ -3,10 +3,12 @@
 
 from collections.abc import Sequence
 
-from mmpretrain.datasets import CIFAR10, CIFAR100
-from mmpretrain.datasets.categories import IMAGENET_CATEGORIES
-
+from nasiam_mm.console.alarms import quiet_imports
 from nasiam_mm.datasets.source import Source
+
+quiet_imports()
+from mmpretrain.datasets import CIFAR10, CIFAR100  # noqa: E402
+from mmpretrain.datasets.categories import IMAGENET_CATEGORIES  # noqa: E402
 
 OFFICIAL = {'CIFAR10': CIFAR10, 'CIFAR100': CIFAR100}  # mmpretrain's readers of the pickles
 

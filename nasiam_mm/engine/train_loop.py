@@ -15,6 +15,7 @@ from nasiam_mm.datasets.replay import ReplaySampler
 from nasiam_mm.engine.running import preserve_rng
 from nasiam_mm.engine.stop_signals import StopSignals
 from nasiam_mm.registry import LOOPS
+from nasiam_mm.wording import counted
 
 
 @LOOPS.register_module()
@@ -42,7 +43,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
             # A checkpoint at the end of an epoch is written before the epoch's validation.
             self._validate_if_due()
             if self._epoch >= self._max_epochs:
-                done = f'{self._epoch} epochs of {self._max_epochs} are done'
+                done = f'{self._epoch} of {counted(self._max_epochs, "epoch")} done'
                 mend = '--resume --extend with more train_cfg.max_epochs goes on'
                 self.runner.logger.warning(f'the run is finished: {done}; {mend}')
             while self._epoch < self._max_epochs and not (self.stop_training and self._done() == 0):

@@ -19,11 +19,9 @@ from nasiam_mm.datasets.gathering import folder_labels, list_images, refuse_brok
 from nasiam_mm.export.checkpoint import read_pretrained
 from nasiam_mm.files.checkpoint import read_checkpoint
 from nasiam_mm.files.config_text import config_within
+from nasiam_mm.files.marks import RUNS
 from nasiam_mm.probes.extract import pooled
 from nasiam_mm.runs.work_dir import find_last_checkpoint
-
-# Of a folder of results, the run whose backbone is meant, the first that is there.
-_RUNS = ('pretrain', 'baseline', 'search')
 
 
 @dataclass(frozen=True)
@@ -63,10 +61,10 @@ def find_run_checkpoint(path: Path | str) -> Path:
     path = Path(path)
     if not path.is_dir():
         return path
-    for folder in (path, *(path / name for name in _RUNS)):
+    for folder in (path, *(path / name for name in RUNS)):
         if folder.is_dir() and (found := find_last_checkpoint(folder).path) is not None:
             return found
-    below = ', '.join(f'{name}/' for name in _RUNS)
+    below = ', '.join(f'{name}/' for name in RUNS)
     raise FileNotFoundError(
         f'{path}: holds no whole checkpoint of a run, nor does {below} below it'
     )

@@ -7,6 +7,7 @@ its widths; both libraries' own classes are used, with stem and stages put in pl
 
 from collections.abc import Mapping
 from inspect import signature
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torchvision.models.resnet as tv_resnet
@@ -46,6 +47,17 @@ class ResNetSpec(NamedTuple):
             raise ValueError(f'{odd[0]} has no counterpart in {there}')
         stem, base = given['stem_channels'], given['base_channels']
         return cls(given['depth'], stem, base, name == 'ResNet_CIFAR')
+
+
+def loader_of(spec: ResNetSpec, layout: str, path: Path) -> str:
+    """Return the lines of Python that load a file of a layout into the network it is of."""
+    reads = f'torch.load({str(path)!r})', 'import torch'
+    if path.suffix == '.safetensors':
+        reads = f'load_file({str(path)!r})', 'from safetensors.torch import load_file'
+    return (
+        f'{reads[1]}\nfrom nasiam_mm.export.layouts import ResNetSpec, build_resnet\n\n'
+        f'net = build_resnet({spec}, {layout!r})\nnet.load_state_dict({reads[0]})'
+    )
 
 
 def build_resnet(spec: ResNetSpec, layout: str) -> nn.Module:

@@ -25,6 +25,7 @@ from nasiam_mm.presets.place import IMAGES, alone_in, remove_unfinished
 from nasiam_mm.presets.recipe import PHASES, Recipes, make_recipes, view_load
 from nasiam_mm.presets.scale import Machine, Scale, choose_scale, fit_size, this_machine
 from nasiam_mm.refusals import plain
+from nasiam_mm.wording import counted, no_such
 
 _DEFAULT_FRAMEWORK = 'simclr'
 _DEFAULT_BACKBONE = {'cpu': 'resnet18_small', 'cuda': 'resnet18'}
@@ -86,7 +87,7 @@ def prepare(out: Path | str, asked: Asked, machine: Machine | None = None) -> Pr
     machine = machine or this_machine()
     framework = asked.framework or _DEFAULT_FRAMEWORK
     if framework not in (known := framework_names()):
-        raise ValueError(f'there is no framework {framework!r:.60}, but {", ".join(known)}')
+        raise ValueError(no_such('framework', framework, known))
     fit_size(0, machine, asked.size)
     with alone_in(out):
         if (record := _read_record(out)) is not None:  # of another process, meanwhile
@@ -206,14 +207,14 @@ def _told(
     """Say in one line what was chosen."""
     source = data.source
     counts = ', '.join(f'{count} {part}' for part, count in source.parts.items())
-    classes = f'{len(source.classes)} classes' if source.classes else 'no labels'
-    how = 'in memory' if scale.is_resident else f'read by {scale.workers} workers'
+    classes = counted(len(source.classes), 'class') if source.classes else 'no labels'
+    how = 'in memory' if scale.is_resident else f'read by {counted(scale.workers, "worker")}'
     search, train = (f'{minutes:.2g}' for minutes in scale.minutes)
     return (
         f'{source.name}: {counts} images, {classes}, {how}; {framework}, {backbone.name} of width '
         f'{backbone.width} at {size} x {size} on {machine.kind}; batch {scale.batch}, '
-        f'{scale.search_epochs} epochs of search, {scale.epochs} of pretraining, by FLOPs about '
-        f'{search} and {train} minutes'
+        f'in the recipes {counted(scale.search_epochs, "epoch")} of search, {scale.epochs} of '
+        f'pretraining, by FLOPs about {counted(search, "minute")} and {counted(train, "minute")}'
     )
 
 

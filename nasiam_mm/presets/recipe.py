@@ -17,6 +17,7 @@ from nasiam_mm.models.frameworks import FRAMEWORKS
 from nasiam_mm.presets.backbone import Backbone
 from nasiam_mm.presets.loaders import ALPHA, Loaders
 from nasiam_mm.presets.scale import Machine, Scale
+from nasiam_mm.wording import no_such
 
 PHASES = ('search', 'pretrain', 'baseline')
 _NARROW = 256  # width of features below which the demo's heads fit
@@ -60,7 +61,7 @@ def make_recipes(
         ValueError: If there is no such framework.
     """
     if framework not in (known := framework_names()):
-        raise ValueError(f'there is no framework {framework!r:.60}, but {", ".join(known)}')
+        raise ValueError(no_such('framework', framework, known))
     demo = '_demo' if backbone.width < _NARROW else ''
     made = {}
     for phase in PHASES:

@@ -6,7 +6,8 @@
 2. A search and what follows return what lies in their folder, silently; the same call again is done
    at once.
 3. A genotype is an SVG in a notebook, results are HTML.
-4. What is wrong is a ValueError in one line.
+4. What is wrong is a ValueError in one line, in words of Python; what is not there, a
+   FileNotFoundError.
 """
 
 import inspect
@@ -107,6 +108,23 @@ def test_a_genotype_is_drawn_in_a_notebook(tmp_path):
         api.Search(tmp_path, None).figure()
 
 
+def test_results_are_one_line_and_a_picture_with_names(tmp_path):
+    choices = {'projector': op_choices('projector', SPACES['S'], layer_shapes(8, [16, 16]))}
+    genotype = random_genotype('SimCLR', choices, seed=0)
+    told = repr(api.Search(tmp_path, genotype, {'answer': 'keep'}))
+    assert told == f"Search('{tmp_path}': SimCLR, 2 choices; keep)"
+    loss, knn, linear = {1: 3.0, 2: 2.0}, {2: 50.0}, {2: 60.0}
+    curves = {'loss': loss, 'knn/val_top1': knn, 'measure/linear': linear}
+    scores = {'knn/val_top1': 50.0}
+    trained = api.Pretraining(tmp_path, tmp_path / 'x.pth', None, scores, curves)
+    assert repr(trained) == f"Pretraining('{tmp_path}': the standard head, knn/val_top1 50)"
+    left, right = trained.figure().axes
+    assert left.get_title() and right.get_ylabel() == 'top-1 of validation images, %'
+    assert [list(line.get_ydata()) for line in right.lines] == [[50.0], [60.0]]
+    bare = api.Pretraining(tmp_path, tmp_path / 'x.pth', curves={'loss': loss}).figure()
+    assert len(bare.axes) == 1
+
+
 def test_a_study_is_read_with_its_verdict(tmp_path):
     write_json({'answer': 'keep', 'sentence': 'keep the standard head'}, tmp_path / 'verdict.json')
     found = nm.load(tmp_path)
@@ -121,7 +139,13 @@ def test_what_is_wrong_is_one_line(tmp_path):
         nm.pretrain(photos, 'dino', out=tmp_path / 'out')
     with pytest.raises(FileNotFoundError, match='no whole checkpoint'):
         nm.load(photos)
-    assert not (tmp_path / 'out').exists()
+    (photos / 'broken.png').write_bytes(b'no image')
+    for call in (nm.search, nm.pretrain):
+        with pytest.raises(ValueError, match='pass over them: skip_unreadable=True$'):
+            call(photos, out=tmp_path / 'out')
+    with pytest.raises(FileNotFoundError):
+        nm.search(tmp_path / 'nowhere', out=tmp_path / 'out')
+    assert not (tmp_path / 'out/data').exists()
 
 
 def test_an_interruption_is_one_in_a_notebook_too():

@@ -22,6 +22,13 @@ def test_a_recipe_has_no_problem(tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_help_lists_nothing_that_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        main.dispatch(['check', '--help'])
+    told = capsys.readouterr().out
+    assert '--auto-scale-lr' in told and '--out' not in told and '--framework' not in told
+
+
 def test_all_problems_are_printed_and_training_refuses_them(tmp_path, capsys):
     with pytest.raises(SystemExit) as end:
         main.dispatch(['check', *arguments(tmp_path, *FAULTY)])

@@ -13,6 +13,7 @@ import pytest
 
 from nasiam_mm.cli.main import _again
 from nasiam_mm.report.pictures import alpha_curves, genotype_drawing
+from nasiam_mm.wording import counted
 from tests.forked import _run, run_forked
 from tests.reduced import ROOT, light, reduced
 
@@ -33,6 +34,7 @@ KNOWN = (
     rf'epoch 2/2: {FIGURES}',
     rf'done: 2 of 2 epochs in \d+:\d\d, {FIGURES}',
     r'results in \S+: epoch_2\.pth, genotype\.json, genotype\.png, alpha\.png, contributions\.json',
+    r'the report is \S+report\.html',
     r'warning: this CPU has no bfloat16: training in float32',
     r'warning: \d records of alpha are too few to tell .* from noise: .*',
     r'warning: Epoch \d projector layers? .* ties? with .*; the first in the space was taken',
@@ -67,7 +69,8 @@ def test_lines_are_few_and_each_is_known(finished):
     assert done.stderr == ''
     # What begins stands first but for warnings, where things lie last.
     said = [line for line in lines if not line.startswith('warning: ')]
-    assert said[0].startswith('searching') and said[-1].startswith('results in')
+    assert said[0].startswith('searching') and said[-2].startswith('results in')
+    assert said[-1].startswith('the report is')
 
 
 def test_a_term_is_explained_before_its_first_figure(finished):
@@ -139,7 +142,7 @@ def test_a_terminal_gets_a_bar_and_ctrl_c_says_what_was_saved_and_how_to_go_on(t
 
     status, told = on_a_terminal(config, '--resume')
     assert status == 0, told
-    assert f'resuming from {path}, after {found[1]} iterations' in told
+    assert f'resuming from {path}, after {counted(found[1], "iteration")} (' in told
     assert re.search(r'epoch 2/2 .*%.*loss [\d.]+.* left \d+:\d\d \(epoch \d+:\d\d\)', told)
     assert 'epoch 2/2: ' not in told
     assert 'done: 2 of 2 epochs' in told

@@ -34,6 +34,11 @@ def test_every_file_is_a_command_and_every_command_a_file(capsys):
         main.dispatch([])
     assert end.value.code == 0
     listed = capsys.readouterr().out
+    for name in main.ALIASES:
+        assert f'\n    {name}' in listed
+        with pytest.raises(SystemExit):
+            main.dispatch([name, '--help'])
+        assert capsys.readouterr().out.startswith(f'usage: nasiam {name} ')
     for name in main.COMMANDS:
         module = importlib.import_module(f'nasiam_mm.cli.commands.{name}')
         assert callable(module.add_arguments) and callable(module.run) and module.__doc__

@@ -154,6 +154,17 @@ def test_what_tools_put_beside_images_is_no_class_and_is_named(tmp_path, capsys)
     assert Source.read(root).parts == {'train': 9, 'test': 1}
 
 
+def test_a_val_part_alone_is_said_to_be_the_test_set(tmp_path, capsys):
+    root = write_photos(tmp_path / 'pets', ('cat', 'dog'), per_class=5)
+    dispatch(['data', 'describe', str(root)])
+    assert 'is the test set' not in capsys.readouterr().out
+    shutil.copytree(root / 'train', root / 'val')
+    dispatch(['data', 'describe', str(root)])
+    told = 'val, its only other part, is the test set here, as ImageNet lies'
+    assert told in capsys.readouterr().out
+    assert Source.read(root).stored == {'test': 'val'}
+
+
 @pytest.mark.parametrize(
     ('name', 'content', 'told'),
     [

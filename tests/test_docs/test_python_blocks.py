@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import nasiam_mm.engine  # noqa: F401
+from nasiam_mm.export.layouts import ResNetSpec, build_resnet
 from nasiam_mm.presets import scale
 from nasiam_mm.registry import CANDIDATE_OPS
 from tests.reduced import ROOT
@@ -18,7 +19,7 @@ SHOWN = [
     for number, (language, rest, code) in enumerate(blocks(page))
     if language == 'python' and 'title=' not in rest
 ]
-SAVED = ('r50.safetensors', 'r50.pth', 'r18.pth')  # what docs/detection.md loads
+SAVED = ('r50.safetensors', 'r50.pth', 'r18.pth', 'narrow.pth')  # what docs/detection.md loads
 
 
 @pytest.mark.parametrize(
@@ -55,6 +56,8 @@ def exported(folder):
         of_timm = timm.create_model('resnet50', num_classes=0)
     torch.save(zeros(plain), folder / 'r50.pth')
     torch.save(zeros(small), folder / 'r18.pth')
+    narrow = build_resnet(ResNetSpec(18, 16, 16, cifar_stem=True), 'torchvision')
+    torch.save(zeros(narrow), folder / 'narrow.pth')
     save_file(zeros(of_timm), folder / 'r50.safetensors')
     return {'torch': torch, 'torchvision': torchvision}
 

@@ -53,7 +53,7 @@ def test_the_checkpoint_taken_is_named_with_what_was_passed_over(tmp_path):
     assert 'skipped epoch_2.pth: cut short or damaged' in lines
     assert 'ignored last_checkpoint: it names epoch_2.pth' in lines
     path = tmp_path / 'epoch_1.pth'
-    assert f'resuming from {path}, after 7 iterations (1 whole epochs)' in lines
+    assert f'resuming from {path}, after 7 iterations (1 whole epoch)' in lines
     # What was damaged is whole again.
     assert read_checkpoint(tmp_path / 'epoch_2.pth')['meta']['iter'] == 14
 
@@ -326,9 +326,7 @@ def test_a_run_that_is_finished_says_so(tmp_path):
     loop = dict(train_cfg=dict(type='ResumableTrainLoop', max_epochs=1))
     assert not any('is finished' in line for line in train(tmp_path, epochs=1, **loop))
     lines = train(tmp_path, epochs=1, resume=True, **loop)
-    assert any(
-        'the run is finished: 1 epochs of 1 are done; --resume --ext' in line for line in lines
-    )
+    assert any('the run is finished: 1 of 1 epoch done; --resume --ext' in line for line in lines)
 
 
 def test_what_a_kill_left_is_removed_at_the_next_start(tmp_path):

@@ -10,6 +10,7 @@ from mmengine.logging import MessageHub
 from mmengine.registry import RUNNERS
 
 from nasiam_mm.engine.running import is_logged
+from nasiam_mm.files.shipped import framework_names
 from tests.reduced import ROOT, light, reduced
 
 SEARCHES = sorted(f.stem for f in (ROOT / 'configs/nasiam').glob('*_search_*.py'))
@@ -25,8 +26,10 @@ def test_logs_come_at_the_interval_and_at_the_end_of_an_epoch(intervals, length,
     assert [number for number in range(length) if is_logged(runner, number)] == expected
 
 
-def test_there_are_sixteen_searches():
-    assert len(SEARCHES) == 16
+def test_each_framework_has_four_searches():
+    scales = 'r18_search_cifar10', 'r18_search_cifar10_demo', 'r18_search_cifar100'
+    scales += ('r50_search_cifar100',)
+    assert {f'{name}_{scale}' for name in framework_names() for scale in scales} <= {*SEARCHES}
 
 
 @pytest.mark.parametrize('name', SEARCHES)

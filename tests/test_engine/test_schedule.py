@@ -21,7 +21,7 @@ def test_a_recipe_says_its_epochs_and_its_rate_once(path):
     cfg = Config.fromfile(path)
     *_, cosine = cfg.param_scheduler
     assert not {'T_max', 'end'} & cosine.keys()
-    for epochs in (cfg.train_cfg.max_epochs, 37):
+    for epochs in (cfg.train_cfg.max_epochs, 47):
         cfg.train_cfg.max_epochs = epochs
         assert check_schedules(cfg) == []
     hooks = cfg.default_hooks.values()

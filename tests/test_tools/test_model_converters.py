@@ -85,6 +85,15 @@ def test_torchvision_and_timm_load_it(tool, tmp_path, cfg):
     assert same(features(net), expected)
 
 
+@pytest.mark.parametrize('out', ['tv.pth', 'tv.safetensors'])
+def test_the_printed_lines_load_the_file(tool, tmp_path, narrow, capsys, out):
+    tool.main([str(narrow), str(tmp_path / out), '--layout', 'torchvision'])
+    _, _, lines = capsys.readouterr().out.partition('loaded by\n')
+    found: dict = {}
+    exec(lines, found)
+    assert same(features(found['net']), pooled(narrow, NARROW))
+
+
 def test_resnet50_by_one_call_of_timm(tool, tmp_path):
     cfg = dict(type='ResNet', depth=50)
     checkpoint = write_checkpoint(tmp_path / 'in.pth', **cfg)

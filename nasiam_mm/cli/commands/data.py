@@ -49,6 +49,9 @@ def run(args: Namespace) -> None:
             f'{args.folder}: {source.name}, {parts} images of {source.size} x {source.size}, '
             f'{len(source.classes) or "no"} classes; mean {source.mean}, deviation {source.std}'
         )
+        if source.stored.get('test') == 'val':
+            told = 'its only other part, is the test set here, as ImageNet lies'
+            print(f'{args.folder}: val, {told}; validation images are cut from train')
         return
 
     from nasiam_mm.datasets.prepare import prepare_cifar

@@ -33,11 +33,13 @@ def run(args: Namespace) -> None:
 
     from nasiam_mm.datasets.headers import count_broken, name_some
     from nasiam_mm.export.embeddings import embed
+    from nasiam_mm.wording import counted
 
     found = embed(args.run, args.data, args.batch_size, args.skip_unreadable)
     write_embeddings(found, args.out)
     if found.left_out:
         print(f'{count_broken(len(found.left_out))} left out: {name_some(found.left_out)}')
     count, width = found.features.shape
-    labels = 'no labels' if found.labels is None else f'{len(set(found.labels))} labels'
-    print(f'{args.out}: {count} images, {width} features each, {labels}, by {found.checkpoint}')
+    labels = 'no labels' if found.labels is None else counted(len(set(found.labels)), 'label')
+    told = f'{counted(count, "image")}, {counted(width, "feature")} each, {labels}'
+    print(f'{args.out}: {told}, by {found.checkpoint}')

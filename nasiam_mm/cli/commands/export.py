@@ -38,3 +38,8 @@ def run(args: Namespace) -> None:
     with prints_go_to_the_log():  # what mmengine says as it reads the file back
         count = export_backbone(source, args.out, args.layout)
     print(f'{args.out}: {count} of {count} backbone keys, {args.layout} layout, outputs equal')
+    if args.layout != 'mmengine':
+        from nasiam_mm.export.layouts import ResNetSpec, loader_of
+
+        spec = ResNetSpec.from_cfg(source.cfg)
+        print(f'loaded by\n\n{loader_of(spec, args.layout, args.out)}')

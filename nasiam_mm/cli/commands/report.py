@@ -3,11 +3,14 @@
 
 nasiam report work_dirs/simsiam_r18_search_cifar10
 nasiam report work_dirs/simsiam_r18_search_cifar10 --neighbours
+nasiam report runs/photos
 nasiam report genotypes/published/simsiam_r18_cifar10.json --out head.html
 
-The page holds all that it shows and asks for nothing from anywhere. Every search and study writes
-it at its end. With --neighbours images are looked up by the last checkpoint: this runs the config
-in the folder, as a training does, and reads its data; the folder keeps what is found.
+A folder of results, --out of a search, stands for the pretraining, the standard head's or the
+search in it, the first that is there. The page holds all that it shows and asks for nothing from
+anywhere. Every search and study writes it at its end. With --neighbours images are looked up by the
+last checkpoint: this runs the config in the folder, as a training does, and reads its data; the
+folder keeps what is found.
 """
 
 from argparse import ArgumentParser, Namespace
@@ -19,7 +22,7 @@ from nasiam_mm.cli.outputs import check_outputs
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the command line."""
     add = parser.add_argument
-    add('path', type=Path, help='work directory of a run or a study, or a genotype')
+    add('path', type=Path, help='folder of a run or a study, --out of a search, or a genotype')
     add('--out', type=Path, help='page to write; by default report.html in the work directory')
     add('--neighbours', action='store_true', help='look neighbours of images up first')
     modules = 'modules that register your operations'
@@ -37,9 +40,23 @@ def run(args: Namespace) -> None:
     from nasiam_mm.report.page.write import write_page
 
     import_modules_from_strings(args.custom_imports)
+    path, *others = _runs_of(args.path)
     if args.neighbours:
-        _look_up(args.path)
-    print(f'wrote {write_page(args.path, args.out)}')
+        _look_up(path)
+    print(f'wrote {write_page(path, args.out)}')
+    if others:
+        print(f'told by pages of their own: {", ".join(map(str, others))}')
+
+
+def _runs_of(path: Path) -> list[Path]:
+    """Return the runs in the --out of nasiam search, as nasiam test takes them; else the path."""
+    from nasiam_mm.files.marks import OWNER, PRESET, RUNS
+
+    if not (path / PRESET).is_file() or (path / OWNER).is_file():
+        return [path]
+    found = [path / name for name in RUNS if (path / name / OWNER).is_file()]
+    found += [verdict.parent for verdict in sorted(path.glob('*/verdict.json'))]
+    return found or [path]
 
 
 def _look_up(folder: Path) -> None:

@@ -24,8 +24,14 @@ from nasiam_mm.runs.processes import process_number
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the command line."""
-    settings.add_config_arguments(parser, is_needed=False)
+    any_folder = "with --out any folder of images, else one that 'nasiam data describe' described"
+    settings.add_config_arguments(parser, is_needed=False, data=any_folder)
     add_own_arguments(parser)
+    add_training_arguments(parser)
+
+
+def add_training_arguments(parser: ArgumentParser) -> None:
+    """Declare what changes a training by a config."""
 
     def flag(name: str, text: str) -> None:
         parser.add_argument(name, action='store_true', help=text)
@@ -65,9 +71,10 @@ def train_checked(cfg: Config) -> None:
     runner = settings.build_runner(cfg)
     runner.train()
     if find_hook(cfg, 'AlphaStepHook') is not None and process_number() == 0:
+        from nasiam_mm.console.handler import SHOWN
         from nasiam_mm.report.page.write import write_after
 
-        runner.logger.info(write_after(runner))
+        runner.logger.info(write_after(runner), extra=SHOWN)
 
 
 def configure(args: Namespace) -> Config:

@@ -65,6 +65,7 @@ class CollapseHook(StatefulHook):
         self.last_healthy: str | None = None  # newest one judged healthy, under its own name
         self._armed = False
         self._z: Tensor | None = None
+        self._model: nn.Module | None = None
 
     def before_train(self, runner: Runner) -> None:
         """Listen to the neck's output."""

@@ -15,6 +15,7 @@ from nasiam_mm.console.screen import Console
 from nasiam_mm.console.terms import duration, told_figures
 from nasiam_mm.datasets.split import innermost
 from nasiam_mm.engine.running import unwrap
+from nasiam_mm.wording import counted
 
 # What a run leaves, where it does.
 _LEFT = (
@@ -51,9 +52,9 @@ class ConsoleHook(Hook):
         folder = (runner.cfg.get('data') or {}).get('root') or getattr(inner, 'data_root', None)
         searches = getattr(model, 'architecture', None) is not None
         steps = len(runner.train_dataloader)
-        length = f'{runner.max_iters} iterations'
+        length = counted(runner.max_iters, 'iteration')
         if self._is_over_epochs(runner):
-            length = f'{runner.max_epochs} epochs of {steps} iterations'
+            length = f'{counted(runner.max_epochs, "epoch")} of {counted(steps, "iteration")}'
         self.console.say(
             f'{"searching a head" if searches else "training"}: {type(model).__name__}, '
             f'{length}, {_device(model)}, seed {runner.seed}'
@@ -110,9 +111,9 @@ class ConsoleHook(Hook):
         self.console.explain(told)
         spent = duration(time.monotonic() - self._entered)
         if self._is_over_epochs(runner):
-            length = f'{runner.epoch} of {runner.max_epochs} epochs'
+            length = f'{runner.epoch} of {counted(runner.max_epochs, "epoch")}'
         else:
-            length = f'{runner.iter} of {runner.max_iters} iterations'
+            length = f'{runner.iter} of {counted(runner.max_iters, "iteration")}'
         self.console.say(f'done: {length} in {spent}, {_joined(told)}')
         folder = Path(runner.work_dir)
         kept = Path(str(runner.message_hub.runtime_info.get('last_ckpt', ''))).name

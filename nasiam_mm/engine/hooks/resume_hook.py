@@ -24,6 +24,7 @@ from nasiam_mm.runs.identity import (
     take_beginning,
 )
 from nasiam_mm.runs.work_dir import claim, find_last_checkpoint, own, release, remove_leftovers
+from nasiam_mm.wording import counted
 
 
 @HOOKS.register_module()
@@ -78,7 +79,8 @@ class ResumeHook(Hook):
             runner.logger.info(what, extra=SHOWN)
             return
         runner._load_from = str(last.path)
-        done = f'after {last.iteration} iterations ({last.epoch} whole epochs)'
+        epochs = counted(last.epoch, 'whole epoch')
+        done = f'after {counted(last.iteration, "iteration")} ({epochs})'
         runner.logger.info(f'resuming from {last.path}, {done}', extra=SHOWN)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:

@@ -154,9 +154,12 @@ def _choices(facts: Facts) -> dict[str, tuple[str, str]]:
     }
     for row in rows_of_layers(facts.genotype):
         name = row.place.replace(' ', '.') + '.op'
-        if name in found and row.weight is not None:
-            note = f'weight {row.weight:.2f}, chance {row.chance or 0:.2f}'
-            found[name] = found[name][0], ', '.join(filter(None, [note, row.remark]))
+        if name in found:
+            note = found[name][1]
+            if row.weight is not None:
+                note = f'weight {row.weight:.2f}, chance {row.chance or 0:.2f}'
+                note = ', '.join(filter(None, [note, row.remark]))
+            found[name] = row.taken, note
     return found
 
 

@@ -7,6 +7,7 @@ from nasiam_mm.architecture.genotype import Genotype
 from nasiam_mm.architecture.kinds.kind import Option
 from nasiam_mm.architecture.names import told
 from nasiam_mm.ops.candidates import SPACES, LayerShape, candidate_labels
+from nasiam_mm.wording import counted
 
 NOISE = 'within noise'
 _PROVENANCE = ('dataset', 'epoch', 'seed', 'config', 'imported_from')
@@ -54,7 +55,8 @@ def titles(genotype: Genotype) -> tuple[str, str]:
     ops = next((genotype.of(head) for head in genotype.heads if genotype.of(head)), ())
     space = ops[0].options if ops else ()
     known = [name for name, ops in SPACES.items() if ops == space]
-    count = f'{len(space)} operations' if ops else f'{len(genotype.decisions)} choices'
+    found = (len(space), 'operation') if ops else (len(genotype.decisions), 'choice')
+    count = counted(*found)
     said = f'space {known[0]}' if known else count
     more = ', two operations a layer' if genotype.top_k > 1 else ''
     provenance = [

@@ -6,11 +6,11 @@ import json
 import numpy as np
 import pytest
 
-from nasiam_mm.architecture.genotype import save_genotype
+from nasiam_mm.architecture.genotype import Decision, save_genotype
 from nasiam_mm.cli.main import dispatch
 from nasiam_mm.report.page.compare import differing, name_apart, overview
 from nasiam_mm.report.page.facts import read_facts
-from nasiam_mm.report.page.write import write_comparison
+from nasiam_mm.report.page.write import write_comparison, write_page
 from tests.test_report.page.folders import OPS, genotype, make_search
 from tests.test_report.page.reading import Page
 
@@ -45,6 +45,19 @@ def test_heads_that_differ(tmp_path):
     first, second = rows.split('projector.1.op')
     assert first.endswith('same ') and second.endswith('differs')
     assert OPS[2] in second and OPS[0] in second
+
+
+def test_report_and_diff_call_a_layer_alike(tmp_path):
+    found = genotype()
+    identity = Decision(OPS, ('identity',), (0.0, 0.0, 0.0, 1.0))
+    found.decisions['projector.0.op'] = identity
+    found.provenance['decided_at']['projector'][0] = [256, 512, False]
+    save_genotype(found, path := tmp_path / 'one.json')
+    write_comparison([path, path], tmp_path / 'heads.html')
+    write_page(path)
+    compared = Page((tmp_path / 'heads.html').read_text()).told('genotypes')
+    alone = Page((tmp_path / 'one.html').read_text()).told('genotype')
+    assert compared.count('identity, here linear') == alone.count('identity, here linear') == 2
 
 
 def test_settings_that_differ(pair):

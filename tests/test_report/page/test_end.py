@@ -10,6 +10,7 @@ import pytest
 from nasiam_mm.cli.main import dispatch
 from nasiam_mm.report.page import write
 from nasiam_mm.report.page.facts import read_facts
+from tests.test_report.page.folders import make_search
 from tests.test_report.page.reading import Page
 
 
@@ -73,6 +74,17 @@ def test_what_neighbours_need(copied, prepare, message):
     prepare(copied)
     with pytest.raises(ValueError, match=message):
         dispatch(['report', str(copied), '--neighbours'])
+
+
+def test_a_folder_of_results_stands_for_its_first_run(tmp_path, capsys):
+    out = tmp_path / 'photos'
+    for name in ('search', 'baseline'):
+        (make_search(out / name) / 'owner.json').write_text('{}')
+    (out / 'preset.json').write_text('{}')
+    dispatch(['report', str(out)])
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == f'wrote {out / "baseline/report.html"}'
+    assert second == f'told by pages of their own: {out / "search"}'
 
 
 def test_the_page_is_html(copied, tmp_path):

@@ -132,7 +132,7 @@ def test_choices_that_are_no_operations(name):
         ),
         'operations beside': (
             {'identity': 2, 'linear_bn_relu': 2, 'linear': 2},
-            ['SimCLR, 1 operations', 'projector cell, out channels 64'],
+            ['SimCLR, 1 operation', 'projector cell, out channels 64'],
         ),
     }[name]
     assert {text: texts.count(text) for text in boxes} == boxes

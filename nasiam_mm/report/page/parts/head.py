@@ -35,12 +35,14 @@ class Row(NamedTuple):
     chance: float | None
     lead: float | None
     remark: str
+    taken: str  # what was chosen, and what it is at these widths where that is something else
 
 
 def rows_of_layers(genotype: Genotype) -> list[Row]:
     """Tell every layer of every head."""
     rows = []
     for head in genotype.heads:
+        decisions = genotype.of(head)
         for n, layer in enumerate(cell_of(genotype, head).layers):
             shape = layer.shape
             widths = f'{shape.in_channels} → {shape.out_channels}' if shape else ''
@@ -50,8 +52,16 @@ def rows_of_layers(genotype: Genotype) -> list[Row]:
             chance = 1 / len(layer.weights) if layer.weights else None
             remark = _remark(layer)
             ops = ' + '.join(layer.ops)
-            rows.append(Row(f'{head} {n}', widths, ops, weight, chance, lead, remark))
+            chosen = map(str, decisions[n].chosen) if n < len(decisions) else layer.ops
+            taken = _told(tuple(chosen), layer.ops)
+            rows.append(Row(f'{head} {n}', widths, ops, weight, chance, lead, remark, taken))
     return rows
+
+
+def _told(chosen: tuple[str, ...], here: tuple[str, ...]) -> str:
+    """Say what was chosen, and what it is here, as identity is linear where the width changes."""
+    is_else = bool(here) and set(here) != set(chosen)
+    return ' + '.join(chosen) + (f', here {" + ".join(here)}' if is_else else '')
 
 
 def _remark(layer: Layer) -> str:
@@ -96,7 +106,7 @@ def head(facts: Facts) -> str:
         [
             row.place,
             row.widths,
-            row.ops,
+            row.taken,
             *map(three, (row.weight, row.chance, row.lead)),
             row.remark,
         ]
@@ -136,7 +146,7 @@ def _card(row: Row, color: int) -> str:
             f'<small>{words}</small>'
         )
     place = f'<small>{esc(row.place)}{widths}</small>'
-    return f'<li>{place}<strong>{esc(row.ops)}</strong>{bar}{alarm}</li>'
+    return f'<li>{place}<strong>{esc(row.taken)}</strong>{bar}{alarm}</li>'
 
 
 def alpha(facts: Facts) -> str:

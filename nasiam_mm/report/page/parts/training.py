@@ -20,6 +20,11 @@ _HEALTH: tuple[tuple[tuple[str, ...], str, tuple[Level, ...], str], ...] = (
     (('loss', 'derived_loss'), 'Held-out loss: of the supernet, of the head taken from it', (),
      'far apart: the supernet is no guide to the head'),
 )  # fmt: skip
+# Of the backbone's features; what is not among these is drawn by its own name.
+_MEASURES = {
+    'linear': 'Linear probe, top-1 % of validation images',
+    'rankme': 'RankMe: effective rank of the features',
+}
 _COLLAPSED_STD = 0.1  # below it CollapseHook warns, unless told otherwise
 Runs = Sequence[Facts]
 
@@ -71,8 +76,12 @@ def collapse(runs: Runs) -> str:
                  'at most the width of z', from_zero=True),
     ]  # fmt: skip
     measures = sorted({n for facts in runs for n in facts.curves if n.startswith('measure/')})
-    charts += [chart_of(runs, [name], name[8:].replace('_', ' ')) for name in measures]
+    charts += [chart_of(runs, [name], _measured(name[8:])) for name in measures]
     return _grid(charts, 'No measure of collapse was logged.')
+
+
+def _measured(name: str) -> str:
+    return _MEASURES.get(name, f'Measure of the backbone: {name.replace("_", " ")}')
 
 
 def health(runs: Runs) -> str:

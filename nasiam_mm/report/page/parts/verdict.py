@@ -22,6 +22,7 @@ from nasiam_mm.report.page.markup import (
 )
 from nasiam_mm.report.page.parts.setting import own_command
 from nasiam_mm.report.page.scalars import Points
+from nasiam_mm.wording import counted
 
 
 def verdict(facts: Facts) -> str:
@@ -68,12 +69,13 @@ def doubts(facts: Facts) -> tuple[list[str], int, bool]:
 def _sentence(facts: Facts) -> str:
     if facts.genotype is None:
         done, whole = facts.epochs
-        of = f' of {whole}' if whole else ''
+        length = f'{number(done)} of {counted(whole, "epoch")}'
+        length = length if whole else counted(number(done), 'epoch')
         kind = 'A search without a genotype yet' if facts.is_search else 'A training'
-        return f'{kind}, {number(done)}{of} epochs: one run of one seed decides nothing.'
+        return f'{kind}, {length}: one run of one seed decides nothing.'
     names, count, is_told = doubts(facts)
     if not facts.is_search:
-        return f'A genotype of {count} choices; nothing here says how well it does.'
+        return f'A genotype of {counted(count, "choice")}; nothing here says how well it does.'
     if not is_told:
         first = 'Nothing says which choices are within noise.'
     elif names:
@@ -101,7 +103,7 @@ def figures(facts: Facts) -> list[tuple[str, str, str]]:
     if (loss := facts.last('loss')) is not None:
         rows.append(('loss', number(loss), 'training, last logged'))
     if (rank := facts.last('collapse/effective_rank')) is not None:
-        rows.append(('effective rank of z', number(rank), 'low: collapsed'))
+        rows.append(('effective rank of z', number(rank), 'a low value would be collapse'))
     if facts.minutes:
         rows.append(('minutes of iterations', number(facts.minutes[-1][1], 3), 'without probes'))
     return rows
@@ -184,7 +186,8 @@ def score_cost(facts: Facts) -> str:
     knn = facts.curves.get(facts.knn or '', [])
     spent = dict(facts.minutes)
     if not knn or not spent:
-        return absent('No kNN of a run whose iterations were timed.')
+        told = 'kNN, which needs labels' if spent else 'the time of iterations, which the log lacks'
+        return absent(f'No score to set against its cost: a score against time needs {told}.')
     points = []
     for epoch, score in knn:
         before = [minutes for at, minutes in facts.minutes if at <= epoch + 1e-6]
