@@ -5,6 +5,7 @@ A fork of this process has torch and its friends, which a fresh interpreter take
 what a test patched holds in it too.
 """
 
+import gc
 import os
 import runpy
 import subprocess
@@ -41,6 +42,8 @@ def run_forked(
 
 def _run(words: list[str], folder: Path, variables: dict, *streams: int) -> NoReturn:
     status = 1
+    # What the parent left is not this process's to collect: a loader with workers would complain.
+    gc.freeze()
     try:
         for number, stream in enumerate(streams, start=1):
             os.dup2(stream, number)

@@ -51,7 +51,7 @@ def make_plain(cfg):
 def make_fast(cfg):
     assert cfg.model.data_preprocessor.channels_last
     assert cfg.train_dataloader.dataset.type == 'ResidentDataset'
-    heads = [cfg.model.neck, cfg.model.head.get('predictor', {})]
+    heads = [cfg.model.neck, cfg.model.get('head', {}).get('predictor', {})]
     for head in heads:
         if head.get('type') == 'HeadMLP':
             head.fused = True
