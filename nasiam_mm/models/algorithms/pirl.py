@@ -97,12 +97,9 @@ class PIRL(Searched, _Bank):
     stands for its row. Rows come by ``data_samples``, the numbers of the samples, (N,) int64 on the
     host; without them rows are written in turn, the same stands in, and the log says so.
 
-    Args:
-        bank_len: Number of images that are trained on.
-        feat_dim: C, of the projection.
-        negatives: K, drawn from the bank in each step.
-        momentum: Part of a new row that is the old one.
-        **kwargs: Those of ``Searched`` and ``mmpretrain.models.BaseSelfSupervisor``.
+    ``bank_len`` is the number of images that are trained on, ``feat_dim`` C of the projection,
+    ``negatives`` K, drawn from the bank in each step, ``momentum`` the part of a new row that is
+    the old one. More arguments: ``Searched`` and ``mmpretrain.models.BaseSelfSupervisor``.
 
     Raises:
         ValueError: If a number is out of its range, or a sample's number beyond the bank.
