@@ -46,10 +46,10 @@ def run_folder(draw: Random, folder: Path, of: SimpleNamespace) -> Case:
     """Make a work directory of which a file is wrong, and a command that tells of it."""
     run = folder / 'run'
     _link(of.run, run)
-    (run / 'verdict.json').write_text(json.dumps(_VERDICT))
-    (run / 'final.json').write_text(json.dumps(_FINAL))
+    (run / 'verdict.json').write_text(json.dumps(_VERDICT), encoding='utf-8')
+    (run / 'final.json').write_text(json.dumps(_FINAL), encoding='utf-8')
     if not (run / 'neighbours.json').exists():
-        (run / 'neighbours.json').write_text(json.dumps(_NEIGHBOURS))
+        (run / 'neighbours.json').write_text(json.dumps(_NEIGHBOURS), encoding='utf-8')
     scalars = sorted(run.glob('*/vis_data/scalars.json'))
     logs = sorted(run.glob('*/*.log'))
     size = 0
