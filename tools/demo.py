@@ -1,11 +1,11 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Run the whole chain on real CIFAR-10 on two CPU cores: ``make demo``.
 
-Search a SimCLR head on 10,000 images at 16 pixels, pretrain a ResNet-18 of an eighth of
-the usual width with the head found, the standard one and a random one (same images, epochs
-and seed), measure each by kNN on 2,000 other training images, and print what came out,
-whichever head wins. A finished step is not run again; an interrupted one is resumed. What the
-steps say goes to work_dirs/demo/consoles.
+Search a head (of SimCLR, or of ``--framework``) on 10,000 images at 16 pixels, pretrain a
+ResNet-18 of an eighth of the usual width with the head found, the standard one and a random one
+(same images, epochs and seed), measure each by kNN on 2,000 other training images, and print what
+came out, whichever head wins. A finished step is not run again; an interrupted one is resumed.
+What the steps say goes to the folder consoles of the work directory.
 """
 
 import json
@@ -13,8 +13,10 @@ import subprocess
 import sys
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+
+from mmengine.config import Config
 
 from nasiam_mm.cli.config import check_seed, set_genotype
 from nasiam_mm.cli.main import as_main, run_process
@@ -22,28 +24,27 @@ from nasiam_mm.cli.reading import find_config, load_config
 from nasiam_mm.console.screen import VERBOSE, Console, current, say
 from nasiam_mm.console.steps import Steps, share_of_epochs
 from nasiam_mm.files.atomic import write_json, write_text
+from nasiam_mm.files.shipped import framework_names
 from nasiam_mm.runs.commands import INTERRUPTED, run_command
 from nasiam_mm.runs.identity import identity_digest, run_settings
 from nasiam_mm.runs.processes import bound_to_us
 from nasiam_mm.runs.record import environment, merge_logs, package_versions
 
-SEARCH, PRETRAIN, BASELINE = (
-    f'nasiam/simclr_r18_{phase}_cifar10_demo.py' for phase in ('search', 'pretrain', 'baseline')
-)
+FRAMEWORK = 'simclr'
 DATA = Path('data/cifar10')
 # The steps, and the seconds they took in docs/results/demo/summary.json: on any machine, what each
 # takes beside the others.
 STEPS = {
     'bring CIFAR-10': 2,
-    'search a head (SimCLR, space S)': 163,
+    'search a head': 163,
     'pretrain with the searched head': 103,
     'pretrain with the standard head': 91,
     'pretrain with the random head': 85,
 }
 # A quarter of the pixels and half of the channels: a tenth of the time.
+PIXELS = 16
 SIZE = {
-    'model.data_preprocessor.views.size': 16,
-    'model.data_preprocessor.eval_size': 16,
+    'model.data_preprocessor.eval_size': PIXELS,
     'model.backbone.stem_channels': 8,
     'model.backbone.base_channels': 8,
     'model.neck.in_channels': 64,
@@ -52,14 +53,22 @@ SIZE = {
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the command line."""
-    parser.add_argument('--work-dir', default='work_dirs/demo', help='where all results go')
+    names = framework_names()
+    parser.add_argument('--framework', default=FRAMEWORK, choices=names, help='whose head')
+    where = f'where all results go; default: work_dirs/demo, not of {FRAMEWORK} work_dirs/demo_NAME'
+    parser.add_argument('--work-dir', help=where)
     parser.add_argument('--seed', type=int, default=0, help='seed of every run')
 
 
 def run(args: Namespace) -> None:
     """Run every step, then print and write the summary."""
     check_seed(args.seed)
-    work = Path(args.work_dir)
+    other = '' if args.framework == FRAMEWORK else f'_{args.framework}'
+    work = Path(args.work_dir or f'work_dirs/demo{other}')
+    searching, pretraining, baseline = (
+        f'nasiam/{args.framework}_r18_{phase}_cifar10_demo.py'
+        for phase in ('search', 'pretrain', 'baseline')
+    )
     began = time.time()
     steps = Steps(current() or Console(bar=False), STEPS)
     first, second, *others = STEPS
@@ -67,16 +76,16 @@ def run(args: Namespace) -> None:
     steps.begin(first)
     call('data', 'cifar10', '--root', DATA, console=console_of(work, 'data'))
     steps.end()
-    search = train(SEARCH, work / 'search', args.seed, steps, second, measures_untrained=False)
+    search = train(searching, work / 'search', args.seed, steps, second, measures_untrained=False)
     found = work / 'search/genotype.json'
     drawn = work / 'random_genotype.json'
     words = 'genotype', 'random', found, '--seed', args.seed, '--out', drawn
     call(*words, console=console_of(work, 'random_genotype'))
     rows: list[dict] = []
     heads = [
-        ('searched', PRETRAIN, found),
-        ('standard', BASELINE, None),
-        ('random', PRETRAIN, drawn),
+        ('searched', pretraining, found),
+        ('standard', baseline, None),
+        ('random', pretraining, drawn),
     ]
     for step, (head, config, genotype) in zip(others, heads, strict=True):
         # The same seed is the same untrained backbone: one measure of it is enough (C16).
@@ -104,6 +113,7 @@ def train(
 ) -> dict:
     """Run one config, or take its finished row; resume what was interrupted."""
     steps.begin(step)
+    config = find_config(config)
     stamp = identity(config, genotype, seed)
     finished = work / 'row.json'
     if finished.exists():
@@ -118,7 +128,7 @@ def train(
     began = time.time()
     options = ['--genotype', genotype] if genotype else []
     options += ['--cfg-options', f'probe.at_start={measures_untrained}']
-    options += [f'{name}={value}' for name, value in SIZE.items()]
+    options += [f'{name}={value}' for name, value in size_of(load_config(config)).items()]
     words = ['train', config, '--work-dir', work, '--seed', seed, '--resume', *options]
     call(*words, console=console_of(work.parent, work.name), move=steps.move)
     steps.end()
@@ -136,10 +146,19 @@ def train(
     return row
 
 
+def size_of(cfg: Config) -> dict[str, int]:
+    """Return what makes a recipe as small as the demo; half crops stay halves."""
+    views, name = cfg.model.data_preprocessor.views, 'model.data_preprocessor.views'
+    if isinstance(views, Mapping):
+        return {f'{name}.size': PIXELS, **SIZE}
+    sizes = {'data.size': PIXELS, 'data.half_size': PIXELS // 2}
+    return {f'{name}.{n}.size': sizes[view['size']] for n, view in enumerate(views)} | SIZE
+
+
 def identity(config: str, genotype: Path | None, seed: int) -> str:
     """Digest of all that decides a step's outcome: it is made again when that changes."""
-    cfg = load_config(find_config(config))
-    cfg.merge_from_dict(SIZE)
+    cfg = load_config(config)
+    cfg.merge_from_dict(size_of(cfg))
     cfg.randomness = {**cfg.get('randomness', {}), 'seed': seed}
     if genotype is not None:
         set_genotype(cfg, str(genotype))

@@ -16,7 +16,7 @@ from benchmarks.speed.clock import seconds, turns
 from benchmarks.speed.figures import Measurement, Ratio, Side
 from benchmarks.speed.search import Iteration
 from benchmarks.speed.setup import Setup
-from tools.demo import SIZE
+from tools.demo import size_of
 
 CONFIG, BATCH = 'simclr_r18_{}_cifar10_demo', 128
 SHIPPED, PLAIN = 'ResidentDataset, fused SGD', 'ReplayDataset, foreach SGD'
@@ -38,7 +38,7 @@ def demo_config(setup: Setup, side: str) -> Config:
     )
     for loader in loaders(cfg._cfg_dict):
         loader.batch_size = 8 if setup.divisor > 1 else BATCH
-    cfg.merge_from_dict(SIZE)
+    cfg.merge_from_dict(size_of(cfg))
     if side == PLAIN:
         for loader in loaders(cfg._cfg_dict):
             if loader.dataset.type == 'ResidentDataset':

@@ -6,7 +6,9 @@ import sys
 
 import pytest
 
+from nasiam_mm.cli.reading import find_config, load_config
 from nasiam_mm.console.screen import short_console
+from nasiam_mm.files.shipped import framework_names
 from tests.reduced import ROOT
 from tools import demo
 
@@ -70,3 +72,15 @@ def test_make_adds_nothing_to_an_interruption(tmp_path, status, of_make, told):
     assert done.returncode == of_make
     assert done.stdout == 'saved\n'
     assert told in done.stderr and bool(done.stderr) == bool(told)
+
+
+@pytest.mark.parametrize('framework', framework_names())
+def test_the_demo_is_small_in_every_framework(framework):
+    for phase in ('search', 'pretrain', 'baseline'):
+        cfg = load_config(find_config(f'nasiam/{framework}_r18_{phase}_cifar10_demo.py'))
+        cfg.merge_from_dict(demo.size_of(cfg))
+        preprocessor = cfg.model.data_preprocessor
+        views = preprocessor.views
+        sizes = [view.size for view in (views if isinstance(views, list) else [views])]
+        assert set(sizes) <= {8, 16} and sizes[0] == preprocessor.eval_size == 16
+        assert cfg.model.neck.in_channels == 64 == 8 * cfg.model.backbone.base_channels
