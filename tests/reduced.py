@@ -34,9 +34,11 @@ def reduced(name: str, work_dir: Path, epochs: int = 1, batch_size: int = 32) ->
     # The narrowest stage has eight channels, see above.
     _walk(cfg._cfg_dict, batch_size, backbone.get('base_channels', 64) // 8)
     if 'arch' in backbone:  # a transformer, as wide as what follows takes
-        width = cfg.model.neck.in_channels
+        width = cfg.model.get('neck', cfg.model.head).in_channels
         sizes = dict(num_layers=2, num_heads=3, feedforward_channels=4 * width)
         backbone.update(arch=dict(embed_dims=width, **sizes), patch_size=8)
+        if 'frozen_stages' in backbone:
+            backbone.frozen_stages = 2
     resolve_data(cfg)
     for scheduler in cfg.param_scheduler:  # stays as long as the recipe's
         scheduler.setdefault('end', cfg.train_cfg.max_epochs)

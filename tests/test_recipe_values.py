@@ -15,8 +15,10 @@ from tests.reduced import ROOT
 FOLDERS = ROOT / 'configs/nasiam', ROOT / 'configs/benchmarks/linear'
 CONFIGS = {path.stem: path for folder in FOLDERS for path in sorted(folder.glob('*.py'))}
 
-SGD = {'optimizer': 'SGD', 'momentum': '0.9', 'left out': 'nothing', 'warm-up': '0'}
-LARS = {'optimizer': 'LARS', 'momentum': '0.9', 'left out': 'biases, BatchNorm', 'warm-up': '10'}
+SGD = {'optimizer': 'SGD', 'momentum': '0.9', 'left out': 'nothing', 'warm-up': '0',
+       'last rate': '0'}  # fmt: skip
+LARS = {'optimizer': 'LARS', 'momentum': '0.9', 'left out': 'biases, BatchNorm', 'warm-up': '10',
+        'last rate': '0'}  # fmt: skip
 VIEWS = {
     'crop': '0.2 to 1', 'flip': '0.5', 'jitter': '0.4, 0.4, 0.4, 0.1', 'jittered': '0.8',
     'grey': '0.2', 'blur': '0.5', 'blur width': '0.1 to 2', 'solarize': '0',
@@ -39,17 +41,22 @@ MOCOV3 = {**LARS, **WIDE, 'crop': '0.2 to 1', 'rate': '0.6', 'decay': '1e-6', 'b
 MOCOV3_VIT = {**MOCOV3, 'optimizer': 'AdamW', 'crop': '0.08 to 1',
               'rate': '0.00015', 'decay': '0.1', 'left out': 'nothing', 'warm-up': '40',
               'epochs': '300', 'temperature': '0.2'}  # fmt: skip
-BARLOW = {**BYOL, 'decay': '1.5e-6', 'batch': '2048', 'bias rate': '0.0048', 'weights': '0.005'}
+BARLOW = {**BYOL, 'decay': '1.5e-6', 'batch': '2048', 'bias rate': '0.0048', 'weights': '0.005',
+          'last rate': '0.001'}  # fmt: skip
 BARLOW.pop('average')
 VICREG = {**LARS, **WIDE, 'rate': '0.2', 'decay': '1e-6', 'batch': '2048', 'epochs': '1000',
-          'jitter': '0.4, 0.4, 0.2, 0.1', 'solarize': '0.1', 'weights': '25, 25, 1'}  # fmt: skip
-# PIRL, section 3, but for its views: MoCo v2's stand for the jigsaw, as the page says.
+          'jitter': '0.4, 0.4, 0.2, 0.1', 'solarize': '0.1', 'weights': '25, 25, 1',
+          'last rate': '0.001'}  # fmt: skip
+# PIRL, sections 2.3 and 3, appendix A, and VISSL for what is left out of decay; but for its views:
+# MoCo v2's stand for the jigsaw, as the page says.
 PIRL = {**SGD, **VIEWS, 'rate': '0.03', 'decay': '0.0001', 'batch': '1024', 'epochs': '800',
-        'temperature': '0.07', 'bank average': '0.5', 'negatives': '32000'}  # fmt: skip
+        'temperature': '0.07', 'bank average': '0.5', 'bank width': '128', 'negatives': '32000',
+        'last rate': '0.001', 'left out': 'biases, BatchNorm'}  # fmt: skip
 SWAV = {**LARS, **WIDE, 'rate': '0.6', 'decay': '1e-6', 'left out': 'nothing', 'warm-up': '0',
         'batch': '256', 'epochs': '200', 'temperature': '0.1', 'epsilon': '0.05',
         'prototypes': '3000', 'frozen': '1', 'queue': '3840 from 15', 'views': '2 + 6',
-        'crop': '0.14 to 1 / 0.05 to 0.14', 'jitter': '0.8, 0.8, 0.8, 0.2'}  # fmt: skip
+        'crop': '0.14 to 1 / 0.05 to 0.14', 'jitter': '0.8, 0.8, 0.8, 0.2',
+        'last rate': '0.001'}  # fmt: skip
 # What the papers say. Rates are for 256 images, warm-up is in epochs.
 PAPERS = {
     # SimSiam, section 3 and table 4, appendix D.
@@ -103,6 +110,10 @@ PAPERS = {
     'r18_cifar{10,100}_linear': {
         **SGD, 'rate': '30', 'decay': '0', 'batch': '256', 'epochs': '100', 'images': 'all',
     },
+    # MoCo v3's code for a ViT-Small; it has no CIFAR.
+    'vit-{tiny_cifar10,tiny_cifar100,small_imagenet}_linear': {
+        **SGD, 'rate': '3', 'decay': '0', 'batch': '1024', 'epochs': '90', 'images': 'all',
+    },
 }  # fmt: skip
 # Of no paper; a demo may differ in it from the recipe that it shortens.
 OURS = {'width', 'images', 'arithmetic', 'cosine'}
@@ -135,6 +146,7 @@ def values(name):
         'decay': number(optimizer.weight_decay),
         'left out': 'biases, BatchNorm' if without else 'nothing',
         'warm-up': number(cosine.get('begin', 0)),
+        'last rate': number(cosine.get('eta_min', 0) / optimizer.lr + cosine.get('eta_min_ratio', 0)),
         'batch': f'{batch}',
         'epochs': f'{cfg.train_cfg.max_epochs}',
         'cosine': 'by step' if cosine.get('convert_to_iter_based') else 'by epoch',
@@ -164,6 +176,7 @@ def values(name):
         found['average'] = f'{number(1 - model.base_momentum)} to 1'
     if 'bank_len' in model:
         found['bank average'], found['negatives'] = number(model.momentum), f'{model.negatives}'
+        found['bank width'] = f'{model.feat_dim}'
     if model.type == 'MoCo':
         found['average'], found['queue'] = number(1 - model.momentum), f'{model.queue_len}'
         found['loss'] = 'symmetric' if model.symmetric else 'one-sided'

@@ -7,6 +7,7 @@ from mmengine.config import Config
 from nasiam_mm.architecture.genotype import random_genotype, save_genotype
 from nasiam_mm.checks.before_training import find_problems
 from nasiam_mm.models.spaces import choices_of_model
+from nasiam_mm.presets import framework_names
 from nasiam_mm.unread import find_unread
 from tests import small
 from tests.reduced import ROOT, reduced
@@ -14,10 +15,15 @@ from tests.reduced import ROOT, reduced
 NAMES = sorted(path.stem for path in (ROOT / 'configs/heads').glob('*.py'))
 # Depths 1, 2 and 4, and a predictor of each form.
 SEEDS = (0, 2, 11)
+WHOLE = ('simclr_r18_s_head_cifar10_demo', 'simsiam_r18_s_head_cifar10_demo')
+# Every draw with and without a predictor, of the other frameworks one each.
+DRAWN = [(name, seed) for name in WHOLE for seed in SEEDS]
+DRAWN += [(name, SEEDS[n % 3]) for n, name in enumerate(NAMES, 1) if name not in WHOLE]
 
 
-def test_there_is_one_with_and_one_without_a_predictor():
-    assert {'simclr_r18_s_head_cifar10_demo', 'simsiam_r18_s_head_cifar10_demo'} <= {*NAMES}
+def test_there_is_one_and_a_study_of_it_for_every_framework():
+    assert NAMES == [f'{name}_r18_s_head_cifar10_demo' for name in framework_names()]
+    assert {*NAMES} <= {path.stem for path in (ROOT / 'configs/studies').glob('*.py')}
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -31,8 +37,7 @@ def test_recipe_is_a_pretraining_with_a_space(name):
         assert cfg[key] == twin[key]
 
 
-@pytest.mark.parametrize('seed', SEEDS)
-@pytest.mark.parametrize('name', NAMES)
+@pytest.mark.parametrize(('name', 'seed'), DRAWN)
 def test_what_is_drawn_trains(name, seed, tmp_path):
     cfg = reduced(f'heads/{name}', tmp_path / 'run')
     cfg.model.genotype = str(tmp_path / 'g.json')

@@ -26,11 +26,9 @@ from mmengine.registry import Registry
 from benchmarks.papers.planning import Job
 from benchmarks.papers.spec import SCALES, Table
 
+_MODULES = ('nasiam', 'simsiam', 'frameworks', 'talk', 'detection')
 # Name -> function that makes the table at a scale, 'demo' or 'paper'.
-TABLES = Registry(
-    'table',
-    locations=[f'benchmarks.papers.{name}' for name in ('nasiam', 'simsiam', 'detection')],
-)
+TABLES = Registry('table', locations=[f'benchmarks.papers.{name}' for name in _MODULES])
 
 
 def table_names() -> list[str]:

@@ -2,8 +2,9 @@
 """Transfer to detection: a detector on each pretrained backbone, and on random weights."""
 
 from benchmarks.papers.catalogue import TABLES
-from benchmarks.papers.nasiam import DEMO_NOTE, FRAMEWORKS, cifar10
+from benchmarks.papers.nasiam import DEMO_NOTE, cifar10
 from benchmarks.papers.spec import Head, Recipe, Row, Table
+from benchmarks.papers.titles import FRAMEWORKS
 
 # mmselfsup's model zoo, ImageNet pretraining: SimSiam 100 epochs, the others 200.
 _REFERENCE = {
@@ -11,8 +12,25 @@ _REFERENCE = {
     'simsiam': '38.6 / 34.6',
     'mocov2': '40.2 / 36.1',
     'byol': '40.9 / 36.8',
+    'swav': '40.2 / 36.3',
 }
 _RANDOM_DRAW = 1
+
+
+AP_COLUMNS = {
+    'box_ap': 'box AP',
+    'box_ap50': 'box AP50',
+    'box_ap75': 'box AP75',
+    'mask_ap': 'mask AP',
+    'mask_ap50': 'mask AP50',
+    'mask_ap75': 'mask AP75',
+}
+NOT_COCO = (
+    '**The set is made from CIFAR-10 and is not COCO**: its photographs of 32 x 32 pixels, '
+    'enlarged and pasted on textures, 400 images to train on and 100 to evaluate on. No figure '
+    'here compares with a published one.'
+)
+DEMO_DETECTOR = 'detection/mask-rcnn_r18-fpn_cifar10det_demo'
 
 
 @TABLES.register_module(name='detection')
@@ -20,7 +38,7 @@ def detection(scale: str) -> Table:
     """Mask R-CNN on backbones pretrained with each kind of head, against random weights."""
     is_demo = scale == 'demo'
     if is_demo:
-        detector = Recipe('detection/mask-rcnn_r18-fpn_cifar10det_demo')
+        detector = Recipe(DEMO_DETECTOR)
     else:
         detector = Recipe('detection/mask-rcnn_r50-fpn_ms-1x_coco')
     scratch = 'random initialisation'
@@ -39,7 +57,7 @@ def detection(scale: str) -> Table:
         random = Recipe(pretrain, head=Head('random', search, draw=_RANDOM_DRAW))
         searched = Recipe(pretrain, head=Head('searched', search))
         rows += [
-            Row(standard, baseline, (scratch,), '' if is_demo else _REFERENCE[stem]),
+            Row(standard, baseline, (scratch,), '' if is_demo else _REFERENCE.get(stem, '')),
             Row(chance, random, (scratch, standard)),
             Row(f'{name} searched', searched, (scratch, standard, chance)),
         ]
@@ -48,14 +66,7 @@ def detection(scale: str) -> Table:
         if is_demo
         else 'Transfer to detection: Mask R-CNN R50-FPN on COCO, 12 epochs',
         tuple(rows),
-        {
-            'box_ap': 'box AP',
-            'box_ap50': 'box AP50',
-            'box_ap75': 'box AP75',
-            'mask_ap': 'mask AP',
-            'mask_ap50': 'mask AP50',
-            'mask_ap75': 'mask AP75',
-        },
+        AP_COLUMNS,
         '' if is_demo else 'reference, box / mask AP (mmselfsup)',
         features=False,
         detection=detector,
@@ -70,13 +81,7 @@ def _notes(is_demo: bool) -> tuple[str, ...]:
         'pretraining and of the detector.'
     )
     if is_demo:
-        return (
-            '**The set is made from CIFAR-10 and is not COCO**: its photographs of 32 x 32 pixels, '
-            'enlarged and pasted on textures, 400 images to train on and 100 to evaluate on. No '
-            'figure here compares with a published one.',
-            DEMO_NOTE,
-            heads,
-        )
+        return (NOT_COCO, DEMO_NOTE, heads)
     return (
         'The reference pretrains SimSiam for 100 epochs and the others for 200, with the standard '
         'heads, and detects on 8 GPUs x 2 images with SyncBN; here one process holds 16 images, '

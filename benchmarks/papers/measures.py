@@ -19,14 +19,15 @@ from nasiam_mm.runs.record import merge_logs
 # Runs a tool: step, script, arguments.
 Call = Callable[..., None]
 FEATURES, LINEAR, DETECTION = 'features', 'linear', 'detection'
-# Figure of a table -> metric of mmdet, from 0 to 1.
+_FROZEN = ('frozen_stages', 'norm_eval')
+# Figure of a table -> metrics of mmdet that it may be, from 0 to 1.
 _APS = {
-    'box_ap': 'coco/bbox_mAP',
-    'box_ap50': 'coco/bbox_mAP_50',
-    'box_ap75': 'coco/bbox_mAP_75',
-    'mask_ap': 'coco/segm_mAP',
-    'mask_ap50': 'coco/segm_mAP_50',
-    'mask_ap75': 'coco/segm_mAP_75',
+    'box_ap': ('coco/bbox_mAP', 'pascal_voc/mAP'),
+    'box_ap50': ('coco/bbox_mAP_50', 'pascal_voc/AP50'),
+    'box_ap75': ('coco/bbox_mAP_75', 'pascal_voc/AP75'),
+    'mask_ap': ('coco/segm_mAP',),
+    'mask_ap50': ('coco/segm_mAP_50',),
+    'mask_ap75': ('coco/segm_mAP_75',),
 }
 
 
@@ -99,7 +100,8 @@ def figures(measure: str, found: Mapping[str, Any]) -> dict[str, float]:
     """Take the figures of the tables out of a measurement."""
     if measure == DETECTION:
         metrics = found['metrics']
-        return {ap: 100 * metrics[name] for ap, name in _APS.items() if name in metrics}
+        named = ((ap, name) for ap, names in _APS.items() for name in names)
+        return {ap: 100 * metrics[name] for ap, name in named if name in metrics}
     if measure == LINEAR:
         return {f'linear_{name}': found[f'accuracy/{name}'] for name in ('top1', 'top5')}
     figures = {
@@ -184,11 +186,24 @@ def detection_config(table: Table, root: Path, job: Job) -> Config:
 
 def linear_config(table: Table, root: Path, job: Job) -> Config:
     """Return the config of the linear evaluation of a run: its backbone, frozen, and its seed."""
-    cfg = read_recipe(Recipe(table.linear), root)
-    cfg.model.backbone = {**job.cfg.model.backbone, 'frozen_stages': 4, 'norm_eval': True}
+    cfg = read_recipe(Recipe(linear_protocol(table, job)), root)
+    kept = {key: cfg.model.backbone[key] for key in _FROZEN if key in cfg.model.backbone}
+    cfg.model.backbone = {**job.cfg.model.backbone, **kept}
     cfg.model.head.in_channels = job.cfg.model.neck.in_channels
     cfg.randomness = {**cfg.get('randomness', {}), 'seed': job.seed}
     return cfg
+
+
+def linear_protocol(table: Table, job: Job) -> str:
+    """Name the config of the linear evaluation: the table's, or the one of a transformer.
+
+    That trains at a rate of its own, on a token and not on maps.
+    """
+    if 'arch' not in job.cfg.model.backbone:
+        return table.linear
+    folder, _, name = table.linear.rpartition('/')
+    backbone = Path(job.recipe.config).name.split('_')[1]
+    return '_'.join([f'{folder}/{backbone}', *name.split('_')[1:]])
 
 
 def _finish(out: Path, run: Trained, measure: str, **more: str) -> None:

@@ -4,6 +4,7 @@
 from benchmarks.papers.catalogue import TABLES
 from benchmarks.papers.edits import Edit, batch_size, epochs, resnet50, space
 from benchmarks.papers.spec import Head, Recipe, Row, Table
+from benchmarks.papers.titles import FRAMEWORKS
 
 DEMO_NOTE = (
     'Demo scale: ResNet-18 of base width 16, 10,000 images of CIFAR-10, 5 epochs. Figures compare '
@@ -17,7 +18,6 @@ CIFAR10_LINEAR = 'benchmarks/linear/r18_cifar10_linear'
 CIFAR100_LINEAR = 'benchmarks/linear/r18_cifar100_linear'
 IMAGENET_LINEAR = 'benchmarks/linear/r50_imagenet_linear'
 RANDOM_DRAWS = (1, 2, 3, 4, 5)
-FRAMEWORKS = {'simclr': 'SimCLR', 'simsiam': 'SimSiam', 'mocov2': 'MoCo v2', 'byol': 'BYOL'}
 # What the authors published for a framework, and what they searched it for.
 _PUBLISHED = {
     'simclr': ('genotypes/published/simclr_r50_cifar10.json', 'published (for ResNet-50)'),
@@ -160,14 +160,14 @@ def t2(scale: str) -> Table:
 @TABLES.register_module(name='t3')
 def t3(scale: str) -> Table:
     """NASiam, table 3."""
-    _only_at_paper_scale('t3', scale, 'there is no small CIFAR-100')
+    only_at_paper_scale('t3', scale, 'there is no small CIFAR-100')
     return cifar_comparison(scale, 100)
 
 
 @TABLES.register_module(name='t4')
 def t4(scale: str) -> Table:
     """NASiam, table 4: ImageNet, ResNet-50, heads searched on CIFAR-100."""
-    _only_at_paper_scale('t4', scale, 'there is no small ImageNet')
+    only_at_paper_scale('t4', scale, 'there is no small ImageNet')
     rows: list[Row] = []
     for stem, theirs, nasiam in (
         ('mocov2', '67.4', ''),
@@ -273,6 +273,7 @@ def fig5(scale: str) -> Table:
     )
 
 
-def _only_at_paper_scale(name: str, scale: str, why: str) -> None:
+def only_at_paper_scale(name: str, scale: str, why: str) -> None:
+    """Refuse another scale than the paper's, with a ValueError."""
     if scale != 'paper':
         raise ValueError(f'{name} has no demo scale: {why}; give --scale paper')

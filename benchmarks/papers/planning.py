@@ -144,7 +144,9 @@ def config_digest(cfg: Config, **more: Any) -> str:
     plain = cfg.to_dict()
     if plain.get('default_scope') == 'mmdet':
         # Here stand the weights of the run's own checkpoint, whose digest its measure holds.
-        plain['model']['backbone'].pop('init_cfg', None)
+        model = plain['model']
+        for part in (model['backbone'], model.get('roi_head', {}).get('shared_head') or {}):
+            part.pop('init_cfg', None)
     settings = run_settings(plain, (*TRAINING, *EVALUATION))
     return identity_digest({**settings, 'data': (plain.get('data') or {}).get('root'), **more})
 

@@ -11,6 +11,7 @@ from benchmarks.papers.edits import (
     warm_up,
 )
 from benchmarks.papers.nasiam import cifar10, columns, linear_of, notes
+from benchmarks.papers.relations import relations
 from benchmarks.papers.spec import Recipe, Row, Table
 
 _LABEL_FRACTIONS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
@@ -25,7 +26,7 @@ _DEMO_BATCH_SIZES = (32, 64, 128, 256, 512)
 
 @TABLES.register_module(name='simsiam-ablations')
 def simsiam_ablations(scale: str) -> Table:
-    """Every part of SimSiam left out or exchanged in turn (SimSiam, sections 4 and 5)."""
+    """Every part of SimSiam left out or exchanged, and added to others (SimSiam, 4 to 6.2)."""
     config = cifar10('simsiam', 'baseline', scale)
     # Widths of projector and predictor, and iterations per epoch, of the shipped recipes.
     wide, narrow, per_epoch = (2048, 512, 97) if scale == 'paper' else (512, 128, 78)
@@ -91,6 +92,7 @@ def simsiam_ablations(scale: str) -> Table:
     rows = [Row(baseline, Recipe(config), paper='68.1')]
     for name, (edits, paper) in changes.items():
         rows.append(Row(name, Recipe(config, edits), (baseline,), paper))
+    rows += relations(scale)
     return Table(
         'SimSiam, its parts left out or exchanged',
         tuple(rows),

@@ -14,6 +14,9 @@ from typing import Any
 import yaml
 from mmengine.config import Config
 
+import nasiam_mm.models  # noqa: F401  registers the frameworks
+from nasiam_mm.models.frameworks import FRAMEWORKS, title_of
+
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ('nasiam', 'heads', 'search', 'studies', 'benchmarks/linear', 'detection')
 _TOLD = '# Written by docs/site/metafiles.py, of the recipes; weights are not published.\n'
@@ -48,16 +51,15 @@ _PAPERS = {
 }  # fmt: skip
 _PAGES = {'ImageClassifier': 'docs/evaluation.md', 'MaskRCNN': 'docs/detection.md'}
 _TITLES = {
-    'MoCo': 'MoCo v2',
-    'MoCoV3': 'MoCo v3',
-    'BarlowTwins': 'Barlow Twins',
+    **{framework.algorithm: title_of(name) for name, framework in FRAMEWORKS.items()},
     'ImageClassifier': 'Linear evaluation',
     'MaskRCNN': 'Mask R-CNN',
     'FasterRCNN': 'Faster R-CNN',
 }
 _TRANSFORMERS = {'deit-tiny': 'ViT-Tiny', 'mocov3-small': 'ViT-Small'}
 _DATA = {'cifar10': 'CIFAR-10', 'cifar100': 'CIFAR-100', 'imagenet': 'ImageNet-1K'}
-_DATA |= {'coco': 'COCO 2017', 'voc0712': 'VOC 07+12', 'cifar10det': 'CIFAR-10 detection'}
+_DATA |= {'coco': 'COCO 2017', 'voc07': 'VOC 07', 'voc0712': 'VOC 07+12'}
+_DATA |= {'cifar10det': 'CIFAR-10 detection'}
 
 
 def recipes(folder: str) -> list[Path]:

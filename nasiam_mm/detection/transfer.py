@@ -27,7 +27,7 @@ from nasiam_mm.export.backbone import require_equal_outputs, require_equal_weigh
 from nasiam_mm.export.checkpoint import PREFIX, check_fit
 from nasiam_mm.files.config_file import read_config
 
-CIFAR_TYPE = 'ResNet_CIFAR'
+CIFAR_TYPE, TRANSFORMER = 'ResNet_CIFAR', 'MoCoV3ViT'
 
 
 def load_config(path: Path | str, change: Callable[[Config], None] | None = None) -> Config:
@@ -59,10 +59,14 @@ def fit_config(cfg: Config, source: PretrainedBackbone) -> None:
     """Give the detector's CIFAR ResNet the depth and width of the pretrained one, in place.
 
     ImageNet ResNets have one width, theirs is not touched. ValueError if one has the stem of CIFAR
-    and the other that of ImageNet.
+    and the other that of ImageNet, or the pretrained one is a transformer.
     """
     backbone = cfg.model.backbone
     given, wanted = (str(kind).split('.')[-1] for kind in (source.cfg.get('type'), backbone.type))
+    if given == TRANSFORMER:
+        lacks = f'{cfg.filename} wants the maps of a {wanted}, and mmdet has no pyramid of tokens'
+        mend = 'pretrain MoCo v3 with a ResNet, mocov3_r50_*, to detect'
+        raise ValueError(f'{source.path}: holds a {given}; {lacks}: {mend}')
     if (given == CIFAR_TYPE) != (wanted == CIFAR_TYPE):
         mend = 'their stems differ; that of CIFAR is for mask-rcnn_r18-fpn_cifar10det_demo.py'
         raise ValueError(f'{source.path}: holds a {given}, {cfg.filename} wants a {wanted}: {mend}')

@@ -17,9 +17,15 @@ class Framework:
     standard: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     # Puts the config of a recipe's model onto other data, from the images of a step and of all.
     fit: Callable[[dict, int, int], None] | None = None
+    title: str = ''  # as papers write it, such as 'MoCo v2', where not as the algorithm
 
 
 FRAMEWORKS: dict[str, Framework] = {}
+
+
+def title_of(name: str) -> str:
+    """Return what a framework is called in tables; KeyError if there is none of the name."""
+    return FRAMEWORKS[name].title or FRAMEWORKS[name].algorithm
 
 
 def register_framework(framework: Framework) -> None:

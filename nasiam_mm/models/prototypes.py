@@ -112,6 +112,7 @@ class SwAVLoss(BaseModule):
             self._enqueue(torch.stack([views[crop] for crop in self.crops]))
         return total / len(self.crops)
 
+    @torch.no_grad()
     def _assignment(self, scores: Tensor, place: int, weight: Tensor) -> Tensor:
         """Assign the images of a batch, (N, K), its scores given, beside those of the queue."""
         count, mass = len(scores), scores.new_zeros(len(scores))
@@ -137,7 +138,6 @@ class SwAVLoss(BaseModule):
         self.queued += count
 
 
-@torch.no_grad()
 def sinkhorn(scores: Tensor, epsilon: float, iterations: int, mass: Tensor) -> Tensor:
     """Return assignments, (M, K), whose rows sum to 1 and whose columns tend to equal sums.
 

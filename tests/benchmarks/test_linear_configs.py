@@ -24,18 +24,22 @@ def read(name):
 @pytest.mark.parametrize('name', RECIPES)
 def test_the_protocol(name):
     cfg = read(name)
-    imagenet = 'imagenet' in name
+    imagenet, is_vit = 'imagenet' in name, name.startswith('vit')
     optimizer = cfg.optim_wrapper.optimizer
-    base = 0.1 if imagenet else 1.0 if 'demo' in name else 30.0
+    base = 3.0 if is_vit else 0.1 if imagenet else 1.0 if 'demo' in name else 30.0
     batch = cfg.train_dataloader.batch_size * (8 if imagenet else 1)
-    assert optimizer.type == ('LARS' if imagenet else 'SGD')
+    assert batch == cfg.get('auto_scale_lr', {}).get('base_batch_size', batch)
+    assert optimizer.type == ('LARS' if imagenet and not is_vit else 'SGD')
     assert optimizer.lr == pytest.approx(base * batch / 256)
     assert (optimizer.momentum, optimizer.weight_decay) == (0.9, 0.0)
     (cosine,) = cfg.param_scheduler
     assert cosine.type == 'CosineAnnealingLR'
-    assert cfg.train_cfg.max_epochs == (30 if 'demo' in name else 100) and 'T_max' not in cosine
-    assert cfg.model.backbone.frozen_stages == 4
-    assert cfg.model.backbone.norm_eval is True
+    epochs = 30 if 'demo' in name else 90 if is_vit and imagenet else 100
+    assert cfg.train_cfg.max_epochs == epochs and 'T_max' not in cosine
+    backbone = cfg.model.backbone
+    # All of them; a transformer's normalisation has no statistics.
+    assert backbone.frozen_stages == (12 if is_vit else 4)
+    assert backbone.get('norm_eval', is_vit) is True
     assert cfg.default_hooks.frozen == dict(type='FrozenHook')
     assert 'collapse' not in cfg.default_hooks and 'probe' not in cfg
     assert cfg.test_evaluator == cfg.val_evaluator == dict(type='Accuracy', topk=(1, 5))

@@ -17,6 +17,14 @@ from tests.small import search, train
 FILES = sorted((ROOT / 'configs/search').glob('*.py'))
 STRATEGIES = [file.stem for file in FILES]
 FRAMEWORKS = framework_names()
+SAMPLED = ['gdas', 'proxyless', 'spos']  # one path at a time
+MIXED = [name for name in STRATEGIES if name not in SAMPLED]
+# Each strategy with a framework, each framework with a strategy of either kind.
+PAIRS = [
+    (FRAMEWORKS[n % len(FRAMEWORKS)], kind[n % len(kind)])
+    for kind in (MIXED, SAMPLED)
+    for n in range(max(len(kind), len(FRAMEWORKS)))
+]
 
 
 @pytest.mark.parametrize('file', FILES, ids=STRATEGIES)
@@ -35,13 +43,19 @@ def test_what_a_strategy_writes_over_its_base_is_the_same_over_another(file):
     assert step.dataloader == before['default_hooks']['alpha_step']['dataloader']
 
 
-@pytest.mark.parametrize(('number', 'strategy'), enumerate(STRATEGIES), ids=STRATEGIES)
-def test_a_strategy_searches_and_its_genotype_says_how(number, strategy, tmp_path):
-    space = list(list(SPACES.values())[number % 3])
-    cfg = search(
-        FRAMEWORKS[number % len(FRAMEWORKS)], tmp_path, epochs=3, batch_size=128, space=space
-    )
+def test_every_strategy_and_every_framework_has_its_turn():
+    assert {strategy for _, strategy in PAIRS} == {*STRATEGIES} >= {*SAMPLED}
+    for kind in (MIXED, SAMPLED):
+        assert {framework for framework, strategy in PAIRS if strategy in kind} == {*FRAMEWORKS}
+
+
+@pytest.mark.parametrize(('framework', 'strategy'), PAIRS)
+def test_a_strategy_searches_and_its_genotype_says_how(framework, strategy, tmp_path):
+    space = list(list(SPACES.values())[PAIRS.index((framework, strategy)) % 3])
+    cfg = search(framework, tmp_path, epochs=3, batch_size=128, space=space)
     merge_strategy(cfg, strategy)
+    if strategy == 'darts_second_order' and cfg.optim_wrapper.optimizer.type != 'SGD':
+        cfg.default_hooks.alpha_step.second_order = True
     # Fewer of what the end of a search repeats.
     fewer = {'Perturbation': dict(tune_steps=1), 'BestOfSampled': dict(n=4)}
     if chosen := cfg.default_hooks.genotype.get('selection'):

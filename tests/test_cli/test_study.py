@@ -21,12 +21,19 @@ from nasiam_mm.cli.main import as_main
 from nasiam_mm.cli.reading import load_config
 from nasiam_mm.cli.stopping import stoppable
 from nasiam_mm.models.spaces import choices_of_model
+from nasiam_mm.presets import framework_names
 from nasiam_mm.runs.store import RunStore
+from nasiam_mm.study import pruners, samplers
 from nasiam_mm.study.section import read_study
 from nasiam_mm.unread import find_unread
 from tests.reduced import MINI, ROOT
 from tests.test_study.played import COMMAND, written_plainly
 
+FRAMEWORKS = framework_names()
+SAMPLERS, PRUNERS = (
+    sorted(name for name, one in kind.module_dict.items() if one.__module__.startswith('nasiam_mm'))
+    for kind in (samplers.SAMPLERS, pruners.PRUNERS)
+)
 STUDIES = sorted((ROOT / 'configs/studies').glob('*.py'))
 CONFIG = 'studies/simclr_r18_s_head_cifar10_demo.py'
 FEW = ['--trials', '3', '--data', MINI]
@@ -95,6 +102,25 @@ def test_the_head_of_a_search_by_gradient_is_held_against_the_standard_one(tmp_p
     report = json.loads((tmp_path / 'w/verdict.json').read_text())
     assert report['budget']['recipe'] == 'simclr_r18_pretrain_cifar10_demo.py'
     assert report['trials'] == 0 and len(report['heads']) == 1
+    assert report['sentence'] in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('framework', FRAMEWORKS)
+def test_a_search_of_any_framework_is_checked(framework, tmp_path, capsys):
+    """Its recipes pass all checks, with what it found and with what each sampler proposes."""
+    config = f'nasiam/{framework}_r18_search_cifar10_demo.py'
+    cfg = load_config(str(ROOT / 'configs' / config))
+    genotype = random_genotype(cfg.model.type, choices_of_model(cfg.model), 1)
+    save_genotype(genotype, tmp_path / 'genotype.json')
+    words = [config, '--study', 'checked', '--trials', '2', '--work-dir', tmp_path / 'w']
+    words += ['--candidate', tmp_path / 'genotype.json', '--data', MINI]
+    number = FRAMEWORKS.index(framework)
+    sampler, pruner = (kind[number % len(kind)] for kind in (SAMPLERS, PRUNERS))
+    options = ['study.verify=0', f'study.sampler.type={sampler}', f'study.pruner.type={pruner}']
+    call(*words, '--cfg-options', *FEW_OPTIONS, *options)
+    report = json.loads((tmp_path / 'w/verdict.json').read_text())
+    assert report['budget']['recipe'] == f'{framework}_r18_pretrain_cifar10_demo.py'
+    assert report['trials'] == 2
     assert report['sentence'] in capsys.readouterr().out
 
 

@@ -16,6 +16,7 @@ PROTOCOL = [name for name in NAMES if not name.endswith('_demo')]
 # Entries of the pretrained backbone: backbone, or backbone and shared head of C4.
 KEYS = {'r18': 120, 'r50': 318}
 SCHEDULES = {'1x': (12, [8, 11]), '2x': (24, [16, 22]), '24k': (24000, [18000, 22000])}
+SCHEDULES['9k'] = (9000, [6750, 8250])
 
 
 def read(name: str) -> Config:
@@ -29,6 +30,7 @@ def build(cfg: Config):
 def test_all_are_there():
     assert NAMES == [
         'faster-rcnn_r50-c4_ms-24k_voc0712',
+        'faster-rcnn_r50-c4_ms-9k_voc07',
         'mask-rcnn_r18-fpn_cifar10det_demo',
         'mask-rcnn_r18-fpn_ms-1x_coco',
         'mask-rcnn_r50-c4_ms-1x_coco',
@@ -47,6 +49,9 @@ def test_short_and_flat(name):
         for node in ast.parse(text).body
         if isinstance(node, ast.Assign) and node.targets[0].id == '_base_'
     )
+    if name == 'faster-rcnn_r50-c4_ms-9k_voc07':  # what it differs in from another of them
+        assert bases == './faster-rcnn_r50-c4_ms-24k_voc0712.py' and len(text.splitlines()) < 20
+        return
     # Four files to read: this one, two of mmdet's and a runtime, which have no base themselves.
     assert len(bases) == 3
     assert all(base.startswith('mmdet::_base_/') for base in bases[:2])
@@ -114,6 +119,16 @@ def test_voc_trains_on_both_years_and_is_evaluated_on_2007():
     assert cfg.val_dataloader.dataset.ann_file == 'VOC2007/ImageSets/Main/test.txt'
     assert [int(iou * 100) for iou in cfg.val_evaluator.iou_thrs] == list(range(50, 100, 5))
     assert cfg.model.roi_head.bbox_head.num_classes == 20
+
+
+def test_voc07_differs_by_its_images_and_its_schedule_alone():
+    long, short = (read(f'faster-rcnn_r50-c4_ms-{rest}') for rest in ('24k_voc0712', '9k_voc07'))
+    (only,) = short.train_dataloader.dataset.datasets
+    assert only == long.train_dataloader.dataset.datasets[0] and 'VOC2007' in only.ann_file
+    different = {key for key in long if long[key] != short[key]}
+    assert different == {'train_dataloader', 'train_cfg', 'param_scheduler', 'default_hooks'}
+    short.train_dataloader.dataset.datasets = long.train_dataloader.dataset.datasets
+    assert short.train_dataloader == long.train_dataloader
 
 
 def test_demo_strides_follow_the_cifar_stem():

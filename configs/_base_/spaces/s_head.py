@@ -8,7 +8,7 @@ _projector = dict(
     activation=['relu', 'gelu', 'silu', 'tanh'],
     output_norm=['none', 'bn', 'bn_no_affine'],
 )
-# SimCLR and MoCo v2.
+# SimCLR, MoCo v2 and SwAV.
 _s_head_contrastive = dict(projector=_projector, temperature=[0.05, 0.1, 0.2, 0.5])
 # PIRL.
 _s_head_pirl = dict(projector=_projector, temperature=[0.05, 0.07, 0.1, 0.2, 0.5])

@@ -68,4 +68,6 @@ def _example(width: int) -> dict:
 
 
 _STANDARD = {'projector': ('linear_bn_relu', 'linear_bn_relu')}
-register_framework(Framework('barlowtwins', 'BarlowTwins', _example, _STANDARD))
+register_framework(
+    Framework('barlowtwins', 'BarlowTwins', _example, _STANDARD, title='Barlow Twins')
+)

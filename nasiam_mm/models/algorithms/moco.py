@@ -108,4 +108,4 @@ def _fit(model: dict, batch: int, images: int) -> None:
 
 
 # Its paper's head has no BatchNorm, so that the space S does not hold it.
-register_framework(Framework('mocov2', 'MoCo', _example, fit=_fit))
+register_framework(Framework('mocov2', 'MoCo', _example, fit=_fit, title='MoCo v2'))

@@ -105,4 +105,4 @@ def _example(width: int) -> dict:
 
 # Of a ResNet; that of a ViT has a projector of one layer more, BatchNorm behind the predictor.
 _STANDARD = {'projector': ('linear_bn_relu',), 'predictor': ('linear_bn_relu',)}
-register_framework(Framework('mocov3', 'MoCoV3', _example, _STANDARD))
+register_framework(Framework('mocov3', 'MoCoV3', _example, _STANDARD, title='MoCo v3'))

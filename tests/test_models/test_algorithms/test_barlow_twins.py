@@ -43,8 +43,9 @@ def gradients(loss, z):
     return torch.autograd.grad(loss, z)
 
 
-def test_loss_and_gradient_are_those_of_the_paper():
-    z = pair()
+@pytest.mark.parametrize('shape', [(7, 5), (3, 9), (16, 1)])
+def test_loss_and_gradient_are_those_of_the_paper(shape):
+    z = pair(shape[0], channels=shape[1])
     loss, expected = head().loss(*z), paper(*z)
     torch.testing.assert_close(loss, expected)
     torch.testing.assert_close(gradients(loss, z), gradients(expected, z))

@@ -45,8 +45,9 @@ def paper(model, view1, view2):
     return total
 
 
-def test_loss_and_gradient_are_those_of_the_paper():
-    model, data = build('MoCoV3').double(), [view.double() for view in views(5)]
+@pytest.mark.parametrize('count', [2, 5])
+def test_loss_and_gradient_are_those_of_the_paper(count):
+    model, data = build('MoCoV3').double(), [view.double() for view in views(count)]
     disturb(model)  # online network and momentum encoder apart from each other
     twin = copy.deepcopy(model)
     loss = model.loss(data, None, update_state=False)['loss']
@@ -130,6 +131,14 @@ def test_keys_are_those_of_the_moved_encoder():
     assert not torch.allclose(paper(twin, *data), loss)
     twin.momentum_encoder.update_parameters(twin.momentum_pairs()[0][1])
     torch.testing.assert_close(loss, paper(twin, *data))
+
+
+def test_the_guard_is_silent_where_nothing_collapses(tmp_path):
+    cfg = search('mocov3', tmp_path, epochs=2, batch_size=32)
+    cfg.default_hooks.collapse = dict(type='CollapseHook', interval=1, action='stop', patience=2)
+    runner = train(cfg)
+    assert 'embeddings collapsed' not in next(tmp_path.glob('*/*.log')).read_text()
+    assert runner.epoch == 2 and not runner.train_loop.stop_training
 
 
 def test_collapse_is_not_the_least_loss_and_the_guard_sees_it(tmp_path):

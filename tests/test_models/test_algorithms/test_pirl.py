@@ -58,9 +58,10 @@ def negatives_of(model, given):
     return equal.long().argmax(1)
 
 
-def test_loss_and_gradient_are_those_of_the_paper():
-    model, data = pirl().double(), [view.double() for view in views()]
-    rows = torch.tensor([3, 0, 11, 5])
+@pytest.mark.parametrize('rows', [[3, 0, 11, 5], [7, 2], list(range(LENGTH))])
+def test_loss_and_gradient_are_those_of_the_paper(rows):
+    model, data = pirl().double(), [view.double() for view in views(len(rows))]
+    rows = torch.tensor(rows)
     twin = copy.deepcopy(model)
     loss, given = drawn_by(model, data, rows)
     drawn = negatives_of(twin, given)
@@ -221,6 +222,14 @@ class Seen(Hook):
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         self.start.append(runner.model.bank.clone())
         self.rows += data_batch['sample_idx'].tolist()
+
+
+def test_the_guard_is_silent_where_nothing_collapses(tmp_path):
+    cfg = search('pirl', tmp_path, epochs=2, batch_size=32)
+    cfg.default_hooks.collapse = dict(type='CollapseHook', interval=1, action='stop', patience=2)
+    runner = train(cfg)
+    assert 'embeddings collapsed' not in next(tmp_path.glob('*/*.log')).read_text()
+    assert runner.epoch == 2 and not runner.train_loop.stop_training
 
 
 def test_collapse_is_seen_by_the_guard_and_costs_more_than_its_opposite(tmp_path):

@@ -61,16 +61,26 @@ def paper(z, prototypes, views, held=(None, None), tau=0.1, epsilon=0.05, iterat
 
 
 @pytest.mark.parametrize('views', [2, 6])
-@pytest.mark.parametrize('settings', [{}, dict(temperature=0.3, epsilon=0.03)])
+@pytest.mark.parametrize(
+    ('settings', 'count'),
+    [
+        ({}, N),
+        (dict(temperature=0.3, epsilon=0.03), N),
+        (dict(feat_dim=3, num_prototypes=5, sinkhorn_iterations=1), 1),
+        (dict(feat_dim=20, num_prototypes=2), 9),
+    ],
+)
 @pytest.mark.parametrize('update_state', [True, False])
-def test_loss_and_gradients_are_those_of_the_paper(views, settings, update_state):
+def test_loss_and_gradients_are_those_of_the_paper(views, settings, count, update_state):
     loss = loss_of(**settings)
     # Off unit norm, as an optimizer leaves them.
-    loss.prototypes.weight.data *= 1 + torch.rand(K, 1)
-    z = torch.randn(views * N, D).double().requires_grad_()
+    width = loss.prototypes.in_features
+    loss.prototypes.weight.data *= 1 + torch.rand(loss.prototypes.out_features, 1)
+    z = torch.randn(views * count, width).double().requires_grad_()
     weight = loss.prototypes.weight.detach().clone().requires_grad_()
-    tau, epsilon = settings.get('temperature', 0.1), settings.get('epsilon', 0.05)
-    expected = paper(z, weight, views, tau=tau, epsilon=epsilon)
+    names = dict(tau='temperature', epsilon='epsilon', iterations='sinkhorn_iterations')
+    given = {name: settings[key] for name, key in names.items() if key in settings}
+    expected = paper(z, weight, views, **given)
     dz, dw = torch.autograd.grad(expected, (z, weight))
     found = loss(z, views, update_state)
     torch.testing.assert_close(found, expected)

@@ -35,9 +35,10 @@ def head(**changes):
     return MODELS.build(dict(type='VICRegHead', **changes))
 
 
-def pair(dtype=torch.double):
+def pair(dtype=torch.double, count=7, width=5):
     # Deviations on both sides of gamma, channels that covary.
-    z = [torch.randn(7, 5) * torch.linspace(0.2, 2, 5) @ torch.randn(5, 5).mul(0.3) for _ in 'ab']
+    scale = torch.linspace(0.2, 2, width)
+    z = [torch.randn(count, width) * scale @ torch.randn(width, width).mul(0.3) for _ in 'ab']
     return [(x + 0.5).to(dtype).requires_grad_() for x in z]
 
 
@@ -49,6 +50,14 @@ def test_loss_and_gradient_are_those_of_the_paper(changes):
     torch.testing.assert_close(torch.autograd.grad(loss, z), torch.autograd.grad(expected, z))
     deviations = torch.stack(z).std(1)
     assert (deviations > 1).any() and (deviations < 1).any()
+
+
+@pytest.mark.parametrize(('count', 'width'), [(2, 6), (16, 1), (3, 12)])
+def test_so_they_are_of_few_images_and_of_few_channels(count, width):
+    z = pair(count=count, width=width)
+    loss, expected = head().loss(*z), paper(*z)
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(torch.autograd.grad(loss, z), torch.autograd.grad(expected, z))
 
 
 @pytest.mark.parametrize('place', range(3))

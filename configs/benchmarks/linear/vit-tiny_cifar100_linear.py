@@ -1,0 +1,2 @@
+_base_ = './vit-tiny_cifar10_linear.py'
+data = dict(root='data/cifar100')
