@@ -146,7 +146,9 @@ def values(name):
         'decay': number(optimizer.weight_decay),
         'left out': 'biases, BatchNorm' if without else 'nothing',
         'warm-up': number(cosine.get('begin', 0)),
-        'last rate': number(cosine.get('eta_min', 0) / optimizer.lr + cosine.get('eta_min_ratio', 0)),
+        'last rate': number(
+            cosine.get('eta_min', 0) / optimizer.lr + cosine.get('eta_min_ratio', 0)
+        ),
         'batch': f'{batch}',
         'epochs': f'{cfg.train_cfg.max_epochs}',
         'cosine': 'by step' if cosine.get('convert_to_iter_based') else 'by epoch',

@@ -22,7 +22,7 @@ DRAWN += [(name, SEEDS[n % 3]) for n, name in enumerate(NAMES, 1) if name not in
 
 
 def test_there_is_one_and_a_study_of_it_for_every_framework():
-    assert NAMES == [f'{name}_r18_s_head_cifar10_demo' for name in framework_names()]
+    assert [f'{name}_r18_s_head_cifar10_demo' for name in framework_names()] == NAMES
     assert {*NAMES} <= {path.stem for path in (ROOT / 'configs/studies').glob('*.py')}
 
 

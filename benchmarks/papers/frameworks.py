@@ -95,8 +95,7 @@ def frameworks_imagenet(scale: str) -> Table:
         features=False,
         notes=(
             _HEADS,
-            "Reported: the reproductions of SimSiam, table 4, and MoCo v3's authors. 100 epochs but "
-            'for the ViT-Small, which trains for 300. In one process, whose BatchNorm sees the '
-            'whole batch.',
+            "Reported: by SimSiam's authors (table 4), MoCo v3 by its own. 100 epochs but for the "
+            'ViT-Small, which trains for 300. In one process: BatchNorm sees the whole batch.',
         ),
     )

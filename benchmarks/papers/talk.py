@@ -33,10 +33,10 @@ _VOC = {
 # BYOL's rate for 256 images, decay and momentum by epochs (SimSiam, section 6.1).
 _BYOL = {200: (0.3, 1e-6, 0.99), 400: (0.3, 1e-6, 0.99), 800: (0.2, 1.5e-6, 0.996)}
 _REPRODUCTIONS = (
-    'As in the reproductions of SimSiam, appendix C: two views of 224 pixels for all, three layers '
-    'in the projector of SimCLR and SwAV, a symmetric loss of MoCo v2; BYOL by the rates of section '
-    "6.1. SwAV's batch, rate, warm-up and crops are its authors' for two views (4096 images, no "
-    'queue). In one process, whose BatchNorm sees the whole batch.'
+    'As reproduced by SimSiam, appendix C: two views of 224 pixels for all, three layers in the '
+    'projector of SimCLR and SwAV, a symmetric loss of MoCo v2; BYOL by the rates of section 6.1. '
+    "SwAV's batch, rate, warm-up and crops are its authors' for two views (4096 images, no queue). "
+    'In one process, whose BatchNorm sees the whole batch.'
 )
 
 

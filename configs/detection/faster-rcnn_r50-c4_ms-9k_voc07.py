@@ -1,6 +1,6 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-# As faster-rcnn_r50-c4_ms-24k_voc0712.py, on the trainval images of VOC07 alone for 9,000 iterations
-# (MoCo, table 4); its rate falls at the same shares of the schedule.
+# As faster-rcnn_r50-c4_ms-24k_voc0712.py, on the trainval images of VOC07 alone, for 9,000
+# iterations (MoCo, table 4); the rate falls at the same shares of the schedule.
 _base_ = './faster-rcnn_r50-c4_ms-24k_voc0712.py'
 
 train_dataloader = dict(dataset=dict(datasets=_base_.trainval[:1]))

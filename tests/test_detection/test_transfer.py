@@ -109,6 +109,20 @@ def test_whole_chain(tool, arguments, source, tmp_path, capsys):
     assert all(moved)
 
 
+@pytest.mark.parametrize('config', [DEMO, DEMO.with_name('mask-rcnn_r50-fpn_ms-1x_coco.py')])
+def test_a_transformer_is_refused_in_a_line(tool, arguments, config, tmp_path, no_change):
+    arch = dict(embed_dims=12, num_layers=1, num_heads=2, feedforward_channels=12)
+    vit = dict(type='MoCoV3ViT', arch=arch, img_size=16, patch_size=8)
+    checkpoint = write_checkpoint(tmp_path / 'vit.pth', **vit)
+    unchanged = no_change(tmp_path)
+    with pytest.raises(
+        ValueError, match='holds a MoCoV3ViT; .* mmdet has no pyramid of tok'
+    ) as told:
+        tool.main(arguments(config=config, checkpoint=checkpoint)[:2])
+    assert '\n' not in str(told.value) and len(str(told.value)) <= 500
+    unchanged()
+
+
 def test_random_init_uses_no_pretrained_weight(tool, arguments, source, tmp_path):
     tool.main(arguments('--random-init', '--seed', '3'))
     work_dir = tmp_path / 'work'

@@ -4,9 +4,7 @@ _base_ = ['../../_base_/data/cifar10_linear.py', '../../_base_/runtime.py']
 model = dict(
     type='ImageClassifier',
     data_preprocessor=_base_._data_preprocessor,
-    backbone=dict(
-        type='MoCoV3ViT', arch='deit-tiny', img_size=32, patch_size=4, frozen_stages=12
-    ),
+    backbone=dict(type='MoCoV3ViT', arch='deit-tiny', img_size=32, patch_size=4, frozen_stages=12),
     head=dict(
         type='LinearClsHead',
         num_classes='data.num_classes',

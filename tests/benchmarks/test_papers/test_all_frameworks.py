@@ -1,5 +1,5 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""Tables of all frameworks and the talk's: their rows, and what the latter change in the recipes."""
+"""Tables of all frameworks and the talk's: their rows, and what the talk's change in recipes."""
 
 import pytest
 
@@ -26,7 +26,9 @@ def test_every_framework_has_its_own_and_a_searched_head(name, scale):
     for job in transformers:
         cfg = linear_config(find_table(name, scale), ROOT, job)
         assert cfg.model.backbone == {**job.cfg.model.backbone, 'frozen_stages': 12}
-        assert 'neck' not in cfg.model and cfg.model.head.in_channels == job.cfg.model.neck.in_channels
+        assert (
+            'neck' not in cfg.model and cfg.model.head.in_channels == job.cfg.model.neck.in_channels
+        )
         assert cfg.optim_wrapper.optimizer.lr == 3.0 * cfg.train_dataloader.batch_size / 256
 
 

@@ -39,7 +39,9 @@ def nt_xent(first, second):
     for i in range(2 * count):
         others = [k for k in range(2 * count) if k != i]
         similarity = (z[others] @ z[i] / TEMPERATURE).exp().sum()
-        total = total - ((z[(i + count) % (2 * count)] @ z[i] / TEMPERATURE).exp() / similarity).log()
+        total = (
+            total - ((z[(i + count) % (2 * count)] @ z[i] / TEMPERATURE).exp() / similarity).log()
+        )
     return total / (2 * count)
 
 
