@@ -39,7 +39,7 @@ def comparison(backbones: dict[str, str], data: str, search: str) -> tuple[Row, 
     for name, stem in backbones.items():
         reported = _REPORTED.get(stem.removesuffix('_r50'), '') if data == 'imagenet' else ''
         rows.append(Row(name, Recipe(f'nasiam/{stem}_baseline_{data}'), paper=reported))
-        searching = stem.replace('vit-small', 'vit-tiny') if search != data else stem
+        searching = stem.replace('vit-small', 'vit-tiny')  # on small images
         head = Head('searched', Recipe(f'nasiam/{searching}_search_{search}'))
         recipe = Recipe(f'nasiam/{stem}_pretrain_{data}', head=head)
         rows.append(Row(f'NASiam ({name})', recipe, (name,)))

@@ -27,10 +27,11 @@ from nasiam_mm.engine.schedule import check_schedules
 from nasiam_mm.probes.checked import check_probe
 from nasiam_mm.probes.section import read_probe
 from nasiam_mm.refusals import is_user_error, one_line, plain
-from nasiam_mm.registry import HOOKS
+from nasiam_mm.registry import HOOKS, OPTIMIZERS
 from nasiam_mm.runs.identity import run_settings
 from nasiam_mm.runs.processes import process_count
 from nasiam_mm.runs.work_dir import holds_a_run, name_conflict
+from nasiam_mm.search.gradient.gradients import check_whole_step
 from nasiam_mm.search.gradient.hook import AlphaStepHook
 from nasiam_mm.unread import find_unread, wrong_sections
 
@@ -136,6 +137,11 @@ def _try_hooks(cfg: Config, model: Any, problems: list[str]) -> None:
         built = _try(partial(HOOKS.build, copy.deepcopy(settings)), where, problems)
         if isinstance(built, AlphaStepHook) and model is not None:
             _try(partial(built.check, model), where, problems)
+        if isinstance(built, AlphaStepHook) and built.second_order == 'sgd':
+            optimizer = (cfg.get('optim_wrapper') or {}).get('optimizer') or {}
+            kind = OPTIMIZERS.get(str(optimizer.get('type')))
+            if isinstance(kind, type):
+                _try(partial(check_whole_step, kind), where, problems)
 
 
 def _loaders(cfg: Config) -> Iterator[tuple[str, Any]]:

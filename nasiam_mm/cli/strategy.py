@@ -14,6 +14,9 @@ from nasiam_mm.cli.reading import find_config
 def merge_strategy(cfg: Config, name: str) -> None:
     """Let the settings of a strategy override those of a search recipe.
 
+    A virtual step of the weights with momentum and decay, which only SGD has, becomes a plain one
+    (DARTS, eq. 7) where the recipe trains them by another optimizer.
+
     Args:
         cfg: The recipe.
         name: File of a strategy, or its name, such as ``'gdas'``.
@@ -29,6 +32,9 @@ def merge_strategy(cfg: Config, name: str) -> None:
     own = own_settings(path)
     _replace_other_parts(cfg, own)
     cfg.merge_from_dict(own)
+    step, weights = cfg.default_hooks.alpha_step, (cfg.get('optim_wrapper') or {}).get('optimizer')
+    if step.get('second_order') == 'sgd' and (weights or {}).get('type') != 'SGD':
+        step.second_order = True
     if imports := cfg.get('custom_imports'):
         from mmengine.utils import import_modules_from_strings
 

@@ -142,7 +142,8 @@ def sinkhorn(scores: Tensor, epsilon: float, iterations: int, mass: Tensor) -> T
     """Return assignments, (M, K), whose rows sum to 1 and whose columns tend to equal sums.
 
     Sinkhorn-Knopp (SwAV, eq. 3 to 5) on potentials, in logarithms, which neither overflow nor give
-    a prototype no share; columns are summed over the rows of all processes.
+    a prototype no share; columns are summed over the rows of all processes. Where scores ask for a
+    gradient it is that of one process.
 
     Args:
         scores: Similarity of the M embeddings of this process and the K prototypes, (M, K).

@@ -54,8 +54,6 @@ def test_a_strategy_searches_and_its_genotype_says_how(framework, strategy, tmp_
     space = list(list(SPACES.values())[PAIRS.index((framework, strategy)) % 3])
     cfg = search(framework, tmp_path, epochs=3, batch_size=128, space=space)
     merge_strategy(cfg, strategy)
-    if strategy == 'darts_second_order' and cfg.optim_wrapper.optimizer.type != 'SGD':
-        cfg.default_hooks.alpha_step.second_order = True
     # Fewer of what the end of a search repeats.
     fewer = {'Perturbation': dict(tune_steps=1), 'BestOfSampled': dict(n=4)}
     if chosen := cfg.default_hooks.genotype.get('selection'):
@@ -72,6 +70,15 @@ def test_a_strategy_searches_and_its_genotype_says_how(framework, strategy, tmp_
     kinds = {'TopK': 'top_k', 'Threshold': 'threshold'}
     kinds |= {'Perturbation': 'perturbation', 'BestOfSampled': 'best_of_sampled'}
     assert genotype.provenance['selection'] == kinds[(selection or {}).get('type', 'TopK')]
+
+
+@pytest.mark.parametrize('framework', FRAMEWORKS)
+def test_a_virtual_step_is_one_that_the_optimizer_of_the_weights_has(framework):
+    cfg = load_config(str(ROOT / f'configs/nasiam/{framework}_r18_search_cifar10.py'))
+    merge_strategy(cfg, 'darts_second_order')
+    is_sgd = cfg.optim_wrapper.optimizer.type == 'SGD'
+    assert cfg.default_hooks.alpha_step.second_order == ('sgd' if is_sgd else True)
+    assert is_sgd or framework in ('barlowtwins', 'vicreg')
 
 
 @pytest.mark.parametrize(

@@ -156,9 +156,7 @@ def virtual_step(optimizer: torch.optim.Optimizer, with_state: bool = False) -> 
     groups = {p: group for group in optimizer.param_groups for p in group['params']}
     if not with_state:
         return lambda w, gradient: groups[w]['lr'] * gradient
-    if not isinstance(optimizer, torch.optim.SGD):
-        name = type(optimizer).__name__
-        raise ValueError(f"second_order='sgd' unrolls a step of SGD; the weights' is {name}")
+    check_whole_step(type(optimizer))
 
     def step(w: Tensor, gradient: Tensor) -> Tensor:
         group, moved = groups[w], optimizer.state.get(w, {}).get('momentum_buffer')
@@ -172,6 +170,13 @@ def virtual_step(optimizer: torch.optim.Optimizer, with_state: bool = False) -> 
         return group['lr'] * direction
 
     return step
+
+
+def check_whole_step(kind: type) -> None:
+    """Refuse, with a ValueError, an optimizer of weights that has no whole virtual step."""
+    if not issubclass(kind, torch.optim.SGD):
+        told = f"second_order='sgd' unrolls a step of SGD; the weights' is {kind.__name__}"
+        raise ValueError(f'{told}; set default_hooks.alpha_step.second_order=True')
 
 
 def _mean_over_processes(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
