@@ -14,7 +14,7 @@ from mmengine.logging import MessageHub
 
 from nasiam_mm.engine.optim import WeightOptimWrapperConstructor
 from nasiam_mm.registry import MODELS
-from nasiam_mm.search.gradient.gradients import alpha_gradients
+from nasiam_mm.search.gradient.gradients import alpha_gradients, unrolled_alpha_gradients
 from tests.small import batch, build, tensors
 
 SIDE, WIDTH = 4, 16  # patches, of a token
@@ -35,11 +35,11 @@ def max_iters():
     MessageHub._instance_dict.clear()
 
 
-def searched(seed=0):
-    example = build('mocov3').neck  # its arguments, less the pooling
+def searched(seed=0, framework='mocov3'):
+    example = build(framework).neck  # its arguments, less the pooling
     neck = dict(type='HeadMLP', name='projector', in_channels=WIDTH, hidden_channels=WIDTH)
     neck.update(depth=3, out_channels=example.out_channels, with_avg_pool=False)
-    return build('mocov3', seed, backbone=VIT, neck=neck)
+    return build(framework, seed, backbone=VIT, neck=neck)
 
 
 def test_positions_are_sines_and_cosines_of_row_and_column():
@@ -109,3 +109,25 @@ def test_alpha_s_step_is_exact_and_moves_nothing(precision):
     for gradient, alpha in zip(gradients, alphas, strict=True):
         assert torch.equal(gradient, alpha.grad) and gradient.abs().sum() > 0
     assert all(torch.equal(value, before[name]) for name, value in tensors(model).items())
+
+
+def test_a_virtual_step_is_unrolled_through_attention():
+    # Without keys, which follow alpha and count as constants.
+    model = searched(framework='simclr').double()
+    held_out, data = batch(dtype=torch.double), batch(dtype=torch.double)
+    alpha = model.architecture.alpha('projector')
+    _, (gradient,) = unrolled_alpha_gradients(
+        model, held_out, data, [alpha], lambda weight, of_it: 0.05 * of_it
+    )
+
+    def after_a_step(shift):
+        twin = copy.deepcopy(model)
+        twin.architecture.alpha('projector')[1, 2] += shift
+        step = torch.optim.SGD([p for p in twin.parameters() if p.requires_grad], lr=0.05)
+        twin.loss(data['inputs'], None, update_state=False)['loss'].backward()
+        step.step()
+        with torch.no_grad():
+            return twin.loss(held_out['inputs'], None, update_state=False)['loss'].item()
+
+    slope = (after_a_step(1e-5) - after_a_step(-1e-5)) / 2e-5
+    assert abs(slope) > 1e-6 and gradient[1, 2].item() == pytest.approx(slope, rel=1e-4)

@@ -14,6 +14,7 @@ from mmengine.dist import get_world_size
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
@@ -136,7 +137,9 @@ def unrolled_alpha_gradients(
     """
     loss_of = _PureLoss(model)
     weights = {name: p for name, p in loss_of.named_parameters() if p.requires_grad}
-    with _learning(alphas, True), statistics_stand_still(model):
+    # A transformer's fused attention has no second derivative.
+    attention = sdpa_kernel(SDPBackend.MATH)
+    with attention, _learning(alphas, True), statistics_stand_still(model):
         gradients = torch.autograd.grad(
             loss_of(train) * scale, weights.values(), create_graph=True, materialize_grads=True
         )
