@@ -29,7 +29,7 @@ model = dict(
 optim_wrapper = dict(
     type='AutocastOptimWrapper',
     constructor='WeightOptimWrapperConstructor',
-    optimizer=dict(type='Adam', lr=1e-3, weight_decay=1e-6, fused=True),
+    optimizer=dict(type='Adam', lr=3e-3, weight_decay=1e-6, fused=True),
 )
 param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True)]
 train_cfg = dict(type='ResumableTrainLoop', max_epochs=6)

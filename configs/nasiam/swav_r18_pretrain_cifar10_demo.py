@@ -29,7 +29,7 @@ model = dict(
         loss=dict(
             type='SwAVLoss',
             feat_dim=64,
-            num_prototypes=100,
+            num_prototypes=50,
             temperature=0.1,
             epsilon=0.03,
             sinkhorn_iterations=3,
@@ -41,12 +41,12 @@ model = dict(
 optim_wrapper = dict(
     type='AutocastOptimWrapper',
     constructor='WeightOptimWrapperConstructor',
-    optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=5e-4, fused=True),
+    optimizer=dict(type='SGD', lr=0.3, momentum=0.9, weight_decay=5e-4, fused=True),
 )
 param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True)]
 train_cfg = dict(type='ResumableTrainLoop', max_epochs=5)
 default_hooks = dict(
-    prototypes=dict(type='PrototypesHook', frozen_epochs=1, queue_epoch=2),
+    prototypes=dict(type='PrototypesHook', frozen_epochs=0, queue_epoch=2),
     collapse=dict(type='CollapseHook', interval=10),
     checkpoint=dict(interval=1, max_keep_ckpts=1),
 )
