@@ -32,7 +32,7 @@ model = dict(
 optim_wrapper = dict(
     type='AutocastOptimWrapper',
     constructor='WeightOptimWrapperConstructor',
-    optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=5e-4, fused=True),
+    optimizer=dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=5e-4, fused=True),
 )
 param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True)]
 train_cfg = dict(type='ResumableTrainLoop', max_epochs=5)
