@@ -19,6 +19,11 @@ _VERDICT = {
     'budget': {'recipe': 'a.py', 'epochs': 2, 'batch': 8, 'data': 'data', 'measure': 'kNN'},
     'head': 'a',
     'heads': {'a': 'projector: identity'},
+    'dataset': 'CIFAR10',
+    'objective': 'kNN top-1, %',
+    'unit': 'points',
+    'scores': {'standard': {'compared': {'mean': 40.0, 'seeds': 3}},
+               'a': {'search': {'mean': 40.0, 'seeds': 1}, 'compared': {'mean': 41.5, 'seeds': 3}}},
     'verdict': {
         'answer': 'use', 'head': 'a', 'more_seeds': None, 'seeds': 3, 'images': 5, 'trials': 2,
         'compared': [{'name': 'a', 'n': 3, 'collapsed': 0, 'mean': 1.5, 'se': 0.2, 'df': 2.0,

@@ -1,11 +1,13 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """What a study leaves in its folder: ``verdict.json``, ``table.md``, ``report.html``, and more."""
 
+from math import isfinite
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from nasiam_mm.architecture.genotype import save_genotype
+from nasiam_mm.datasets.source import read_source
 from nasiam_mm.files.atomic import write_json, write_text
 from nasiam_mm.report.page.write import write_at_end
 from nasiam_mm.report.pictures.score_cost import plot_score_cost
@@ -31,15 +33,18 @@ def write_report(folder: Path, plan: Plan, trainings: Trainings, command: str = 
         'command': command or None,
         'head': _head(plan, verdict, trainings),
         'heads': {key: told_head(o, trainings.choices) for key, o in plan.current.heads.items()},
+        'dataset': _dataset(trainings),
+        'objective': _objective(trainings),
+        'unit': trainings.unit,
+        'scores': _scored(plan),
         'verdict': verdict and verdict.as_dict(),
         'test': _test(plan),
         'fidelity': fidelity(plan.trials, plan.checks).told if plan.study.cheap else None,
         'refused': refused(plan),
         'trials': len(plan.done),
         'scored': [
-            {'head': t.key, 'source': t.source, 'score': t.score, 'seconds': round(t.seconds, 1)}
-            for t in plan.trials
-            if t.score is not None and t.seconds
+            {'head': t.key, 'source': source, 'score': t.score, 'seconds': round(t.seconds, 1)}
+            for source, t in _searched(plan)
         ],
         'trainings': len(_finished(plan)),
         'seconds': round(sum(row.seconds for row in (*plan.trials, *plan.checks)), 1),
@@ -56,7 +61,7 @@ def write_report(folder: Path, plan: Plan, trainings: Trainings, command: str = 
         genotype.unlink(missing_ok=True)
     else:
         save_genotype(trainings.genotype(options, 'study' if key else 'standard'), genotype)
-    _draw(plan, folder / PICTURE)
+    _draw(plan, _objective(trainings), folder / PICTURE)
     told = write_at_end(folder)
     return '\n'.join([table, report['sentence'], told, f'everything lies in {folder}'])
 
@@ -88,12 +93,66 @@ def _budget(trainings: Trainings) -> dict[str, Any]:
     }
 
 
+def _dataset(trainings: Trainings) -> str | None:
+    """Name the data set, as its folder does."""
+    root = (trainings.recipe.get('data') or {}).get('root')
+    try:
+        return read_source(root).name if root else None
+    except (OSError, ValueError):
+        return None
+
+
+def _objective(trainings: Trainings) -> str:
+    """Name what trials are ranked by, with its unit."""
+    if trainings.objective is None:
+        return 'kNN top-1, %'
+    return f'{trainings.objective.name}, as a score: more is better'
+
+
 def _measure(trainings: Trainings) -> str:
     """Say by what heads are compared."""
     if not trainings.is_labelled and trainings.objective is not None:
         return trainings.objective.name
     probe = trainings.recipe.probe
     return f'kNN, k {probe.get("k", 200)}, T {probe.get("temperature", 0.1)}'
+
+
+def _scored(plan: Plan) -> dict[str, dict[str, Any]]:
+    """Return what heads scored, mean and number of seeds: in the search, and in the comparison.
+
+    Of the comparison the seeds count that the difference is of, on which no head collapsed.
+    """
+    standard, others = plan.arms()
+    lost = {seed for arm in (standard, *others) for seed in arm.collapsed}
+    found = {}
+    for arm in (standard, *others):
+        compared = [score for seed, score in arm.scores.items() if seed not in lost]
+        searched = [training.score for training in _trainings_of(plan, arm.name)[0]]
+        of = {'search': searched, 'compared': compared}
+        known = {when: [x for x in scores if x is not None and isfinite(x)]
+                 for when, scores in of.items()}  # fmt: skip
+        found[arm.name] = {
+            when: {'mean': fmean(scores), 'seeds': len(scores)}
+            for when, scores in known.items()
+            if scores
+        }
+    return found
+
+
+def _trainings_of(plan: Plan, key: str) -> tuple[list[Training], list[Training]]:
+    """Return the trainings of a head in the search, and in the comparison."""
+    of: list[Training] = [t for t in plan.trials if t.key == key and t.score is not None]
+    of += [c for c in plan.checks if (c.phase, c.key) == ('reference', key)]
+    return of, [c for c in plan.checks if (c.phase, c.key) == ('verify', key)]
+
+
+def _searched(plan: Plan) -> list[tuple[str, Training]]:
+    """Return the trainings that have a score of the objective, by what proposed them."""
+    rows: list[tuple[str, Training]] = [
+        (STANDARD, c) for c in plan.checks if c.phase == 'reference'
+    ]
+    rows += [(t.source, t) for t in plan.trials]
+    return [(source, row) for source, row in rows if row.score is not None and row.seconds]
 
 
 def _head(plan: Plan, verdict: Verdict | None, trainings: Trainings) -> str:
@@ -143,9 +202,7 @@ def render_table(plan: Plan, trainings: Trainings, report: dict[str, Any]) -> st
     ranked = {head.key: head for head in candidates(plan.trials, plan.checks, plan.study)}
     others = [key for key in ranked if key not in plan.current.heads][:3]
     for key in (STANDARD, *plan.current.heads, *others):
-        of: list[Training] = [t for t in plan.trials if t.key == key and t.score is not None]
-        of += [c for c in plan.checks if (c.phase, c.key) == ('reference', key)]
-        own = [c for c in plan.checks if (c.phase, c.key) == ('verify', key)]
+        of, own = _trainings_of(plan, key)
         row, test = compared.get(key, {}), report['test'].get(key)
         interval = row.get('interval')
         cells = [
@@ -184,8 +241,8 @@ def _scores(scores: list[float | None]) -> str:
     return f'{fmean(known):.2f} ({len(known)})' if known else ''
 
 
-def _draw(plan: Plan, path: Path) -> None:
-    done = [t for t in plan.trials if t.score is not None and t.seconds]
-    if done:
-        rows = [(t.source, t.seconds, float(t.score or 0)) for t in done]
-        plot_score_cost(rows, path, 'score of the objective')
+def _draw(plan: Plan, objective: str, path: Path) -> None:
+    rows = [(source, row.seconds, float(row.score or 0)) for source, row in _searched(plan)]
+    if rows:
+        standard = _scored(plan)[STANDARD].get('search')
+        plot_score_cost(rows, path, objective, standard and standard['mean'])

@@ -9,6 +9,7 @@ from nasiam_mm.report.page.markup import details, esc, number, table
 from nasiam_mm.report.page.scalars import MOST_POINTS, Points, sampled, thinned
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 8, 34  # room around, in units of the drawing
+_NAME = 15  # further room above, for the name of the axis at the left
 _ROWS = 13  # of the table under a chart
 
 
@@ -21,6 +22,7 @@ class Line(NamedTuple):
     dash: int = 0
     thick: bool = False
     dots: bool = False  # points alone, without a line
+    step: bool = False  # as high as the last point until the next one
 
 
 class Level(NamedTuple):
@@ -53,6 +55,7 @@ def line_chart(
     size: tuple[int, int] = (360, 210),
     most: int = MOST_POINTS,
     legend: bool = True,
+    y_label: str = '',
 ) -> str:
     """Return a figure: caption, drawing, legend and a table of some of its points.
 
@@ -67,24 +70,30 @@ def line_chart(
         size: Of the drawing.
         most: Points of a curve.
         legend: Whether to name the curves under it.
+        y_label: Of the axis at the left, with its unit; '' where the title is its name.
     """
     lines = [line for line in lines if line.points]
     if not lines:
         return ''
     x0, x1, y0, y1 = _range(lines, levels, top, from_zero)
     width, height = size
+    above = _TOP + _NAME * bool(y_label)
 
     def place(x: float, y: float) -> tuple[float, float]:
         right = _LEFT + (x - x0) / (x1 - x0) * (width - _LEFT - _RIGHT)
-        return right, height - _BOTTOM - (y - y0) / (y1 - y0) * (height - _TOP - _BOTTOM)
+        return right, height - _BOTTOM - (y - y0) / (y1 - y0) * (height - above - _BOTTOM)
 
-    drawn = [_axes(x0, x1, y0, y1, size, place, x_label)]
+    drawn = [_axes(x0, x1, y0, y1, size, place, x_label, above)]
+    if y_label:
+        drawn.append(f'<text x="4" y="12">{esc(y_label)}</text>')
     for level in levels:
         (a, y), (b, _) = place(x0, level.value), place(x1, level.value)
         drawn.append(f'<path class="level" d="M{a:.1f} {y:.1f}H{b:.1f}"/>')
     for line in lines:
         drawn.append(_curve(line, [place(*p) for p in thinned(line.points, most)]))
-    told = f'{title}: {"; ".join(_told(line) for line in lines)}'
+    words = [*map(_told, lines), *(f'{level.name} {number(level.value)}' for level in levels)]
+    named = f'{title} ({y_label})' if y_label else title
+    told = f'{named}: {"; ".join(words)}'
     names = [(f'c{n.color} d{n.dash}{" dot" if n.dots else ""}', n.name) for n in lines]
     names += [('level', f'{level.name} ({number(level.value)})') for level in levels]
     under = f'<p class="note">{esc(note)}</p>' if note else ''
@@ -116,7 +125,7 @@ def _range(
     return x0, x1, y0, y1
 
 
-def _axes(x0, x1, y0, y1, size, place, x_label) -> str:
+def _axes(x0, x1, y0, y1, size, place, x_label, above) -> str:
     width, height = size
     base = height - _BOTTOM
     parts = []
@@ -127,7 +136,7 @@ def _axes(x0, x1, y0, y1, size, place, x_label) -> str:
     for value in ticks(x0, x1, 5):
         x, _ = place(value, y0)
         parts.append(f'<text x="{x:.1f}" y="{base + 14}" class="mid">{_tick(value)}</text>')
-    parts.append(f'<path class="axis" d="M{_LEFT} {_TOP}V{base}H{width - _RIGHT}"/>')
+    parts.append(f'<path class="axis" d="M{_LEFT} {above}V{base}H{width - _RIGHT}"/>')
     middle = (_LEFT + width - _RIGHT) / 2
     parts.append(f'<text x="{middle:.0f}" y="{height - 4}" class="mid">{esc(x_label)}</text>')
     return ''.join(parts)
@@ -145,7 +154,11 @@ def _curve(line: Line, at: Points) -> str:
     dots = ''.join(f'{dot}cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x, y in marked)
     if alone:
         return dots
-    path = 'L'.join(f'{x:.1f} {y:.1f}' for x, y in at)
+    if line.step:
+        path = f'{at[0][0]:.1f} {at[0][1]:.1f}'
+        path += ''.join(f'H{x:.1f}V{y:.1f}' for x, y in at[1:])
+    else:
+        path = 'L'.join(f'{x:.1f} {y:.1f}' for x, y in at)
     return f'<path class="line {kind}" d="M{path}"/>{dots}'
 
 

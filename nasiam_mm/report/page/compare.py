@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 
 from nasiam_mm.report.page.charts import Line, line_chart
+from nasiam_mm.report.page.explained import axis_of
 from nasiam_mm.report.page.facts import Facts
 from nasiam_mm.report.page.frame import frame
 from nasiam_mm.report.page.markup import absent, dotted, esc, number, paragraph, table
 from nasiam_mm.report.page.parts.head import rows_of_layers
 from nasiam_mm.report.page.parts.setting import commands
 from nasiam_mm.report.page.parts.training import collapse, health, loss_and_knn
-from nasiam_mm.report.page.parts.verdict import doubts, figures
+from nasiam_mm.report.page.parts.verdict import doubts, explained, figures
 from nasiam_mm.report.page.single import subtitle
 
 _MOST = 200  # settings that differ
@@ -73,7 +74,8 @@ def overview(runs: Sequence[Facts]) -> str:
     caution = 'One run each: a difference of a point or two may be the seed alone.'
     if len(seeds) == 1 and sum(bool(facts.settings) for facts in runs) > 1:
         caution += ' They share the seed, so the same backbone began each of them.'
-    return table('Figures of each', names, rows) + paragraph(caution, 'note') + _paired(runs)
+    told = explained(*runs) + paragraph(caution, 'note')
+    return table('Figures of each', names, rows) + told + _paired(runs)
 
 
 def _paired(runs: Sequence[Facts]) -> str:
@@ -171,6 +173,8 @@ def _cost(runs: Sequence[Facts]) -> str:
             lines.append(Line(facts.name, [(facts.minutes[-1][1], score)], n % 8, dots=True))
     if not lines:
         return absent('No run has both kNN and timed iterations.')
-    chart = line_chart('Last kNN top-1 % by minutes of training', lines,
-                       x_label='minutes of iterations, without probes')  # fmt: skip
+    chart = line_chart(
+        'Last kNN top-1 by minutes of training', lines,
+        x_label='minutes of iterations, without probes', y_label=axis_of('knn'),
+    )  # fmt: skip
     return f'<div class="charts">{chart}</div>'

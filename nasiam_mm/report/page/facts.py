@@ -82,6 +82,11 @@ class Facts:
                      and name != 'knn/final_top1'), None)  # fmt: skip
 
     @property
+    def measures(self) -> list[str]:
+        """Measures of the backbone that were logged, by their names."""
+        return sorted(name[8:] for name in self.curves if name.startswith('measure/'))
+
+    @property
     def epochs(self) -> tuple[float, Any]:
         """Epochs done, and those that the run was to have."""
         done = max((points[-1][0] for points in self.curves.values()), default=0.0)
@@ -91,6 +96,16 @@ class Facts:
     def provenance(self) -> Mapping[str, Any]:
         """Where the genotype came from."""
         return self.genotype.provenance if self.genotype else {}
+
+    @property
+    def dataset(self) -> str:
+        """The data set by its name, or by that of its folder; '' where nothing tells."""
+        budget = self.study.get('budget')
+        root = budget.get('data') if isinstance(budget, dict) else None
+        # Of one's own images the lists are in data/ of the folder of results.
+        parts = [part for part in Path(str(root or '')).parts if part != 'data']
+        told = self.provenance.get('dataset') or self.study.get('dataset')
+        return str(told or (parts[-1] if parts else ''))
 
     @property
     def framework(self) -> str:

@@ -35,7 +35,14 @@ def page_of(facts: Facts) -> str:
     if facts.faults:
         told = [paragraph(f'{name}: {why}') for name, why in facts.faults.items()]
         parts.append(('faults', 'Files that could not be read', ''.join(told)))
-    return frame(facts.name, subtitle(facts), parts)
+    return frame(title(facts), subtitle(facts), parts)
+
+
+def title(facts: Facts) -> str:
+    """Name what this is of, and the images."""
+    data = facts.dataset
+    is_named = not data or data.lower() in facts.name.lower()
+    return facts.name if is_named else f'{facts.name} on {data}'
 
 
 def subtitle(facts: Facts) -> str:
@@ -46,7 +53,7 @@ def subtitle(facts: Facts) -> str:
         kind = 'genotype'
     else:
         kind = 'search by gradient' if facts.is_search else 'training'
-    told = [facts.framework, kind, str(facts.provenance.get('dataset') or '')]
+    told = [facts.framework, kind, facts.dataset]
     if (seed := facts.settings.get('seed', facts.provenance.get('seed'))) is not None:
         told.append(f'seed {seed}')
     if facts.config is not None:

@@ -22,11 +22,11 @@ def _variables(colors: tuple[str, ...], **others: str) -> str:
 
 _BY_LIGHT = _variables(
     _LIGHT, ink='#1b1f24', faint='#57606a', back='#ffffff', box='#f4f6f8', rule='#d0d7de',
-    grid='#e6e9ed', alarm='#a40e26', good='#116329', link='#0550ae',
+    grid='#e6e9ed', alarm='#a40e26', good='#116329', link='#0550ae', shade='#8c959f',
 )  # fmt: skip
 _BY_DARK = _variables(
     _DARK, ink='#e6edf3', faint='#9aa5b1', back='#0d1117', box='#161b22', rule='#3a424c',
-    grid='#242b33', alarm='#ff8a8a', good='#5ed27a', link='#79b8ff',
+    grid='#242b33', alarm='#ff8a8a', good='#5ed27a', link='#79b8ff', shade='#6e7781',
 )  # fmt: skip
 _LINES = ''.join(
     f'.line.c{n}{{stroke:var(--c{n})}}circle.c{n},rect.c{n}{{fill:var(--c{n})}}'
@@ -77,8 +77,13 @@ svg text{fill:var(--faint);font-size:11px;font-family:inherit}
 .legend li{display:flex;align-items:center;gap:.35rem;overflow-wrap:anywhere}
 .legend svg{width:24px;height:10px;flex:none}
 details{margin-top:.4rem;font-size:.85rem}summary{cursor:pointer;color:var(--link)}
-.scroll{overflow-x:auto;max-width:100%}
-table{border-collapse:collapse;font-size:.88rem;font-variant-numeric:tabular-nums;margin:.4rem 0}
+.scroll{overflow-x:auto;max-width:100%;scrollbar-width:thin;background:
+ linear-gradient(to right,var(--back) 50%,transparent) 0 0/40px 100% no-repeat local,
+ linear-gradient(to left,var(--back) 50%,transparent) 100% 0/40px 100% no-repeat local,
+ linear-gradient(to right,var(--shade),transparent) 0 0/10px 100% no-repeat scroll,
+ linear-gradient(to left,var(--shade),transparent) 100% 0/10px 100% no-repeat scroll}
+table{min-width:min(100%,20rem);border-collapse:collapse;font-size:.88rem;
+ font-variant-numeric:tabular-nums;margin:.4rem 0}
 caption{text-align:left;color:var(--faint);padding:.2rem 0;font-size:.85rem}
 th,td{text-align:left;padding:.28rem .7rem .28rem 0;border-bottom:1px solid var(--rule);
  vertical-align:top}
@@ -103,7 +108,10 @@ pre{background:var(--box);border:1px solid var(--rule);border-radius:6px;padding
 .row .same img{border-color:var(--c0)}.row .other img{border-color:var(--c1);border-style:dashed}
 .row li:first-child{margin-right:10px}.row li:first-child img{border-color:var(--ink)}
 @media screen and (max-width:600px){
- tbody th,tbody th.s{white-space:normal;overflow-wrap:anywhere;min-width:12ch;max-width:16ch}}
+ header,main,footer{padding-left:14px;padding-right:14px}
+ table{font-size:.8rem}th,td{padding-right:.5rem}thead th{white-space:normal}
+ tbody th,tbody th.s{white-space:normal;overflow-wrap:anywhere;min-width:10.5ch;max-width:18ch}
+ pre{white-space:pre-wrap;overflow-wrap:anywhere}}
 footer{padding:2rem 20px;font-size:.85rem;color:var(--faint)}
 """
     + _LINES

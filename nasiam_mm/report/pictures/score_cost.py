@@ -13,14 +13,18 @@ _COLORS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#0
 
 
 def plot_score_cost(
-    rows: Sequence[tuple[str, float, float]], path: str | os.PathLike, unit: str
+    rows: Sequence[tuple[str, float, float]],
+    path: str | os.PathLike,
+    unit: str,
+    standard: float | None = None,
 ) -> None:
     """Draw trials, in the order they ended.
 
     Args:
         rows: Of each what proposed it, the seconds it took, and its score.
         path: Picture, .png or .svg.
-        unit: Of the score.
+        unit: Of the score, with its name.
+        standard: Score of the standard head, the mean of its seeds.
 
     Raises:
         ValueError: If there is no trial, or the picture ends in neither.
@@ -37,7 +41,10 @@ def plot_score_cost(
         at, scores = [spent[n] for n in own], [rows[n][2] for n in own]
         color = _COLORS[number % len(_COLORS)]
         axes.scatter(at, scores, s=22, color=color, label=source, zorder=3)
-    axes.set_xlabel('minutes of training, all trials')
+    if standard is not None:
+        label = f'standard head, mean ({standard:.4g})'
+        axes.axhline(standard, color='#333333', lw=1, ls=':', label=label, zorder=1)
+    axes.set_xlabel('minutes of training, all trials so far')
     axes.set_ylabel(unit)
     axes.spines[['top', 'right']].set_visible(False)
     axes.legend(frameon=False, fontsize=8)

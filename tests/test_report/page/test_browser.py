@@ -27,16 +27,42 @@ def pages(tmp_path_factory):
     """Pages by name, and the number of drawings in each."""
     root = tmp_path_factory.mktemp('pages')
     one, two = make_search(root / 'one'), make_search(root / 'two', knn=40.0, seed=8)
+    hostile = 'a_very_long_name_of_a_head_' * 4
+    heads = {'ab': 'projector: linear_bn_relu identity; predictor: ' + hostile, hostile: 'depth=2'}
+    compared = [
+        {'name': name, 'n': 3, 'collapsed': 0, 'mean': mean, 'interval': [mean - 1.0, mean + 1.0],
+         'p': 0.012345} for name, mean in (('ab', 0.1), (hostile, -0.1))
+    ]  # fmt: skip
     add_neighbours(one)
     (root / 'study').mkdir()
     (root / 'study/verdict.json').write_text(json.dumps(study()))
+    (root / 'wide').mkdir()
+    told = study(heads=heads, verdict={'compared': compared}, refused=[{'head': hostile, 'why': 3}])
+    (root / 'wide/verdict.json').write_text(json.dumps(told))
     write_comparison([one, two], root / 'both.html')
     return {
-        'search': write_page(one), 'study': write_page(root / 'study'), 'both': root / 'both.html'
+        'search': write_page(one), 'study': write_page(root / 'study'), 'both': root / 'both.html',
+        'wide': write_page(root / 'wide'),
     }  # fmt: skip
 
 
-DRAWINGS = {'search': 2 + 2 + 6 + 3 + 2 + 1, 'study': 2, 'both': 4 + 1 + 2 + 6}
+DRAWINGS = {'search': 2 + 2 + 6 + 3 + 2 + 1, 'study': 2, 'both': 4 + 1 + 2 + 6, 'wide': 2}
+# Texts that lie on a piece of the line of 0, by the letters as the browser has drawn them.
+ON_ZERO = """[...document.querySelectorAll('svg')].flatMap(svg => {
+  const zero = svg.querySelector('.zero');
+  if (!zero) return [];
+  const pieces = zero.getAttribute('d').slice(1).split('M').map(p => p.split(/[ v]/).map(Number));
+  return [...svg.querySelectorAll('text')].filter(text => {
+    const box = text.getBBox();
+    return pieces.some(([x, y, length]) => box.x < x && x < box.x + box.width
+      && box.y < y + length && y < box.y + box.height);
+  }).map(text => text.textContent);
+})"""
+# Tables and code that are cut: wider than their box, which does not scroll.
+CUT = """[...document.querySelectorAll('table, pre')].filter(e => {
+  const box = e.tagName === 'PRE' ? e : e.parentElement;
+  return box.scrollWidth > box.clientWidth + 1 && getComputedStyle(box).overflowX !== 'auto';
+}).length"""
 BOXES = '[...document.querySelectorAll("main svg[role=img]")].map(svg => {' \
     'const b = svg.getBoundingClientRect(); return [b.width, b.height]; })'  # fmt: skip
 # Of every line of a chart: its length, and whether it can be seen.
@@ -60,7 +86,10 @@ def test_loads_and_draws(browser, pages, name, width, scheme):
     assert strokes and all(length > 5 for length, _ in strokes)
     assert background not in {stroke for _, stroke in strokes} | {'none'}
     # Nothing sticks out of a narrow window; what is wide scrolls within itself.
-    assert browser.value('document.documentElement.scrollWidth') <= width
+    assert browser.value('document.documentElement.scrollWidth <= innerWidth')
+    assert browser.value('document.body.scrollWidth <= innerWidth')
+    assert browser.value(CUT) == 0
+    assert browser.value(ON_ZERO) == []
     shot = base64.b64decode(browser.call('Page.captureScreenshot', format='png')['data'])
     image = Image.open(io.BytesIO(shot)).convert('L')
     assert image.size == (width, 900) and len(image.getcolors()) > 20
@@ -132,9 +161,9 @@ def test_to_a_screen_reader(browser, pages):
              if not n['ignored'] and 'role' in n]  # fmt: skip
     images = [name for role, name in shown if role in ('image', 'img')]
     assert len(images) == DRAWINGS['search'] + 6 and all(images)
-    assert any('kNN top-1 %, val images' in name and 'from 31 to 34' in name for name in images)
+    assert any('kNN top-1, val images (%)' in name and 'from 31 to 34' in name for name in images)
     headings = [name for role, name in shown if role == 'heading']
-    assert headings[:3] == ['one', 'Verdict', 'Genotype']
+    assert headings[:3] == ['one on CIFAR10', 'Verdict', 'Genotype']
     assert {'banner', 'navigation', 'main', 'contentinfo'} <= {role for role, _ in shown}
 
 

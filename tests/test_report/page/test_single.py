@@ -13,7 +13,7 @@ from benchmarks.mutants import change
 from nasiam_mm.architecture.genotype import save_genotype
 from nasiam_mm.report.page.facts import read_facts
 from nasiam_mm.report.page.parts.setting import commands
-from nasiam_mm.report.page.parts.verdict import _intervals, held_against
+from nasiam_mm.report.page.parts.verdict import held_against
 from nasiam_mm.report.page.single import page_of
 from nasiam_mm.report.page.write import write_at_end, write_page
 from tests.test_report.page.folders import (
@@ -139,13 +139,6 @@ def test_the_study_that_is_named_finds_the_other_phases(tmp_path, monkeypatch):
     given = 'nasiam search --data photos --out out --study heads --trials 3 --cfg-options a.b=1'
     (folder / 'verdict.json').write_text(json.dumps({**study(), 'command': given}))
     assert f'{given}\n# this goes on' in commands(read_facts(folder))
-
-
-def test_the_standard_head_is_named_within_the_drawing():
-    for span in ([1.0, 2.0], [-2.0, -1.0], [-1.0, 1.0]):
-        drawn = _intervals([('a', sum(span) / 2, *span)])
-        [(level, name)] = re.findall(r'd="M([\d.]+) 4V.*<text x="([\d.]+)"[^>]*>standard', drawn)
-        assert 42 <= float(name) <= 318 and abs(float(name) - float(level)) <= 22
 
 
 ODD = [None, True, -1, 10**400, 1e308, float('nan'), '', '<b>', 'x' * 5000, [], {}, [None, 1]]

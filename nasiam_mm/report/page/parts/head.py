@@ -188,7 +188,7 @@ def alpha(facts: Facts) -> str:
             levels = [Level('uniform', 1 / len(there))] if shares else []
             charts.append(line_chart(
                 f'{name} {n}: {" + ".join(sorted(taken))}{remark}', lines, levels, top=top,
-                from_zero=True, size=(280, 170), most=160,
+                from_zero=True, size=(280, 170), most=160, y_label='weight',
             ))  # fmt: skip
         parts.append(f'<h3>{esc(name)}</h3><div class="charts small">{"".join(charts)}</div>')
     return ''.join(parts)

@@ -4,6 +4,7 @@
 from collections.abc import Sequence
 
 from nasiam_mm.report.page.charts import Level, Line, line_chart
+from nasiam_mm.report.page.explained import axis_of, sentence_of, title_of
 from nasiam_mm.report.page.facts import Facts
 from nasiam_mm.report.page.markup import absent, details, esc, number, table
 from nasiam_mm.report.page.style import DASHES
@@ -20,11 +21,6 @@ _HEALTH: tuple[tuple[tuple[str, ...], str, tuple[Level, ...], str], ...] = (
     (('loss', 'derived_loss'), 'Held-out loss: of the supernet, of the head taken from it', (),
      'far apart: the supernet is no guide to the head'),
 )  # fmt: skip
-# Of the backbone's features; what is not among these is drawn by its own name.
-_MEASURES = {
-    'linear': 'Linear probe, top-1 % of validation images',
-    'rankme': 'RankMe: effective rank of the features',
-}
 _COLLAPSED_STD = 0.1  # below it CollapseHook warns, unless told otherwise
 Runs = Sequence[Facts]
 
@@ -36,6 +32,7 @@ def chart_of(
     levels: Sequence[Level] = (),
     note: str = '',
     from_zero: bool = False,
+    y_label: str = '',
 ) -> str:
     """Draw scalars of one run, or one scalar of several; '' where none was logged."""
     lines = []
@@ -46,7 +43,7 @@ def chart_of(
             points = facts.curves.get(name, [])
             color, dash = (k, k) if len(runs) == 1 else (n % 8, (n + 2 * k) % DASHES)
             lines.append(Line(told if len(runs) == 1 else called, points, color, dash))
-    return line_chart(title, lines, levels, note=note, from_zero=from_zero)
+    return line_chart(title, lines, levels, note=note, from_zero=from_zero, y_label=y_label)
 
 
 def loss_and_knn(runs: Runs) -> str:
@@ -59,7 +56,9 @@ def loss_and_knn(runs: Runs) -> str:
     charts = [chart_of(runs, ['loss', 'alpha_loss'], 'Loss of the weights and of alpha')]
     if not any('alpha_loss' in facts.curves for facts in runs) or not single:
         charts = [chart_of(runs, ['loss'], 'Loss'), chart_of(runs, ['alpha_loss'], 'Loss of alpha')]
-    charts += [chart_of(runs, [name], f'kNN top-1 %, {name[4:-5]} images') for name in knn]
+    charts += [
+        chart_of(runs, [name], f'kNN top-1, {name[4:-5]} images', y_label='%') for name in knn
+    ]
     charts.append(chart_of(runs, ['lr'], 'Learning rate', from_zero=True))
     return _grid(charts, 'No curves: the folder holds no log of a run.') + _lasts(runs)
 
@@ -73,15 +72,14 @@ def collapse(runs: Runs) -> str:
         chart_of(runs, ['collapse/std'], 'Spread of z', levels,
                  '1: as spread as a Gaussian; 0: collapsed', from_zero=True),
         chart_of(runs, ['collapse/effective_rank'], 'Effective rank of z', (),
-                 'at most the width of z', from_zero=True),
+                 'at most the width of z', from_zero=True, y_label='directions'),
     ]  # fmt: skip
-    measures = sorted({n for facts in runs for n in facts.curves if n.startswith('measure/')})
-    charts += [chart_of(runs, [name], _measured(name[8:])) for name in measures]
+    is_told = {name for facts in runs if not facts.knn for name in facts.measures}  # above
+    for name in sorted({name for facts in runs for name in facts.measures}):
+        note = '' if name in is_told else sentence_of(name)
+        given = f'measure/{name}', title_of(name)
+        charts.append(chart_of(runs, given[:1], given[1], note=note, y_label=axis_of(name)))
     return _grid(charts, 'No measure of collapse was logged.')
-
-
-def _measured(name: str) -> str:
-    return _MEASURES.get(name, f'Measure of the backbone: {name.replace("_", " ")}')
 
 
 def health(runs: Runs) -> str:
