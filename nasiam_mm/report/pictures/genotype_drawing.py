@@ -22,6 +22,7 @@ from nasiam_mm.report.pictures.genotype_parts import (
     Layer,
     Plain,
     notes,
+    readable,
     rows_of,
     titles,
 )
@@ -39,7 +40,8 @@ def draw_genotype(genotype: Genotype, path: str | os.PathLike) -> None:
 
     A row a cell, a box a layer: the chosen operations with their mixing weights (a bar and a
     number, where the genotype was searched; a tick at the weight of chance), below them the
-    widths, the operations that tied with the choice, and that a choice is within noise.
+    widths, what the operations are at these, if that is something else, the operations that tied
+    with the choice, and that a choice is within noise.
     """
     check_picture_path(path)
     save_figure(genotype_figure(genotype), path)
@@ -51,17 +53,19 @@ def genotype_figure(genotype: Genotype) -> Figure:
     layers = [
         layer for row in rows for part in row if isinstance(part, Cell) for layer in part.layers
     ]
-    ops = dict.fromkeys(op for layer in layers for op in layer.ops)
+    ops = dict.fromkeys(op for layer in layers for op in layer.names)
     colors = op_colors(ops)
     lines = [note for layer in layers for note in notes(0, layer)]
-    texts = [0.28 + _text_width(op) for op in ops] + [_text_width(x, _SMALL) for x in lines]
+    texts = [0.28 + _text_width(readable(op)) for op in ops] + [
+        _text_width(x, _SMALL) for x in lines
+    ]
     box = max([1.25, *texts]), _OP * max([1, *(len(layer.ops) for layer in layers)])
     title, subtitle = titles(genotype)
     told = genotype.provenance.get('search')
     gates = isinstance(told, Mapping) and told.get('relaxation') == 'Sigmoid'
     bar = f'{_BAR_OF_GATES if gates else _BAR}, {_chance(layers)}'
     legend = [*ops, *([bar] if any(layer.weights for layer in layers) else [])]
-    length = sum(_text_width(name) + 0.42 for name in legend)
+    length = sum(_text_width(readable(name)) + 0.42 for name in legend)
     lengths = [sum(_width(part, box[0]) + _GAP for part in row) - _GAP for row in rows]
     heading = _text_width(title, 14, 'bold'), _text_width(subtitle)
     width = 2 * _MARGIN + max(*lengths, *heading, length)
@@ -77,8 +81,8 @@ def genotype_figure(genotype: Genotype) -> Figure:
     for name in legend:
         color = colors.get(name, '#E6E6E6')
         axis.add_patch(Rectangle((x, 0.165), 0.11, 0.11, facecolor=color, lw=0))
-        _write(axis, x + 0.18, 0.22, name)
-        x += _text_width(name) + 0.42
+        _write(axis, x + 0.18, 0.22, readable(name))
+        x += _text_width(readable(name)) + 0.42
     top = height - 0.85
     for row, room in zip(rows, heights, strict=True):
         x = _MARGIN
@@ -131,8 +135,8 @@ def _draw_cell(
             _arrow(axis, left - _GAP, left, top - box[1] / 2)
         _draw_layer(axis, layer, left, top, box, colors)
         for line, note in enumerate(notes(n, layer)):
-            is_doubt = note.startswith('tied') or note in (*layer.tied, NOISE)
-            color = _ALARM if is_doubt else _INK if line == 1 else _FAINT
+            is_doubt = note.startswith('tied') or note in (*map(readable, layer.tied), NOISE)
+            color = _ALARM if is_doubt else _INK if note.startswith('width') else _FAINT
             y = top - box[1] - _LINE * (line + 0.65)
             _write(axis, left + box[0] / 2, y, note, size=_SMALL, color=color, ha='center')
         left += box[0] + _GAP
@@ -145,14 +149,14 @@ def _draw_layer(
     edge: dict[str, Any] = dict(edgecolor=_ALARM, ls='--') if layer.tied else {'edgecolor': _INK}
     axis.add_patch(Rectangle((left, top - box[1]), *box, facecolor='white', lw=1.1, **edge))
     slot, text = box[1] / len(layer.ops), left + 0.16
-    for n, op in enumerate(layer.ops):
+    for n, (op, name) in enumerate(zip(layer.ops, layer.names, strict=True)):
         centre = top - (n + 0.5) * slot
-        stripe = Rectangle((left, centre - slot / 2), 0.09, slot, facecolor=colors[op], lw=0)
+        stripe = Rectangle((left, centre - slot / 2), 0.09, slot, facecolor=colors[name], lw=0)
         axis.add_patch(stripe)
-        _write(axis, text, centre + 0.09 * bool(layer.weights), op)
+        _write(axis, text, centre + 0.09 * bool(layer.weights), readable(name))
         if layer.weights:
             length, y = box[0] - 0.6, centre - 0.16
-            for part, shade in ((1.0, '#E6E6E6'), (layer.weights[op], colors[op])):
+            for part, shade in ((1.0, '#E6E6E6'), (layer.weights[op], colors[name])):
                 bar = Rectangle((text, y), part * length, 0.07, facecolor=shade, lw=0, zorder=3)
                 axis.add_patch(bar)
             chance = text + length / len(layer.weights)

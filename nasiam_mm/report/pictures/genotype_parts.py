@@ -11,6 +11,13 @@ from nasiam_mm.wording import counted
 
 NOISE = 'within noise'
 _PROVENANCE = ('dataset', 'epoch', 'seed', 'config', 'imported_from')
+# Steps of operations, by their words in the names of ours and of decided blocks.
+_STEPS = {
+    'linear': 'Linear', 'identity': 'Identity', 'max_pool_3': 'Max pool 3',
+    'avg_pool_3': 'Avg pool 3', 'bn': 'BN', 'bn_no_affine': 'BN without affine', 'ln': 'LN',
+    'relu': 'ReLU', 'gelu': 'GELU', 'silu': 'SiLU', 'elu': 'ELU', 'tanh': 'Tanh',
+    'hardswish': 'Hardswish',
+}  # fmt: skip
 
 
 class Plain(NamedTuple):
@@ -22,13 +29,23 @@ class Plain(NamedTuple):
 
 
 class Layer(NamedTuple):
-    """A layer of a searched cell; ``shape`` is None where nobody told the widths."""
+    """A layer of a searched cell; ``shape`` is None where nobody told the widths.
+
+    ``ops`` are what the operations are at these widths, ``taken`` the names of those chosen, as the
+    space has them: identity is a linear map where the width changes.
+    """
 
     shape: LayerShape | None
     ops: tuple[str, ...]
     weights: dict[str, float]
     tied: tuple[str, ...]
     is_undecided: bool = False  # the search says that its choice is within noise
+    taken: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the operations, in the order of ``ops``."""
+        return self.taken or self.ops
 
 
 class Cell(NamedTuple):
@@ -48,6 +65,19 @@ class Cell(NamedTuple):
         """Input (side 0) or output (1) width of a layer, or '' where nobody told."""
         shape = self.layers[layer].shape if self.layers else None
         return '' if shape is None else str(shape[side])
+
+
+def readable(op: str) -> str:
+    """Write the name of an operation for people, as ``'Linear, BN, ReLU'``; others' as it is."""
+    rest, steps = f'{op}_', []
+    while rest:
+        known = [step for step in _STEPS if rest.startswith(f'{step}_')]
+        if not known:
+            return op
+        step = max(known, key=len)
+        steps.append(_STEPS[step])
+        rest = rest[len(step) + 1 :]
+    return ', '.join(steps)
 
 
 def titles(genotype: Genotype) -> tuple[str, str]:
@@ -113,9 +143,15 @@ def layers_of(genotype: Genotype, head: str) -> tuple[Layer, ...]:
         labels = dict(zip(decision.options, decision.options, strict=True))
         labels |= candidate_labels(decision.options, shape) if shape else {}
         weights = {labels[option]: weight for option, weight in decision.weights.items()}
-        ops = tuple(dict.fromkeys(labels[option] for option in decision.chosen))
+        # Options that are one function here are one operation, by the name of the first.
+        names: dict[str, str] = {}
+        for option in decision.chosen:
+            names.setdefault(labels[option], option)
         tied = tuple(labels[option] for option in decision.tied)
-        layers.append(Layer(shape, ops, weights, tied, f'{head}.{n}.op' in undecided))
+        is_undecided = f'{head}.{n}.op' in undecided
+        layers.append(
+            Layer(shape, tuple(names), weights, tied, is_undecided, tuple(names.values()))
+        )
     return tuple(layers)
 
 
@@ -145,13 +181,15 @@ def notes(number: int, layer: Layer) -> list[str]:
     """Lines under a layer's box; what tied comes last."""
     lines = [f'layer {number}']
     if layer.shape is not None:
-        lines.append(f'{layer.shape.in_channels} → {layer.shape.out_channels}')
+        lines.append(f'width {layer.shape.in_channels} → {layer.shape.out_channels}')
         if layer.shape.is_output:
             lines.append('output, no BN')
+    if layer.names != layer.ops:
+        lines.append(f'here {" + ".join(map(readable, layer.ops))}')
     if layer.is_undecided and not layer.tied:
         lines.append(NOISE)
     if len(layer.tied) > 1:
         lines.append(f'tied with {len(layer.tied)} others')
     elif layer.tied:
-        lines += ['tied with', layer.tied[0]]
+        lines += ['tied with', readable(layer.tied[0])]
     return lines

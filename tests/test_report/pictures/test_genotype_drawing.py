@@ -17,7 +17,7 @@ from nasiam_mm.architecture.reading import load_genotype
 from nasiam_mm.ops.candidates import CANDIDATE_OPS, SPACES, layer_shapes
 from nasiam_mm.report.pictures.figure import op_colors
 from nasiam_mm.report.pictures.genotype_drawing import draw_genotype, genotype_figure
-from nasiam_mm.report.pictures.genotype_parts import layers_of
+from nasiam_mm.report.pictures.genotype_parts import layers_of, notes, readable
 from tests.reduced import ROOT
 from tests.small import top_k
 from tests.test_report.pictures.pictures import collisions, visible_texts
@@ -121,17 +121,17 @@ def test_choices_that_are_no_operations(name):
     texts = [text for text, _ in visible_texts(figure)]
     boxes, titles = {
         'contrastive': (
-            {'linear_ln_gelu': 3, 'linear_bn_no_affine': 2},
+            {'Linear, LN, GELU': 3, 'Linear, BN without affine': 2},
             ['MoCo, 6 choices, temperature 0.2', 'projector cell, width ratio 4'],
         ),
         # Once more in the legend.
-        'no predictor': ({'linear': 2, 'layer 0': 1}, ['predictor cell, form none']),
+        'no predictor': ({'Linear': 2, 'layer 0': 1}, ['predictor cell, form none']),
         'linear predictor': (
-            {'linear_bn_relu': 4, 'linear': 3},
+            {'Linear, BN, ReLU': 4, 'Linear': 3},
             ['BYOL, 3 choices, predictor lr 10', 'predictor cell, form linear'],
         ),
         'operations beside': (
-            {'identity': 2, 'linear_bn_relu': 2, 'linear': 2},
+            {'Identity': 2, 'Linear, BN, ReLU': 2, 'Linear': 2},
             ['SimCLR, 1 operation', 'projector cell, out channels 64'],
         ),
     }[name]
@@ -158,11 +158,14 @@ def test_every_layer_tells_operations_widths_and_weights(case):
     layers = all_layers(case)
     # The legend names what was chosen and nothing else.
     for op in {*options_of(case), *(op for layer in layers for op in (*layer.weights, *layer.ops))}:
-        chosen = sum(layer.ops.count(op) for layer in layers)
+        chosen = sum(layer.names.count(op) for layer in layers)
         names_of_ties = sum(layer.tied == (op,) for layer in layers)
-        assert texts.count(op) == bool(chosen) + chosen + names_of_ties
+        assert texts.count(readable(op)) == bool(chosen) + chosen + names_of_ties
+    # A box says what was chosen, and below it what that is at its widths, if it is something else.
+    others = [' + '.join(map(readable, n.ops)) for n in layers if n.names != n.ops]
+    assert sorted(t for t in texts if t.startswith('here ')) == sorted(f'here {o}' for o in others)
     shapes = [layer.shape for layer in layers if layer.shape]
-    widths = [f'{shape.in_channels} → {shape.out_channels}' for shape in shapes]
+    widths = [f'width {shape.in_channels} → {shape.out_channels}' for shape in shapes]
     assert all(texts.count(width) >= widths.count(width) for width in widths)
     numbers = [f'{layer.weights[op]:.2f}' for layer in layers if layer.weights for op in layer.ops]
     assert sorted(text for text in texts if text[:2] in ('0.', '1.')) == sorted(numbers)
@@ -190,7 +193,7 @@ def test_length_of_the_bars_is_the_weight():
     assert chance == pytest.approx([1 / len(layer.weights) for layer in layers])
     colors = op_colors(options_of(case))
     assert bars[1].get_facecolor()[:3] == pytest.approx(
-        [int(colors[layers[0].ops[0]][i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        [int(colors[layers[0].names[0]][i : i + 2], 16) / 255 for i in (1, 3, 5)]
     )
 
 
@@ -221,8 +224,41 @@ def test_parts_of_a_layer():
     layer = layers_of(Genotype('BYOL', decisions, told), 'predictor')[0]
     # At its widths it is the linear map, and is called so.
     assert (layer.shape, layer.ops, layer.tied) == ((8, 4, True), ('linear',), ('max_pool_3_bn',))
+    assert layer.taken == ('linear_bn_relu',) and bare.taken == bare.ops
+    assert notes(2, layer)[:4] == ['layer 2', 'width 8 → 4', 'output, no BN', 'here Linear']
     assert list(layer.weights) == ['linear', 'max_pool_3_bn', 'avg_pool_3_bn']
     assert list(layer.weights.values()) == pytest.approx([0.4223188, 0.4223188, 0.1553624])
+
+
+@pytest.mark.parametrize(
+    ('op', 'told'),
+    [
+        ('linear_bn_relu', 'Linear, BN, ReLU'),
+        ('max_pool_3_bn', 'Max pool 3, BN'),
+        ('identity', 'Identity'),
+        ('linear_bn_no_affine', 'Linear, BN without affine'),
+        ('linear_ln_tanh', 'Linear, LN, Tanh'),
+        ('linear_of_mine', 'linear_of_mine'),
+        ('bn_', 'bn_'),
+        ('', ''),
+    ],
+)
+def test_names_of_operations_are_written_for_people(op, told):
+    assert readable(op) == told
+
+
+def test_every_operation_of_the_spaces_is_readable():
+    for op in {op for space in SPACES.values() for op in space}:
+        assert '_' not in readable(op) and readable(op)[0].isupper()
+
+
+def test_identity_is_not_hidden_behind_the_linear_map_that_it_is():
+    decisions = {'projector.0.op': Decision(SPACES['S'], ('identity',))}
+    told = {'decided_at': shape_rows({'projector': layer_shapes(64, [512])})}
+    figure = genotype_figure(Genotype('SimCLR', decisions, told))
+    texts = [text for text, _ in visible_texts(figure)]
+    assert texts.count('Identity') == 2 and texts.count('here Linear') == 1
+    assert 'width 64 → 512' in texts and collisions(figure) == []
 
 
 def test_the_number_chance_and_noise_are_explained():
