@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from nasiam_mm.api.quiet import named_as_arguments
 from nasiam_mm.architecture.genotype import Genotype
 from nasiam_mm.architecture.reading import load_genotype
 from nasiam_mm.export.checkpoint import read_pretrained
 from nasiam_mm.export.embeddings import find_run_checkpoint
 from nasiam_mm.files.regular import read_json
 from nasiam_mm.runs.store import read_curves
-from nasiam_mm.wording import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -60,7 +60,7 @@ class Search:
     def __repr__(self) -> str:
         what = 'no genotype'
         if self.genotype is not None:
-            what = f'{self.genotype.framework}, {counted(len(self.genotype.decisions), "choice")}'
+            what = f'{self.genotype.framework}, {self.genotype.summary}'
         answer = (
             self.verdict.get('answer') if self.verdict else 'not held against the standard head'
         )
@@ -125,7 +125,9 @@ class Pretraining:
         return figure
 
     def __repr__(self) -> str:
-        head = 'the standard head' if self.genotype is None else 'a head of a genotype'
+        head = 'the standard head'
+        if self.genotype is not None:
+            head = f'{self.genotype.framework}, {self.genotype.summary}'
         told = ', '.join(f'{name} {value:.4g}' for name, value in self.scores.items())
         return f'Pretraining({str(self.folder)!r}: {head}, {told or "not measured"})'
 
@@ -147,6 +149,18 @@ def _shown(
     return None
 
 
+def path_of(argument: str, value: Any) -> str:
+    """Return what a caller gave as a path; ValueError, which names the argument, for what is none.
+
+    Args:
+        argument: Its name.
+        value: What was given.
+    """
+    if not isinstance(value, (str, os.PathLike)) or not isinstance(os.fspath(value), str):
+        raise ValueError(f'{argument}: {value!r:.80} is no path')
+    return os.fspath(value)
+
+
 def load(path: str | os.PathLike) -> Search | Pretraining | Genotype:
     """Read what a run has left.
 
@@ -157,18 +171,19 @@ def load(path: str | os.PathLike) -> Search | Pretraining | Genotype:
 
     Raises:
         FileNotFoundError: If there is nothing of a run.
-        ValueError: If a file in it is damaged.
+        ValueError: If a file in it is damaged, or ``path`` is no path.
     """
-    path = Path(path)
-    if path.is_file() and path.suffix == '.json':
-        return load_genotype(path)
-    if path.is_dir() and ((path / _GENOTYPE).is_file() or (path / _VERDICT).is_file()):
-        return read_search(path)
-    checkpoint = find_run_checkpoint(path)
-    folder = checkpoint.parent
-    if (folder / _GENOTYPE).is_file() and path.is_dir():
-        return read_search(folder)
-    return read_pretraining(folder, checkpoint)
+    path = Path(path_of('path', path))
+    with named_as_arguments():
+        if path.is_file() and path.suffix == '.json':
+            return load_genotype(path)
+        if path.is_dir() and ((path / _GENOTYPE).is_file() or (path / _VERDICT).is_file()):
+            return read_search(path)
+        checkpoint = find_run_checkpoint(path)
+        folder = checkpoint.parent
+        if (folder / _GENOTYPE).is_file() and path.is_dir():
+            return read_search(folder)
+        return read_pretraining(folder, checkpoint)
 
 
 def read_search(folder: Path) -> Search:

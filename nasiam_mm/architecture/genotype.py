@@ -20,6 +20,7 @@ from nasiam_mm.architecture.kinds.kind import Option
 from nasiam_mm.architecture.names import idle_choices, read_name, told
 from nasiam_mm.files.atomic import atomic_path
 from nasiam_mm.ops.candidates import LayerShape
+from nasiam_mm.wording import counted
 
 # Still 2 with choices that are no operations: an older reader refuses their names, it cannot
 # misread them, and every older file stays what it was.
@@ -83,7 +84,7 @@ class Decision:
         return tuple(option for option in left if compare(scored[option], lowest))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Genotype:
     """Decisions of a search in one framework.
 
@@ -118,6 +119,26 @@ class Genotype:
         """What else is decided of a head, or with '' of none: kind, as ``'depth'`` -> option."""
         named = ((name.rpartition('.'), decision) for name, decision in self.decisions.items())
         return {kind: d.chosen[0] for (before, _, kind), d in named if before == head}
+
+    @property
+    def summary(self) -> str:
+        """Heads with their numbers of layers and what else was decided, in a few words."""
+        parts = []
+        for head in self.heads:
+            settings = self.settings(head)
+            form, depth = settings.get('form', 'mlp'), settings.get('depth')
+            count = depth if isinstance(depth, int) else len(self.of(head))
+            if form == 'none':
+                parts.append(f'no {head}')
+            elif form == 'linear':
+                parts.append(f'{head} of one linear map')
+            else:
+                parts.append(f'{head} of {counted(count, "layer")}' if count else head)
+        coupled = [f'{kind} {told((option,))}' for kind, option in self.settings().items()]
+        return ', '.join([*parts, *coupled])
+
+    def __repr__(self) -> str:
+        return f'Genotype({self.framework}: {self.summary})'
 
     def _repr_svg_(self) -> str:
         """Draw it where a notebook shows it."""

@@ -15,6 +15,7 @@ from nasiam_mm.architecture.kinds.kind import Kind
 from nasiam_mm.architecture.names import check_options, idle_choices, read_name
 from nasiam_mm.architecture.schema1 import upgrade
 from nasiam_mm.ops.candidates import LayerShape, check_space, distinct_candidates
+from nasiam_mm.wording import no_genotype
 
 _MAX_BYTES, _MAX_DECISIONS = 2**20, 1000
 
@@ -29,7 +30,7 @@ def load_genotype(path: str | os.PathLike) -> Genotype:
         elif stat.S_ISREG(about.st_mode):
             text = Path(path).read_text(encoding='utf-8')
     except FileNotFoundError:
-        reason = 'does not exist; run a search first, or pass --genotype FILE'
+        raise GenotypeError(no_genotype(path)) from None
     except (OSError, ValueError) as error:
         # ValueError: not UTF-8, or a path with a null character.
         reason = f'cannot be read: {error}'

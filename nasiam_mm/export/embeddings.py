@@ -16,15 +16,17 @@ from mmengine.device import get_device
 
 from nasiam_mm.datasets.folder import read_image, square
 from nasiam_mm.datasets.gathering import folder_labels, list_images, refuse_broken
+from nasiam_mm.export.asked import check_extraction
 from nasiam_mm.export.checkpoint import read_pretrained
 from nasiam_mm.files.checkpoint import read_checkpoint
 from nasiam_mm.files.config_text import config_within
 from nasiam_mm.files.marks import RUNS
 from nasiam_mm.probes.extract import pooled
 from nasiam_mm.runs.work_dir import find_last_checkpoint
+from nasiam_mm.wording import counted
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Embeddings:
     """Features of images.
 
@@ -41,6 +43,17 @@ class Embeddings:
     labels: tuple[str, ...] | None
     left_out: tuple[str, ...]
     checkpoint: Path
+
+    @property
+    def summary(self) -> str:
+        """Numbers of images, features and labels, and what they are by."""
+        count, width = self.features.shape
+        labels = 'no labels' if self.labels is None else counted(len(set(self.labels)), 'label')
+        told = f'{counted(count, "image")}, {counted(width, "feature")} each, {labels}'
+        return f'{told}, by {self.checkpoint}'
+
+    def __repr__(self) -> str:
+        return f'Embeddings({self.summary})'
 
 
 @dataclass(frozen=True)
@@ -92,11 +105,8 @@ def embed(
         FileNotFoundError: If there is no checkpoint, or there are no images.
         ValueError: If the checkpoint is not of a pretraining or a search, or files are broken.
     """
-    if not isinstance(batch_size, int) or batch_size < 1:
-        raise ValueError(f'the batch size must be a whole number from 1, got {batch_size!r:.40}')
+    check_extraction(data, batch_size)
     data = Path(data)
-    if not data.is_dir():
-        raise FileNotFoundError(f"'{data}' does not exist, or is no folder of images")
     checkpoint = find_run_checkpoint(run)
     source = read_pretrained(checkpoint)
     shape = _input_of(checkpoint)

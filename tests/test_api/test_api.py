@@ -24,7 +24,8 @@ from nasiam_mm import api
 from nasiam_mm.api import running
 from nasiam_mm.api.quiet import quietly
 from nasiam_mm.architecture.choice import op_choices
-from nasiam_mm.architecture.genotype import random_genotype
+from nasiam_mm.architecture.genotype import Decision, Genotype, random_genotype
+from nasiam_mm.export.embeddings import Embeddings
 from nasiam_mm.files.atomic import write_json
 from nasiam_mm.models.frameworks import FRAMEWORKS
 from nasiam_mm.ops.candidates import SPACES, layer_shapes
@@ -112,17 +113,38 @@ def test_results_are_one_line_and_a_picture_with_names(tmp_path):
     choices = {'projector': op_choices('projector', SPACES['S'], layer_shapes(8, [16, 16]))}
     genotype = random_genotype('SimCLR', choices, seed=0)
     told = repr(api.Search(tmp_path, genotype, {'answer': 'keep'}))
-    assert told == f"Search('{tmp_path}': SimCLR, 2 choices; keep)"
+    assert told == f"Search('{tmp_path}': SimCLR, projector of 2 layers; keep)"
+    assert repr(genotype) == 'Genotype(SimCLR: projector of 2 layers)'
     loss, knn, linear = {1: 3.0, 2: 2.0}, {2: 50.0}, {2: 60.0}
     curves = {'loss': loss, 'knn/val_top1': knn, 'measure/linear': linear}
     scores = {'knn/val_top1': 50.0}
     trained = api.Pretraining(tmp_path, tmp_path / 'x.pth', None, scores, curves)
     assert repr(trained) == f"Pretraining('{tmp_path}': the standard head, knn/val_top1 50)"
+    given = api.Pretraining(tmp_path, tmp_path / 'x.pth', genotype)
+    assert repr(given) == f"Pretraining('{tmp_path}': SimCLR, projector of 2 layers, not measured)"
+    found = Embeddings(('a/1', 'b/2'), np.zeros((2, 8), np.float32), ('a', 'b'), (), tmp_path)
+    assert repr(found) == f'Embeddings(2 images, 8 features each, 2 labels, by {tmp_path})'
     left, right = trained.figure().axes
     assert left.get_title() and right.get_ylabel() == 'top-1 of validation images, %'
     assert [list(line.get_ydata()) for line in right.lines] == [[50.0], [60.0]]
     bare = api.Pretraining(tmp_path, tmp_path / 'x.pth', curves={'loss': loss}).figure()
     assert len(bare.axes) == 1
+
+
+@pytest.mark.parametrize(
+    ('decided', 'told'),
+    [
+        ({'projector.depth': 3, 'projector.hidden_norm': 'ln', 'temperature': 0.2},
+         'MoCo: projector of 3 layers, temperature 0.2'),
+        ({'projector.depth': 1, 'predictor.form': 'none'},
+         'MoCo: projector of 1 layer, no predictor'),
+        ({'predictor.form': 'linear', 'projector.out_channels': 64},
+         'MoCo: predictor of one linear map, projector'),
+    ],
+)  # fmt: skip
+def test_a_genotype_is_one_line_by_its_heads(decided, told):
+    decisions = {name: Decision((option,), (option,)) for name, option in decided.items()}
+    assert repr(Genotype('MoCo', decisions)) == f'Genotype({told})'
 
 
 def test_a_study_is_read_with_its_verdict(tmp_path):
@@ -160,10 +182,18 @@ def test_an_interruption_is_one_in_a_notebook_too():
     [
         ({'options': 'a=1'}, 'options: .a=1. is no dict'),
         ({'options': {3: 1}}, 'options: .3: 1. is no dict'),
-        ({'size': '64'}, "--size must be from 32 to 224 pixels, got '64'"),
-        ({'size': 64.5}, '--size must be from 32 to 224 pixels, got 64.5'),
+        ({'size': '64'}, "^size must be from 32 to 224 pixels, got '64'"),
+        ({'size': 64.5}, '^size must be from 32 to 224 pixels, got 64.5'),
         ({'backbone': 3}, 'a backbone is a name or a config, got 3'),
-        ({'out': ''}, '--out is empty'),
+        ({'out': ''}, '^out is empty'),
+        ({'out': 'photos'}, "^out: 'photos' is the folder of the images, .*take another out=$"),
+        ({'out': 3}, '^out: 3 is no path'),
+        ({'val': b'x'}, "^val: b'x' is no path"),
+        ({'seed': -1}, '^seed must be a whole number from 0'),
+        ({'seed': 1, 'options': {'randomness.seed': 2}}, 'seed sets .*: leave it out of options=$'),
+        ({'options': {'_x': 2}}, "^options: nothing reads '_x'"),
+        ({'framework': 3}, 'there is no framework 3'),
+        ({'strategy': 3}, 'there is no strategy 3'),
     ],
 )
 def test_a_value_of_another_type_is_one_line_and_leaves_nothing(tmp_path, monkeypatch, more, told):
