@@ -2,10 +2,7 @@
 """``nasiam search --study``: heads are trained, ranked and checked, by one process or many."""
 
 import copy
-import os
-import re
-import subprocess
-import sys
+import time
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,20 +15,14 @@ from nasiam_mm.cli.as_given import command_of
 from nasiam_mm.cli.reading import find_config, load_config
 from nasiam_mm.cli.stopping import stoppable
 from nasiam_mm.cli.strategy import merge_strategy
+from nasiam_mm.cli.workers import run_workers
 from nasiam_mm.config_walk import find_hook
 from nasiam_mm.console.screen import Console, current, say
-from nasiam_mm.runs.processes import bound_to_us
 
 if TYPE_CHECKING:
     from nasiam_mm.study.section import Study
     from nasiam_mm.study.worker import Worker
 
-# Of training, which a study sees to itself.
-_NOT_HERE = (
-    *('resume', 'extend', 'strategy', 'checkpoint', 'genotype', 'no_validate'),
-    *('amp', 'compile', 'auto_scale_lr'),
-)
-_NAME = re.compile(r'[A-Za-z0-9][\w.-]{0,79}')
 # The shipped configs of a framework differ in this word.
 _PHASES = ('_search_', '_pretrain_', '_baseline_')
 
@@ -43,25 +34,29 @@ def run_study(args: Namespace) -> None:
         ValueError: For an argument or a config that makes no study, or if workers end before it.
     """
     worker = _build(args, checks=args.worker is None)
-    from nasiam_mm.study.progress import progress_line
-
-    folder = worker.storage.folder
-    with stoppable(folder, command_of(args), tells=args.worker is None):
-        is_several = args.worker is None and args.workers > 1
-        is_over = _run_workers(args) if is_several else not worker.run(args.timeout)
-    if is_over:
-        print(f'the time is over; the same command goes on ({progress_line(worker.plan())})')
-        return
-    if args.worker is not None:
+    folder, is_first = worker.storage.folder, args.worker is None
+    until = None if args.timeout is None else args.until or time.time() + args.timeout
+    if until is not None and is_first:
+        told = f'nothing new is taken up after {_clock(until)}; what runs then is finished'
+        say(f'--timeout {args.timeout:g}: {told}')
+    with stoppable(folder, command_of(args), tells=is_first):
+        if is_first and args.workers > 1:
+            run_workers(args, worker, until)
+            is_over = until is not None and time.time() >= until
+        else:
+            is_over = not worker.run(None if until is None else until - time.time())
+    if not is_first:
         return
     from nasiam_mm.study.plan import END
+    from nasiam_mm.study.progress import progress_line
     from nasiam_mm.study.report import write_report
 
     if (console := current()) is not None:
         console.close()  # the bar gives way to the report
     if worker.plan().next() != END:
-        if args.timeout is not None:
-            print(f'the time is over; the same command goes on ({progress_line(worker.plan())})')
+        if is_over and until is not None:
+            told = f'stopped by --timeout {args.timeout:g}, whose time was over at {_clock(until)}'
+            print(f'{told}; the same command goes on ({progress_line(worker.plan())})')
             return
         raise ValueError(f'study {args.study!r}: its workers ended before it; see what they say')
     with worker.storage.exclusive():
@@ -69,20 +64,12 @@ def run_study(args: Namespace) -> None:
         print(write_report(folder, worker.plan(), worker.trainings, told))
 
 
+def _clock(seconds: float) -> str:
+    return time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(seconds))
+
+
 def _build(args: Namespace, checks: bool) -> 'Worker':
     """Read the study, its configs and its storage; with ``checks`` look a training through."""
-    for name in _NOT_HERE:
-        if getattr(args, name):
-            flag = f'--{name.replace("_", "-")}'
-            raise ValueError(f'{flag} is of a single training; leave it out beside --study')
-    if args.launcher != 'none':
-        told = 'a study trains in one process each; start more by --workers'
-        raise ValueError(f'--launcher {args.launcher}: {told}')
-    if not _NAME.fullmatch(args.study):
-        told = 'letters, digits, _, - and ., at most 80'
-        raise ValueError(f'--study must be a name of {told}, got {args.study!r:.100}')
-    if args.workers < 1:
-        raise ValueError(f'--workers must be at least 1, got {args.workers}')
     if args.work_dir is None:
         args.work_dir = str(Path('work_dirs', args.study))
     cfg = settings.read_config(args)
@@ -121,8 +108,6 @@ def _section(cfg: Config, args: Namespace) -> 'Study':
     from nasiam_mm.study.budget import Budget
     from nasiam_mm.study.section import read_study
 
-    if args.trials is not None and args.budget is not None:
-        raise ValueError('--trials and --budget: a budget deals out the trials; give one of them')
     given = {'trials': args.trials, 'budget': args.budget, 'seed': args.seed}
     more = {name: value for name, value in given.items() if value is not None}
     if args.trials is not None:
@@ -194,26 +179,3 @@ def _check(trainings: Any) -> None:
         cfg = trainings.config(options, trainings.study.seed, cheap=cheap, check=True)
         cfg.pop('work_dir', None)
         refuse_problems(cfg)
-
-
-def _run_workers(args: Namespace) -> bool:
-    """Start the workers, and wait for all of them; false, as their time is another's to tell."""
-    cores = os.cpu_count() or 1
-    threads = str(max(1, cores // args.workers))
-    environment = {'OMP_NUM_THREADS': threads, **bound_to_us()}
-    command = [sys.executable, '-m', 'nasiam_mm', *sys.argv[1:]]
-    workers = [
-        subprocess.Popen([*command, '--worker', str(number)], env=environment)
-        for number in range(1, args.workers + 1)
-    ]
-    try:
-        for process in workers:
-            process.wait()
-    except (KeyboardInterrupt, SystemExit) as end:
-        for process in workers:
-            if isinstance(end, SystemExit):  # of a terminal's signal they have one of their own
-                process.terminate()
-        for process in workers:
-            process.wait()
-        raise
-    return False

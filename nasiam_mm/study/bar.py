@@ -11,17 +11,9 @@ from nasiam_mm.console.steps import share_of_epochs
 from nasiam_mm.console.terms import duration
 from nasiam_mm.runs.commands import run_command
 from nasiam_mm.study.plan import Job, Plan
-from nasiam_mm.study.progress import seconds_left, trainings_left
+from nasiam_mm.study.progress import seconds_left, training_name, trainings_left
 
 _TAIL = 4096  # bytes of what a training has said; lines of epochs come last
-_NAMES = {
-    'gradient': 'search by gradient',
-    'reference': 'standard head',
-    'pilot': 'training of the pilot',
-    'rerank': 'second look',
-    'verify': 'comparison',
-    'test': 'test images',
-}
 
 
 class StudyBar:
@@ -41,13 +33,8 @@ class StudyBar:
     def begin(self, plan: Plan, job: Job) -> None:
         """Note what begins, where the study stands as in ``plan``."""
         self._counts, self._left = trainings_left(plan), seconds_left(plan)
-        self._head = _NAMES.get(job.phase, 'trial')
-        if job.phase == 'search':
-            self._head = f'trial {len(plan.done) + 1}/{plan.study.trials}'
-        elif job.phase == 'gradient':
-            self._head += f' {int(job.key) + 1}/{len(plan.study.gradient)}'
-        elif job.phase == 'verify':
-            self._head += f' {job.key}, seed {job.seed}'
+        place = plan.taken_up + 1
+        self._head = training_name(plan, job.phase, job.key, job.seed, place)
         self._began = time.monotonic()
 
     def launch(
@@ -65,7 +52,7 @@ class StudyBar:
         begun = said.stat().st_size if said.exists() else 0
 
         def watch() -> bool:
-            self.move(share_of_epochs(_tail(said, begun)))
+            self.move(share_of_epochs(tail(said, begun)))
             return look() if look is not None else False
 
         return self._launch(command, console, look=watch, **more)
@@ -86,7 +73,7 @@ class StudyBar:
         self.console.draw(self._head, min(1.0, whole), ', '.join(told))
 
 
-def _tail(path: Path, begun: int) -> str:
+def tail(path: Path, begun: int = 0) -> str:
     """Return the end of what a training has said since its file held ``begun`` bytes."""
     try:
         with path.open('rb') as file:

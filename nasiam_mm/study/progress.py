@@ -1,12 +1,74 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""Where a study stands, in a line."""
+"""Where a study stands, and what came of a training of it, in a line."""
 
 import math
 from statistics import fmean, stdev
 
+from nasiam_mm.console.terms import duration
 from nasiam_mm.study.fidelity import fidelity
 from nasiam_mm.study.plan import Job, Plan, candidates
+from nasiam_mm.study.rows import Training
 from nasiam_mm.study.trainings import STANDARD
+from nasiam_mm.wording import counted
+
+_NAMES = {
+    'gradient': 'search by gradient',
+    'reference': 'standard head',
+    'pilot': 'training of the pilot',
+    'rerank': 'second look',
+    'verify': 'comparison',
+    'test': 'test images',
+}
+
+
+def training_name(plan: Plan, phase: str, key: str = '', seed: int = 0, place: int = 0) -> str:
+    """Name a training in a few words; of a trial ``place`` is its number among them, from 1."""
+    name = _NAMES.get(phase, 'trial')
+    if phase == 'search':
+        return f'trial {place}/{plan.study.trials}'
+    if phase == 'gradient':
+        return f'{name} {int(key) + 1}/{len(plan.study.gradient)}'
+    return name if phase == 'reference' else f'{name} {key}, seed {seed}'
+
+
+def place_of(plan: Plan, number: int) -> int:
+    """Return the number of a trial among those that count, from 1."""
+    numbers = [trial.number for trial in plan.trials]
+    return numbers.index(number) + 1 if number in numbers else len(numbers) + 1
+
+
+def ended_line(plan: Plan, job: Job, number: int, key: str, seed: int) -> str:
+    """Say in a line what came of a training that has ended; '' of the test images.
+
+    Args:
+        plan: Where the study stands with it.
+        job: What it was.
+        number: Of its trial.
+        key: Of its head.
+        seed: Of its run.
+    """
+    found: Training | None
+    if job.phase == 'test':
+        return ''
+    if job.phase == 'search':
+        trial = next((t for t in plan.trials if t.number == number), None)
+        found, of = trial, f' ({trial.source}, {key})' if trial else ''
+    else:
+        ended = [c for c in plan.checks if (c.phase, c.key, c.seed) == (job.phase, key, seed)]
+        found, of = next(iter(ended), None), ''
+    if found is None:
+        return ''
+    name = training_name(plan, job.phase, key, seed, place_of(plan, number))
+    if found.fault:
+        told = found.fault
+    elif found.score is None:
+        told = 'stopped early' if found.state == 'pruned' else 'no score'
+    elif job.phase == 'gradient':
+        told = f'{counted(int(found.score), "head")} found'
+    else:
+        told = f'{found.score:.2f}'
+    took = f' in {duration(found.seconds)}' if found.seconds else ''
+    return f'{name}{of}: {told}{took}'
 
 
 def beginning_line(plan: Plan, job: Job) -> str:
@@ -50,15 +112,20 @@ def progress_line(plan: Plan) -> str:
         told.append(f'standard {fmean(standard):.2f}{_interval(tuple(standard))}')
     if study.cheap and (found := fidelity(plan.trials, plan.checks)).correlation is not None:
         told.append(found.told)
-    if left := seconds_left(plan):
+    if left := seconds_left(plan, running + 1):  # who says so goes on as well
         told.append(f'about {_duration(left)} left')
     return ', '.join(told)
 
 
-def seconds_left(plan: Plan) -> float | None:
-    """Estimate the seconds that one worker takes for what is left; None before anything is done.
+def seconds_left(plan: Plan, workers: int = 1, begun: float = 0.0) -> float | None:
+    """Estimate the seconds that workers take for what is left; None before anything is done.
 
     The comparison is taken to go to its last seed, so that it is at most about that.
+
+    Args:
+        plan: Where the study stands.
+        workers: How many there are.
+        begun: How much of the trainings that run is done, 1 for a whole one.
     """
     cheap = [t.seconds for t in plan.done if t.seconds]
     dear_phases = ('pilot', 'rerank', 'verify')
@@ -68,7 +135,8 @@ def seconds_left(plan: Plan) -> float | None:
     trial = fmean(cheap or dear)
     check = fmean(dear) if dear else trial
     trials, checks = _left(plan)
-    return trials * trial + checks * check
+    begun_seconds = begun * (trial if trials else check)
+    return max(0.0, trials * trial + checks * check - begun_seconds) / workers
 
 
 def trainings_left(plan: Plan) -> tuple[int, int]:

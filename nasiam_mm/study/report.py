@@ -126,15 +126,14 @@ def _scored(plan: Plan) -> dict[str, dict[str, Any]]:
     lost = {seed for arm in (standard, *others) for seed in arm.collapsed}
     found = {}
     for arm in (standard, *others):
-        compared = [score for seed, score in arm.scores.items() if seed not in lost]
-        searched = [training.score for training in _trainings_of(plan, arm.name)[0]]
-        of = {'search': searched, 'compared': compared}
-        known = {when: [x for x in scores if x is not None and isfinite(x)]
-                 for when, scores in of.items()}  # fmt: skip
+        of: dict[str, list[float | None]] = {
+            'search': [training.score for training in _trainings_of(plan, arm.name)[0]],
+            'compared': [score for seed, score in arm.scores.items() if seed not in lost],
+        }
         found[arm.name] = {
-            when: {'mean': fmean(scores), 'seeds': len(scores)}
-            for when, scores in known.items()
-            if scores
+            when: {'mean': fmean(known), 'seeds': len(known)}
+            for when, scores in of.items()
+            if (known := [x for x in scores if x is not None and isfinite(x)])
         }
     return found
 

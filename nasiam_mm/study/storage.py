@@ -25,6 +25,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nasiam_mm.files.atomic import write_text
 from nasiam_mm.runs.commands import locked
+from nasiam_mm.study.address import check_address, shown
 from nasiam_mm.study.orphans import begin_again
 from nasiam_mm.study.patience import made_patient, patiently
 from nasiam_mm.versions import require
@@ -106,9 +107,7 @@ class Storage:
             file = self.folder / 'journal.log'
             lock = _Lock(file)
             return JournalStorage(JournalFileBackend(str(file), lock_obj=lock))  # type: ignore[arg-type]
-        if not self.url.startswith(('postgresql://', 'postgresql+psycopg://')):
-            kinds = 'postgresql://USER:PASSWORD@HOST/DATABASE, or nothing for a file'
-            raise ValueError(f'--storage {_shown(self.url)}: must be {kinds}')
+        check_address(self.url)
         require('psycopg', 'postgresql')
         from optuna.storages import RDBStorage
         from sqlalchemy.exc import SQLAlchemyError
@@ -128,7 +127,7 @@ class Storage:
         except (SQLAlchemyError, StorageInternalError) as error:
             told = ' '.join(str(error.__cause__ or error).split('\n')[0].split())
             mend = 'start the server, or correct the address'
-            what = f'--storage {_shown(self.url)} cannot be reached: {told:.200}; {mend}'
+            what = f'--storage {shown(self.url)} cannot be reached: {told:.200}; {mend}'
             raise ValueError(what) from error
         self.engine = storage.engine
         # What a study asks: a call of the storage behind it may be within a broken transaction.
@@ -263,12 +262,3 @@ def _boot() -> str:
         return Path('/proc/sys/kernel/random/boot_id').read_text(encoding='ascii').strip()[:8]
     except OSError:
         return f'{uuid.getnode():x}'
-
-
-def _shown(url: str) -> str:
-    """Return an address without its password, and without settings, which may hold one."""
-    scheme, sign, rest = url.partition('://')
-    if not sign:
-        return f'{url!r}' if '@' not in url and '=' not in url else "'...'"
-    user, at, host = rest.partition('?')[0].rpartition('@')
-    return f"'{scheme}://{user.split(':')[0]}{at}{host}'"

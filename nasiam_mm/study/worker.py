@@ -7,13 +7,23 @@ from collections.abc import Callable
 from typing import Any
 
 import optuna
+from optuna.trial import TrialState
 
+from nasiam_mm.console.steps import share_of_epochs
+from nasiam_mm.runs.commands import CONSOLE
 from nasiam_mm.study import trials as notes
+from nasiam_mm.study.bar import tail
 from nasiam_mm.study.beginning import begin, given, pilots
 from nasiam_mm.study.heads import distributions, told_head
 from nasiam_mm.study.jobs import Jobs
 from nasiam_mm.study.plan import END, WAIT, Job, Plan
-from nasiam_mm.study.progress import beginning_line, progress_line
+from nasiam_mm.study.progress import (
+    beginning_line,
+    ended_line,
+    place_of,
+    progress_line,
+    training_name,
+)
 from nasiam_mm.study.pruners import build_pruner
 from nasiam_mm.study.samplers import build_sampler
 
@@ -61,6 +71,21 @@ class Worker:
             self.trainings.unit,
         )
 
+    def running(self) -> list[tuple[str, float]]:
+        """Return the trainings that run now, of all workers: name, and how far it is, 0 to 1."""
+        plan, found = self.plan(), []
+        for study in (self.trials, self.checks):
+            for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+                attrs = trial.user_attrs
+                if not notes.has_begun(attrs):
+                    continue
+                phase = attrs.get(notes.PHASE, 'search')
+                of = attrs[notes.KEY], attrs[notes.SEED], place_of(plan, trial.number)
+                run = attrs.get(notes.RUN)
+                said = '' if run is None else tail(self.jobs.store.folder / run / CONSOLE)
+                found.append((training_name(plan, phase, *of), share_of_epochs(said)))
+        return found
+
     def run(self, seconds: float | None = None) -> bool:
         """Work until the study is at its end, which returns true, or ``seconds`` are over.
 
@@ -99,8 +124,12 @@ class Worker:
                     # They stay open, and are taken up again by whoever goes on.
                     what = f'{len(failed)} trainings in a row have failed: {fault}'
                     raise ValueError(f'{what}; mend that, then the same command goes on')
-                if (line := progress_line(self.plan())) != last:
-                    self.tell(line)
+                plan, attrs = self.plan(), trial.user_attrs
+                # Read by nobody else: what was noted when it was taken up.
+                of = attrs.get(notes.KEY, job.key), attrs.get(notes.SEED, job.seed)
+                ended = '' if fault else ended_line(plan, job, trial.number, *of)
+                if (line := progress_line(plan)) != last or ended:
+                    self.tell('; '.join(filter(None, [ended, line])))
                 last = line
         return False
 

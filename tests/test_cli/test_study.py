@@ -3,9 +3,12 @@
 
 import functools
 import json
+import re
 import shlex
 import signal
+import time
 from argparse import ArgumentParser, Namespace
+from datetime import datetime
 from unittest import mock
 
 import mmcv
@@ -157,18 +160,43 @@ def test_trials_and_budget_of_the_command_go_before_the_configs(tmp_path, words,
 
 def test_workers_are_processes_of_the_same_command(tmp_path):
     with (
-        mock.patch('nasiam_mm.cli.study.subprocess.Popen') as popen,
+        mock.patch('nasiam_mm.cli.workers.subprocess.Popen') as popen,
         pytest.raises(ValueError, match="study 'heads': its workers ended before it"),
     ):
         call(CONFIG, '--study', 'heads', '--work-dir', tmp_path, *FEW, '--workers', 2)
     commands = [made.args[0] for made in popen.call_args_list]
     assert [command[-2:] for command in commands] == [['--worker', '1'], ['--worker', '2']]
     assert popen.call_args.kwargs['env']['OMP_NUM_THREADS'] == '1'
+    assert set(popen.call_args.kwargs) == {'env'}  # without a terminal they print their lines
 
 
-def test_it_ends_when_its_time_is_over(tmp_path, capsys):
+def clock(text):
+    return datetime.strptime(text, '%Y-%m-%d %H:%M:%S').timestamp()
+
+
+def test_it_ends_when_its_time_is_over_and_says_so_before_and_after(tmp_path, capsys):
+    begun = time.time()
     call(CONFIG, '--study', 'heads', '--work-dir', tmp_path, *FEW, '--timeout', '0')
-    assert 'the time is over; the same command goes on' in capsys.readouterr().out
+    told = capsys.readouterr().out
+    at = r'(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)'
+    first = re.search(f'^--timeout 0: nothing new is taken up after {at}; what runs', told, re.M)
+    last = re.search(f'^stopped by --timeout 0, whose time was over at {at}; the same', told, re.M)
+    assert begun - 1 <= clock(first[1]) == clock(last[1]) <= time.time()
+    assert told.index(first[0]) < told.index(last[0]) and 'goes on (0 of 3 trials)' in told
+    assert not (tmp_path / 'verdict.json').exists()
+
+
+def test_workers_have_one_end_of_their_time(tmp_path, capsys):
+    before = time.time()
+    with mock.patch('nasiam_mm.cli.workers.subprocess.Popen') as popen:
+        popen.return_value.wait.side_effect = lambda: time.sleep(0.3)
+        words = [CONFIG, '--study', 'heads', '--work-dir', tmp_path, *FEW, '--workers', 2]
+        call(*words, '--timeout', '0.5')
+    commands = [made.args[0] for made in popen.call_args_list]
+    ends = {float(command[command.index('--until') + 1]) for command in commands}
+    assert len(commands) == 2 and len(ends) == 1 and before < min(ends) <= time.time()
+    told = capsys.readouterr().out
+    assert told.count('nothing new is taken up after') == told.count('stopped by --timeout') == 1
 
 
 @pytest.mark.parametrize(

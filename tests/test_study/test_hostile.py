@@ -10,13 +10,14 @@ import pytest
 from nasiam_mm.models.cost import Cost
 from nasiam_mm.runs.store import RunFailed
 from nasiam_mm.study import trials as notes
+from nasiam_mm.study.address import shown
 from nasiam_mm.study.beginning import pilots
 from nasiam_mm.study.heads import random_options
 from nasiam_mm.study.plan import WAIT, Plan
 from nasiam_mm.study.report import write_report
 from nasiam_mm.study.rows import Check, Trial
 from nasiam_mm.study.section import Study
-from nasiam_mm.study.storage import Storage, _shown
+from nasiam_mm.study.storage import Storage
 from nasiam_mm.study.trainings import STANDARD
 from tests.test_study.played import worker
 
@@ -113,7 +114,7 @@ def test_a_trial_gives_a_sign_of_life_before_it_is_somebodys(tmp_path, postgres,
     ],
 )
 def test_no_message_holds_a_password(url, told):
-    assert _shown(url) == told
+    assert shown(url) == told
 
 
 def test_without_labels_no_test_images_are_read_and_the_report_says_what_was_measured(

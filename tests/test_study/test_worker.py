@@ -4,6 +4,7 @@
 import json
 import os
 import random
+import re
 import signal
 import time
 
@@ -85,6 +86,14 @@ def test_what_is_recommended_is_better_and_lies_in_the_folder(done):
     better = trainer.true_score(options) > trainer.STANDARD + 1
     assert report['answer'] == ('use' if better else 'keep')
     assert report['sentence'] in told
+    assert report['objective'] == 'kNN top-1, %' and report['unit'] == 'points'
+    # A difference is that of the scores, which are of the seeds that count.
+    [row], scores = report['verdict']['compared'], report['scores']
+    compared = {key: found['compared'] for key, found in scores.items()}
+    gain = compared[row['name']]['mean'] - compared[STANDARD]['mean']
+    assert gain == pytest.approx(row['mean']) and compared[STANDARD]['seeds'] == row['n']
+    trials = [t.score for t in plan.trials if t.key == STANDARD]
+    assert scores[STANDARD]['search']['mean'] == pytest.approx(sum(trials) / len(trials))
     genotype = load_genotype(str(folder / 'genotype.json'))
     assert {n: d.chosen[0] for n, d in genotype.decisions.items()}.items() <= options.items()
     table = (folder / 'table.md').read_text()
@@ -94,8 +103,13 @@ def test_what_is_recommended_is_better_and_lies_in_the_folder(done):
 
 def test_progress_says_what_leads_and_what_is_left(done):
     _, _, lines = done
-    assert lines[0].startswith('1 of 8 trials, standard 4')
+    first = r'trial 1/8 \(standard, standard\): (4\d\.\d\d) in 0:0\d; 1 of 8 trials, standard \1'
+    assert re.match(first, lines[0]), lines[0]
     assert 'best kNN % 4' in lines[7] and 'left' in lines[7]
+    # Every training has a line of its own.
+    assert [line.split(' ')[1] for line in lines[:8]] == [f'{n}/8' for n in range(1, 9)]
+    seeds = [re.search(r'^comparison (\w+), seed (\d+): ', line) for line in lines[9:]]
+    assert len({found.groups() for found in seeds if found}) >= 6
     most = f'at most {2 * done[0].study.max_seeds} trainings'
     assert lines[8] == f'comparison of 1 head with the standard one begins: {most}, on fresh seeds'
     assert f'1 of {most} compared' in lines[9] and sum('begins' in line for line in lines) == 1
