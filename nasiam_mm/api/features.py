@@ -5,7 +5,8 @@ import os
 from pathlib import Path
 
 from nasiam_mm.api.quiet import quietly
-from nasiam_mm.api.results import Pretraining, Search
+from nasiam_mm.api.results import Pretraining, Search, path_of
+from nasiam_mm.export.asked import check_target
 from nasiam_mm.export.embeddings import Embeddings, find_run_checkpoint
 from nasiam_mm.export.embeddings import embed as _embed
 
@@ -41,12 +42,14 @@ def embed(
     """
     from nasiam_mm.export.tables import check_table_path, write_embeddings
 
-    if out is not None:
-        check_table_path(Path(out))
+    file = None if out is None else Path(path_of('out', out))
+    if file is not None:
+        check_table_path(file)
     with quietly(quiet):
-        found = _embed(_folder(run), Path(data), batch_size, skip_unreadable)
-    if out is not None:
-        write_embeddings(found, Path(out))
+        given = _folder(run), Path(path_of('data', data))
+        found = _embed(*given, batch_size, skip_unreadable)
+        if file is not None:
+            write_embeddings(found, file)
     return found
 
 
@@ -70,10 +73,12 @@ def export(
     """
     from nasiam_mm.export import export_backbone, read_pretrained
 
+    file = Path(path_of('out', out))
     with quietly(quiet):
-        export_backbone(read_pretrained(find_run_checkpoint(_folder(run))), Path(out), layout)
-    return Path(out)
+        check_target(file, layout)
+        export_backbone(read_pretrained(find_run_checkpoint(_folder(run))), file, layout)
+    return file
 
 
 def _folder(run: Run) -> Path:
-    return run.folder if isinstance(run, (Pretraining, Search)) else Path(run)
+    return run.folder if isinstance(run, (Pretraining, Search)) else Path(path_of('run', run))

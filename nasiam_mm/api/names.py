@@ -1,9 +1,8 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """What there is to choose from, by name."""
 
-from nasiam_mm.files.shipped import shipped_configs
+from nasiam_mm.files.shipped import framework_names, strategy_names
 from nasiam_mm.ops.candidates import CANDIDATE_OPS
-from nasiam_mm.presets import framework_names
 
 CHECKED = 'checked'
 
@@ -18,9 +17,7 @@ def list_strategies() -> list[str]:
 
     The others are the files of ``configs/search`` (docs/search.md).
     """
-    folder = shipped_configs()
-    files = [] if folder is None else (folder / 'search').glob('*.py')
-    return [CHECKED, *sorted(path.stem for path in files)]
+    return [CHECKED, *strategy_names()]
 
 
 def list_operations() -> list[str]:

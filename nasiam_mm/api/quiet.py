@@ -1,5 +1,5 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""Runs without a word on the screen; their logs are written as ever."""
+"""Runs without a word on the screen, whose refusals name arguments; logs are written as ever."""
 
 import io
 import sys
@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
 
-_FLAG = '--skip-unreadable'
+from nasiam_mm.wording import in_python
 
 
 class _Nowhere(io.TextIOBase):
@@ -16,6 +16,18 @@ class _Nowhere(io.TextIOBase):
     def write(self, text: str) -> int:
         """Take a text."""
         return len(text)
+
+
+@contextmanager
+def named_as_arguments() -> Iterator[None]:
+    """Let refusals from within name the arguments of a call, not the options of a command."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        # One of the system has a number and a file, and no words of ours.
+        if len(error.args) == 1 and isinstance(error.args[0], str):
+            error.args = (in_python(error.args[0]),)
+        raise
 
 
 @contextmanager
@@ -28,7 +40,7 @@ def quietly(quiet: bool) -> Iterator[None]:
     """
     silence = redirect_stdout(_Nowhere()) if quiet else nullcontext()
     try:
-        with warnings.catch_warnings(), silence:
+        with warnings.catch_warnings(), silence, named_as_arguments():
             if quiet:
                 warnings.simplefilter('ignore')
             yield
@@ -37,9 +49,5 @@ def quietly(quiet: bool) -> Iterator[None]:
             told = 'interrupted; a checkpoint is written, the same call goes on'
             raise KeyboardInterrupt(told) from None
         raise
-    except ValueError as error:
-        if _FLAG not in str(error):
-            raise
-        raise ValueError(str(error).replace(_FLAG, 'skip_unreadable=True')) from error
     finally:
         sys.stdout.flush()

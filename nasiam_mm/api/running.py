@@ -12,7 +12,7 @@ from typing import Any
 
 from nasiam_mm.api.names import CHECKED, list_strategies
 from nasiam_mm.api.quiet import quietly
-from nasiam_mm.api.results import Pretraining, Search, read_pretraining, read_search
+from nasiam_mm.api.results import Pretraining, Search, path_of, read_pretraining, read_search
 from nasiam_mm.architecture.genotype import Genotype, save_genotype
 from nasiam_mm.files.marks import PRESET
 from nasiam_mm.wording import no_such
@@ -61,12 +61,13 @@ def search(
         ValueError: In one line, if something cannot be.
         KeyboardInterrupt: If it was interrupted; a checkpoint is written.
     """
-    is_named = strategy is None or str(strategy).endswith('.py')
-    if not is_named and strategy not in (known := list_strategies()):
+    is_file = isinstance(strategy, str) and strategy.endswith('.py')
+    if not is_file and strategy is not None and strategy not in (known := list_strategies()):
         raise ValueError(no_such('strategy', strategy, known))
     args = _arguments('search', data, out, framework, backbone, options, seed)
     own = dict(val=val, test=test, labels=labels)
-    vars(args).update({name: path and os.fspath(path) for name, path in own.items()})
+    given = {name: path for name, path in own.items() if path is not None}
+    vars(args).update({name: path_of(name, path) for name, path in given.items()})
     args.size, args.skip_unreadable = size, skip_unreadable
     if strategy == CHECKED:
         args.study = CHECKED
@@ -121,7 +122,7 @@ def pretrain(
     with ExitStack() as stack:
         if isinstance(genotype, Genotype):
             genotype = stack.enter_context(_written(genotype, Path(args.out)))
-        args.genotype = None if genotype is None else os.fspath(genotype)
+        args.genotype = None if genotype is None else path_of('genotype', genotype)
         with quietly(quiet):
             _run('train', args)
     return read_pretraining(Path(args.work_dir))
@@ -167,8 +168,9 @@ def _arguments(
     parser = ArgumentParser()
     module.add_arguments(parser)
     args = parser.parse_args([])
-    args.data, args.seed = os.fspath(data), seed
-    args.out = os.fspath(out) if out is not None else str(Path('runs', Path(data).resolve().name))
+    args.data, args.seed = path_of('data', data), seed
+    default = str(Path('runs', Path(args.data).resolve().name))
+    args.out = default if out is None else path_of('out', out)
     args.framework, args.backbone = framework, backbone
     args.cfg_options = dict(options) if options else None
     return args

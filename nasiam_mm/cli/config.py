@@ -95,15 +95,9 @@ def check_seed(seed: int) -> None:
         raise ValueError(f'--seed must be a whole number from 0 to 2^32 - 1, got {seed}')
 
 
-def merge_options(cfg: Config, args: Namespace) -> None:
-    """Let ``--cfg-options`` override the config and import what they name.
-
-    Raises:
-        ValueError: If the config has no place for one, or an argument says the same.
-    """
-    options = args.cfg_options
-    if options is None:
-        return
+def refuse_options(args: Namespace) -> None:
+    """Refuse ``--cfg-options`` that no config takes, or that an argument says too (ValueError)."""
+    options = args.cfg_options or {}
     for argument, key in _ARGUMENTS.items():
         value = getattr(args, argument, None)
         is_given = value is not None and value is not False
@@ -113,6 +107,18 @@ def merge_options(cfg: Config, args: Namespace) -> None:
     if helpers := [name for name in options if name.startswith('_')]:
         told = 'what begins with _ only helps to write a config'
         raise ValueError(f"--cfg-options: nothing reads '{helpers[0]}'; {told}")
+
+
+def merge_options(cfg: Config, args: Namespace) -> None:
+    """Let ``--cfg-options`` override the config and import what they name.
+
+    Raises:
+        ValueError: If the config has no place for one, or an argument says the same.
+    """
+    options = args.cfg_options
+    if options is None:
+        return
+    refuse_options(args)
     try:
         cfg.merge_from_dict(options)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:

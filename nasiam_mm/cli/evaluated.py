@@ -13,12 +13,13 @@ from typing import Any
 from mmengine.config import Config
 
 from nasiam_mm.cli import config as settings
+from nasiam_mm.cli.asked import refuse_evaluation
 from nasiam_mm.config_walk import walk
+from nasiam_mm.files.regular import is_address
 
 _DECIDED = 'model.genotype.'  # before the name of a choice, in the identity of a run
 # Of a stored config; what else it says is of training, or of the machine it was on.
 _KEPT = ('model', 'data', 'probe', 'test_dataloader', 'test_evaluator', 'randomness')
-_TEXTS = ('.py', '.json', '.yml', '.yaml')  # endings of configs, and of no checkpoint
 _GIVE = 'give the config that trained it: nasiam test CONFIG CHECKPOINT'
 
 
@@ -40,6 +41,7 @@ def read_evaluated(args: Namespace, pin_memory: bool = True) -> Config:
         FileNotFoundError: If there is no such file, or the data of its config is gone.
         ValueError: If the checkpoint is damaged, or there is nothing to evaluate it by.
     """
+    refuse_evaluation(args)
     is_stored = args.config is None
     if is_stored:
         args.checkpoint = _find(args.checkpoint)
@@ -62,10 +64,7 @@ def _find(path: str) -> str:
     """Return the checkpoint that is meant where no config is given."""
     from nasiam_mm.export.embeddings import find_run_checkpoint
 
-    if path.endswith(_TEXTS):
-        raise ValueError(f"'{path}' is no checkpoint: give one, after its config or alone")
-    is_address = path.startswith(('http://', 'https://'))
-    return path if is_address else str(find_run_checkpoint(path))
+    return path if is_address(path) else str(find_run_checkpoint(path))
 
 
 def _read_stored(args: Namespace) -> Config:

@@ -9,8 +9,10 @@ from typing import Any
 
 from nasiam_mm.cli.options import read_literal
 from nasiam_mm.files.shipped import framework_names
+from nasiam_mm.presets.asked import Asked
 from nasiam_mm.refusals import plain
 from nasiam_mm.runs.processes import process_number
+from nasiam_mm.wording import in_python
 
 GENOTYPE, VERDICT = 'genotype.json', 'verdict.json'
 # Of nasiam search and nasiam pretrain, without a config.
@@ -39,11 +41,18 @@ def given_own(args: Namespace) -> list[str]:
     return [name for name in ('out', *_OWN) if getattr(args, name)]
 
 
+def read_asked(args: Namespace) -> Asked:
+    """Return what is said of one's own images; ValueError for a backbone that is no literal."""
+    given = {name: getattr(args, name) for name in _OWN}
+    return Asked(args.data, **{**given, 'backbone': read_backbone(args.backbone)})
+
+
 def prepare_own(args: Namespace, phase: str) -> str | None:
     """Let ``--data`` and ``--out`` stand for a config and its work directory.
 
     Args:
-        args: The command line, of which ``config``, ``data`` and ``work_dir`` are set.
+        args: The command line, which :func:`nasiam_mm.cli.asked.refuse_training` has looked
+            through, of which ``config``, ``data`` and ``work_dir`` are set.
         phase: ``'search'``, or ``'pretrain'``: by a genotype if one is given or lies in ``--out``,
             and with the standard head else.
 
@@ -51,29 +60,20 @@ def prepare_own(args: Namespace, phase: str) -> str | None:
         What was decided beside the recipes, for a user; None with a config.
 
     Raises:
-        ValueError: If neither or both are given, or the images cannot be used.
+        ValueError: If the images cannot be used.
     """
-    given = given_own(args)
     if args.config is not None:
-        if given:
-            flag = f'--{given[0].replace("_", "-")}'
-            raise ValueError(f'{flag} is for images without a config; leave one of them out')
         return None
-    if args.data is None or args.out is None:
-        told = 'CONFIG, or --data FOLDER --out FOLDER for recipes that are chosen by the images'
-        raise ValueError(f'nothing says what to train; give a {told}')
+    from nasiam_mm.presets.preparing import prepare
 
-    from nasiam_mm.presets.preparing import Asked, prepare
-
-    asked = {name: getattr(args, name) for name in _OWN}
-    asked['backbone'] = read_backbone(args.backbone)
-    prepared = prepare(args.out, Asked(args.data, **asked))
+    prepared = prepare(args.out, read_asked(args))
     if process_number() == 0:
         for line in prepared.lines:
             print(plain(line))
         if prepared.lines and args.cfg_options:
             changed = ', '.join(f'{name}={value}' for name, value in args.cfg_options.items())
-            print(plain(f'--cfg-options change this run, not the recipes: {changed}'))
+            line = f'--cfg-options change this run, not the recipes: {changed}'
+            print(plain(line if hasattr(args, 'words') else in_python(line)))
     note = None
     if phase == 'pretrain':
         phase, args.genotype, note = choose_head(prepared.out, args.genotype)

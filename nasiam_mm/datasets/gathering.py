@@ -18,11 +18,10 @@ from nasiam_mm.datasets.describing import describe
 from nasiam_mm.datasets.folder import image_files, left_out, open_part, part_digests
 from nasiam_mm.datasets.headers import count_broken, name_some, read_headers
 from nasiam_mm.datasets.listing import class_names, label_files, read_labels, write_listing
-from nasiam_mm.datasets.source import Source, read_source
+from nasiam_mm.datasets.source import NO_LABELS, Source, read_source
 from nasiam_mm.files.atomic import write_text
 from nasiam_mm.refusals import printable
 
-NO_LABELS = 'none'
 _LEAST = 4  # images: two for the weights, two for alpha
 
 

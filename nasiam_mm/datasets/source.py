@@ -19,6 +19,7 @@ import numpy as np
 from nasiam_mm.files.atomic import atomic_path, write_json
 from nasiam_mm.files.regular import read_json
 
+NO_LABELS = 'none'  # in place of a file of labels: those of the folders are not used
 MOST_PIXELS = 4096  # along the side of the square that images are brought to
 _MOST_BYTES = 2**24  # of source.json
 ARRAY_NAMES = ('train_images', 'train_labels', 'test_images', 'test_labels')

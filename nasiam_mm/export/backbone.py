@@ -16,14 +16,13 @@ from mmengine.config import Config
 from mmengine.model.weight_init import PretrainedInit
 from torch import Tensor, nn
 
+from nasiam_mm.export.asked import check_target
 from nasiam_mm.export.checkpoint import PREFIX, PretrainedBackbone, State, build_backbone, check_fit
 from nasiam_mm.export.layouts import ResNetSpec, build_resnet
 from nasiam_mm.files.atomic import atomic_path
 from nasiam_mm.files.checkpoint import read_checkpoint
 from nasiam_mm.files.config_file import config_as_text
 from nasiam_mm.versions import require
-
-LAYOUTS = ('mmengine', 'torchvision', 'timm')
 
 
 def export_backbone(source: PretrainedBackbone, out: Path | str, layout: str = 'mmengine') -> int:
@@ -40,11 +39,7 @@ def export_backbone(source: PretrainedBackbone, out: Path | str, layout: str = '
             'torchvision' and 'timm' are bare state dicts of those libraries' ResNet.
     """
     out = Path(out)
-    if layout not in LAYOUTS:
-        raise ValueError(f"layout '{layout}' is none of {', '.join(LAYOUTS)}")
-    suffixes = ['.pth'] if layout == 'mmengine' else ['.pth', '.safetensors']
-    if out.suffix not in suffixes:
-        raise ValueError(f'{out}: for {layout}, give a name that ends in {" or ".join(suffixes)}')
+    check_target(out, layout)
     if out.exists() and out.samefile(source.path):
         raise ValueError(f"'{out}' is what is exported; give another path for the output")
     is_safe = out.suffix == '.safetensors'

@@ -2,30 +2,14 @@
 """Embeddings as a file: arrays (.npz), text (.csv), or columns (.parquet) by pyarrow."""
 
 import csv
-import importlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from nasiam_mm.export.asked import check_table_path, pyarrow
 from nasiam_mm.export.embeddings import Embeddings
 from nasiam_mm.files.atomic import atomic_path
-
-SUFFIXES = ('.npz', '.csv', '.parquet')
-
-
-def check_table_path(path: Path | str) -> None:
-    """Refuse a file that cannot be written, before minutes are spent on what it is to hold.
-
-    Raises:
-        ValueError: If it ends in none of :data:`SUFFIXES`.
-        ModuleNotFoundError: If it is .parquet and pyarrow is not installed.
-    """
-    suffix = Path(path).suffix.lower()
-    if suffix not in SUFFIXES:
-        raise ValueError(f"'{path}' must end in {', '.join(SUFFIXES)}")
-    if suffix == '.parquet':
-        _pyarrow()
 
 
 def write_embeddings(found: Embeddings, path: Path | str) -> None:
@@ -36,7 +20,7 @@ def write_embeddings(found: Embeddings, path: Path | str) -> None:
     ``.parquet`` ``file``, ``label`` and ``features``, a list.
 
     Raises:
-        ValueError: If the path ends in none of :data:`SUFFIXES`.
+        ValueError: If the path ends in none of :data:`nasiam_mm.export.asked.TABLES`.
         ModuleNotFoundError: If it is .parquet and pyarrow is not installed.
     """
     check_table_path(path)
@@ -65,20 +49,10 @@ def _write_csv(found: Embeddings, text: Any) -> None:
 
 
 def _write_parquet(found: Embeddings, path: Path) -> None:
-    arrow, parquet = _pyarrow()
+    arrow, parquet = pyarrow()
     rows = arrow.array(found.features.reshape(-1))
     columns = {'file': list(found.files)}
     if found.labels is not None:
         columns['label'] = list(found.labels)
     features = arrow.FixedSizeListArray.from_arrays(rows, found.features.shape[1])
     parquet.write_table(arrow.table({**columns, 'features': features}), path)
-
-
-def _pyarrow() -> tuple[Any, Any]:
-    try:
-        return importlib.import_module('pyarrow'), importlib.import_module('pyarrow.parquet')
-    except ModuleNotFoundError as error:
-        mend = 'pip install pyarrow, or give a name that ends in .npz or .csv'
-        raise ModuleNotFoundError(
-            f'.parquet needs pyarrow, which is not installed; {mend}'
-        ) from error

@@ -22,6 +22,7 @@ from torch import Tensor
 from nasiam_mm.files.atomic import atomic_path, write_text
 from nasiam_mm.files.digest import file_digest
 from nasiam_mm.files.pickles import STATISTICS, Refused, scan_checkpoint
+from nasiam_mm.files.regular import is_address, require_checkpoint
 
 
 class UnsafeCheckpointError(ValueError):
@@ -135,13 +136,7 @@ def is_damaged(path: str | os.PathLike) -> bool:
 
 def find_file(path: str | os.PathLike) -> Path:
     """Return the regular file of a path or an http address, or raise an OSError."""
-    if str(path).startswith(('http://', 'https://')):
-        return _download(str(path))
-    found = Path(path).expanduser()
-    if not found.is_file():
-        what = 'is no regular file; name the .pth itself' if found.exists() else 'does not exist'
-        raise FileNotFoundError(f"checkpoint '{path}' {what}")
-    return found
+    return _download(str(path)) if is_address(path) else require_checkpoint(path)
 
 
 def _download(address: str) -> Path:

@@ -21,6 +21,20 @@ def require_regular(path: str | os.PathLike) -> Path:
     return path
 
 
+def require_checkpoint(path: str | os.PathLike) -> Path:
+    """Return the file of a checkpoint, FileNotFoundError if there is none or it is no file."""
+    found = Path(path).expanduser()
+    if not found.is_file():
+        what = 'is no regular file; name the .pth itself' if found.exists() else 'does not exist'
+        raise FileNotFoundError(f"checkpoint '{path}' {what}")
+    return found
+
+
+def is_address(path: str | os.PathLike) -> bool:
+    """Tell whether a checkpoint is named by an address, from which it is downloaded."""
+    return str(path).startswith(('http://', 'https://'))
+
+
 def read_text(path: str | os.PathLike) -> str:
     """Read UTF-8 text, or raise as :func:`require_regular`; ValueError where it is none."""
     try:

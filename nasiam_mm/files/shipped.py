@@ -21,6 +21,13 @@ def framework_names() -> list[str]:
     return sorted(path.name.split('_')[0] for path in files)
 
 
+def strategy_names() -> list[str]:
+    """Name the strategies that there are files of, in ``configs/search``."""
+    folder = shipped_configs()
+    files = [] if folder is None else (folder / 'search').glob('*.py')
+    return sorted(path.stem for path in files)
+
+
 def find_config(name: str | Path) -> str:
     """Return the path of a config: a file, or a shipped one by its path below ``configs/``.
 

@@ -4,56 +4,28 @@
 out/  data/  preset.json  simclr_search_photos.py  simclr_pretrain_photos.py  ..._baseline_...
 """
 
-import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nasiam_mm.datasets.gathering import NO_LABELS, Gathered, gather
+from nasiam_mm.datasets.gathering import Gathered, gather
 from nasiam_mm.datasets.source import Source
 from nasiam_mm.files.atomic import write_json, write_text
 from nasiam_mm.files.config_file import braces_kept, config_as_text
 from nasiam_mm.files.marks import PRESET
-from nasiam_mm.files.regular import read_json
-from nasiam_mm.files.shipped import framework_names
+from nasiam_mm.presets.asked import PHASES, Asked, refuse_asked
 from nasiam_mm.presets.backbone import Backbone, find_backbone
 from nasiam_mm.presets.place import IMAGES, alone_in, remove_unfinished
-from nasiam_mm.presets.recipe import PHASES, Recipes, make_recipes, view_load
+from nasiam_mm.presets.recipe import Recipes, make_recipes, view_load
 from nasiam_mm.presets.scale import Machine, Scale, choose_scale, fit_size, this_machine
 from nasiam_mm.refusals import plain
-from nasiam_mm.wording import counted, no_such
+from nasiam_mm.wording import counted
 
 _DEFAULT_FRAMEWORK = 'simclr'
 _DEFAULT_BACKBONE = {'cpu': 'resnet18_small', 'cuda': 'resnet18'}
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What a user says of a recipe for images; None leaves it to the preset.
-
-    Attributes:
-        data: Folder of the images.
-        framework: One of :func:`framework_names`; SimCLR.
-        backbone: See :func:`find_backbone`; a ResNet-18, on a CPU a quarter as wide.
-        val: Folder of validation images.
-        test: Folder of test images.
-        labels: CSV of files and labels, or ``'none'``.
-        size: Height and width of the views, pixels.
-        skip_unreadable: Whether broken files are left out.
-    """
-
-    data: str
-    framework: str | None = None
-    backbone: str | Mapping[str, Any] | None = None
-    val: str | None = None
-    test: str | None = None
-    labels: str | None = None
-    size: int | None = None
-    skip_unreadable: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -80,23 +52,18 @@ def prepare(out: Path | str, asked: Asked, machine: Machine | None = None) -> Pr
         ValueError: If something asked for is not possible, or the folder holds recipes for else;
             nothing is written then.
     """
-    _refuse_places(out, asked)
-    out = Path(out)
-    if (record := _read_record(out)) is not None:
-        return _found(out, record, asked)
+    record, out = refuse_asked(out, asked), Path(out)
+    if record is not None:
+        return _found(out, record)
     machine = machine or this_machine()
     framework = asked.framework or _DEFAULT_FRAMEWORK
-    if framework not in (known := framework_names()):
-        raise ValueError(no_such('framework', framework, known))
-    fit_size(0, machine, asked.size)
     with alone_in(out):
-        if (record := _read_record(out)) is not None:  # of another process, meanwhile
-            return _found(out, record, asked)
+        if (record := refuse_asked(out, asked)) is not None:  # of another process, meanwhile
+            return _found(out, record)
         return _make(out, asked, framework, machine)
 
 
-def _found(out: Path, record: dict[str, Any], asked: Asked) -> Prepared:
-    _refuse_other(out, record, asked)
+def _found(out: Path, record: dict[str, Any]) -> Prepared:
     return Prepared(out, {phase: out / name for phase, name in record['files'].items()})
 
 
@@ -133,7 +100,7 @@ def _make(out: Path, asked: Asked, framework: str, machine: Machine) -> Prepared
         told = _told(data, framework, backbone, size, scale, machine)
         _write(out, recipes, framework, source.name, told, files)
         names = {phase: path.name for phase, path in files.items()}
-        write_json({'asked': _as_json(asked), 'files': names, 'told': told}, out / PRESET)
+        write_json({'asked': asked.as_json(), 'files': names, 'told': told}, out / PRESET)
     except BaseException:
         shutil.rmtree(images, ignore_errors=True)
         for path in set(files.values()) - before:
@@ -141,16 +108,6 @@ def _make(out: Path, asked: Asked, framework: str, machine: Machine) -> Prepared
         raise
     where = f'recipes, which may be edited: {out}/{framework}_*.py'
     return Prepared(out, files, (*data.notes, told, where))
-
-
-def _refuse_places(out: Path | str, asked: Asked) -> None:
-    """Refuse, with a ValueError, texts that are empty and results in the folder of the images."""
-    for name, value in {'out': out, **vars(asked)}.items():
-        if value is not None and not isinstance(value, (bool, int, Mapping)) and not str(value):
-            raise ValueError(f'--{name} is empty; say what is meant, or leave it out')
-    if os.path.realpath(out) == os.path.realpath(asked.data):
-        told = 'is the folder of the images, into which nothing is written'
-        raise ValueError(f"--out: '{out}' {told}; take another --out")
 
 
 def _refuse_few(data: str, source: Source, scale: Scale) -> None:
@@ -162,43 +119,6 @@ def _refuse_few(data: str, source: Source, scale: Scale) -> None:
             told = told.replace('of them ', '')
         mend = f'{4 + least} at least are needed, or 4 and {least} of --val'
         raise ValueError(f'{data}: {told} are too few; {mend}')
-
-
-def _read_record(out: Path) -> dict[str, Any] | None:
-    path = out / PRESET
-    if not path.exists():
-        return None
-    try:
-        record = read_json(path)
-        if set(record['files']) != set(PHASES) or not isinstance(record['asked'], dict):
-            raise ValueError('not the record of recipes')
-        if gone := [name for name in record['files'].values() if not (out / name).is_file()]:
-            raise ValueError(f'its recipe {gone[0]} is not there any more')
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
-        told = ' '.join(str(error).split())
-        raise ValueError(f'{path}: {told:.150}; take another --out, or remove it') from error
-    return record
-
-
-def _refuse_other(out: Path, record: dict[str, Any], asked: Asked) -> None:
-    now, then = _as_json(asked), record['asked']
-    for field in fields(asked):
-        name, value = field.name, now[field.name]
-        if value is not None and value != then.get(name):
-            flag = f'--{name.replace("_", "-")}'
-            before = 'as by default' if then.get(name) is None else then[name]
-            mend = f'take another --out, or edit and run the recipes in {out}'
-            raise ValueError(f'{out}: holds recipes for {flag} {before}, not {value}; {mend}')
-
-
-def _as_json(asked: Asked) -> dict[str, Any]:
-    """Return what was asked for as JSON has it, folders by their full names."""
-    plain = asdict(asked)
-    for name in ('data', 'val', 'test', 'labels'):
-        if plain[name] is not None and plain[name] != NO_LABELS:
-            plain[name] = os.path.abspath(plain[name])
-    plain['skip_unreadable'] = asked.skip_unreadable or None
-    return json.loads(json.dumps(plain))
 
 
 def _told(

@@ -14,12 +14,12 @@ from nasiam_mm.datasets.source import Source
 from nasiam_mm.files.config_file import read_config
 from nasiam_mm.files.shipped import find_config, framework_names
 from nasiam_mm.models.frameworks import FRAMEWORKS
+from nasiam_mm.presets.asked import PHASES
 from nasiam_mm.presets.backbone import Backbone
 from nasiam_mm.presets.loaders import ALPHA, Loaders
 from nasiam_mm.presets.scale import Machine, Scale
 from nasiam_mm.wording import no_such
 
-PHASES = ('search', 'pretrain', 'baseline')
 _NARROW = 256  # width of features below which the demo's heads fit
 _DECAY = 0.05  # of a transformer's weights, as DeiT's
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 
 from nasiam_mm.engine.optim import computes_bfloat16
+from nasiam_mm.presets.asked import SIZES, check_size
 from nasiam_mm.presets.backbone import Backbone
 
-SIZES = (32, 48, 64, 96, 128, 160, 192, 224)
 _MOST_BATCH = {'cpu': 128, 'cuda': 512}
 # Operations a second of a training, floating point, low: of one core, and of one GPU.
 _SPEED = {'cpu': 4e10, 'cuda': 2e13}
@@ -83,10 +83,8 @@ def fit_size(found: int, machine: Machine, asked: int | None = None) -> int:
     Raises:
         ValueError: If what is asked for is not from 32 to 224.
     """
+    check_size(asked)
     if asked is not None:
-        if not isinstance(asked, int) or not SIZES[0] <= asked <= SIZES[-1]:
-            told = f'must be from {SIZES[0]} to {SIZES[-1]} pixels'
-            raise ValueError(f'--size {told}, got {asked!r:.40}')
         return asked
     most = 64 if machine.kind == 'cpu' else SIZES[-1]
     return max((size for size in SIZES if size <= min(found, most)), default=SIZES[0])

@@ -9,6 +9,7 @@ Takes the arguments of nasiam train with a config; every problem is a line, and 
 import sys
 from argparse import ArgumentParser, Namespace
 
+from nasiam_mm.cli.asked import refuse_training
 from nasiam_mm.cli.commands import train
 from nasiam_mm.cli.config import add_config_arguments
 from nasiam_mm.cli.own import add_own_arguments, given_own
@@ -27,6 +28,7 @@ def run(args: Namespace) -> None:
     if args.config is None or given_own(args):
         told = 'and nothing of images without one'
         raise ValueError(f'give a CONFIG, such as a recipe in the --out of nasiam search, {told}')
+    refuse_training(args)
     cfg = train.configure(args)
     if cfg.get('default_scope') == 'mmdet':
         mend = 'nasiam detect --dry-run checks it'

@@ -10,6 +10,8 @@ Settings that differ, figures, heads layer by layer, curves over each other.
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from nasiam_mm.cli.asked import refuse_page
+
 _SHOWN = 12  # settings that differ, in the lines
 
 
@@ -30,8 +32,7 @@ def run(args: Namespace) -> None:
     """
     if not 2 <= len(args.paths) <= 8:
         raise ValueError(f'diff compares two to eight, got {len(args.paths)}; name more, or less')
-    if args.out.suffix.lower() != '.html':
-        raise ValueError(f"--out '{args.out}' must end in .html")
+    refuse_page(args.out, args.paths)
 
     from mmengine.utils import import_modules_from_strings
 

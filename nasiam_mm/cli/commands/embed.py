@@ -25,21 +25,21 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> None:
     """Extract and write."""
+    from nasiam_mm.cli.asked import refuse_run
     from nasiam_mm.cli.outputs import check_outputs
-    from nasiam_mm.export.tables import check_table_path, write_embeddings
+    from nasiam_mm.export.asked import check_extraction, check_table_path
 
     check_outputs(args, inputs=('run',))
     check_table_path(args.out)
+    refuse_run(args.run)
+    check_extraction(args.data, args.batch_size)
 
     from nasiam_mm.datasets.headers import count_broken, name_some
     from nasiam_mm.export.embeddings import embed
-    from nasiam_mm.wording import counted
+    from nasiam_mm.export.tables import write_embeddings
 
     found = embed(args.run, args.data, args.batch_size, args.skip_unreadable)
     write_embeddings(found, args.out)
     if found.left_out:
         print(f'{count_broken(len(found.left_out))} left out: {name_some(found.left_out)}')
-    count, width = found.features.shape
-    labels = 'no labels' if found.labels is None else counted(len(set(found.labels)), 'label')
-    told = f'{counted(count, "image")}, {counted(width, "feature")} each, {labels}'
-    print(f'{args.out}: {told}, by {found.checkpoint}')
+    print(f'{args.out}: {found.summary}')

@@ -12,15 +12,18 @@ original's, or one line says why not and nothing is written.
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from nasiam_mm.cli.asked import refuse_run
 from nasiam_mm.cli.outputs import check_outputs
 from nasiam_mm.console.handler import prints_go_to_the_log
+from nasiam_mm.export.asked import LAYOUTS, check_target
+from nasiam_mm.files.shipped import find_config
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument('checkpoint', help='of a pretraining, or the folder of a run')
     parser.add_argument('out', type=Path, help='.pth, or .safetensors for torchvision and timm')
-    parser.add_argument('--layout', choices=['mmengine', 'torchvision', 'timm'], default='mmengine')
+    parser.add_argument('--layout', choices=LAYOUTS, default='mmengine')
     told = 'what trained it; by default the copy in the checkpoint'
     parser.add_argument('--config', type=Path, help=told)
 
@@ -28,6 +31,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> None:
     """Export."""
     check_outputs(args)
+    check_target(args.out, args.layout)
+    refuse_run(args.checkpoint)
+    if args.config is not None:
+        args.config = Path(find_config(args.config))
 
     from nasiam_mm.export import export_backbone, read_pretrained
     from nasiam_mm.export.embeddings import find_run_checkpoint

@@ -15,6 +15,7 @@ from argparse import ArgumentParser, Namespace
 from dataclasses import replace
 from pathlib import Path
 
+from nasiam_mm.cli.asked import refuse_grid
 from nasiam_mm.cli.config import start_processes_on_cpu
 from nasiam_mm.cli.evaluated import add_evaluated_arguments, read_evaluated
 from nasiam_mm.cli.outputs import check_outputs
@@ -42,6 +43,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> None:
     """Extract, measure, print, write."""
     check_outputs(args, ('out', 'save_features'))
+    refuse_grid(args)
     cfg = read_evaluated(args)
 
     from nasiam_mm.files.atomic import write_json

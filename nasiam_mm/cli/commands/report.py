@@ -16,6 +16,7 @@ folder keeps what is found.
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from nasiam_mm.cli.asked import refuse_page
 from nasiam_mm.cli.outputs import check_outputs
 
 
@@ -32,8 +33,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> None:
     """Read, look up if asked to, write."""
     check_outputs(args, inputs=('path',))
-    if args.out is not None and args.out.suffix.lower() != '.html':
-        raise ValueError(f"--out '{args.out}' must end in .html")
+    refuse_page(args.out, [args.path])
+    if args.neighbours and not args.path.is_dir():
+        raise ValueError(
+            f"--neighbours: '{args.path}' is no work directory, whose checkpoint is needed"
+        )
 
     from mmengine.utils import import_modules_from_strings
 

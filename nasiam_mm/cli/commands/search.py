@@ -18,12 +18,11 @@ from argparse import SUPPRESS, ArgumentParser, Namespace
 from pathlib import Path
 
 from nasiam_mm.cli.as_given import study_of_own
+from nasiam_mm.cli.asked import refuse_search
 from nasiam_mm.cli.commands import train
 from nasiam_mm.cli.own import prepare_own
 from nasiam_mm.config_walk import walk
 from nasiam_mm.runs.processes import process_number
-
-_OF_A_STUDY = ('storage', 'trials', 'budget', 'timeout', 'candidate')
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -40,7 +39,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     add('--timeout', type=float, metavar='SECONDS', help='take nothing new up after that')
     given = 'genotype to compare as well; may be repeated'
     add('--candidate', action='append', metavar='FILE', help=given)
-    add('--worker', help=SUPPRESS)  # its number, where a process of ours is one of several
+    # Where a process of ours is one of several: its number, and when the time of all is over.
+    add('--worker', help=SUPPRESS)
+    add('--until', type=float, help=SUPPRESS)
 
 
 def run(args: Namespace) -> None:
@@ -49,16 +50,13 @@ def run(args: Namespace) -> None:
     Raises:
         ValueError: If the config searches nothing, or what is of a study comes without one.
     """
+    refuse_search(args)
     prepare_own(args, 'search')
     if args.study is not None:
         from nasiam_mm.cli.study import run_study
 
         run_study(args)
         return
-    if alone := [name for name in _OF_A_STUDY if getattr(args, name) is not None]:
-        raise ValueError(f'--{alone[0]} is of a study: give --study NAME as well')
-    if args.workers != 1:
-        raise ValueError('--workers is of a study: give --study NAME as well')
     cfg = train.configure(args)
     if not any(part.get('space') for part in walk(cfg.get('model'))):
         raise ValueError(

@@ -15,6 +15,7 @@ from argparse import ArgumentParser, Namespace
 from mmengine.config import Config
 
 from nasiam_mm.cli import config as settings
+from nasiam_mm.cli.asked import refuse_training
 from nasiam_mm.cli.outputs import check_own_config
 from nasiam_mm.cli.own import add_own_arguments, prepare_own
 from nasiam_mm.cli.strategy import merge_strategy
@@ -54,6 +55,7 @@ def add_training_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> None:
     """Check, then train."""
+    refuse_training(args)
     note = prepare_own(args, 'pretrain')
     if note is not None and process_number() == 0:
         print(note)
@@ -89,7 +91,6 @@ def configure(args: Namespace) -> Config:
     if args.compile and find_hook(cfg, 'CompileHook') is None:
         cfg.merge_from_dict({'default_hooks.compile': dict(type='CompileHook')})
     if args.seed is not None:
-        settings.check_seed(args.seed)
         cfg.randomness = {**cfg.get('randomness', {}), 'seed': args.seed}
     if args.checkpoint is not None:
         set_pretrained(cfg, args.checkpoint)
@@ -102,8 +103,6 @@ def configure(args: Namespace) -> Config:
             cfg.merge_from_dict({'default_hooks.resume.begin_from': cfg.load_from})
         cfg.load_from = None if args.resume == 'auto' else args.resume
     if args.extend:
-        if args.resume is None:
-            raise ValueError('--extend goes on with a run: give --resume as well')
         cfg.merge_from_dict({'default_hooks.resume.extend': True})
     if args.auto_scale_lr:
         if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
