@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
+from nasiam_mm.console.measures import MEASURES, OF_IMAGES
+
 
 class Figure(NamedTuple):
     """A figure: how it is called, under which names it is logged, how it is written."""
@@ -70,13 +72,15 @@ def told_figures(scalars: Mapping[str, float], only: Sequence[str] = ()) -> dict
             told[figure.name] = figure.form.format(value)
     if not only:
         of_probe = {k: v for k, v in scalars.items() if k.startswith(_LONGER)}
-        told |= {name.removeprefix(_LONGER): f'{value:.4g}' for name, value in of_probe.items()}
+        names = {name.removeprefix(_LONGER): value for name, value in of_probe.items()}
+        told |= {k: f'{v:.2f} %' if k in OF_IMAGES else f'{v:.4g}' for k, v in names.items()}
     return told
 
 
 def explain(name: str) -> str:
     """Return what a figure is; '' for one that says so itself."""
-    return next((figure.told for figure in FIGURES if figure.name == name), '')
+    found = next((figure.told for figure in FIGURES if figure.name == name), '')
+    return found or MEASURES.get(name, '')
 
 
 def duration(seconds: float) -> str:

@@ -18,6 +18,7 @@ from nasiam_mm.files.shipped import framework_names
 from nasiam_mm.wording import no_such
 
 PHASES = ('search', 'pretrain', 'baseline')
+DEFAULT_FRAMEWORK = 'simclr'
 SIZES = (32, 48, 64, 96, 128, 160, 192, 224)  # of views, pixels, that are chosen
 
 
@@ -124,11 +125,16 @@ def read_record(out: Path) -> dict[str, Any] | None:
 
 
 def _refuse_other(out: Path, record: dict[str, Any], asked: Asked) -> None:
-    now, then = asked.as_json(), record['asked']
+    # What is by default may be said as well.
+    now, then = (
+        asked.as_json(),
+        {'framework': DEFAULT_FRAMEWORK}
+        | {name: value for name, value in record['asked'].items() if value is not None},
+    )
     for field in fields(asked):
         name, value = field.name, now[field.name]
         if value is not None and value != then.get(name):
-            flag = f'--{name.replace("_", "-")}'
-            before = 'as by default' if then.get(name) is None else then[name]
+            flag, before = f'--{name.replace("_", "-")}', then.get(name)
+            there = f'without {flag}' if before is None else f'for {flag} {before}'
             mend = f'take another --out, or edit and run the recipes in {out}'
-            raise ValueError(f'{out}: holds recipes for {flag} {before}, not {value}; {mend}')
+            raise ValueError(f'{out}: holds recipes {there}, not {value}; {mend}')

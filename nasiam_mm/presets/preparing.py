@@ -16,7 +16,7 @@ from nasiam_mm.datasets.source import Source
 from nasiam_mm.files.atomic import write_json, write_text
 from nasiam_mm.files.config_file import braces_kept, config_as_text
 from nasiam_mm.files.marks import PRESET
-from nasiam_mm.presets.asked import PHASES, Asked, refuse_asked
+from nasiam_mm.presets.asked import DEFAULT_FRAMEWORK, PHASES, Asked, refuse_asked
 from nasiam_mm.presets.backbone import Backbone, find_backbone
 from nasiam_mm.presets.place import IMAGES, alone_in, remove_unfinished
 from nasiam_mm.presets.recipe import Recipes, make_recipes, view_load
@@ -24,7 +24,6 @@ from nasiam_mm.presets.scale import Machine, Scale, choose_scale, fit_size, this
 from nasiam_mm.refusals import plain
 from nasiam_mm.wording import counted
 
-_DEFAULT_FRAMEWORK = 'simclr'
 _DEFAULT_BACKBONE = {'cpu': 'resnet18_small', 'cuda': 'resnet18'}
 
 
@@ -56,7 +55,7 @@ def prepare(out: Path | str, asked: Asked, machine: Machine | None = None) -> Pr
     if record is not None:
         return _found(out, record)
     machine = machine or this_machine()
-    framework = asked.framework or _DEFAULT_FRAMEWORK
+    framework = asked.framework or DEFAULT_FRAMEWORK
     with alone_in(out):
         if (record := refuse_asked(out, asked)) is not None:  # of another process, meanwhile
             return _found(out, record)

@@ -80,6 +80,15 @@ def test_a_term_is_explained_once_and_a_word_not_at_all(capsys):
     assert first.startswith('  margin: ') and second.startswith('  kNN: ')
 
 
+def test_measures_of_the_package_are_explained_too(capsys):
+    console = Console(bar=False)
+    console.explain(['rankme', 'mine'])
+    console.explain(['rankme', 'linear'])
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith('  rankme: about how many directions')
+    assert second.startswith('  linear: the share of held-out images')
+
+
 def test_a_full_disk_or_a_reader_that_has_gone_stops_nothing(monkeypatch):
     class Gone(io.StringIO):
         def write(self, text):
@@ -97,6 +106,8 @@ def test_figures_are_found_by_any_of_their_names():
         'kNN': '33.33 %',
         'rankme': '12.35',
     }
+    measured = {'measure/linear': 61.234, 'measure/mine': 0.123456}
+    assert told_figures(measured) == {'linear': '61.23 %', 'mine': '0.1235'}
     assert told_figures({'loss': 1.0, 'data_wait': 3.0}, ['data wait']) == {'data wait': '3.0 %'}
     assert len({figure.name for figure in FIGURES}) == len(FIGURES)
 

@@ -4,6 +4,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from nasiam_mm.console.measures import MEASURES
 from nasiam_mm.report.page.markup import paragraph
 
 
@@ -15,52 +16,26 @@ class Figure(NamedTuple):
     told: str
 
 
-# By the name that it is logged by, as ``measure/<name>``; sources are in docs/measures.md.
+# By the name that it is logged by, as ``measure/<name>``.
 FIGURES = {
-    'knn': Figure(
-        'kNN top-1', 'kNN top-1, %',
-        'the share of held-out images that the vote of their nearest neighbours, by the features '
-        'of the backbone, names rightly; more is better',
-    ),
-    'linear': Figure(
-        'Linear probe top-1', 'top-1, %',
-        'the share of held-out images that a linear classifier on the features of the backbone, '
-        'which stays as it is, names rightly; more is better',
-    ),
-    'rankme': Figure(
-        'RankMe', 'directions',
-        'about how many directions the features of the backbone make use of; more is better, '
-        'about 1 is a collapse; no labels are needed',
-    ),
-    'lidar': Figure(
-        'LiDAR', 'directions',
-        'in about how many directions images differ by more than views of one image do; more is '
-        'better; no labels are needed',
-    ),
-    'alpha_req': Figure(
-        'alpha-ReQ', 'exponent',
-        'how fast the eigenvalues of the features fall off, as an exponent; best near 1',
-    ),
-    'alignment': Figure(
-        'Alignment', 'squared distance',
-        'the mean squared distance of two views of an image, on the unit sphere; lower is better, '
-        'beside uniformity',
-    ),
-    'uniformity': Figure(
-        'Uniformity', 'log of a mean',
-        'how close pairs of images lie to each other on the unit sphere; lower is more evenly '
-        'spread, 0 is a collapse to a point',
-    ),
-    'contrast': Figure(
-        'Contrast', 'nats',
-        'the InfoNCE loss of two views of held-out images under one fixed head; lower is better',
-    ),
-    'effective_rank': Figure(
-        'Effective rank of z', 'directions',
-        'about how many directions the embeddings z, which the loss is of, make use of; a low '
-        'value is a collapse',
-    ),
-}  # fmt: skip
+    name: Figure(*called, MEASURES[name])
+    for name, called in {
+        'knn': ('kNN top-1', 'kNN top-1, %'),
+        'linear': ('Linear probe top-1', 'top-1, %'),
+        'rankme': ('RankMe', 'directions'),
+        'lidar': ('LiDAR', 'directions'),
+        'alpha_req': ('alpha-ReQ', 'exponent'),
+        'alignment': ('Alignment', 'squared distance'),
+        'uniformity': ('Uniformity', 'log of a mean'),
+        'contrast': ('Contrast', 'nats'),
+    }.items()
+}
+FIGURES['effective_rank'] = Figure(
+    'Effective rank of z',
+    'directions',
+    'about how many directions the embeddings z, which the loss is of, make use of; a low value is '
+    'a collapse',
+)
 
 
 def title_of(name: str) -> str:
