@@ -110,7 +110,7 @@ pre{background:var(--box);border:1px solid var(--rule);border-radius:6px;padding
 @media screen and (max-width:600px){
  header,main,footer{padding-left:14px;padding-right:14px}
  table{font-size:.8rem}th,td{padding-right:.5rem}thead th{white-space:normal}
- tbody th,tbody th.s{white-space:normal;overflow-wrap:anywhere;min-width:10.5ch;max-width:18ch}
+ tbody th,tbody th.s{white-space:normal;overflow-wrap:anywhere;min-width:12ch;max-width:18ch}
  pre{white-space:pre-wrap;overflow-wrap:anywhere}}
 footer{padding:2rem 20px;font-size:.85rem;color:var(--faint)}
 """
