@@ -18,7 +18,7 @@ import nasiam_mm.models  # noqa: F401  registers the frameworks
 from nasiam_mm.models.frameworks import FRAMEWORKS, title_of
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ('nasiam', 'heads', 'search', 'studies', 'benchmarks/linear', 'detection')
+FOLDERS = ('nasiam', 'backbones', 'heads', 'search', 'studies', 'benchmarks/linear', 'detection')
 _TOLD = '# Written by docs/site/metafiles.py, of the recipes; weights are not published.\n'
 _ARXIV = 'https://arxiv.org/abs/'
 _PAPERS = {
@@ -92,13 +92,19 @@ def _collection(kind: str, folder: str) -> dict[str, Any]:
 
 
 def _page(folder: str) -> str:
-    pages = {'search': 'docs/search.md', 'studies': 'docs/study.md', 'heads': 'docs/study.md'}
+    pages = {
+        'backbones': 'docs/backbones.md',
+        'search': 'docs/search.md',
+        'studies': 'docs/study.md',
+        'heads': 'docs/study.md',
+    }
     return pages.get(folder, 'docs/detection.md' if folder == 'detection' else 'docs/frameworks.md')
 
 
 def _name(kind: str, folder: str) -> str:
     """Return the name of a collection: one for each kind of model of a folder."""
-    beside = {'search': 'strategies', 'studies': 'studies', 'heads': 'S-head'}.get(folder)
+    beside = {'search': 'strategies', 'studies': 'studies', 'heads': 'S-head'}
+    beside = {**beside, 'backbones': 'searched backbones'}.get(folder)
     title = _TITLES.get(kind, kind)
     return f'{title}, {beside}' if beside else title
 
@@ -127,6 +133,8 @@ def _model(path: Path, cfg: Config) -> dict[str, Any]:
 
 
 def _architecture(backbone: Any) -> str:
+    if backbone.type.startswith('Choice'):
+        return f'searched {backbone.type.removeprefix("Choice")}'
     if 'arch' in backbone:
         return f'{_TRANSFORMERS[backbone.arch]}, patch {backbone.patch_size}'
     name = f'ResNet-{backbone.depth}'

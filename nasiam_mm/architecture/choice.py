@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nasiam_mm.ops.candidates import LayerShape, distinct_candidates
+from nasiam_mm.ops.candidates import distinct_candidates
+from nasiam_mm.ops.shapes import Shape
 
 
 @dataclass(frozen=True)
@@ -14,12 +15,13 @@ class Choice:
 
     Attributes:
         name: ``<head>.<layer>.op``, such as ``'projector.3.op'``, ``<head>.<kind>``, such as
-            ``'projector.depth'``, or ``<kind>``, such as ``'temperature'``.
+            ``'projector.depth'``, or ``<kind>``, such as ``'temperature'``. What a backbone decides
+            is named alike, as ``'backbone.3.op'``, and by stage, as ``'backbone.0.blocks'``.
         options: What there is to choose from, names or numbers, in the order of the space.
         present: Whether each option is a candidate of its own here; one that is the same
             function as an earlier one is not.
         identity: Position of the option ``'identity'``, where it passes on what comes in: not
-            where the width changes, as it is a linear map there.
+            where the width changes, as it is a linear map there, or of maps none.
     """
 
     name: str
@@ -28,11 +30,11 @@ class Choice:
     identity: int | None = None
 
 
-# Head, or '' for what belongs to none -> its choices, those of layers input first.
+# Head, group of a backbone, or '' for what is of none -> its choices, those of layers input first.
 Choices = Mapping[str, Sequence[Choice]]
 
 
-def op_choices(head: str, space: Sequence[str], shapes: Sequence[LayerShape]) -> tuple[Choice, ...]:
+def op_choices(head: str, space: Sequence[str], shapes: Sequence[Shape]) -> tuple[Choice, ...]:
     """Return the choice of an operation of each layer of a head, such as ``'projector'``.
 
     ValueError for a head that cannot begin a name, or operations that do not take these widths.

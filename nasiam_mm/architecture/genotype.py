@@ -19,7 +19,7 @@ from nasiam_mm.architecture.choice import Choice, Choices, op_choices
 from nasiam_mm.architecture.kinds.kind import Option
 from nasiam_mm.architecture.names import idle_choices, read_name, told
 from nasiam_mm.files.atomic import atomic_path
-from nasiam_mm.ops.candidates import LayerShape
+from nasiam_mm.ops.shapes import Shape, shape_of
 from nasiam_mm.wording import counted
 
 # Still 2 with choices that are no operations: an older reader refuses their names, it cannot
@@ -93,7 +93,8 @@ class Genotype:
         decisions: Name of the choice (``'projector.3.op'``) -> decision, in order.
         provenance: Where it came from: selection, config, dataset digest, seed, epoch, package
             versions; ``decided_at`` holds the widths it was decided at, head -> list of
-            [in_channels, out_channels, is_output].
+            [in_channels, out_channels, is_output], of maps [in_channels, out_channels, stride,
+            size in pixels].
     """
 
     framework: str
@@ -102,7 +103,7 @@ class Genotype:
 
     @property
     def heads(self) -> tuple[str, ...]:
-        """Names of the heads, in order."""
+        """Names of the heads, and of groups of a backbone, in order."""
         return tuple(dict.fromkeys(name.split('.')[0] for name in self.decisions if '.' in name))
 
     @property
@@ -113,7 +114,7 @@ class Genotype:
     def of(self, head: str) -> tuple[Decision, ...]:
         """Decisions of the operations of a head, input first; empty if there is none."""
         named = ((name.split('.'), decision) for name, decision in self.decisions.items())
-        return tuple(d for parts, d in named if parts[0] == head and len(parts) == 3)
+        return tuple(d for parts, d in named if parts[0] == head and parts[2:] == ['op'])
 
     def settings(self, head: str = '') -> dict[str, Option]:
         """What else is decided of a head, or with '' of none: kind, as ``'depth'`` -> option."""
@@ -140,6 +141,15 @@ class Genotype:
     def __repr__(self) -> str:
         return f'Genotype({self.framework}: {self.summary})'
 
+    def stages(self, group: str) -> dict[str, dict[int, Option]]:
+        """What is decided of the stages of a backbone: kind, as ``'blocks'`` -> stage -> option."""
+        found: dict[str, dict[int, Option]] = {}
+        for name, decision in self.decisions.items():
+            head, stage, kind = read_name(name)
+            if head == group and kind.level == 'stage':
+                found.setdefault(kind.name, {})[int(stage)] = decision.chosen[0]
+        return found
+
     def _repr_svg_(self) -> str:
         """Draw it where a notebook shows it."""
         # By name: the room that draws is above this one, and imports go down.
@@ -147,10 +157,10 @@ class Genotype:
         figure = import_module(f'{pictures}.genotype_drawing').genotype_figure(self)
         return import_module(f'{pictures}.figure').figure_svg(figure)
 
-    def decided_at(self, head: str) -> tuple[LayerShape, ...] | None:
+    def decided_at(self, head: str) -> tuple[Shape, ...] | None:
         """Widths at which the head was decided, or None where nobody told."""
         rows = self.provenance.get('decided_at', {}).get(head)
-        return None if rows is None else tuple(LayerShape(*row) for row in rows)
+        return None if rows is None else tuple(shape_of(row) for row in rows)
 
 
 def random_genotype(

@@ -15,7 +15,7 @@ class Place(NamedTuple):
     """Where a choice stands and of what kind it is."""
 
     head: str  # '' where it belongs to none
-    layer: str  # '' where it belongs to no layer; as text, which may have thousands of digits
+    layer: str  # or stage, '' where it belongs to none; as text, which may have thousands of digits
     kind: Kind
 
 
@@ -24,8 +24,8 @@ def read_name(name: str) -> Place:
     parts = name.split('.')
     kind = KINDS.get(parts[-1])
     head, layer = parts[0] if len(parts) > 1 else '', parts[1] if len(parts) == 3 else ''
-    levels = {1: 'model', 2: 'head', 3: 'layer'}
-    fits = kind is not None and levels.get(len(parts)) == kind.level
+    levels = {1: ('model',), 2: ('head',), 3: ('layer', 'stage')}
+    fits = kind is not None and kind.level in levels.get(len(parts), ())
     names_head = head.isidentifier() if len(parts) > 1 else True
     if not fits or not names_head or (len(parts) == 3 and not _NUMBER.fullmatch(layer)):
         near = get_close_matches(name[:100], _names_like(head), n=1, cutoff=0.75)
@@ -33,14 +33,14 @@ def read_name(name: str) -> Place:
         raise ValueError(f'{name!r:.60} is no name of a choice, such as "projector.0.op"{mend}')
     assert kind is not None
     if kind.level != 'model' and not kind.belongs(head):
-        of = f'the {kind.only} alone has it' if kind.only else f'the {kind.never} has none'
-        raise ValueError(f'{name!r:.60} decides nothing: {of}')
+        raise ValueError(f'{name!r:.60} decides nothing: {kind.refusal(head)}')
     return Place(head, layer, kind)
 
 
 def _names_like(head: str) -> list[str]:
     heads = dict.fromkeys(['projector', 'predictor', *([head] if head.isidentifier() else [])])
-    of_heads = [f'{h}.{k.name}' for h in heads for k in KINDS.values() if k.level == 'head']
+    kinds = [kind for kind in KINDS.values() if kind.level == 'head']
+    of_heads = [f'{h}.{kind.name}' for h in heads for kind in kinds if kind.belongs(h)]
     return [k.name for k in KINDS.values() if k.level == 'model'] + of_heads
 
 

@@ -1,5 +1,5 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""What a head and a model are to be: the recipe's word, and what choices make of it."""
+"""What a head, a backbone and a model are to be: the recipe's word, and what choices make of it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -60,6 +60,29 @@ class HeadPlan:
     output_bias: bool = True
     behind_hidden: tuple[LayerBuilder, ...] = ()
     behind_output: tuple[LayerBuilder, ...] = ()
+
+
+@dataclass(frozen=True)
+class BackbonePlan:
+    """A backbone as its recipe says; a kind of choice returns another one by ``replace``.
+
+    Attributes:
+        blocks: Number of blocks of each stage.
+        channels: Width of the stem, and of each stage at width ratio 1.
+        strides: Of the first block of each stage.
+        size: Height and width of what the stem gives, pixels.
+        block: Of a ResNet, ``'basic'`` or ``'bottleneck'``, which is four times as wide.
+        kernel: Side of its convolutions, pixels.
+        width: Ratio that scales the stages.
+    """
+
+    blocks: tuple[int, ...]
+    channels: tuple[int, ...]
+    strides: tuple[int, ...]
+    size: int
+    block: str = 'basic'
+    kernel: int = 3
+    width: float = 1
 
 
 @dataclass

@@ -14,7 +14,8 @@ from nasiam_mm.architecture.genotype import SCHEMA_VERSION, Decision, Genotype, 
 from nasiam_mm.architecture.kinds.kind import Kind
 from nasiam_mm.architecture.names import check_options, idle_choices, read_name
 from nasiam_mm.architecture.schema1 import upgrade
-from nasiam_mm.ops.candidates import LayerShape, check_space, distinct_candidates
+from nasiam_mm.ops.candidates import check_space, distinct_candidates
+from nasiam_mm.ops.shapes import keeps_shape, shape_of
 from nasiam_mm.wording import no_genotype
 
 _MAX_BYTES, _MAX_DECISIONS = 2**20, 1000
@@ -68,8 +69,9 @@ def read_genotype(text: str, source: str = 'text') -> Genotype:
         except ValueError as error:
             whole.fail('decisions', str(error))
         where = f'decisions.{name}'
-        layers = heads.setdefault(head, []) if layer else []
-        if layer and layer != str(len(layers)):
+        is_layer = kind.level == 'layer'
+        layers = heads.setdefault(head, []) if is_layer else []
+        if is_layer and layer != str(len(layers)):
             due = f'{head:.60}.{len(layers)}.op'
             whole.fail('decisions', f'{name!r:.60} stands where "{due}" belongs')
         fields = Fields(source, where, value, {'options', 'chosen', 'scores'})
@@ -128,14 +130,19 @@ def _check_widths(told: Fields, heads: Mapping[str, Sequence[Decision]]) -> None
             told.fail(where, f'must be a list of {len(heads[head])} layers, got {rows!r:.60}')
         for n, (row, decision) in enumerate(zip(rows, heads[head], strict=True)):
             at = f'{where}[{n}]'
-            if not (isinstance(row, list) and len(row) == 3 and isinstance(row[2], bool)):
+            is_map = isinstance(row, list) and len(row) == 4
+            if is_map and not all(type(number) is int and number > 0 for number in row):
+                told.fail(at, f'must be [in, out, stride, size], got {row!r:.60}')
+            if not is_map and not (
+                isinstance(row, list) and len(row) == 3 and isinstance(row[2], bool)
+            ):
                 told.fail(at, f'must be [in, out, is output], got {row!r:.60}')
             if n and rows[n - 1][1] != row[0]:
                 told.fail(at, f'takes {row[0]!r:.60}, but layer {n - 1} gives {rows[n - 1][1]}')
-            if row[2] and n < len(rows) - 1:
+            if row[2] is True and n < len(rows) - 1:
                 told.fail(at, 'is an output before the last layer')
             try:
-                present = distinct_candidates(decision.options, LayerShape(*row))
+                present = distinct_candidates(decision.options, shape_of(row))
             except (ValueError, RuntimeError) as error:
                 told.fail(at, f'an operation does not take these widths: {error}')
             gone = told.take('dropped', dict, {}).get(f'{head}.{n}.op', [])
@@ -185,8 +192,7 @@ def _passes_on(told: Fields, name: str) -> bool:
     rows = told.data.get('decided_at', {}).get(head)
     if rows is None or not layer.isdecimal():
         return True
-    taken, given, _ = rows[int(layer)]
-    return taken == given
+    return keeps_shape(shape_of(rows[int(layer)]))
 
 
 def _check_identities(told: Fields, decisions: Mapping[str, Decision]) -> None:

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from typing import Any, NamedTuple, NoReturn
 
 from nasiam_mm.architecture.choice import Choice, op_choices
-from nasiam_mm.architecture.kinds.kind import KINDS, Option
+from nasiam_mm.architecture.kinds.kind import BACKBONES, KINDS, Option
 from nasiam_mm.architecture.names import check_options, idle_choices
 from nasiam_mm.ops.candidates import LayerShape, check_space
 
@@ -40,8 +40,10 @@ def read_space(space: Any, heads: Collection[str]) -> Space:
         if key in found.heads:
             found.heads[key].update(read_kinds(key, value))
         elif key not in KINDS:
+            if key in BACKBONES:
+                _fail(key, 'what a backbone decides stands in model.backbone.space')
             missing = key in ('projector', 'predictor')
-            known = [*heads, *KINDS]
+            known = [*heads, *(name for name, kind in KINDS.items() if kind.owner != 'backbone')]
             near = None if missing else get_close_matches(str(key), known, n=1)
             mend = f'did you mean {near[0]}?' if near else f'there are {", ".join(known)}'
             what = 'the model has no such head' if missing else 'is neither a head nor a choice'

@@ -26,6 +26,8 @@ from nasiam_mm.export import PretrainedBackbone, export_backbone
 from nasiam_mm.export.backbone import require_equal_outputs, require_equal_weights, stage_outputs
 from nasiam_mm.export.checkpoint import PREFIX, check_fit
 from nasiam_mm.files.config_file import read_config
+from nasiam_mm.models.backbones.base import ChoiceBackbone
+from nasiam_mm.models.backbones.handing import as_shapes, kind_of
 
 CIFAR_TYPE, TRANSFORMER = 'ResNet_CIFAR', 'MoCoV3ViT'
 
@@ -56,10 +58,11 @@ def set_data_root(cfg: Config, root: Path | str) -> None:
 
 
 def fit_config(cfg: Config, source: PretrainedBackbone) -> None:
-    """Give the detector's CIFAR ResNet the depth and width of the pretrained one, in place.
+    """Give the detector's backbone the depth and width of the pretrained one, in place.
 
-    ImageNet ResNets have one width, theirs is not touched. ValueError if one has the stem of CIFAR
-    and the other that of ImageNet, or the pretrained one is a transformer.
+    A CIFAR ResNet takes both, a backbone of choices all that was decided; ImageNet ResNets have one
+    width, theirs is not touched. ValueError if the two are not of one kind: of choices, or by stem;
+    or if the pretrained one is a transformer.
     """
     backbone = cfg.model.backbone
     given, wanted = (str(kind).split('.')[-1] for kind in (source.cfg.get('type'), backbone.type))
@@ -67,6 +70,17 @@ def fit_config(cfg: Config, source: PretrainedBackbone) -> None:
         lacks = f'{cfg.filename} wants the maps of a {wanted}, and mmdet has no pyramid of tokens'
         mend = 'pretrain MoCo v3 with a ResNet, mocov3_r50_*, to detect'
         raise ValueError(f'{source.path}: holds a {given}; {lacks}: {mend}')
+    if kind_of(source.cfg) is not None and given == wanted:
+        keep = {
+            key: backbone[key] for key in ('type', 'out_indices', 'init_cfg') if key in backbone
+        }
+        backbone.update({**source.cfg, **keep})
+        widths = as_shapes(source.cfg).stage_channels()
+        cfg.model.neck.in_channels = [widths[stage] for stage in backbone.out_indices]
+        return
+    if given in ChoiceBackbone.known or wanted in ChoiceBackbone.known:
+        mend = 'take mask-rcnn_choice-resnet-fpn_cifar10det_demo.py for a ChoiceResNet'
+        raise ValueError(f'{source.path}: holds a {given}, {cfg.filename} wants a {wanted}: {mend}')
     if (given == CIFAR_TYPE) != (wanted == CIFAR_TYPE):
         mend = 'their stems differ; that of CIFAR is for mask-rcnn_r18-fpn_cifar10det_demo.py'
         raise ValueError(f'{source.path}: holds a {given}, {cfg.filename} wants a {wanted}: {mend}')

@@ -18,10 +18,11 @@ from torch import Tensor, nn
 
 from nasiam_mm.export.asked import check_target
 from nasiam_mm.export.checkpoint import PREFIX, PretrainedBackbone, State, build_backbone, check_fit
-from nasiam_mm.export.layouts import ResNetSpec, build_resnet
+from nasiam_mm.export.layouts import build_resnet, named_as, spec_of
 from nasiam_mm.files.atomic import atomic_path
 from nasiam_mm.files.checkpoint import read_checkpoint
 from nasiam_mm.files.config_file import config_as_text
+from nasiam_mm.models.backbones.base import ChoiceBackbone
 from nasiam_mm.versions import require
 
 
@@ -54,7 +55,8 @@ def export_backbone(source: PretrainedBackbone, out: Path | str, layout: str = '
             _save({'meta': meta, 'state_dict': state_dict}, tmp)
             PretrainedInit(str(tmp), prefix=PREFIX)(exported)  # as a detector's init_cfg does
         else:
-            exported = build_resnet(ResNetSpec.from_cfg(source.cfg), layout)
+            spec = spec_of(source.cfg)
+            weights, exported = named_as(spec, weights), build_resnet(spec, layout)
             if is_safe:
                 tmp.write_bytes(safetensors.save(weights, metadata={'format': 'pt'}))
                 written = safetensors.load_file(tmp)
@@ -78,13 +80,18 @@ def _save(data: Any, path: Path) -> None:
 def stage_outputs(module: nn.Module) -> list[Tensor]:
     """Return what the stages ``layer1`` to ``layer4`` of a ResNet give for seeded noise.
 
-    The module is put in eval mode. Other backbones give what they return.
+    The module is put in eval mode. A backbone of choices has stages of its own; other backbones
+    give what they return.
     """
     outputs: list[Tensor] = []
     images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     module.eval()
+    if isinstance(module, ChoiceBackbone):
+        with torch.no_grad():
+            return module.every_stage(images)
     with torch.no_grad(), ExitStack() as hooks:
-        for layer in (getattr(module, f'layer{i}', None) for i in range(1, 5)):
+        layers = [getattr(module, f'layer{i}', None) for i in range(1, 5)]
+        for layer in layers:
             if layer is not None:
                 handle = layer.register_forward_hook(lambda _m, _i, output: outputs.append(output))
                 hooks.enter_context(handle)

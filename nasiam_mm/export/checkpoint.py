@@ -14,6 +14,9 @@ from nasiam_mm.files.checkpoint import find_file, misfits, read_checkpoint, weig
 from nasiam_mm.files.config_file import read_config
 from nasiam_mm.files.config_text import config_within
 from nasiam_mm.files.digest import file_digest
+from nasiam_mm.models.backbones.decided import inline, read_decisions
+from nasiam_mm.models.backbones.derive import derived_weights
+from nasiam_mm.models.backbones.handing import kind_of
 from nasiam_mm.registry import MODELS
 
 PREFIX = 'backbone.'
@@ -81,6 +84,11 @@ def read_pretrained(path: Path | str, config: Path | str | None = None) -> Pretr
     if broken:
         raise ValueError(f'{path}: {broken[0]} is not finite; use an earlier checkpoint')
     cfg = _backbone_cfg(path, config, checkpoint)
+    if kind_of(cfg) is not None:
+        try:
+            state_dict = derived_weights(state_dict, build_backbone(cfg).state_dict())
+        except ValueError as error:
+            raise ValueError(f'{path}: {error}') from None
     return PretrainedBackbone(path, file_digest(path), cfg, state_dict)
 
 
@@ -101,4 +109,23 @@ def _backbone_cfg(path: Path, config: Path | str | None, checkpoint: Any) -> dic
         mend = f'{trained}, by --pretrain-config to nasiam detect'
         problem = f'{error}; {mend}'
         raise ValueError(f'{config or path}: {problem}') from error
-    return copy.deepcopy(dict(backbone))
+    return _as_decided(copy.deepcopy(dict(backbone)), dict(model or {}), path)
+
+
+def _as_decided(backbone: dict[str, Any], model: dict, path: Path) -> dict[str, Any]:
+    """Put what was decided of a backbone of choices into its config.
+
+    It is what its config says, or the algorithm's, or, of a search, ``genotype.json`` beside it.
+    """
+    if kind_of(backbone) is None:
+        return backbone
+    given = backbone.get('genotype') or model.get('genotype')
+    if given is None and backbone.get('space') is not None:
+        given = str(path.parent / 'genotype.json')
+    try:
+        genotype = None if given is None else read_decisions(given)
+    except ValueError as error:
+        raise ValueError(f'{path}: what was decided of its backbone: {error}') from None
+    decided = {} if genotype is None else inline(genotype)
+    open_settings = dict(space=None, mixing=None, auxiliary=None)
+    return {**backbone, **open_settings, 'genotype': decided or None}

@@ -12,13 +12,15 @@ from nasiam_mm.models.algorithms.simclr import SimCLR
 from nasiam_mm.models.algorithms.simsiam import SimSiam
 from nasiam_mm.models.algorithms.swav import SwAV
 from nasiam_mm.models.algorithms.vicreg import VICReg, VICRegHead
+from nasiam_mm.models.backbones import ChoiceCells, ChoiceMobileNet, ChoiceResNet
 from nasiam_mm.models.heads import HeadMLP
 from nasiam_mm.models.mocov3_vit import MoCoV3ViT
 from nasiam_mm.models.preprocessors import TwoViewPreprocessor
 from nasiam_mm.models.timm_features import TimmFeatures
 
 __all__ = [
-    'BYOL', 'PIRL', 'BarlowTwins', 'HeadMLP', 'LatentCrossCorrelationHead', 'MoCo', 'MoCoV3',
-    'MoCoV3Head', 'MoCoV3ViT', 'PIRLHead', 'Searched', 'SimCLR', 'SimSiam', 'SwAV',
-    'TimmFeatures', 'TwoViewPreprocessor', 'VICReg', 'VICRegHead',
+    'BYOL', 'PIRL', 'BarlowTwins', 'ChoiceCells', 'ChoiceMobileNet', 'ChoiceResNet', 'HeadMLP',
+    'LatentCrossCorrelationHead', 'MoCo', 'MoCoV3', 'MoCoV3Head', 'MoCoV3ViT', 'PIRLHead',
+    'Searched', 'SimCLR', 'SimSiam', 'SwAV', 'TimmFeatures', 'TwoViewPreprocessor', 'VICReg',
+    'VICRegHead',
 ]  # fmt: skip

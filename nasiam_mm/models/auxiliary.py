@@ -4,7 +4,7 @@
 import torch
 from torch import Tensor, nn
 
-from nasiam_mm.ops.candidates import LayerShape
+from nasiam_mm.ops.shapes import Shape
 from nasiam_mm.part_registry import open_registry
 
 AUXILIARIES = open_registry('auxiliary branch', 'nasiam_mm.models')
@@ -16,7 +16,8 @@ class AuxiliarySkip(nn.Module):
 
     It takes from the identity among the candidates what it owes to training the others; beta goes
     from 1 to 0 (``AuxiliaryDecay``), and no genotype knows of it. Where the width changes x goes
-    through a frozen linear map with orthonormal rows or columns: a chain has no other skip.
+    through a frozen linear map with orthonormal rows or columns: a chain has no other skip. Of maps
+    it is that of each pixel, of every second where the layer halves them.
 
     Args:
         shape: Widths of the layer.
@@ -24,12 +25,16 @@ class AuxiliarySkip(nn.Module):
     .. _DARTS-: https://arxiv.org/abs/2009.01027
     """
 
-    def __init__(self, shape: LayerShape) -> None:
+    def __init__(self, shape: Shape) -> None:
         super().__init__()
+        self.stride = shape.stride
         self.register_buffer('map', None)
         if shape.in_channels != shape.out_channels:
             self.map = nn.init.orthogonal_(torch.empty(shape.out_channels, shape.in_channels))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C_in) to (N, C_out)."""
-        return x if self.map is None else nn.functional.linear(x, self.map)
+        if x.dim() == 2:
+            return x if self.map is None else nn.functional.linear(x, self.map)
+        x = x[:, :, :: self.stride, :: self.stride]
+        return x if self.map is None else nn.functional.conv2d(x, self.map[:, :, None, None])

@@ -1,7 +1,8 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Layers whose operation is a choice, cells (chains) of them, and cells of what was chosen.
 
-Shapes: N batch, L layers, K operations of the space.
+Shapes: N batch, L layers, K operations of the space. Of a backbone's layers (N, C_in) stands for
+(N, C_in, H, W).
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -17,7 +18,8 @@ from nasiam_mm.architecture.genotype import Decision
 from nasiam_mm.models.auxiliary import AUXILIARIES
 from nasiam_mm.models.mixing import MIXINGS, FullMixing, Mixing
 from nasiam_mm.models.seeds import own_stream
-from nasiam_mm.ops.candidates import LayerShape, build_op, candidate_labels, distinct_candidates
+from nasiam_mm.ops.candidates import build_at, candidate_labels, distinct_candidates
+from nasiam_mm.ops.shapes import Shape
 from nasiam_mm.part_registry import build_part
 
 
@@ -32,12 +34,14 @@ class ChoiceLayer(nn.Module):
         fused: Whether the candidates that begin with a linear map of the input share one matrix
             product. Same parameters; outputs agree to float32 rounding.
         mixing: Which candidates are run on which channels; None for all on all.
+
+    ValueError where the mixing leaves a candidate channels that it does not fit.
     """
 
     def __init__(
         self,
         space: Sequence[str],
-        shape: LayerShape,
+        shape: Shape,
         fused: bool = False,
         mixing: Mixing | None = None,
     ) -> None:
@@ -45,8 +49,12 @@ class ChoiceLayer(nn.Module):
         self.shape, self.mixing = shape, mixing or FullMixing()
         inner = self.mixing.inner(shape)
         self.candidates = distinct_candidates(space, inner)
+        if inner != shape and self.candidates != distinct_candidates(space, shape):
+            what = f'{type(self.mixing).__name__} leaves candidates {inner.in_channels} channels'
+            mend = 'where not all of them fit; take more channels or a smaller k'
+            raise ValueError(f'model.mixing: {what} of {shape.in_channels}, {mend}')
         names = self.candidates.values()
-        self.ops = nn.ModuleDict({name: build_op(name, *inner) for name in names})
+        self.ops = nn.ModuleDict({name: build_at(name, inner) for name in names})
         linear_first = [name for name, op in self.ops.items() if _begins_linear(op)]
         self.sharing = linear_first if fused and len(linear_first) > 1 else []
 
@@ -133,7 +141,7 @@ class ChoiceCell(nn.Module):
         self,
         head: str,
         space: Sequence[str],
-        shapes: Sequence[LayerShape],
+        shapes: Sequence[Shape],
         fused: bool = False,
         mixing: dict | None = None,
         auxiliary: dict | None = None,
@@ -173,14 +181,22 @@ class ChoiceCell(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C_in of the first layer) to (N, C_out of the last)."""
-        owner = self.architecture
-        rows = zip(self.mixing_weights(), owner.running(self.head), strict=True)
-        for n, (layer, row) in enumerate(zip(self.layers, rows, strict=True)):
-            y = layer(x, *row, owner.drop_out)
-            if self.auxiliaries is not None and owner.auxiliary:
-                y = y + owner.auxiliary * self.auxiliaries[n](x)
-            x = y
+        for n, row in enumerate(self.rows()):
+            x = self.step(n, x, row)
         return x
+
+    def rows(self) -> list[tuple[Tensor, Sequence[int]]]:
+        """Mixing weights, (K,), and the candidates to run of each layer, for one forward pass."""
+        running = self.architecture.running(self.head)
+        return list(zip(self.mixing_weights(), running, strict=True))
+
+    def step(self, n: int, x: Tensor, row: tuple[Tensor, Sequence[int]]) -> Tensor:
+        """Run layer n with its row: (N, C_in) to (N, C_out)."""
+        owner = self.architecture
+        y = self.layers[n](x, *row, owner.drop_out)
+        if self.auxiliaries is not None and owner.auxiliary:
+            y = y + owner.auxiliary * self.auxiliaries[n](x)
+        return y
 
 
 class FixedCell(nn.Module):
@@ -192,9 +208,9 @@ class FixedCell(nn.Module):
 
     def __init__(
         self,
-        shapes: Sequence[LayerShape],
+        shapes: Sequence[Shape],
         decisions: Sequence[Decision],
-        build_rest: Callable[[LayerShape], nn.Module] | None = None,
+        build_rest: Callable[[Shape], nn.Module] | None = None,
     ) -> None:
         super().__init__()
         decided = shapes if build_rest is None else shapes[: len(decisions)]
@@ -202,12 +218,20 @@ class FixedCell(nn.Module):
         for shape, decision in zip(decided, decisions, strict=True):
             labels = candidate_labels(decision.options, shape)
             names = dict.fromkeys(labels[option] for option in decision.chosen)
-            self.layers.append(nn.ModuleDict({name: build_op(name, *shape) for name in names}))
+            self.layers.append(nn.ModuleDict({name: build_at(name, shape) for name in names}))
         for shape in shapes[len(decided) :]:
             self.layers.append(nn.ModuleDict({'hidden': build_rest(shape)}))  # type: ignore[misc]
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C_in of the first layer) to (N, C_out of the last)."""
-        for layer in self.layers:
-            x = reduce(add, [op(x) for op in layer.values()])
+        for n in range(len(self.layers)):
+            x = self.step(n, x)
         return x
+
+    def rows(self) -> list[None]:
+        """Return what :meth:`step` takes beside the input: nothing."""
+        return [None] * len(self.layers)
+
+    def step(self, n: int, x: Tensor, row: None = None) -> Tensor:
+        """Run layer n: (N, C_in) to (N, C_out)."""
+        return reduce(add, [op(x) for op in self.layers[n].values()])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from nasiam_mm.ops.candidates import LayerShape
+from nasiam_mm.ops.shapes import Shape, keeps_shape
 from nasiam_mm.part_registry import open_registry
 
 MIXINGS = open_registry('mixing', 'nasiam_mm.models')
@@ -27,11 +27,11 @@ class Mixing:
             raise ValueError(f'{what}, got {sampled_in!r}')
         self.sampled_in = tuple(sampled_in)
 
-    def inner(self, shape: LayerShape) -> LayerShape:
+    def inner(self, shape: Shape) -> Shape:
         """Widths of the candidates of a layer of this shape."""
         return shape
 
-    def mix(self, x: Tensor, run: Callable[[Tensor], Tensor], shape: LayerShape) -> Tensor:
+    def mix(self, x: Tensor, run: Callable[[Tensor], Tensor], shape: Shape) -> Tensor:
         """Map (N, C_in) to (N, C_out); ``run`` is the weighted sum of the candidates."""
         return run(x)
 
@@ -67,7 +67,8 @@ class PartialChannels(Mixing):
 
     As in `PC-DARTS <https://arxiv.org/abs/1907.05737>`_, section 3.1, the two are joined and the
     channels shuffled between the k parts, so that the next layer mixes others. The bypass is a
-    hidden identity. A layer whose width changes, or cannot be divided by k, is mixed in full.
+    hidden identity. A layer whose width changes, or cannot be divided by k, or
+    halves its maps, is mixed in full.
     PC-DARTS' edge normalisation is not applicable: a chain has one edge a node, of weight 1.
 
     Args:
@@ -81,17 +82,17 @@ class PartialChannels(Mixing):
             raise ValueError(f'PartialChannels.k must be a positive integer, got {k!r}')
         self.k = k
 
-    def inner(self, shape: LayerShape) -> LayerShape:
+    def inner(self, shape: Shape) -> Shape:
         """Widths of the candidates of a layer of this shape."""
-        if shape.in_channels != shape.out_channels or shape.in_channels % self.k:
+        if not keeps_shape(shape) or shape.in_channels % self.k:
             return shape
         width = shape.in_channels // self.k
-        return LayerShape(width, width, shape.is_output)
+        return shape._replace(in_channels=width, out_channels=width)
 
-    def mix(self, x: Tensor, run: Callable[[Tensor], Tensor], shape: LayerShape) -> Tensor:
+    def mix(self, x: Tensor, run: Callable[[Tensor], Tensor], shape: Shape) -> Tensor:
         """Map (N, C_in) to (N, C_out)."""
         width = self.inner(shape).in_channels
         if width == x.size(1):
             return run(x)
         joined = torch.cat([run(x[:, :width]), x[:, width:]], dim=1)
-        return joined.unflatten(1, (self.k, width)).transpose(1, 2).flatten(1)
+        return joined.unflatten(1, (self.k, width)).transpose(1, 2).flatten(1, 2)

@@ -7,6 +7,7 @@ from typing import Any
 from nasiam_mm.architecture.choice import Choice
 from nasiam_mm.architecture.space import choices_of_space
 from nasiam_mm.config_walk import type_name, walk
+from nasiam_mm.models.backbones.handing import backbone_choices
 from nasiam_mm.models.heads import head_shapes
 
 
@@ -24,13 +25,16 @@ def recipe_shapes(heads: Iterable[Mapping]) -> dict[str, Any]:
 def choices_of_model(model: Mapping) -> dict[str, tuple[Choice, ...]]:
     """Return all that the spaces of a model's config decide: head -> choices, '' for no head.
 
+    Groups of a backbone come first.
+
     Raises:
         ValueError: If it has no space, or one that does not fit its heads.
     """
     heads, space = head_configs(model), model.get('space')
+    backbone = backbone_choices(model.get('backbone'))
     own = {head['name']: head.get('space') for head in heads}
     shared = [h for h in heads if own[h['name']] is None and h.get('genotype') is None]
-    if space is None and not any(own.values()):
+    if space is None and not any(own.values()) and not backbone:
         raise ValueError('the config has no model.space, so it searches nothing')
     found = {} if space is None else choices_of_space(space, recipe_shapes(shared))
     for head in heads:
@@ -38,4 +42,4 @@ def choices_of_model(model: Mapping) -> dict[str, tuple[Choice, ...]]:
             mine = {head['name']: mine} if isinstance(mine, Mapping) else mine
             found |= choices_of_space(mine, recipe_shapes([head]))
     order = [name for name in (*own, '') if name in found]
-    return {name: found[name] for name in order}
+    return backbone | {name: found[name] for name in order}

@@ -22,7 +22,7 @@ def standard_options(baseline: Mapping, recipe: Mapping) -> dict[str, Option]:
         recipe: Config of the same framework's model with a ``HeadMLP`` in their place.
 
     Raises:
-        ValueError: If the baseline's head is of another form.
+        ValueError: If the baseline's head is of another form, or the recipe's has no choices.
     """
     options: dict[str, Option] = {}
     parts = {'projector': (baseline['neck'], recipe['neck'])}
@@ -31,6 +31,10 @@ def standard_options(baseline: Mapping, recipe: Mapping) -> dict[str, Option]:
         options['predictor.form'] = 'mlp'
     for name, (theirs, ours) in parts.items():
         kind = type_name(theirs)
+        if type_name(ours) != 'HeadMLP':
+            raise ValueError(
+                f'the {name} of the recipe is a {type_name(ours)}, which has no choices'
+            )
         if kind == 'LinearNeck' and name == 'projector' and not theirs.get('norm_cfg', True):
             linear = dict(depth=1, output_norm='none', out_channels=theirs['out_channels'])
             options |= {f'{name}.{what}': option for what, option in linear.items()}

@@ -2,14 +2,14 @@
 """Which candidates a layer has: those of its space that are different functions at its widths."""
 
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
 from itertools import pairwise
-from typing import NamedTuple
 
 import torch
 from torch import nn
 
+from nasiam_mm.ops.shapes import LayerShape, Shape
 from nasiam_mm.part_registry import open_registry
 
 # Stands here, not in nasiam_mm.registry, so that the space needs no mmpretrain.
@@ -29,15 +29,22 @@ SPACES = {
 # A wider layer is a typing error: its weight alone would not fit in memory.
 MAX_WIDTH = 2**20
 # Where the operations of the papers are; what they map to what is tested, not looked at again.
-_OWN = 'nasiam_mm.ops.head'
+_OWN = 'nasiam_mm.ops.'
 
 
-class LayerShape(NamedTuple):
-    """Widths of a layer, and whether it is an output without BN and activation."""
+def operation_of(
+    *kinds: str, fits: Callable[[Shape], bool] = lambda shape: True
+) -> Callable[[Callable], Callable]:
+    """Mark a builder as one of ``'vectors'`` or ``'maps'``, or of both; unmarked is of vectors.
 
-    in_channels: int
-    out_channels: int
-    is_output: bool = False
+    ``fits`` says of a shape of maps whether the operation is offered there.
+    """
+
+    def mark(builder: Callable) -> Callable:
+        vars(builder).update(kinds=kinds, fits=fits)
+        return builder
+
+    return mark
 
 
 def layer_shapes(
@@ -91,9 +98,16 @@ def build_op(name: str, in_channels: int, out_channels: int, is_output: bool = F
     ``is_output`` asks for the form without BatchNorm and activation. ValueError for a name that
     is not registered, or a width not from 1 to ``MAX_WIDTH``.
     """
+    return build_at(name, LayerShape(in_channels, out_channels, is_output))
+
+
+def build_at(name: str, shape: Shape) -> nn.Module:
+    """Build a registered operation at a layer; ValueError as of :func:`build_op`, or by kind."""
     _check_registered(name)
-    _check_widths(in_channels, out_channels)
-    return CANDIDATE_OPS.get(name)(in_channels, out_channels, is_output=is_output)
+    _check_widths(shape.in_channels, shape.out_channels)
+    builder = CANDIDATE_OPS.get(name)
+    _check_kind(name, builder, shape)
+    return builder(shape.in_channels, shape.out_channels, **shape.settings)
 
 
 def _check_widths(in_channels: int, out_channels: int) -> None:
@@ -112,54 +126,75 @@ def _structure(name: str, op: nn.Module) -> tuple[str, ...]:
     return tuple(repr(layer) if own else f'{name}: {layer!r}' for layer, own in pairs)
 
 
-def candidate_labels(space: Sequence[str], shape: LayerShape) -> dict[str, str]:
+def _check_kind(name: str, builder: Callable, shape: Shape) -> None:
+    """Refuse an operation of the other kind than a layer's with a ValueError."""
+    kinds = getattr(builder, 'kinds', ('vectors',))
+    if shape.kind not in kinds:
+        what = f'operation {name!r} is one of {" and ".join(kinds)}'
+        mend = 'vectors are what heads take, maps what backbones do'
+        raise ValueError(f'{what}, where a layer of {shape.kind} needs one of its own; {mend}')
+
+
+def candidate_labels(space: Sequence[str], shape: Shape) -> dict[str, str]:
     """Say which candidate each option of a space is at one layer: option -> label, in order.
 
     At an output layer linear_bn_* and, where the width changes, identity are the same linear map;
     searching over duplicates would split its weight. Options that are one function have one
-    label: ``'linear'`` for a linear map and no more, otherwise the name of the first of them.
-    ValueError, too, if one does not map (N, in_channels) to (N, out_channels).
+    label: ``'linear'`` for a linear map and no more, otherwise the name of the first of them. An
+    option of maps that does not fit there, as an identity where the width changes, has none.
+    ValueError, too, if one does not map the layer's input to its output, or none fits.
     """
+    labels = zip(space, _all_labels(space, shape), strict=True)
+    return {option: label for option, label in labels if label is not None}
+
+
+def _all_labels(space: Sequence[str], shape: Shape) -> tuple[str | None, ...]:
     check_space(space)
     # By the builders too: a name may be registered anew.
     builders = tuple(CANDIDATE_OPS.module_dict[name] for name in space)
-    in_channels, out_channels, is_output = shape
-    _check_widths(in_channels, out_channels)
-    if all(map(_is_own, builders)):
+    _check_widths(shape.in_channels, shape.out_channels)
+    if shape.kind == 'vectors' and all(map(_is_own, builders)):
         # They differ by whether the width changes alone; a head of many widths is soon read.
-        shape = LayerShape(2, 2 + (in_channels != out_channels), is_output)
-    return dict(zip(space, _labels(tuple(space), builders, *shape), strict=True))
+        changes = shape.in_channels != shape.out_channels
+        shape = LayerShape(2, 2 + changes, shape.is_output)
+    labels = _labels(tuple(space), builders, shape)
+    if not any(labels):
+        what = f'none of {list(space)} fits a layer of {shape.in_channels} to {shape.out_channels}'
+        raise ValueError(f'{what} channels, stride {shape.stride}; add one that does')
+    return labels
 
 
 def _is_own(builder: object) -> bool:
-    return getattr(builder, '__module__', None) == _OWN
+    return (getattr(builder, '__module__', None) or '').startswith(_OWN)
 
 
 @lru_cache(maxsize=4096)
-def _labels(
-    space: tuple[str, ...], builders: tuple, in_channels: int, out_channels: int, is_output: bool
-) -> tuple[str, ...]:
+def _labels(space: tuple[str, ...], builders: tuple, shape: Shape) -> tuple[str | None, ...]:
     labels: dict[tuple[str, ...], str] = {}
-    found = []
+    found: list[str | None] = []
     # On the meta device nothing is allocated and no random number is drawn.
     with torch.device('meta'):
-        linear_map = _structure('linear', build_op('linear', in_channels, out_channels))
+        linear_map = _structure('linear', build_op('linear', *shape[:2]))
         for name, builder in zip(space, builders, strict=True):
-            op = build_op(name, in_channels, out_channels, is_output)
-            shape = None if _is_own(builder) else tuple(op(torch.empty(2, in_channels)).shape)
-            if shape not in (None, (2, out_channels)):
-                what = f'operation {name!r} maps (2, {in_channels}) to {shape}'
-                raise ValueError(f'{what}; it must give (2, {out_channels})')
+            _check_kind(name, builder, shape)
+            if shape.kind == 'maps' and not builder.fits(shape):
+                found.append(None)
+                continue
+            op = build_at(name, shape)
+            given = None if _is_own(builder) else tuple(op(torch.empty(shape.taken)).shape)
+            if given not in (None, shape.given):
+                what = f'operation {name!r} maps {shape.taken} to {given}'
+                raise ValueError(f'{what}; it must give {shape.given}')
             structure = _structure(name, op)
             label = 'linear' if structure == linear_map else name
             found.append(labels.setdefault(structure, label))
     return tuple(found)
 
 
-def distinct_candidates(space: Sequence[str], shape: LayerShape) -> dict[int, str]:
+def distinct_candidates(space: Sequence[str], shape: Shape) -> dict[int, str]:
     """Candidates of one layer, position in the space -> label of :func:`candidate_labels`.
 
     Options that are the same function count once, at the place of the first of them.
     """
-    labels = list(candidate_labels(space, shape).values())
-    return {labels.index(label): label for label in dict.fromkeys(labels)}
+    labels = _all_labels(space, shape)
+    return {labels.index(label): label for label in dict.fromkeys(labels) if label is not None}

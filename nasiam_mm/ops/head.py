@@ -14,7 +14,8 @@ from collections.abc import Callable
 
 from torch import nn
 
-from nasiam_mm.ops.candidates import CANDIDATE_OPS
+from nasiam_mm.ops.candidates import CANDIDATE_OPS, operation_of
+from nasiam_mm.ops.shapes import keeps_shape
 
 Builder = Callable[..., nn.Module]
 
@@ -54,8 +55,14 @@ def linear(in_channels: int, out_channels: int, is_output: bool = False) -> nn.S
 
 
 @CANDIDATE_OPS.register_module()
-def identity(in_channels: int, out_channels: int, is_output: bool = False) -> nn.Sequential:
-    """Identity: lets the search shorten the head (NASiam, section 3.2)."""
+@operation_of('vectors', 'maps', fits=keeps_shape)
+def identity(
+    in_channels: int, out_channels: int, is_output: bool = False, stride: int = 1
+) -> nn.Sequential:
+    """Identity: lets the search shorten the head (NASiam, section 3.2), or a backbone.
+
+    Of maps it is the zero operation beside a shortcut, offered where the shape stays.
+    """
     return nn.Sequential() if in_channels == out_channels else linear(in_channels, out_channels)
 
 

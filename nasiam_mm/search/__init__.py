@@ -4,10 +4,12 @@
 Called, it is :func:`nasiam_mm.api.search`.
 """
 
+import nasiam_mm.search.edges
 import nasiam_mm.search.gradient.alpha_terms
 import nasiam_mm.search.gradient.costs
 import nasiam_mm.search.gradient.embedding_terms
 import nasiam_mm.search.gradient.hook
+import nasiam_mm.search.gradient.pruning
 import nasiam_mm.search.gradient.stages
 import nasiam_mm.search.health
 import nasiam_mm.search.perturbation

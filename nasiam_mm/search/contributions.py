@@ -12,6 +12,7 @@ import os
 from collections.abc import Mapping
 
 from nasiam_mm.files.atomic import write_json
+from nasiam_mm.ops.shapes import keeps_shape
 from nasiam_mm.search.held_out import HeldOut, mean_weights
 
 # Name of a choice -> contribution of its layer, in the loss; None where it cannot be removed.
@@ -21,16 +22,16 @@ Contributions = Mapping[str, float | None]
 def contributions(held_out: HeldOut) -> tuple[float, Contributions]:
     """Return the loss of a supernet, and how much it rises without each layer.
 
-    A layer is removed by passing its input on, which takes equal widths, in every copy of its
-    head. The auxiliary branch, which no genotype has, is off.
+    A layer is removed by passing its input on, which takes equal shapes, in every copy of its
+    head, and in all cells of a group. The auxiliary branch, which no genotype has, is off.
     """
     model = held_out.model
     weights = mean_weights(model.architecture)
     whole, found = held_out.loss(weights, auxiliary=0.0), {}
-    for name, head in model.searched_heads().items():
-        for n, shape in enumerate(head.cell.shapes):
+    for name, cells in model.searched_cells().items():
+        for n, shape in enumerate(cells[0].shapes):
             value = None
-            if shape.in_channels == shape.out_channels:
+            if keeps_shape(shape):
                 value = held_out.loss(weights, auxiliary=0.0, without=(name, n)) - whole
             found[model.architecture.choices[name][n].name] = value
     return whole, found

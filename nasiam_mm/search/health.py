@@ -162,10 +162,10 @@ class SearchHealthHook(StatefulHook):
             figures['churn'] = sum(changed) / len(changed)
         self.chosen = chosen
         labels = []
-        for head in self.model.searched_heads().values():
-            for n, layer in enumerate(head.cell.layers):
-                space = list(head.cell.space)
-                ops = chosen[f'{head.name}.{n}.op']
+        for name, (cell, *_) in self.model.searched_cells().items():
+            for n, layer in enumerate(cell.layers):
+                space = list(cell.space)
+                ops = chosen[f'{name}.{n}.op']
                 # Where the width changes an identity is a linear map, and counts as one.
                 labels += [layer.candidates[space.index(op)] for op in ops]
         figures['pools'] = sum('pool' in label for label in labels) / max(1, len(labels))

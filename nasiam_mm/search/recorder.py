@@ -77,8 +77,8 @@ class GenotypeHook(StatefulHook):
         self.model = unwrap(runner.model)
         self.architecture = self.model.architecture
         self.fixed = self.model.fixed
-        heads = self.model.searched_heads().items()
-        self.shapes = {name: [list(shape) for shape in head.cell.shapes] for name, head in heads}
+        cells = self.model.searched_cells().items()
+        self.shapes = {name: [list(shape) for shape in alike[0].shapes] for name, alike in cells}
 
     def before_train(self, runner: Runner) -> None:
         """Record where alpha starts, if the selection can choose at the end."""

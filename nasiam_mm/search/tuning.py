@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from nasiam_mm.engine.running import unwrap
+from nasiam_mm.models.backbones.base import ChoiceBackbone
 from nasiam_mm.models.heads import HeadMLP
 from nasiam_mm.search.batches import alpha_step_hook, weight_batches
 
@@ -59,6 +60,12 @@ def heads_of(model: nn.Module) -> list[HeadMLP]:
     return [module for module in model.modules() if isinstance(module, HeadMLP)]
 
 
+def searched_backbones(model: nn.Module) -> list[ChoiceBackbone]:
+    """Backbones whose operations are searched, those of momentum encoders too."""
+    found = [module for module in model.modules() if isinstance(module, ChoiceBackbone)]
+    return [backbone for backbone in found if backbone.is_searched]
+
+
 def normalise_by_batch(model: nn.Module) -> None:
     """Let BatchNorm normalise by the batch, as in the alpha step, and all else evaluate."""
     model.train()  # not BatchNorm alone: a backbone may keep some of it frozen
@@ -69,12 +76,13 @@ def normalise_by_batch(model: nn.Module) -> None:
 
 @torch.no_grad()
 def refit(model: nn.Module, run: Callable[[], None]) -> None:
-    """Give the BatchNorm of heads the statistics of what ``run`` puts through, and fix them.
+    """Give BatchNorm of what depends on the path the statistics of what ``run`` puts through.
 
-    Mean and unbiased variance of each forward pass, averaged over the passes. The backbone, which
-    does not depend on the path, goes on normalising by the batch.
+    Mean and unbiased variance of each forward pass, averaged over the passes, and fixed. A backbone
+    that is not searched does not depend on the path and goes on normalising by the batch.
     """
-    norms = [m for head in heads_of(model) for m in head.modules() if isinstance(m, _BatchNorm)]
+    parts: list[nn.Module] = [*heads_of(model), *searched_backbones(model)]
+    norms = [m for part in parts for m in part.modules() if isinstance(m, _BatchNorm)]
     kept = [norm.momentum for norm in norms]
     normalise_by_batch(model)
     for norm in norms:

@@ -14,8 +14,11 @@ import nasiam_mm.cli.commands
 from nasiam_mm.cli import main
 from tests.reduced import ROOT
 
-# What is no command: a demonstration, its detection set, two figures of studies.
-SCRIPTS = ('demo.py', 'make_cifar10_detection.py', 'embedding_map.py', 'nearest_neighbours.py')
+# What is no command: a demonstration, its detection set, two figures of studies, a measurement.
+SCRIPTS = (
+    *('demo.py', 'make_cifar10_detection.py', 'embedding_map.py', 'nearest_neighbours.py'),
+    'op_latency.py',
+)
 FILES = {path.stem for path in Path(nasiam_mm.cli.commands.__file__).parent.glob('*.py')}
 
 

@@ -25,9 +25,9 @@ def owner_of_alpha(relaxation='Softmax', shapes=SHAPES, space=SPACE, **settings)
 
 def model_of(owner, shapes=SHAPES, space=SPACE):
     """What a regularizer asks of an algorithm."""
-    head = SimpleNamespace(cell=SimpleNamespace(space=space, shapes=shapes))
-    heads = dict(searched_heads=lambda: {'projector': head})
-    return SimpleNamespace(architecture=owner, modules=lambda: iter(()), **heads)
+    cells = {'projector': [SimpleNamespace(space=space, shapes=shapes)]}
+    told = dict(searched_cells=lambda: cells, modules=lambda: iter(()))
+    return SimpleNamespace(architecture=owner, **told)
 
 
 def step_of(owner, loss=None, embeddings=(), **widths):

@@ -57,7 +57,9 @@ def scale_width(plan: HeadPlan, ratio: float) -> HeadPlan:
     return replace(plan, hidden_channels=width)
 
 
-register_kind(Kind('op', 'layer', one_of(CANDIDATE_OPS.module_dict), lambda plan, _: plan))
+register_kind(
+    Kind('op', 'layer', one_of(CANDIDATE_OPS.module_dict), lambda plan, _: plan, owner='any')
+)
 register_kind(
     Kind('form', 'head', one_of(FORMS), lambda p, form: replace(p, form=form), only='predictor')
 )

@@ -4,9 +4,11 @@
     nasiam export work_dirs/simsiam/epoch_800.pth backbone.pth
     nasiam export runs/photos backbone.pth
     nasiam export CHECKPOINT r50.safetensors --layout timm
+    nasiam export work_dirs/search searched.pth
 
 Every key of the backbone is matched and its output on a fixed input is bit-equal to the
-original's, or one line says why not and nothing is written.
+original's, or one line says why not and nothing is written. Of a searched backbone it is what the
+genotype.json beside the checkpoint decided, with the weights that it has in the search.
 """
 
 from argparse import ArgumentParser, Namespace
@@ -46,7 +48,7 @@ def run(args: Namespace) -> None:
         count = export_backbone(source, args.out, args.layout)
     print(f'{args.out}: {count} of {count} backbone keys, {args.layout} layout, outputs equal')
     if args.layout != 'mmengine':
-        from nasiam_mm.export.layouts import ResNetSpec, loader_of
+        from nasiam_mm.export.layouts import loader_of, spec_of
 
-        spec = ResNetSpec.from_cfg(source.cfg)
+        spec = spec_of(source.cfg)
         print(f'loaded by\n\n{loader_of(spec, args.layout, args.out)}')

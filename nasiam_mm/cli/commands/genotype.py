@@ -48,7 +48,11 @@ def run(args: Namespace) -> None:
     genotype = _draw(args) if args.action == 'random' else _import(args)
     save_genotype(genotype, args.out)
     for head in genotype.heads:
-        settings = [f'{kind}={told((o,))}' for kind, o in genotype.settings(head).items()]
+        settings = [
+            f'{kind}={"-".join(told((of[stage],)) for stage in sorted(of))}'
+            for kind, of in genotype.stages(head).items()
+        ]
+        settings += [f'{kind}={told((o,))}' for kind, o in genotype.settings(head).items()]
         print(f'{head}: {" ".join([*settings, *(layer.told for layer in genotype.of(head))])}')
     for kind, option in genotype.settings().items():
         print(f'{kind}: {told((option,))}')

@@ -2,10 +2,11 @@
 """What a space or a genotype of a whole model decides beside the insides of its heads."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from nasiam_mm.architecture.genotype import Genotype, GenotypeError
-from nasiam_mm.architecture.kinds.kind import KINDS, Option
+from nasiam_mm.architecture.kinds.kind import BACKBONES, KINDS, Option
 from nasiam_mm.architecture.plan import ModelPlan
 from nasiam_mm.architecture.points import check_within
 from nasiam_mm.architecture.reading import load_genotype
@@ -30,8 +31,11 @@ def apply_genotype(
     """
     genotype = given if isinstance(given, Genotype) else load_genotype(given)
     where = f'the genotype ({genotype.framework})'
-    if genotype is not given:
+    if not isinstance(given, Genotype):
         where = f"genotype '{given!s:.200}' ({genotype.framework})"
+    # What is of the backbone was handed on to it, and held against its own space there.
+    mine = {n: d for n, d in genotype.decisions.items() if n.split('.')[0] not in BACKBONES}
+    genotype = replace(genotype, decisions=mine)
     names = [head.get('name') for head in heads]
     for head in genotype.heads:
         # Operations of heads that a framework does not have were never held against a genotype.

@@ -1,5 +1,5 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""What an algorithm needs so that its heads can be searched."""
+"""What an algorithm needs so that its heads and its backbone can be searched."""
 
 import copy
 from collections.abc import Mapping
@@ -14,6 +14,7 @@ from nasiam_mm.architecture.choice import op_choices
 from nasiam_mm.architecture.genotype import Decision, Genotype
 from nasiam_mm.architecture.plan import ModelPlan
 from nasiam_mm.models.algorithms.decided import apply_genotype, apply_space, refuse_coupled
+from nasiam_mm.models.backbones.handing import hand_backbone
 from nasiam_mm.models.choice import ChoiceCell
 from nasiam_mm.models.heads import HeadMLP
 from nasiam_mm.models.seeds import own_stream
@@ -21,7 +22,7 @@ from nasiam_mm.models.spaces import head_configs
 
 
 class Searched:
-    """Mixin before an algorithm of mmpretrain: its heads' options, alpha and first weights.
+    """Mixin before an algorithm of mmpretrain: options of its parts, alpha and first weights.
 
     The ``loss(inputs, data_samples, update_state=True)`` of an algorithm moves no average, queue or
     counter with ``update_state=False``; the contract tests ask every one of ``frameworks.py``.
@@ -29,10 +30,10 @@ class Searched:
     Args:
         space: Options of every ``HeadMLP`` that names neither space nor genotype, in a search: a
             list of operations, or a dict of choices (docs/extend/choice.md).
-        genotype: A genotype, or the path of its file, for every such head, otherwise; beside a
-            dict of choices it must be one of that space.
+        genotype: A genotype, or the path of its file, for every such head, otherwise, and for a
+            backbone of choices; beside a dict of choices it must be one of that space.
         relaxation: Config of the relaxation of alpha; None for the softmax.
-        mixing: Config of the mixing of every searched head; None for ``FullMixing``.
+        mixing: Config of the mixing of every searched part; None for ``FullMixing``.
         auxiliary: Config of the branch beside every layer of them; None for none.
         **kwargs: Those of the algorithm.
 
@@ -57,7 +58,9 @@ class Searched:
         **kwargs: Any,
     ) -> None:
         # Copied: the config says what was asked for.
-        kwargs |= {part: copy.deepcopy(kwargs.get(part)) for part in ('neck', 'head')}
+        copied = 'backbone', 'neck', 'head'
+        kwargs |= {part: copy.deepcopy(kwargs[part]) for part in copied if part in kwargs}
+        takes_backbone = hand_backbone(kwargs, genotype, mixing, auxiliary)
         heads = head_configs(kwargs)
         open_heads = [h for h in heads if h.get('space') is None and h.get('genotype') is None]
         refuse_coupled(heads)
@@ -73,7 +76,8 @@ class Searched:
             if head.get('space') is not None:
                 head.update(mixing=mixing, auxiliary=auxiliary)
         given = 'space' if space is not None else 'genotype'
-        if not open_heads and (space is not None or genotype is not None):
+        decides = space is not None or (genotype is not None and not takes_backbone)
+        if not open_heads and decides:
             own = 'each HeadMLP has its own' if heads else 'neither neck nor head holds a HeadMLP'
             raise ValueError(f'model.{given} decides nothing: {own}; take {given} away')
         for path in self.as_wide if plan.width else ():
@@ -81,7 +85,7 @@ class Searched:
             reduce(lambda node, part: node[part], parts, kwargs)[name] = plan.width
         super().__init__(**kwargs)
         self.coupled, self.lr_factors = plan.coupled, plan.lr_factors
-        cells = [head.cell for head in self.searched_heads().values()]
+        cells = [alike[0] for alike in self.searched_cells().values()]
         choices = {cell.head: op_choices(cell.head, cell.space, cell.shapes) for cell in cells}
         sampled_in = {role for cell in cells for role in cell.mixing.sampled_in}
         self.architecture = Architecture(choices, relaxation, sampled_in) if choices else None
@@ -113,21 +117,38 @@ class Searched:
 
     def searched_heads(self) -> dict[str, HeadMLP]:
         """Heads to search by name, in order, no momentum copies; ValueError if two share one."""
-        averages = (module for module in self.modules() if isinstance(module, BaseAveragedModel))
-        copies = {module for average in averages for module in average.modules()}
         heads: dict[str, HeadMLP] = {}
-        for head in self.modules():
-            if not isinstance(head, HeadMLP) or not head.is_searched or head in copies:
+        for head in self._online():
+            if not isinstance(head, HeadMLP) or not head.is_searched:
                 continue
             if heads.setdefault(head.name, head) is not head:
                 raise ValueError(f"two searched heads are called '{head.name}'; rename one HeadMLP")
         return heads
+
+    def searched_cells(self) -> dict[str, list[ChoiceCell]]:
+        """Cells to search, no momentum copies, by head or group of the backbone, in order.
+
+        The cells of a group share its alpha: layer n of each is decided by the same row.
+        """
+        self.searched_heads()  # refuses two of a name
+        cells: dict[str, list[ChoiceCell]] = {}
+        for cell in self._online():
+            if isinstance(cell, ChoiceCell):
+                cells.setdefault(cell.head, []).append(cell)
+        return cells
+
+    def _online(self) -> list[nn.Module]:
+        """Return all modules but those within momentum copies."""
+        averages = (module for module in self.modules() if isinstance(module, BaseAveragedModel))
+        copies = {module for average in averages for module in average.modules()}
+        return [module for module in self.modules() if module not in copies]
 
     @property
     def fixed(self) -> dict[str, Decision]:
         """What a space fixes beside the operations that are searched, by name of the choice."""
         heads = self.searched_heads().items()
         fixed = {f'{name}.{kind}': o for name, head in heads for kind, o in head.fixed.items()}
+        fixed = getattr(self.backbone, 'fixed', {}) | fixed
         return {name: Decision((o,), (o,)) for name, o in (fixed | self.coupled).items()}
 
     def momentum_pairs(self) -> list[tuple[BaseAveragedModel, nn.Module]]:

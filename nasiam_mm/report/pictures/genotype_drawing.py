@@ -131,7 +131,7 @@ def _draw_cell(
     _write(axis, x + _PAD, top - _HEADER / 2, cell.title, size=10, weight='bold')
     left, top = x + _PAD, top - _HEADER
     for n, layer in enumerate(cell.layers):
-        if n:
+        if n and cell.is_chain:
             _arrow(axis, left - _GAP, left, top - box[1] / 2)
         _draw_layer(axis, layer, left, top, box, colors)
         for line, note in enumerate(notes(n, layer)):

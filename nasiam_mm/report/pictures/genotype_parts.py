@@ -4,9 +4,10 @@
 from typing import Any, NamedTuple
 
 from nasiam_mm.architecture.genotype import Genotype
-from nasiam_mm.architecture.kinds.kind import Option
+from nasiam_mm.architecture.kinds.kind import BACKBONES, Option
 from nasiam_mm.architecture.names import told
-from nasiam_mm.ops.candidates import SPACES, LayerShape, candidate_labels
+from nasiam_mm.ops.candidates import SPACES, candidate_labels
+from nasiam_mm.ops.shapes import Shape
 from nasiam_mm.wording import counted
 
 NOISE = 'within noise'
@@ -35,12 +36,13 @@ class Layer(NamedTuple):
     space has them: identity is a linear map where the width changes.
     """
 
-    shape: LayerShape | None
+    shape: Shape | None
     ops: tuple[str, ...]
     weights: dict[str, float]
     tied: tuple[str, ...]
     is_undecided: bool = False  # the search says that its choice is within noise
     taken: tuple[str, ...] = ()
+    edge: str = ''  # of a graph, between which of its nodes it is
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -59,7 +61,13 @@ class Cell(NamedTuple):
     @property
     def title(self) -> str:
         """What stands over it."""
-        return ', '.join([f'{self.name} cell', *self.settings])
+        name = self.name if self.name == BACKBONES[0] else f'{self.name} cell'
+        return ', '.join([name, *self.settings])
+
+    @property
+    def is_chain(self) -> bool:
+        """Whether each layer takes what the one before gives: those of a graph are its edges."""
+        return not any(layer.edge for layer in self.layers)
 
     def width(self, layer: int, side: int) -> str:
         """Input (side 0) or output (1) width of a layer, or '' where nobody told."""
@@ -113,6 +121,10 @@ def cell_of(genotype: Genotype, head: str) -> Cell:
     """
     settings = genotype.settings(head)
     layers = list(layers_of(genotype, head))
+    if head in BACKBONES:
+        if head != BACKBONES[0]:
+            layers = [layer._replace(edge=edge_name(n)) for n, layer in enumerate(layers)]
+        return Cell(head, tuple(layers), tuple(told_settings(genotype, head)))
     depth, form = settings.get('depth'), settings.get('form', 'mlp')
     is_whole = isinstance(depth, int) or not layers
     if is_whole:
@@ -127,6 +139,24 @@ def cell_of(genotype: Genotype, head: str) -> Cell:
     in_layers = {'hidden_norm', 'activation', 'depth', *(['output_norm'] if is_whole else [])}
     shown = {kind: option for kind, option in settings.items() if kind not in in_layers}
     return Cell(head, tuple(layers), tuple(_setting(*pair) for pair in shown.items()), is_whole)
+
+
+def edge_name(number: int) -> str:
+    """Say between which nodes of a cell an edge is: all into the first node come first."""
+    node, first = 1, 0
+    while number >= first + node + 1:
+        node, first = node + 1, first + node + 1
+    source = number - first
+    return f'{f"input {source + 1}" if source < 2 else f"node {source - 1}"} → node {node}'
+
+
+def told_settings(genotype: Genotype, head: str) -> list[str]:
+    """Say what else is decided of a head or a backbone, its stages in order."""
+    staged = [
+        f'{kind} {"-".join(told((of[stage],)) for stage in sorted(of))}'
+        for kind, of in genotype.stages(head).items()
+    ]
+    return staged + [_setting(*pair) for pair in genotype.settings(head).items()]
 
 
 def _setting(kind: str, option: Option) -> str:
@@ -160,7 +190,10 @@ def rows_of(genotype: Genotype) -> list[list[Plain | Cell]]:
     cells = {name: cell_of(genotype, name) for name in genotype.heads}
     projector, predictor = cells.pop('projector', None), cells.pop('predictor', None)
     z = Plain('z', predictor.width(0, 0) if predictor else '', 0.55)
-    rows: list[list[Plain | Cell]] = []
+    groups = [cells.pop(group) for group in BACKBONES if group in cells]
+    rows: list[list[Plain | Cell]] = [
+        [Plain('image'), group, Plain('features')] for group in groups
+    ]
     if projector:
         row: list[Plain | Cell] = [Plain('image'), Plain('backbone', projector.width(0, 0))]
         last = projector.width(-1, 1)
@@ -179,11 +212,13 @@ def rows_of(genotype: Genotype) -> list[list[Plain | Cell]]:
 
 def notes(number: int, layer: Layer) -> list[str]:
     """Lines under a layer's box; what tied comes last."""
-    lines = [f'layer {number}']
+    lines = [layer.edge or f'layer {number}']
     if layer.shape is not None:
         lines.append(f'width {layer.shape.in_channels} → {layer.shape.out_channels}')
         if layer.shape.is_output:
             lines.append('output, no BN')
+        if layer.shape.stride > 1:
+            lines.append(f'stride {layer.shape.stride}')
     if layer.names != layer.ops:
         lines.append(f'here {" + ".join(map(readable, layer.ops))}')
     if layer.is_undecided and not layer.tied:

@@ -1,9 +1,9 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """What the candidates of the searched layers cost, and a regularizer of what is expected of them.
 
-A candidate costs what it would in the head that is derived: at the full widths of its layer,
-whatever share of the channels a search mixes. What is fixed (output layers, the backbone) costs
-every head the same and is left out.
+A candidate costs what it would in the head or backbone that is derived: at the full widths of its
+layer, whatever share of the channels a search mixes. What is fixed (output layers, stems) costs
+every one the same and is left out.
 """
 
 import math
@@ -13,37 +13,42 @@ from mmpretrain.models import CosineSimilarityLoss
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from nasiam_mm.ops.candidates import LayerShape, build_op, distinct_candidates
+from nasiam_mm.ops.candidates import build_at, distinct_candidates
+from nasiam_mm.ops.shapes import Shape
+from nasiam_mm.search.gradient.latency import read_table
 from nasiam_mm.search.gradient.regularizers import REGULARIZERS, AlphaStep, Regularizer
 
 _UNITS = 'parameters', 'macs'
 _WEIGHTS = {'add': 0.1, 'multiply': 1.0}  # of a form, where none is given
 
 
-def op_cost(name: str, shape: LayerShape, unit: str) -> int:
+def op_cost(name: str, shape: Shape, unit: str) -> int:
     """Cost of a registered operation at a layer's widths, the operation not allocated.
 
     ``'parameters'`` are all that it trains; ``'macs'`` the multiplications with addition of one
-    input, (1, C_in), in matrix products and convolutions: norms, pools and activations are none.
+    input in matrix products and convolutions: norms, pools and activations are none.
     """
     with torch.device('meta'):
-        op = build_op(name, *shape)
+        op = build_at(name, shape)
         if unit == 'parameters':
             return sum(p.numel() for p in op.parameters())
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            op(torch.empty(2, shape.in_channels))  # BatchNorm asks for two
-    return counter.get_total_flops() // 4  # of two inputs, and two a multiplication
+            op(torch.empty(shape.taken))  # of two inputs: BatchNorm asks for two
+    return counter.get_total_flops() // 4  # and two a multiplication
 
 
 def candidate_costs(model: nn.Module, unit: str) -> dict[str, Tensor]:
-    """Costs of the options of a model's searched heads: head -> (L, K), 0 for no candidate."""
+    """Costs of the options of a model's searched parts: name -> (L, K), 0 for no candidate.
+
+    Of a group of several cells they are those of all.
+    """
     costs = {}
-    for name, head in model.searched_heads().items():
-        space, shapes = head.cell.space, head.cell.shapes
-        table = torch.zeros(len(shapes), len(space), dtype=torch.float64)
-        for n, shape in enumerate(shapes):
-            for k, label in distinct_candidates(space, shape).items():
-                table[n, k] = op_cost(label, shape, unit)
+    for name, cells in model.searched_cells().items():
+        table = torch.zeros(len(cells[0].shapes), len(cells[0].space), dtype=torch.float64)
+        for cell in cells:
+            for n, shape in enumerate(cell.shapes):
+                for k, label in distinct_candidates(cell.space, shape).items():
+                    table[n, k] += op_cost(label, shape, unit)
         costs[name] = table
     return costs
 
@@ -55,7 +60,7 @@ def _falls_below_zero(loss: nn.Module) -> bool:
 
 @REGULARIZERS.register_module()
 class ExpectedCost(Regularizer):
-    """What the derived heads are expected to cost (`ProxylessNAS`_, section 3.3, eq. 6).
+    """What the derived parts are expected to cost (`ProxylessNAS`_, section 3.3, eq. 6).
 
     ``E = sum over layers and candidates of p_k F_k``, p the weights of no draw in particular, F
     the cost of a candidate. Gates do not sum to 1 and are not made to: each says how likely its
@@ -74,6 +79,7 @@ class ExpectedCost(Regularizer):
         form: ``'add'`` or ``'multiply'``.
         scale: See ``'multiply'``; Adam without weight decay does not feel it.
         power: See ``'multiply'``.
+        table: File of costs in place of a unit, see :mod:`nasiam_mm.search.gradient.latency`.
 
     .. _ProxylessNAS: https://arxiv.org/abs/1812.00332
     """
@@ -86,6 +92,7 @@ class ExpectedCost(Regularizer):
         form: str = 'add',
         scale: float = 0.2,
         power: float = 0.3,
+        table: str | None = None,
     ) -> None:
         for what, name, known in (('unit', unit, _UNITS), ('form', form, tuple(_WEIGHTS))):
             if name not in known:
@@ -98,7 +105,7 @@ class ExpectedCost(Regularizer):
                 raise ValueError(f'ExpectedCost.{what} must be a positive number, got {value!r}')
         super().__init__(_WEIGHTS[form] if weight is None else weight)
         self.unit, self.form, self.scale, self.power = unit, form, scale, power
-        self.ref = ref or 0.0
+        self.ref, self.table = ref or 0.0, table
         self._costs: dict[str, Tensor] = {}
 
     def check(self, model: nn.Module) -> None:
@@ -106,7 +113,12 @@ class ExpectedCost(Regularizer):
         if self.form == 'multiply' and any(map(_falls_below_zero, model.modules())):
             what = f'the loss of {type(model).__name__} falls below 0'
             raise ValueError(f"{what}, where a product rewards costs; take ExpectedCost.form='add'")
-        self._costs, owner = candidate_costs(model, self.unit), model.architecture
+        owner = model.architecture
+        self._costs = (
+            candidate_costs(model, self.unit)
+            if self.table is None
+            else read_table(self.table, owner)
+        )
         if not self.ref:
             # Of the candidates there were at first, so that a resumed search has the same.
             for head, choices in owner.choices.items():
@@ -115,7 +127,8 @@ class ExpectedCost(Regularizer):
                 self.ref += float((start.double() * self._costs[head]).sum())
         least = 2 if self.form == 'multiply' else 0
         if self.ref <= least:
-            what = f'ExpectedCost.ref is {self.ref:g} {self.unit}, it must be above {least}'
+            unit = self.unit if self.table is None else f"of '{self.table}'"
+            what = f'ExpectedCost.ref is {self.ref:g} {unit}, it must be above {least}'
             raise ValueError(f'{what}; give another, or take the regularizer away')
 
     def expected(self, step: AlphaStep) -> Tensor:

@@ -1,9 +1,10 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Gradient of the loss with respect to alpha, and nothing else (contracts C1, C2).
 
-The backbone does not depend on alpha: while the weights need no gradient autograd records no
-graph before the first mixed layer. The step costs one forward pass and the backward pass through
-the heads without weight gradients; the gradients equal those of the full graph bit for bit.
+While the weights need no gradient autograd records no graph before the first mixed layer. Where
+heads alone are searched that is behind the backbone: the step costs one forward pass and the
+backward pass through the heads without weight gradients. A searched backbone is gone back through
+from its own first mixed layer. Either way the gradients equal those of the full graph bit for bit.
 """
 
 from collections.abc import Callable, Iterator, Sequence

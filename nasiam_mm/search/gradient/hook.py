@@ -120,6 +120,7 @@ class AlphaStepHook(StatefulHook):
         self.model, self.architecture = model, getattr(model, 'architecture', None)
         if self.architecture is None:
             mend = 'set model.space, and use a HeadMLP as its neck or as the predictor of its head'
+            mend += ', or a backbone with a space'
             raise ValueError(f'{type(self.model).__name__} has nothing to search; {mend}')
         # After the model is placed: moving a buffer makes another tensor of it.
         self.alphas = self.architecture.alphas()
@@ -144,7 +145,7 @@ class AlphaStepHook(StatefulHook):
             schedule.check(start)
 
     def _cells(self) -> list[ChoiceCell]:
-        return [head.cell for head in self.model.searched_heads().values()]
+        return [cell for alike in self.model.searched_cells().values() for cell in alike]
 
     def _stages(self) -> int:
         return max((schedule.stages for schedule in self.schedules), default=1)

@@ -1,0 +1,47 @@
+# Backbone and projector searched together: one genotype holds the decisions of both.
+_base_ = [
+    '../_base_/data/cifar10_search_demo.py',
+    '../_base_/spaces/mobilenet.py',
+    '../_base_/runtime.py',
+]
+
+model = dict(
+    type='SimCLR',
+    data_preprocessor=_base_._data_preprocessor,
+    backbone=dict(type='ChoiceMobileNet', space=_base_._mobilenet),
+    neck=dict(
+        type='HeadMLP',
+        name='projector',
+        in_channels=64,
+        hidden_channels=256,
+        cell_channels=128,
+        depth=3,
+    ),
+    head=dict(type='ContrastiveHead', loss=dict(type='CrossEntropyLoss'), temperature=0.2),
+    space=['linear_bn_relu', 'identity'],
+    relaxation=dict(type='TwoPathGates'),
+    mixing=dict(type='SinglePath'),
+)
+
+optim_wrapper = dict(
+    type='AutocastOptimWrapper',
+    constructor='WeightOptimWrapperConstructor',
+    optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=5e-4, fused=True),
+)
+param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True)]
+train_cfg = dict(type='ResumableTrainLoop', max_epochs=6)
+default_hooks = dict(
+    alpha_step=dict(
+        type='AlphaStepHook',
+        dataloader=_base_._alpha_dataloader,
+        optimizer=dict(type='Adam', lr=1e-2, betas=(0.0, 0.999)),
+        regularizers=[dict(type='ExpectedCost', weight=0.1)],
+    ),
+    genotype=dict(type='GenotypeHook'),
+    health=dict(type='SearchHealthHook'),
+    collapse=dict(type='CollapseHook', interval=10),
+    checkpoint=dict(interval=1, max_keep_ckpts=1),
+)
+probe = dict(interval=6)
+env_cfg = dict(cudnn_benchmark=False)
+auto_scale_lr = dict(base_batch_size=128)
