@@ -28,7 +28,13 @@ from benchmarks.papers.spec import SCALES, Table
 
 _MODULES = ('nasiam', 'simsiam', 'frameworks', 'talk', 'detection')
 # Name -> function that makes the table at a scale, 'demo' or 'paper'.
-TABLES = Registry('table', locations=[f'benchmarks.papers.{name}' for name in _MODULES])
+TABLES = Registry(
+    'table',
+    locations=[
+        *(f'benchmarks.papers.{name}' for name in _MODULES),
+        'benchmarks.backbones.table',
+    ],
+)
 
 
 def table_names() -> list[str]:

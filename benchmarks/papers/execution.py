@@ -2,7 +2,7 @@
 """Make the runs of a table with the project's own tools, one after the other.
 
     run folder: config.py  genotype.json  train/  log.jsonl  row.json
-                features.json  linear.json  detection.json  detection.jsonl
+                features.json  tasks.json  linear.json  detection.json  detection.jsonl
 
 Whatever is finished is not made again; what was interrupted goes on from its last checkpoint.
 """
@@ -184,6 +184,7 @@ class Workshop:
             'metrics': metrics,
             'measures': self._measured(run),
             'few_labels': (run.read('features') or {}).get('few_labels', []),
+            'tasks': (run.read('tasks') or {}).get('tasks', {}),
             'wall_seconds': {step: round(t['wall'], 1) for step, t in times.items()},
             'process_seconds': {step: round(t['process'], 1) for step, t in times.items()},
             **made_with,

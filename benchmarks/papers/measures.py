@@ -1,8 +1,9 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""What is measured of a run: cached features, linear evaluation by the protocol, detection."""
+"""What is measured of a run: cached features, downstream tasks, linear evaluation, detection."""
 
 import json
 import os
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +14,13 @@ from mmengine.config import Config
 from benchmarks.papers.planning import Job, config_digest, read_recipe
 from benchmarks.papers.rows import digest_of, write_log
 from benchmarks.papers.spec import Recipe, Table
+from benchmarks.tasks.settings import CLASSIFIERS, PROTOCOL
 from nasiam_mm.files.atomic import write_json, write_text
 from nasiam_mm.runs.record import merge_logs
 
 # Runs a tool: step, script, arguments.
 Call = Callable[..., None]
-FEATURES, LINEAR, DETECTION = 'features', 'linear', 'detection'
+FEATURES, TASKS, LINEAR, DETECTION = 'features', 'tasks', 'linear', 'detection'
 _FROZEN = ('frozen_stages', 'norm_eval')
 # Figure of a table -> metrics of mmdet that it may be, from 0 to 1.
 _APS = {
@@ -84,6 +86,11 @@ def missing_measures(table: Table, root: Path, job: Job, measures: Mapping[str, 
         return missing
     if table.features and not set(table.fractions) <= set(measures.get(FEATURES, [])):
         missing.append(FEATURES)
+    if table.tasks:
+        made = measures.get(TASKS, {})
+        is_current = made.get('protocol') == PROTOCOL
+        if not is_current or not set(table.tasks) <= set(made['tasks']):
+            missing.append(TASKS)
     if table.linear and measures.get(LINEAR) != config_digest(linear_config(table, root, job)):
         missing.append(LINEAR)
     return missing
@@ -93,6 +100,8 @@ def summary(measure: str, found: Mapping[str, Any]) -> Any:
     """Return what a measurement was made with: label fractions, or a config's digest."""
     if measure == FEATURES:
         return [row['fraction'] for row in found['few_labels']]
+    if measure == TASKS:
+        return {'protocol': found['protocol'], 'tasks': sorted(found['tasks'])}
     return found['config_sha256']
 
 
@@ -104,6 +113,12 @@ def figures(measure: str, found: Mapping[str, Any]) -> dict[str, float]:
         return {ap: 100 * metrics[name] for ap, name in named if name in metrics}
     if measure == LINEAR:
         return {f'linear_{name}': found[f'accuracy/{name}'] for name in ('top1', 'top5')}
+    if measure == TASKS:
+        return {
+            f'{task}/{name}': statistics.fmean(of[name])
+            for task, of in found['tasks'].items()
+            for name in CLASSIFIERS
+        }
     figures = {
         'knn_fixed_test': found['knn_fixed']['test_top1'],
         'knn_test': found['knn']['test_top1'],
@@ -126,6 +141,20 @@ def measure_features(run: Trained, table: Table, root: Path, call: Call) -> None
         '--fractions', *sorted(fractions), '--out', out,
     )  # fmt: skip
     _finish(out, run, FEATURES)
+
+
+def measure_tasks(run: Trained, table: Table, root: Path, call: Call) -> None:
+    """Classify the frozen features of downstream tasks."""
+    earlier = run.read(TASKS) or {}
+    # What another table measured stays measured.
+    kept = earlier['tasks'] if earlier.get('protocol') == PROTOCOL else {}
+    out = run.folder / 'tasks.new.json'
+    call(
+        TASKS, 'benchmarks/tasks/measure.py', run.folder / 'config.py', run.checkpoint,
+        '--work-dir', run.folder / 'tasks', '--tasks', *sorted({*kept, *table.tasks}),
+        '--out', out,
+    )  # fmt: skip
+    _finish(out, run, TASKS)
 
 
 def measure_linear(run: Trained, table: Table, root: Path, call: Call) -> None:
@@ -172,6 +201,7 @@ def measure_detection(run: Trained, table: Table, root: Path, call: Call) -> Non
 
 MEASURES = {
     FEATURES: measure_features,
+    TASKS: measure_tasks,
     LINEAR: measure_linear,
     DETECTION: measure_detection,
 }

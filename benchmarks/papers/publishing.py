@@ -21,7 +21,8 @@ from nasiam_mm.runs.work_dir import remove_leftovers
 
 # What proves a row and is small; checkpoints and mmengine's own logs stay.
 _EVIDENCE = (
-    ROW, LOG, 'genotype.json', 'features.json', 'linear.json', 'detection.json', 'detection.jsonl',
+    ROW, LOG, 'genotype.json', 'features.json', 'tasks.json', 'linear.json', 'detection.json',
+    'detection.jsonl',
 )  # fmt: skip
 # Seed -> what its search found.
 Found = Mapping[int, Genotype]
@@ -78,6 +79,9 @@ def publish(
     with locked(target.parent, wait=True):
         remove_leftovers(target.parent)
         rows = read_rows(plan, workshop)
+        if table.render is not None:
+            write_text(table.render(rows, seeds, command, target), target)
+            return
         more = ''
         if table.curves and any(rows.values()):
             picture = target.with_name(f'{target.stem}_loss.png')

@@ -4,13 +4,16 @@
 Table -> Row -> Recipe (config, edits, Head) x seed -> one run
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks.papers.edits import Edit
 
 SCALES = ('demo', 'paper')
+# Row name -> seed -> row of its run; seeds asked for; the command; the Markdown file -> its text.
+Render = Callable[[Mapping[str, Mapping[int, Any]], Sequence[int], str, Path], str]
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,8 @@ class Table:
         detection: The detector that is trained on each backbone; None for none.
         curves: Whether the losses are drawn over the epochs.
         genotypes: Whether the genotypes that the rows search are drawn.
+        tasks: Downstream tasks (benchmarks/tasks) that each backbone is measured on.
+        render: Writes the page of a study, and its rows beside it; None for a plain table.
         notes: Lines below the table.
     """
 
@@ -100,4 +105,6 @@ class Table:
     detection: Recipe | None = None
     curves: bool = False
     genotypes: bool = False
+    tasks: tuple[str, ...] = ()
+    render: Render | None = None
     notes: tuple[str, ...] = ()

@@ -9,7 +9,8 @@ The listings hold what is trained on; the links lead to the images.
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -206,12 +207,8 @@ def folder_labels(files: Sequence[str]) -> list[str] | None:
 def _write(
     out: Path, parts: dict[str, _Part], name: str, size: int | None, broken: list[str], skip: bool
 ) -> Source:
-    """Write the folder beside its place and move it there; return what it says of itself."""
-    if out.exists():
-        raise ValueError(f"'{out}' is there already; take another folder, or remove it")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=f'.{out.name}.', suffix='.tmp', dir=out.parent))
-    try:
+    """Write the folder, and return what it says of itself."""
+    with new_folder(out) as made:
         for part in ('train', 'test'):
             if part in parts:
                 _place(made, part, parts[part])
@@ -237,12 +234,27 @@ def _write(
         source.write(made)
         if broken:
             write_text('\n'.join(broken) + '\n', made / 'meta/left_out.txt')
+    return source
+
+
+@contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """Lend a folder beside a place and move it there at the end, or remove it.
+
+    Raises:
+        ValueError: If something is there.
+    """
+    if out.exists():
+        raise ValueError(f"'{out}' is there already; take another folder, or remove it")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix=f'.{out.name}.', suffix='.tmp', dir=out.parent))
+    try:
+        yield made
         made.chmod(0o777 & ~_umask())
         os.rename(made, out)
     except BaseException:
         shutil.rmtree(made, ignore_errors=True)
         raise
-    return source
 
 
 def _place(made: Path, part: str, own: _Part) -> None:

@@ -4,6 +4,7 @@
 nasiam data cifar10
 nasiam data cifar100 --archive cifar-100-python.tar.gz
 nasiam data describe FOLDER
+nasiam data import DTD --root /sets --out data/dtd --size 64
 """
 
 from argparse import ArgumentParser, Namespace
@@ -30,10 +31,27 @@ def add_arguments(parser: ArgumentParser) -> None:
     action.add_argument('--size', type=int, help='side of the square images are brought to')
     told = 'describe the others; a training leaves them out by data.skip_unreadable=True'
     action.add_argument('--skip-unreadable', action='store_true', help=told)
+    told = 'make a folder for --data of a published set that is here; a wrong name lists them'
+    action = actions.add_parser('import', help=told)
+    action.add_argument('name', help='of the set, such as DTD, Flowers102, iNat2021')
+    told = "folder that it lies below, in its authors' form"
+    action.add_argument('--root', type=Path, required=True, help=told)
+    action.add_argument('--out', type=Path, required=True, help='folder to make')
+    action.add_argument('--size', type=int, help='side of the square images are brought to')
+    told = 'let the set be downloaded to --root where it is not there'
+    action.add_argument('--download', action='store_true', help=told)
 
 
 def run(args: Namespace) -> None:
-    """Prepare or describe the data."""
+    """Prepare, describe or import the data."""
+    if args.action == 'import':
+        from nasiam_mm.datasets.published import bring
+
+        source = bring(args.name, args.root, args.out, args.size, args.download)
+        parts = ', '.join(f'{count} {part}' for part, count in source.parts.items())
+        told = f'{parts} images of {source.size} x {source.size}, {len(source.classes)} classes'
+        print(f'{args.out}: {source.name}, {told}; any recipe takes it by --data {args.out}')
+        return
     if args.action == 'describe':
         from nasiam_mm.datasets.describing import describe
         from nasiam_mm.datasets.folder import left_out
