@@ -36,7 +36,7 @@ def equals_of(rows: Sequence[Row], name: str, kind: str, within: float = WITHIN)
     if name not in sizes:
         raise ValueError(f"there is no backbone '{name}' in the rows; there are {list(sizes)}")
     of_kind = dict.fromkeys(row['backbone'] for row in rows if row['kind'] == kind)
-    return [n for n in of_kind if n != name and abs(sizes[n] / sizes[name] - 1) <= within]
+    return [n for n in of_kind if n != name and abs(sizes[n] - sizes[name]) <= within * sizes[name]]
 
 
 def compare(

@@ -13,7 +13,7 @@ from mmengine.config import Config
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from benchmarks.tasks.settings import CLASSIFIERS, L2S, NEIGHBOURS, TEMPERATURE
+from benchmarks.tasks.settings import CLASSIFIERS, L2S, NEIGHBOURS, TEMPERATURE, TOLERANCE
 from benchmarks.tasks.splits import Split, split_pool
 from benchmarks.tasks.task import Pool, Task
 from nasiam_mm.evaluation.knn import knn_sweep
@@ -78,7 +78,7 @@ def classify(features: Tensor, labels: Tensor, classes: int, splits: Sequence[Sp
             for part, numbers in split._asdict().items()
             for rows in [torch.from_numpy(numbers).to(features.device)]
         }
-        probes = linear_sweep(*parts['train'], classes, L2S)
+        probes = linear_sweep(*parts['train'], classes, L2S, tolerance=TOLERANCE)
         scores = {l2: linear_accuracy(probe, *parts['val'])['top1'] for l2, probe in probes.items()}
         best = probes[max(scores, key=lambda l2: (scores[l2], l2))]
         found['linear'].append(round(linear_accuracy(best, *parts['test'])['top1'], 4))

@@ -3,6 +3,7 @@
 
 PROTOCOL = 1  # changes with what is measured: figures of another one are made anew
 CLASSIFIERS = ('linear', 'knn')
-L2S = (1.0, 0.1, 0.01, 0.001)  # penalties of the logistic regression
+L2S = (0.03, 0.003, 0.0003)  # penalties of the logistic regression
+TOLERANCE = 1e-4  # largest entry of its gradient
 NEIGHBOURS = (1, 5, 20)
 TEMPERATURE = 0.1  # of their vote

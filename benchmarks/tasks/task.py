@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 SIDE = 32  # pixels of an image
-IMAGES = 3600  # of a task, where its source has as many
+IMAGES = 2400  # of a task, where its source has as many
 # Whose images a task takes: those pretrained on are of CIFAR-10 too.
 CIFAR, OTHER = 'CIFAR images', 'other images'
 

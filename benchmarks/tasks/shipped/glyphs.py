@@ -18,13 +18,13 @@ FONTS = (
     *(f'STIXGeneral{kind}' for kind in ('', 'Bol', 'BolIta', 'Italic')),
     *('cmb10', 'cmr10', 'cmss10', 'cmti10', 'cmtt10'),
 )
-_EACH = 7  # of a letter in a font
+_EACH = 4  # of a letter in a font
 _CANVAS = 2 * SIDE  # drawn at, and averaged down
 
 
 @lru_cache(maxsize=2)
 def draw_glyphs(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Draw letters of any place, size, slant and colour.
+    """Draw letters of any place, size, slant and grey, dark on light or light on dark.
 
     Returns:
         Images, uint8 (N, 3, 32, 32); the letter and the font of each, int64 (N,).
@@ -41,15 +41,14 @@ def draw_glyphs(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _draw(letter: str, file: Path, rng: np.random.Generator) -> np.ndarray:
-    font = _font(file, int(rng.integers(34, 50)))
+    font = _font(file, int(rng.integers(44, 60)))
     mask = Image.new('L', (_CANVAS, _CANVAS))
-    place = tuple(float(_CANVAS / 2 + d) for d in rng.uniform(-6, 6, 2))
+    place = tuple(float(_CANVAS / 2 + d) for d in rng.uniform(-5, 5, 2))
     ImageDraw.Draw(mask).text(place, letter, fill=255, font=font, anchor='mm')
-    mask = mask.rotate(float(rng.uniform(-15, 15)), Image.Resampling.BILINEAR)
-    ink, paper = rng.integers(0, 256, (2, 3))
-    while np.abs(ink - paper).sum() < 200:  # else nothing is seen
-        ink, paper = rng.integers(0, 256, (2, 3))
-    cover = np.asarray(mask, np.float32)[..., None] / 255
+    mask = mask.rotate(float(rng.uniform(-10, 10)), Image.Resampling.BILINEAR)
+    greys = int(rng.integers(0, 80)), int(rng.integers(176, 256))
+    ink, paper = greys if rng.uniform() < 0.5 else greys[::-1]
+    cover = np.asarray(mask, np.float32) / 255
     return np.uint8(np.round(paper + cover * (ink - paper)))
 
 
