@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from mmengine.registry import DefaultScope
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from nasiam_mm.models.cost import weights_as_shapes
@@ -51,11 +52,22 @@ def measured(name: str, family: str, kind: str, config: Mapping[str, Any], size:
     Raises:
         ValueError: If it cannot be built or does not take such an image.
     """
-    with weights_as_shapes(), DefaultScope.overwrite_default_scope('nasiam_mm'):
-        network = MODELS.build(copy.deepcopy(dict(config)))
-    network.to('meta').eval()
+    network = _built(config).to('meta').eval()
     with torch.device('meta'), torch.no_grad(), FlopCounterMode(display=False) as counter:
         features = pooled(network(torch.empty(1, 3, size, size))).shape[1]
-    parameters = sum(weight.numel() for weight in network.parameters())
     macs = counter.get_total_flops() // 2
-    return Backbone(name, family, kind, dict(config), parameters, macs, features)
+    return Backbone(name, family, kind, dict(config), _size(network), macs, features)
+
+
+def count_parameters(config: Mapping[str, Any]) -> int:
+    """Count the weights of a backbone's config; ValueError if it cannot be built."""
+    return _size(_built(config))
+
+
+def _built(config: Mapping[str, Any]) -> nn.Module:
+    with weights_as_shapes(), DefaultScope.overwrite_default_scope('nasiam_mm'):
+        return MODELS.build(copy.deepcopy(dict(config)))
+
+
+def _size(network: nn.Module) -> int:
+    return sum(weight.numel() for weight in network.parameters())

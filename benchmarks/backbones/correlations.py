@@ -14,65 +14,70 @@ from scipy.stats import t as student
 
 LEAST = 0.2  # reliability that a correlation is corrected by; noise alone gives more now and then
 RESAMPLES = 2000
+_AT_ONCE = 250  # of them
 KINDS = ('raw', 'partial', 'corrected', 'corrected_partial')
 
 
 class Correlations(NamedTuple):
-    """Between T tasks, (T, T) each; NaN where a reliability is below :data:`LEAST`."""
+    """Between T tasks, (..., T, T); NaN where a reliability is below :data:`LEAST`."""
 
     raw: np.ndarray
     partial: np.ndarray
     corrected: np.ndarray
     corrected_partial: np.ndarray
-    reliability: np.ndarray  # of the mean over repetitions, (T,)
+    reliability: np.ndarray  # of the mean over repetitions, (..., T)
 
 
 def correlate(values: np.ndarray, sizes: np.ndarray) -> Correlations:
     """Correlate tasks over backbones.
 
     Args:
-        values: Scores, (T, n, R); the means over the R repetitions are ranked.
-        sizes: Parameters, (n,), of which only the ranks count.
+        values: Scores, (..., T, n, R); the means over the R repetitions are ranked.
+        sizes: Parameters, (..., n), of which only the ranks count.
     """
-    tasks = len(values)
-    means = np.vstack([values.mean(2), sizes])
+    tasks = values.shape[-3]
+    means = np.concatenate([values.mean(-1), sizes[..., None, :]], axis=-2)
+    ranks = rankdata(means, axis=-1)
+    ranks -= ranks.mean(-1, keepdims=True)
+    whole = ranks @ ranks.swapaxes(-1, -2)
+    norm = np.sqrt(np.diagonal(whole, axis1=-2, axis2=-1))
     with np.errstate(divide='ignore', invalid='ignore'):
-        whole = np.corrcoef(rankdata(means, axis=1))
-    raw, with_size = whole[:tasks, :tasks], whole[:tasks, tasks]
-    reliability = reliabilities(values)
-    root = np.sqrt(np.where(reliability >= LEAST, reliability, np.nan))
-    corrected = raw / np.outer(root, root)
-    np.fill_diagonal(corrected, 1.0)
-    return Correlations(
-        raw,
-        _less(raw, with_size),
-        corrected,
-        _less(corrected, with_size / root),
-        reliability,
-    )
+        whole = _with_ones(whole / (norm[..., :, None] * norm[..., None, :]))
+        raw, with_size = whole[..., :tasks, :tasks], whole[..., :tasks, tasks]
+        reliability = reliabilities(values)
+        root = np.sqrt(np.where(reliability >= LEAST, reliability, np.nan))
+        corrected = _with_ones(raw / (root[..., :, None] * root[..., None, :]))
+        partial = _less(raw, with_size)
+        return Correlations(
+            raw, partial, corrected, _less(corrected, with_size / root), reliability
+        )
 
 
 def _less(matrix: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Take out of correlations what goes through one more variable."""
-    with np.errstate(divide='ignore', invalid='ignore'):
-        left = np.sqrt(1 - others**2)
-        found = (matrix - np.outer(others, others)) / np.outer(left, left)
-    np.fill_diagonal(found, 1.0)
-    return found
+    left = np.sqrt(1 - others**2)
+    through = others[..., :, None] * others[..., None, :]
+    return _with_ones((matrix - through) / (left[..., :, None] * left[..., None, :]))
+
+
+def _with_ones(matrix: np.ndarray) -> np.ndarray:
+    """Return matrices with ones on their diagonal."""
+    return np.where(np.eye(matrix.shape[-1], dtype=bool), 1.0, matrix)
 
 
 def reliabilities(values: np.ndarray) -> np.ndarray:
-    """Return the reliability of the mean over repetitions, (T,), from (T, n, R).
+    """Return the reliability of the mean over repetitions, (..., T), from (..., T, n, R).
 
     1 - MSE / MSH of backbones and repetitions crossed (Shrout and Fleiss 1979, ICC(3, k)), of the
     ranks within a repetition, as it is ranks that are correlated.
     """
-    ranks = rankdata(values, axis=1)
-    count, again = ranks.shape[1:]
-    by_backbone, by_turn = ranks.mean(2, keepdims=True), ranks.mean(1, keepdims=True)
-    rest = ranks - by_backbone - by_turn + ranks.mean((1, 2), keepdims=True)
-    error = (rest**2).sum((1, 2)) / ((count - 1) * (again - 1))
-    between = again * by_backbone[..., 0].var(1, ddof=1)
+    ranks = rankdata(values, axis=-2)
+    count, again = ranks.shape[-2:]
+    by_backbone = ranks.mean(-1, keepdims=True)
+    # Ranks have one mean in every repetition.
+    rest = ranks - by_backbone
+    error = (rest**2).sum((-2, -1)) / ((count - 1) * (again - 1))
+    between = again * by_backbone[..., 0].var(-1, ddof=1)
     with np.errstate(divide='ignore', invalid='ignore'):
         return 1 - error / between
 
@@ -84,11 +89,12 @@ def bootstrap(
     rng = np.random.Generator(np.random.PCG64(seed))
     count = values.shape[1]
     drawn: dict[str, list[np.ndarray]] = {kind: [] for kind in KINDS}
-    for rows in rng.integers(count, size=(resamples, count)):
-        found = correlate(values[:, rows], sizes[rows])
+    rows = rng.integers(count, size=(resamples, count))
+    for some in np.array_split(rows, -(-resamples // _AT_ONCE)):
+        found = correlate(values[:, some].swapaxes(0, 1), sizes[some])
         for kind in KINDS:
             drawn[kind].append(getattr(found, kind))
-    return {kind: np.stack(matrices) for kind, matrices in drawn.items()}
+    return {kind: np.concatenate(matrices) for kind, matrices in drawn.items()}
 
 
 def interval(drawn: np.ndarray, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:

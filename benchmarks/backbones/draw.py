@@ -22,8 +22,8 @@ FAMILIES = {
     'resnet': 'configs/backbones/simclr_resnet_pretrain_cifar10_demo.py',
     'mobilenet': 'configs/backbones/simclr_mobilenet_pretrain_cifar10_demo.py',
 }
-_CHANNELS = (16, 24, 32, 64)  # of a MobileNet at width 1
-_BASE = 16  # of a ResNet's first stage
+CHANNELS = (16, 24, 32, 64)  # of a MobileNet at width 1
+BASE = 16  # of a ResNet's first stage
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Scale:
 
 SCALES = {
     'demo': Scale(24, (10_000, 100_000), (0.5, 0.75, 1), 16, 150, 4_500_000),
-    'paper': Scale(116, (100_000, 6_000_000), (1, 1.5, 2, 3, 4), 32, 500, 600_000_000),
+    'paper': Scale(116, (60_000, 2_000_000), (0.75, 1, 1.5, 2, 3, 4), 32, 300, 600_000_000),
 }
 
 
@@ -60,10 +60,10 @@ def _space(family: str, ratio: float) -> tuple[dict[str, Any], Mapping[str, tupl
     """Return the config of a family at a width, without its space, and the choices of that."""
     config = load_config(str(ROOT / FAMILIES[family])).model.backbone.to_dict()
     if family == 'resnet':
-        width = 8 * round(_BASE * ratio / 8)
+        width = 8 * round(BASE * ratio / 8)
         config |= dict(base_channels=width, stem_channels=width)
     else:
-        config |= dict(channels=[8 * max(1, round(c * ratio / 8)) for c in _CHANNELS])
+        config |= dict(channels=[8 * max(1, round(c * ratio / 8)) for c in CHANNELS])
     choices = backbone_choices(config)
     del config['space']
     return config, choices

@@ -6,17 +6,8 @@ from itertools import chain
 
 import numpy as np
 
-from benchmarks.backbones.correlations import (
-    KINDS,
-    LEAST,
-    RESAMPLES,
-    bootstrap,
-    correlate,
-    holm,
-    interval,
-    p_values,
-    pairs,
-)
+from benchmarks.backbones.analysis import Analysis
+from benchmarks.backbones.correlations import KINDS, LEAST, RESAMPLES, interval
 from benchmarks.backbones.equals import WITHIN, Compared, compare
 from benchmarks.backbones.scores import Row, Scores, scores_of
 from benchmarks.backbones.winners import losses, winners
@@ -46,15 +37,16 @@ def render_page(rows: Sequence[Row], resamples: int = RESAMPLES) -> str:
     parts = [_about(rows), _NOT_THE_PAPERS]
     if len({row['backbone'] for row in drawn}) >= _LEAST_BACKBONES:
         scores = scores_of(drawn)
+        found = Analysis(scores, resamples)
         parts += [
-            '## Tasks\n\n' + _tasks(scores),
-            '## Do tasks rank backbones alike?\n\n' + _alike(scores, resamples),
-            f'## Does {_title(GUIDE)} predict the others?\n\n' + _guide(scores, resamples),
+            '## Tasks\n\n' + _tasks(found),
+            '## Do tasks rank backbones alike?\n\n' + _alike(found),
+            f'## Does {_title(GUIDE)} predict the others?\n\n' + _guide(found),
             '## Who wins?\n\n' + _winners(scores),
-            '## By kNN\n\n' + _groups(scores_of(drawn, 'knn'), resamples),
+            '## By kNN\n\n' + _groups(Analysis(scores_of(drawn, 'knn'), resamples)),
         ]
-    if found := _compared(rows):
-        parts.append('## Searched backbones against others of equal size\n\n' + found)
+    if told := _compared(rows):
+        parts.append('## Searched backbones against others of equal size\n\n' + told)
     return '\n\n'.join(parts) + '\n'
 
 
@@ -79,8 +71,8 @@ def _about(rows: Sequence[Row]) -> str:
     )
 
 
-def _tasks(scores: Scores) -> str:
-    reliability = correlate(scores.values, scores.parameters).reliability
+def _tasks(found: Analysis) -> str:
+    scores, reliability = found.scores, found.found.reliability
     lines = [
         [
             _title(task),
@@ -99,9 +91,8 @@ def _tasks(scores: Scores) -> str:
     )
 
 
-def _alike(scores: Scores, resamples: int) -> str:
-    found = correlate(scores.values, scores.parameters)
-    tables = []
+def _alike(analysis: Analysis) -> str:
+    scores, found, tables = analysis.scores, analysis.found, []
     for lower, upper, what in (
         (found.raw, found.partial, 'as they are'),
         (found.corrected, found.corrected_partial, 'corrected for attenuation'),
@@ -117,20 +108,13 @@ def _alike(scores: Scores, resamples: int) -> str:
         told = 'below the diagonal raw, above it less what goes with the logarithm of parameters'
         head = [f'Spearman, {what}', *(str(n + 1) for n in range(len(both)))]
         tables.append(f'{told.capitalize()}; {what}:\n\n' + markdown_table(head, lines))
-    return '\n\n'.join([_groups(scores, resamples), *tables])
+    return '\n\n'.join([_groups(analysis), *tables])
 
 
-def _groups(scores: Scores, resamples: int) -> str:
-    found = correlate(scores.values, scores.parameters)
-    drawn = bootstrap(scores.values, scores.parameters, resamples)
-    rows, columns = pairs(len(scores.tasks))
-    count = len(scores.names)
-    small = {
-        kind: holm(p_values(getattr(found, kind)[rows, columns], count, others)) < 0.05
-        for others, kind in enumerate(KINDS[:2])
-    }
-    each = zip(rows, columns, strict=True)
-    groups = [tuple(sorted({_group(scores.tasks[n]) for n in pair})) for pair in each]
+def _groups(analysis: Analysis) -> str:
+    tasks, at = analysis.scores.tasks, (analysis.rows, analysis.columns)
+    each = zip(*at, strict=True)
+    groups = [tuple(sorted({_group(tasks[n]) for n in pair})) for pair in each]
     lines = []
     for name, of in (
         (f'within {CIFAR}', (CIFAR,)),
@@ -143,33 +127,24 @@ def _groups(scores: Scores, resamples: int) -> str:
             continue
         cells = []
         for kind in KINDS:
-            with np.errstate(invalid='ignore'):
-                value = _mean(getattr(found, kind)[rows, columns][own])
-                each = _mean(drawn[kind][:, rows, columns][:, own])
-            cells.append(_interval(value, *interval(each)))
-        told = ' / '.join(str(int(small[kind][own].sum())) for kind in small)
+            value = _mean(analysis.of(kind)[at][own])
+            again = _mean(analysis.drawn[kind][(slice(None), *at)][:, own])
+            cells.append(_interval(value, *interval(again)))
+        told = ' / '.join(str(int((p[at][own] < 0.05).sum())) for p in analysis.p.values())
         lines.append([name, str(int(own.sum())), *cells, told])
     head = ['pairs of tasks', 'n', *_TITLES, 'p < .05 by Holm, raw / less parameters']
     return markdown_table(head, lines) + (
-        f'\n\nMean Spearman over the pairs, 95 % by {resamples:,} bootstraps of the {count} '
-        f'backbones; Holm over all {len(rows)} pairs. Corrected ones are of tasks whose '
-        f'reliability is {LEAST} or more, and may pass 1.'
+        f'\n\nMean Spearman over the pairs, 95 % by {analysis.resamples:,} bootstraps of the '
+        f'{len(analysis.scores.names)} backbones; Holm over all {len(groups)} pairs. Corrected '
+        f'ones are of tasks whose reliability is {LEAST} or more, and may pass 1.'
     )
 
 
-def _guide(scores: Scores, resamples: int) -> str:
+def _guide(analysis: Analysis) -> str:
+    scores = analysis.scores
     if GUIDE not in scores.tasks:
         return 'It is not among the tasks measured.'
     place = list(scores.tasks).index(GUIDE)
-    found = correlate(scores.values, scores.parameters)
-    drawn = bootstrap(scores.values, scores.parameters, resamples)
-    rows, columns = pairs(len(scores.tasks))
-    count = len(scores.names)
-    own = {frozenset(pair): n for n, pair in enumerate(zip(rows, columns, strict=True))}
-    p = {
-        kind: holm(p_values(getattr(found, kind)[rows, columns], count, others))
-        for others, kind in enumerate(KINDS[:2])
-    }
     cost = {loss.task: loss for loss in losses(scores, GUIDE)}
     lines = []
     for number, task in enumerate(scores.tasks):
@@ -177,10 +152,10 @@ def _guide(scores: Scores, resamples: int) -> str:
             continue
         cells = []
         for kind in KINDS:
-            limits = (limit[number, place] for limit in interval(drawn[kind]))
-            told = _interval(getattr(found, kind)[number, place], *limits)
-            if kind in p:
-                told += f', p {p[kind][own[frozenset((number, place))]]:.2g}'
+            limits = (limit[number, place] for limit in interval(analysis.drawn[kind]))
+            told = _interval(analysis.of(kind)[number, place], *limits)
+            if kind in analysis.p:
+                told += f', p {analysis.p[kind][number, place]:.2g}'
             cells.append(told)
         loss = cost[task]
         cells += [
@@ -191,10 +166,10 @@ def _guide(scores: Scores, resamples: int) -> str:
         lines.append([_title(task), _group(task), *cells])
     head = ['task', 'images', *_TITLES, 'points lost', 'by a random one', 'place']
     return markdown_table(head, lines) + (
-        f'\n\nSpearman with {_title(GUIDE)}, 95 %, p by Holm over all {len(rows)} pairs. Points '
-        f'lost: by the backbone that is best on {_title(GUIDE)}, against the one that is best on '
-        f'the task, both chosen on the other {scores.of} than they are compared on (± standard '
-        f'error); place: of {count}.'
+        f'\n\nSpearman with {_title(GUIDE)}, 95 %, p by Holm over all {len(analysis.rows)} pairs. '
+        f'Points lost: by the backbone best on {_title(GUIDE)}, against the one that is best '
+        f'on the task, both chosen on the other {scores.of} than they are compared on (± standard '
+        f'error); place: of {len(scores.names)}.'
     )
 
 

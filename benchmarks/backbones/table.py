@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import ROOT
 from benchmarks.backbones.candidates import Backbone
 from benchmarks.backbones.rows import line_of, read_rows, write_rows
 from benchmarks.backbones.sample import read_sample
@@ -23,6 +24,19 @@ TASKS = (
 def backbones(scale: str) -> Table:
     """Backbones drawn by size, 24 or 116, on eleven tasks (seed 002's study)."""
     return study('Backbones under self-supervision', FOLDER / f'samples/{scale}.json', scale)
+
+
+@TABLES.register_module(name='searched_backbones')
+def searched_backbones(scale: str) -> Table:
+    """Searched backbones against hand-made and random ones of equal size."""
+    title, sample = 'Searched backbones', FOLDER / f'samples/searched_{scale}.json'
+    if sample.is_file():
+        return study(title, sample, scale)
+    # Of searches, whose genotypes do not come with the code.
+    made = f'`python -m benchmarks.backbones equals --out {sample.relative_to(ROOT)}`'
+    told = f'# {title}\n\nThere is no sample yet: {made} draws it.\n'
+    columns = {f'{task}/linear': task for task in TASKS}
+    return Table(title, (), columns, features=False, render=lambda *_: told)
 
 
 def study(title: str, sample: Path, scale: str, tasks: Sequence[str] = TASKS) -> Table:

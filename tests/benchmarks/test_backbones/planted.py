@@ -44,7 +44,7 @@ def as_rows(values, sizes, tasks, kinds=None, seeds=(0,)):
             std=1.0,
             effective_rank=1.0,
             tasks={
-                task: dict.fromkeys(('linear', 'knn'), [float(v) + seed for v in values[t, n]])
+                task: {name: [float(v) + seed for v in values[t, n]] for name in ('linear', 'knn')}
                 for t, task in enumerate(tasks)
             },
         )

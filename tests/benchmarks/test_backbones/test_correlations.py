@@ -91,9 +91,10 @@ def test_reliability_is_that_of_a_two_way_table():
     ranks = stats.rankdata(values[0], axis=0)
     rows, columns, total = ranks.mean(1), ranks.mean(0), ranks.mean()
     between = 3 * sum((row - total) ** 2 for row in rows) / 11
-    error = sum(
-        (ranks[n, m] - rows[n] - columns[m] + total) ** 2 for n in range(12) for m in range(3)
-    ) / 22
+    error = (
+        sum((ranks[n, m] - rows[n] - columns[m] + total) ** 2 for n in range(12) for m in range(3))
+        / 22
+    )
     assert reliabilities(values)[0] == pytest.approx(1 - error / between)
     noise = np.random.default_rng(0).normal(size=(400, 12, 3))
     assert abs(np.median(reliabilities(noise))) < 0.1

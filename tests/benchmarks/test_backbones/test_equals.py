@@ -26,7 +26,9 @@ def test_equals_are_within_a_tenth_of_the_parameters(rows):
 
 def test_a_searched_one_is_compared_task_by_task(rows):
     found = {(c.kind, c.task): c for c in compare(rows)}
-    assert set(found) == {(k, t) for k in ('hand-made', 'random') for t in ('', 'cifar10', 'digits')}
+    assert set(found) == {
+        (k, t) for k in ('hand-made', 'random') for t in ('', 'cifar10', 'digits')
+    }
     cifar = found['random', 'cifar10']
     assert (cifar.equals, cifar.difference, cifar.place) == (5, 6.0, 1)
     theirs = [50, 52, 54, 56, 58]

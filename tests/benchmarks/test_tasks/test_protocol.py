@@ -1,5 +1,5 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
-"""Frozen features, two classifiers, three splits: against scikit-learn, and chosen on validation."""
+"""Two classifiers on frozen features, against scikit-learn, chosen on validation images."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,9 @@ def features():
     """300 vectors of three classes that overlap, and their splits."""
     rng = np.random.default_rng(0)
     labels = np.arange(300) % 3
-    values = rng.normal(size=(300, 8)) * rng.uniform(0.1, 10, 8) + np.eye(3)[labels].repeat(3, 1)[:, :8]
+    values = (
+        rng.normal(size=(300, 8)) * rng.uniform(0.1, 10, 8) + np.eye(3)[labels].repeat(3, 1)[:, :8]
+    )
     pool = Pool(np.zeros((300, 3, 32, 32), np.uint8), labels)
     return torch.tensor(values, dtype=torch.float32), torch.tensor(labels), split_pool(pool, 0)
 
