@@ -8,6 +8,7 @@ Images that are files stay where they are.
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,13 +60,15 @@ def bring(
     return source
 
 
-def _distinct(classes: list[str] | tuple[str, ...]) -> list[str]:
+def _distinct(classes: Sequence[str]) -> list[str]:
     """Return names of classes, two alike told apart by their number."""
     count = Counter(classes)
     return [name if count[name] == 1 else f'{name} {n}' for n, name in enumerate(classes)]
 
 
-def _place(made: Path, part: str, found: Files | Arrays, root: Path, classes: list[str]) -> None:
+def _place(
+    made: Path, part: str, found: Files | Arrays, root: Path, classes: Sequence[str]
+) -> None:
     if isinstance(found, Arrays):
         save_array(array_path(made, f'{part}_images'), np.ascontiguousarray(found.images))
         save_array(array_path(made, f'{part}_labels'), found.labels.astype(np.int64))
