@@ -48,7 +48,7 @@ def test_the_groups_are_told_apart(page):
 
 
 def test_the_guide_is_compared_with_every_other_task(page):
-    heading = 'Does CIFAR-10 classes predict the others?'
+    heading = 'Do CIFAR-10 classes predict the others?'
     digits = cells(page, heading, 'handwritten digits')
     assert float(digits[2].split()[0]) < -0.7
     assert float(digits[6].split()[0]) > 5 and float(digits[8]) > 15  # points lost, place
@@ -77,7 +77,10 @@ def test_searched_ones_are_no_part_of_the_sample(rows, page):
             for n, row in enumerate(rows[:2])]  # fmt: skip
     more = render_page([*rows, *searched, *near], resamples=50)
     part = '## Do tasks rank backbones alike?'
-    assert more.split(part)[1].split('\n## Does')[0] == page.split(part)[1].split('\n## Does')[0]
+    assert (
+        more.split(part)[1].split('\n## Do CIFAR')[0]
+        == page.split(part)[1].split('\n## Do CIFAR')[0]
+    )
     assert cells(more, 'Searched backbones against others of equal size', 's')[1] == '2 hand-made'
 
 
