@@ -8,6 +8,7 @@ import copy
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from nasiam_mm.architecture.genotype import Decision
 from nasiam_mm.models.backbones.derive import derived_weights
@@ -16,7 +17,7 @@ from nasiam_mm.registry import MODELS
 from nasiam_mm.search.gradient.gradients import alpha_gradients, unrolled_alpha_gradients
 from nasiam_mm.search.held_out import one_hot_weights
 from tests.backbones import GATES, MIXED, alone, simclr
-from tests.small import batch, tensors
+from tests.small import batch, build, tensors
 
 every = pytest.mark.parametrize('kind', MIXED)
 
@@ -165,8 +166,6 @@ def test_weights_of_another_search_are_refused():
 
 @every
 def test_alpha_is_once_in_the_state_and_momentum_copies_read_it(kind):
-    from tests.small import build
-
     backbone = dict(MIXED[kind], img_size=16)
     neck = dict(type='MoCoV2Neck', in_channels=1, hid_channels=16, out_channels=16)
     model = build('mocov2', backbone=backbone, neck=neck, space=None)
@@ -208,8 +207,6 @@ def test_a_mixing_that_leaves_too_few_channels_is_refused():
 
 
 def test_backbone_and_head_are_searched_together():
-    from tests.small import build
-
     model, data = build('simclr', backbone=dict(MIXED['mobilenet'], img_size=16)), batch()
     assert list(model.architecture.choices) == ['backbone', 'projector']
     twin = copy.deepcopy(model)
@@ -225,3 +222,17 @@ def test_maps_of_stages_are_those_asked_for():
     net = alone(MIXED['resnet'], space=None, out_indices=(0, 1))
     maps = net(torch.randn(2, 3, 16, 16))
     assert [tuple(m.shape) for m in maps] == [(2, 8, 16, 16), (2, 16, 8, 8)]
+
+
+def test_a_searched_backbone_is_gone_back_through_and_one_that_is_not_is_not():
+    ratios = {}
+    for name, backbone in (('searched', None), ('fixed', dict(space=None))):
+        config = {**MIXED['mobilenet'], 'img_size': 16, **(backbone or {})}
+        model, data = build('simclr', backbone=config), batch()
+        with torch.no_grad(), FlopCounterMode(display=False) as forward:
+            loss_of(model, data)
+        with FlopCounterMode(display=False) as step:
+            alpha_gradients(model, data, model.architecture.alphas())
+        ratios[name] = step.get_total_flops() / forward.get_total_flops()
+    # The whole again but for stem and input of the first block; the head alone.
+    assert 1.4 < ratios['searched'] < 2 and ratios['fixed'] < 1.1
