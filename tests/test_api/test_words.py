@@ -58,7 +58,7 @@ def test_a_refusal_keeps_its_kind():
 OTHERS = (
     'cli/commands/', 'cli/main', 'cli/launch', 'cli/workers', 'cli/study', 'cli/evaluated',
     'cli/asked', 'cli/as_given', 'cli/ending', 'detection/', 'datasets/prepare',
-    'datasets/download', 'datasets/describing', 'report/page/', 'report/neighbours',
+    'datasets/download', 'datasets/describing', 'datasets/published/', 'report/page/', 'report/neighbours',
     'engine/hooks/frozen_hook', 'study/testing', 'study/address', 'study/storage', 'runs/store',
     'console/', 'wording',
 )  # fmt: skip
