@@ -60,6 +60,7 @@ def in_python(text: str) -> str:
             return argument if value is None else f'{argument} {value}'
         if value is None:
             return argument if found.start() else argument[:-1]
-        return f'{argument}{value}' if value.isupper() else f'{argument}{value!r}'
+        is_plain = value.isupper() or value.isdigit()
+        return f'{argument}{value}' if is_plain else f'{argument}{value!r}'
 
     return _OPTION.sub(written, text)

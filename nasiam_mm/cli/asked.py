@@ -22,7 +22,7 @@ from nasiam_mm.files.shipped import strategy_names
 from nasiam_mm.presets.asked import refuse_asked
 from nasiam_mm.study.address import check_address
 from nasiam_mm.study.budget import split_budget
-from nasiam_mm.wording import no_genotype, no_such
+from nasiam_mm.wording import no_such
 
 TEXTS = ('.py', '.json', '.yml', '.yaml')  # endings of configs, and of no checkpoint
 _OF_A_STUDY = ('storage', 'trials', 'budget', 'timeout', 'candidate')
@@ -59,7 +59,7 @@ def refuse_training(args: Namespace) -> None:
     if args.extend and args.resume is None:
         raise ValueError('--extend goes on with a run: give --resume as well')
     _refuse_strategy(args.strategy)
-    _refuse_genotypes([args.genotype])
+    _refuse_genotypes('--genotype', [args.genotype])
     for checkpoint in (args.checkpoint, args.resume):
         if checkpoint not in (None, 'auto') and not is_address(checkpoint):
             require_checkpoint(checkpoint)
@@ -100,7 +100,7 @@ def _refuse_study(args: Namespace) -> None:
         raise ValueError(f'--timeout {told}, got {args.timeout:g}')
     if args.storage is not None:
         check_address(args.storage)
-    _refuse_genotypes(args.candidate or ())
+    _refuse_genotypes('--candidate', args.candidate or ())
 
 
 def refuse_evaluation(args: Namespace) -> None:
@@ -118,7 +118,7 @@ def refuse_evaluation(args: Namespace) -> None:
     if args.config is not None or not Path(path).is_dir():
         _require(path)
     _refuse_data(args.data)
-    _refuse_genotypes([args.genotype])
+    _refuse_genotypes('--genotype', [args.genotype])
     refuse_options(args)
 
 
@@ -131,7 +131,7 @@ def refuse_grid(args: Namespace) -> None:
     # exp(1 / T), the largest weight of a vote, must be a float64.
     _each('--temperature', args.temperature, lambda t: 1 / 700 < t < math.inf, '0.002 or more')
     _each('--l2', args.l2, lambda l2: 0 <= l2 < math.inf, 'numbers from 0')
-    _each('--fractions', args.fractions, lambda f: 0 < f <= 1, 'above 0 and at most 1')
+    _each('--fractions', args.fractions, lambda f: 0 < f <= 1, 'numbers above 0 and at most 1')
     seeds = f'whole numbers from 0 to 2^{32} - 1'
     _each('--label-seeds', args.label_seeds, lambda seed: 0 <= seed < 2**32, seeds)
 
@@ -171,10 +171,11 @@ def _refuse_data(data: str | None) -> None:
         read_source(data)
 
 
-def _refuse_genotypes(paths: Iterable[str | None]) -> None:
+def _refuse_genotypes(flag: str, paths: Iterable[str | None]) -> None:
     for path in paths:
         if path is not None and not os.path.exists(path):
-            raise ValueError(no_genotype(path))
+            told = 'a search leaves one, genotype.json in its folder'
+            raise ValueError(f"{flag}: '{path}' does not exist; {told}")
 
 
 def _refuse_strategy(name: str | None) -> None:

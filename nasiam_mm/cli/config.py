@@ -5,6 +5,7 @@ import atexit
 import os
 import sys
 from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from nasiam_mm.cli.options import add_cfg_options
 from nasiam_mm.cli.reading import find_config, load_config, make_writable
 from nasiam_mm.config_walk import type_name, walk
 from nasiam_mm.runs.processes import process_count, process_number, stop_with_launcher
+from nasiam_mm.study.budget import Budget
 
 if TYPE_CHECKING:
     from mmengine.runner import Runner
@@ -28,6 +30,11 @@ _ARGUMENTS = {
     'extend': 'default_hooks.resume.extend',
     'auto_scale_lr': 'auto_scale_lr.enable',
 }
+_OF_A_STUDY = (
+    *(('trials', f'study.{name}') for name in ('trials', 'budget')),
+    *(('budget', f'study.{name}') for name in ('budget', *Budget._fields)),
+    *(('candidate', 'study.candidates'), ('seed', 'study.seed')),
+)
 
 
 def add_config_arguments(
@@ -91,22 +98,35 @@ def build_runner(cfg: Config) -> 'Runner':
 
 def check_seed(seed: int) -> None:
     """Refuse a seed that NumPy does not take with a ValueError."""
-    if not isinstance(seed, int) or not 0 <= seed < 2**32:
+    if type(seed) is not int or not 0 <= seed < 2**32:
         raise ValueError(f'--seed must be a whole number from 0 to 2^32 - 1, got {seed}')
 
 
 def refuse_options(args: Namespace) -> None:
     """Refuse ``--cfg-options`` that no config takes, or that an argument says too (ValueError)."""
     options = args.cfg_options or {}
-    for argument, key in _ARGUMENTS.items():
+    for argument, key in (*_ARGUMENTS.items(), *_OF_A_STUDY):
         value = getattr(args, argument, None)
         is_given = value is not None and value is not False
-        if is_given and any(f'{key}.'.startswith(f'{name}.') for name in options):
+        if is_given and any(_sets(name, given, key) for name, given in options.items()):
             flag = f'--{argument.replace("_", "-")}'
             raise ValueError(f'{flag} sets {key}: leave it out of --cfg-options')
     if helpers := [name for name in options if name.startswith('_')]:
         told = 'what begins with _ only helps to write a config'
         raise ValueError(f"--cfg-options: nothing reads '{helpers[0]}'; {told}")
+
+
+def _sets(name: str, value: Any, key: str) -> bool:
+    """Tell whether an option, perhaps a dict that is merged, sets the setting ``key``."""
+    if not f'{key}.'.startswith(f'{name}.'):
+        return False
+    for word in key.removeprefix(name).split('.')[1:]:
+        if not isinstance(value, Mapping) or value.get('_delete_'):
+            return True
+        if word not in value:
+            return False
+        value = value[word]
+    return True
 
 
 def merge_options(cfg: Config, args: Namespace) -> None:

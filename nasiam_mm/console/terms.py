@@ -18,7 +18,7 @@ class Figure(NamedTuple):
 
 
 FIGURES = (
-    Figure('loss', ('loss',), '{:.4g}'),
+    Figure('loss', ('loss',), '{:#.4g}'),
     Figure(
         'kNN',
         ('knn/val_top1', 'knn/test_top1'),
@@ -69,7 +69,7 @@ def told_figures(scalars: Mapping[str, float], only: Sequence[str] = ()) -> dict
             (v for name in figure.logged if (v := _value(scalars, name)) is not None), None
         )
         if value is not None and (not only or figure.name in only):
-            told[figure.name] = figure.form.format(value)
+            told[figure.name] = figure.form.format(value).rstrip('.')
     if not only:
         of_probe = {k: v for k, v in scalars.items() if k.startswith(_LONGER)}
         names = {name.removeprefix(_LONGER): value for name, value in of_probe.items()}

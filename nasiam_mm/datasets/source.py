@@ -166,6 +166,8 @@ def mend(root: Path | str, name: str) -> str:
     if link.is_symlink() and listed.is_file():  # images that lie elsewhere
         return f"put them back below '{link.readlink()}', or begin anew with another --out"
     tool = f'{name.lower()} --root' if name in ('CIFAR10', 'CIFAR100') else 'describe'
+    if tool == 'describe' and not Path(root).is_dir():
+        return "name one that 'nasiam data describe' has described"
     return f"run 'nasiam data {tool} {root}'"
 
 

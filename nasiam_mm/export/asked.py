@@ -26,7 +26,7 @@ def check_extraction(data: Path | str, batch_size: Any) -> None:
         FileNotFoundError: If there is no such folder of images.
         ValueError: If the batch size is no whole number from 1.
     """
-    if not isinstance(batch_size, int) or batch_size < 1:
+    if type(batch_size) is not int or batch_size < 1:
         raise ValueError(f'--batch-size must be a whole number from 1, got {batch_size!r:.40}')
     if not os.path.isdir(data):
         raise FileNotFoundError(f"'{data}' does not exist, or is no folder of images")

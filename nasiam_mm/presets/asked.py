@@ -75,6 +75,8 @@ def refuse_asked(out: Path | str, asked: Asked) -> dict[str, Any] | None:
     for name, value in {'out': out, **vars(asked)}.items():
         if value is not None and not isinstance(value, (bool, int, Mapping)) and not str(value):
             raise ValueError(f'--{name} is empty; say what is meant, or leave it out')
+    if asked.skip_unreadable not in (None, False, True):
+        raise ValueError(f'skip_unreadable: {asked.skip_unreadable!r:.40} is no True or False')
     if os.path.realpath(out) == os.path.realpath(asked.data):
         told = 'is the folder of the images, into which nothing is written'
         raise ValueError(f"--out: '{out}' {told}; take another --out")
@@ -135,6 +137,8 @@ def _refuse_other(out: Path, record: dict[str, Any], asked: Asked) -> None:
         name, value = field.name, now[field.name]
         if value is not None and value != then.get(name):
             flag, before = f'--{name.replace("_", "-")}', then.get(name)
-            there = f'without {flag}' if before is None else f'for {flag} {before}'
+            there = f'for {flag} {before}, not {value}'
+            if before is None:
+                there = f'made without {flag}' if value is True else f'without {flag}, not {value}'
             mend = f'take another --out, or edit and run the recipes in {out}'
-            raise ValueError(f'{out}: holds recipes {there}, not {value}; {mend}')
+            raise ValueError(f'{out}: holds recipes {there}; {mend}')

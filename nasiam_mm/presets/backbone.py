@@ -143,9 +143,9 @@ def _arguments(cfg: Mapping[str, Any]) -> set[str]:
     if not inspect.isclass(kind):
         known = [*SHORT_NAMES, 'timm/NAME', *MODELS.parent.module_dict]
         near = get_close_matches(cfg['type'], known, n=1, cutoff=0.5)
-        hint = f'did you mean {near[0]}?' if near else f'there are {", ".join(SHORT_NAMES)}'
-        more = "timm/NAME, and every backbone's type of mmpretrain"
-        raise ValueError(f'there is no backbone {cfg["type"]!r:.80}; {hint}, {more}')
+        there = f"but {', '.join(SHORT_NAMES)}, timm/NAME, and every backbone's type of mmpretrain"
+        meant = f'; did you mean {near[0]}?' if near else ''
+        raise ValueError(f'there is no backbone {cfg["type"]!r:.80}, {there}{meant}')
     names: set[str] = set()
     for base in kind.__mro__:
         if '__init__' in vars(base):

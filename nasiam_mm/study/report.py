@@ -18,6 +18,7 @@ from nasiam_mm.study.plan import Plan, candidates
 from nasiam_mm.study.rows import Check, Training
 from nasiam_mm.study.trainings import STANDARD, Trainings
 from nasiam_mm.study.verdict import Verdict
+from nasiam_mm.wording import counted
 
 VERDICT, TABLE, GENOTYPE, PICTURE = 'verdict.json', 'table.md', 'genotype.json', 'scores.png'
 
@@ -219,7 +220,7 @@ def render_table(plan: Plan, trainings: Trainings, report: dict[str, Any]) -> st
     lines.append('')
     lines.append(
         f'{compared_by}, mean (seeds); search by the objective. It holds for '
-        f'{budget["recipe"]}, {budget["epochs"]} epochs, on {budget["data"]}.'
+        f'{budget["recipe"]}, {counted(budget["epochs"], "epoch")}, on {budget["data"]}.'
     )
     lines.append('')
     for line in (report['fidelity'], *report['notes']):

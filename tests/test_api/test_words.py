@@ -24,6 +24,7 @@ CASES = {
     'export it with --layout mmengine': "export it with layout='mmengine'",
     'o: holds recipes for --framework simclr, not byol': "o: holds recipes for framework='simclr', "
     'not byol',
+    'o: holds recipes for --size 32, not 64': 'o: holds recipes for size=32, not 64',
     'run a search first, or pass --genotype FILE': 'run a search first, or pass genotype=FILE',
     'leave --val, --test and --labels out': 'leave val=, test= and labels= out',
     '--cfg-options: nothing reads': 'options: nothing reads',

@@ -30,7 +30,7 @@ REFUSED = {
     'a study as a strategy': (['search', SEARCH, '--strategy', 'checked'], 'give --study NAME'),
     'strategy file': (['search', SEARCH, '--strategy', 'a/b.py'], "config 'a/b.py' does not exist"),
     'images': (['search', '--data', 'none', '--out', 'o'], "'none' does not exist, or is no fol"),
-    'images of a config': (['train', PRETRAIN, '--data', 'none'], 'none: no such folder; run'),
+    'images of a config': (['train', PRETRAIN, '--data', 'none'], 'none: no such folder; name one'),
     'images for results': (['search', '--data', 'photos', '--out', 'photos'], '--out: .photos. is'),
     'validation': (['search', *OWN, '--val', 'none'], "--val: 'none' does not exist"),
     'test': (['search', *OWN, '--test', 'none'], "--test: 'none' does not exist"),
@@ -41,10 +41,22 @@ REFUSED = {
     'extend': (['train', PRETRAIN, '--extend'], '--extend goes on with a run: give --resume'),
     'resume': (['train', PRETRAIN, '--resume', 'a.pth'], "checkpoint 'a.pth' does not exist"),
     'checkpoint': (['train', PRETRAIN, '--checkpoint', 'a.pth'], "checkpoint 'a.pth' does not"),
-    'genotype': (['train', PRETRAIN, '--genotype', 'g.json'], "genotype 'g.json' does not exist"),
+    'genotype': (['train', PRETRAIN, '--genotype', 'g.json'], "--genotype: 'g.json' does not"),
     'seed twice': (
         ['train', PRETRAIN, '--seed', '1', '--cfg-options', 'randomness.seed=2'],
         '--seed sets randomness.seed: leave it out of --cfg-options',
+    ),
+    'trials twice': (
+        [*STUDY, '--trials', '3', '--cfg-options', 'study.trials=5'],
+        '--trials sets study.trials: leave it out of --cfg-options',
+    ),
+    'dealt out': (
+        [*STUDY, '--budget', '9', '--cfg-options', 'study=dict(max_seeds=3)'],
+        '--budget sets study.max_seeds: leave it out',
+    ),
+    'seed of a study': (
+        [*STUDY, '--seed', '9', '--cfg-options', 'study.seed=3'],
+        '--seed sets study.seed: leave it out',
     ),
     'a helper': (['train', PRETRAIN, '--cfg-options', '_a=1'], "nothing reads '_a'"),
     'alone': (['search', SEARCH, '--trials', '3'], '--trials is of a study: give --study NAME'),
@@ -58,7 +70,7 @@ REFUSED = {
     'budget': ([*STUDY, '--budget', '3'], 'study.budget must be an integer from 8, got 3'),
     'timeout': ([*STUDY, '--timeout', 'nan'], '--timeout must be a number of seconds from 0'),
     'storage': ([*STUDY, '--storage', 'mysql://a:b@c'], "--storage 'mysql://a@c': must be postg"),
-    'candidate': ([*STUDY, '--candidate', 'c.json'], "genotype 'c.json' does not exist"),
+    'candidate': ([*STUDY, '--candidate', 'c.json'], "--candidate: 'c.json' does not exist"),
     'tested': (['test', 'none.pth'], "checkpoint 'none.pth' does not exist"),
     'no checkpoint': (['test', PRETRAIN], 'is no checkpoint: give one, after its config or alone'),
     'config of a test': (['test', 'a.py', 'run.pth'], "config 'a.py' does not exist"),
@@ -68,7 +80,7 @@ REFUSED = {
     'k': (['probe', 'run.pth', '--k', '5', '0'], '--k takes whole numbers from 1, got 0'),
     'T': (['probe', 'run.pth', '--temperature', '0'], '--temperature takes 0.002 or more, got 0'),
     'l2': (['probe', 'run.pth', '--l2', '-1'], '--l2 takes numbers from 0, got -1'),
-    'labels of a probe': (['probe', 'run.pth', '--fractions', '2'], '--fractions takes above 0'),
+    'labels of a probe': (['probe', 'run.pth', '--fractions', '2'], '--fractions takes numbers'),
     'label seeds': (['probe', 'run.pth', '--label-seeds', '-1'], '--label-seeds takes whole'),
     'embedded': (['embed', 'no', '--data', 'photos', '--out', 'a.npz'], "checkpoint 'no' does not"),
     'table': (['embed', 'run.pth', '--data', 'photos', '--out', 'a.txt'], 'must end in .npz, .csv'),
@@ -139,6 +151,7 @@ def test_what_is_right_passes(tmp_path, monkeypatch):
     monkeypatch.setattr(train, 'configure', lambda args: reached.append(args) or 1 / 0)
     words = [str(ROOT / 'configs' / PRETRAIN), '--data', MINI, '--seed', '3', '--resume']
     words += ['--genotype', 'g.json', '--extend', '--cfg-options', 'train_cfg.max_epochs=2']
+    words.append('model=dict(backbone=dict(base_channels=8))')  # is merged: sets no genotype
     with pytest.raises(ZeroDivisionError):
         dispatch(['train', *words])
     with pytest.raises(ZeroDivisionError):

@@ -100,8 +100,10 @@ def test_a_full_disk_or_a_reader_that_has_gone_stops_nothing(monkeypatch):
 
 def test_figures_are_found_by_any_of_their_names():
     scalars = {'loss': 2.0, 'alpha/projector/0/margin': 0.1, 'alpha/projector/1/margin': 0.3}
-    assert told_figures(scalars) == {'loss': '2', 'margin': '0.2000'}
+    assert told_figures(scalars) == {'loss': '2.000', 'margin': '0.2000'}
     assert told_figures({**scalars, 'health/margin': 0.5})['margin'] == '0.5000'
+    assert told_figures({'loss': 3.78})['loss'] == '3.780'
+    assert told_figures({'loss': 1234.0})['loss'] == '1234'
     assert told_figures({'knn/test_top1': 33.333, 'measure/rankme': 12.3456}) == {
         'kNN': '33.33 %',
         'rankme': '12.35',

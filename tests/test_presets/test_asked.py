@@ -33,6 +33,8 @@ def test_what_is_there_is_found_with_its_defaults_said_or_not(folder, tmp_path):
         ({'framework': 'byol'}, 'holds recipes for --framework simclr, not byol; take another --o'),
         ({'size': 64}, 'holds recipes without --size, not 64; take another --out, or edit'),
         ({'labels': 'none'}, 'holds recipes without --labels, not none'),
+        ({'skip_unreadable': True}, 'holds recipes made without --skip-unreadable; take another'),
+        ({'skip_unreadable': 'no'}, "skip_unreadable: 'no' is no True or False"),
     ],
 )
 def test_another_wish_is_refused(folder, tmp_path, more, told):

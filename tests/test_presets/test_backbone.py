@@ -51,7 +51,7 @@ def test_the_stem_follows_the_size():
 @pytest.mark.parametrize(
     ('name', 'told'),
     [
-        ('resnet19', 'did you mean resnet18'),
+        ('resnet19', 'type of mmpretrain; did you mean resnet18?'),
         ('../x', "there is no backbone '../x'"),
         ('no.such.module', 'there is no backbone'),
         ({}, 'names its type'),

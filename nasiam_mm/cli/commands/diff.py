@@ -31,7 +31,7 @@ def run(args: Namespace) -> None:
         ValueError: If there is one alone, more than eight, or the page is no .html.
     """
     if not 2 <= len(args.paths) <= 8:
-        raise ValueError(f'diff compares two to eight, got {len(args.paths)}; name more, or less')
+        raise ValueError(f'diff compares two to eight, got {len(args.paths)}; name more, or fewer')
     refuse_page(args.out, args.paths)
 
     from mmengine.utils import import_modules_from_strings

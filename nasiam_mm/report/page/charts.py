@@ -76,6 +76,8 @@ def line_chart(
     if not lines:
         return ''
     x0, x1, y0, y1 = _range(lines, levels, top, from_zero)
+    if y_label.endswith('%') and y1 > 100 >= y0 and top is None:
+        y1 = 100.0  # nothing is above it
     width, height = size
     above = _TOP + _NAME * bool(y_label)
 
@@ -133,7 +135,9 @@ def _axes(x0, x1, y0, y1, size, place, x_label, above) -> str:
         _, y = place(x0, value)
         parts.append(f'<path class="grid" d="M{_LEFT} {y:.1f}H{width - _RIGHT}"/>')
         parts.append(f'<text x="{_LEFT - 5}" y="{y + 4:.1f}" class="end">{_tick(value)}</text>')
-    for value in ticks(x0, x1, 5):
+    # There are no halves of an epoch to read off.
+    whole = [x for x in ticks(x0, x1, 5) if x_label != 'epoch' or abs(x - round(x)) < 1e-9]
+    for value in whole:
         x, _ = place(value, y0)
         parts.append(f'<text x="{x:.1f}" y="{base + 14}" class="mid">{_tick(value)}</text>')
     parts.append(f'<path class="axis" d="M{_LEFT} {above}V{base}H{width - _RIGHT}"/>')
