@@ -12,13 +12,18 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import torchvision.models.resnet as tv_resnet
-from mmpretrain.models import ResNet
 from torch import nn
 
-from nasiam_mm.models.backbones.handing import as_shapes, kind_of
-from nasiam_mm.models.backbones.resnet import ChoiceResNet
 from nasiam_mm.versions import require
 
+# Depth -> block, as all three libraries call it, and blocks of each stage.
+_DEPTHS = {
+    18: ('BasicBlock', (2, 2, 2, 2)),
+    34: ('BasicBlock', (3, 4, 6, 3)),
+    50: ('Bottleneck', (3, 4, 6, 3)),
+    101: ('Bottleneck', (3, 4, 23, 3)),
+    152: ('Bottleneck', (3, 8, 36, 3)),
+}
 # What both libraries have fixed to mmpretrain's defaults.
 FIXED = ('in_channels', 'strides', 'dilations', 'style', 'deep_stem', 'avg_down', 'expansion')
 
@@ -34,12 +39,12 @@ class ResNetSpec(NamedTuple):
     @property
     def block(self) -> str:
         """Class of its blocks, which all three libraries call alike."""
-        return ResNet.arch_settings[self.depth][0].__name__
+        return _DEPTHS[self.depth][0]
 
     @property
     def blocks(self) -> tuple[int, ...]:
         """Number of blocks of each stage."""
-        return tuple(ResNet.arch_settings[self.depth][1])
+        return _DEPTHS[self.depth][1]
 
     @property
     def planes(self) -> tuple[int, ...]:
@@ -52,11 +57,13 @@ class ResNetSpec(NamedTuple):
 
         ValueError if torchvision and timm have no such network.
         """
+        from mmpretrain.models import ResNet  # seconds, and alarms, that no loading needs
+
         name = str(cfg.get('type')).split('.')[-1]
         defaults = {key: of.default for key, of in signature(ResNet).parameters.items()}
         given = defaults | {key: tuple(v) if isinstance(v, list) else v for key, v in cfg.items()}
         odd = [f'backbone.{key}={given[key]}' for key in FIXED if given[key] != defaults[key]]
-        if given['depth'] not in ResNet.arch_settings:
+        if given['depth'] not in _DEPTHS:
             odd.append(f'backbone.depth={given["depth"]}')
         if name not in ('ResNet', 'ResNet_CIFAR'):
             odd.insert(0, name)
@@ -83,6 +90,8 @@ class ChoiceSpec(NamedTuple):
     @classmethod
     def from_cfg(cls, cfg: Mapping[str, Any]) -> 'ChoiceSpec':
         """Read the config of a ``ChoiceResNet``; ValueError if the two have no such network."""
+        from nasiam_mm.models.backbones.handing import as_shapes
+
         net: Any = as_shapes(cfg)
         found = {name for layer in net.blocks.layers for name, _ in layer.items()}
         ops = {'basic_3': ('BasicBlock', 1), 'bottleneck_3': ('Bottleneck', 4)}
@@ -104,6 +113,9 @@ _BLOCK = re.compile(r'blocks\.layers\.(\d+)\.[^.]+\.')
 
 def spec_of(cfg: Mapping[str, Any]) -> Spec:
     """Read the config of a backbone; ValueError if torchvision and timm have no such network."""
+    from nasiam_mm.models.backbones.handing import kind_of
+    from nasiam_mm.models.backbones.resnet import ChoiceResNet
+
     return ChoiceSpec.from_cfg(cfg) if kind_of(cfg) is ChoiceResNet else ResNetSpec.from_cfg(cfg)
 
 
