@@ -60,8 +60,8 @@ OTHERS = (
     'cli/commands/', 'cli/main', 'cli/launch', 'cli/workers', 'cli/study', 'cli/evaluated',
     'cli/asked', 'cli/as_given', 'cli/ending', 'detection/', 'datasets/prepare',
     'datasets/download', 'datasets/describing', 'datasets/published/', 'report/page/',
-    'report/neighbours', 'engine/hooks/frozen_hook', 'study/testing', 'study/address', 'study/storage',
-    'runs/store', 'console/', 'wording',
+    'report/neighbours', 'engine/hooks/frozen_hook', 'study/testing', 'study/address',
+    'study/storage', 'runs/store', 'console/', 'wording',
 )  # fmt: skip
 # Options that only a command takes, in texts that a call may come to: these say so.
 OF_A_COMMAND = {
