@@ -24,6 +24,7 @@ from tests.forked import run_forked
 from tests.reduced import ROOT, reduced
 
 TRAIN, TEST = ROOT / 'tools/train.py', ROOT / 'tools/test.py'
+PUBLISHED = str(ROOT / 'genotypes/published/simsiam_r18_cifar10.json')
 SEARCH = 'nasiam/simclr_r18_search_cifar10_demo'
 BASELINE = 'nasiam/simclr_r18_baseline_cifar10_demo'
 
@@ -144,7 +145,8 @@ def assert_refused(done: subprocess.CompletedProcess, message: str) -> None:
         (['{config}', '--resume', 'none.pth'], "checkpoint 'none.pth' does not exist"),
         (['{config}', '--extend'], '--extend goes on with a run: give --resume as well'),
         (['{config}', '--resume', '{config}'], 'is cut short or damaged'),
-        (['{config}', '--genotype', 'g.json'], 'takes no genotype'),
+        (['{config}', '--genotype', PUBLISHED], 'takes no genotype'),
+        (['{config}', '--genotype', 'g.json'], "--genotype: 'g.json' does not exist"),
         (['{bare}', '--auto-scale-lr'], 'add auto_scale_lr=dict(base_batch_size=...)'),
         (['{config}', '--seed', '-1'], '--seed must be a whole number from 0 to 2^32 - 1, got -1'),
         (['{config}', '--seed', '4294967296'], 'from 0 to 2^32 - 1, got 4294967296'),
