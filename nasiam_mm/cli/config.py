@@ -120,6 +120,8 @@ def _sets(name: str, value: Any, key: str) -> bool:
     """Tell whether an option, perhaps a dict that is merged, sets the setting ``key``."""
     if not f'{key}.'.startswith(f'{name}.'):
         return False
+    if value is None and name.startswith('study.'):
+        return False  # takes a setting of the recipe away: study.budget=None beside --trials
     for word in key.removeprefix(name).split('.')[1:]:
         if not isinstance(value, Mapping) or value.get('_delete_'):
             return True
