@@ -24,6 +24,8 @@ class MoCoV3ViT(_MoCoV3ViT):
         patch_size: Of a patch, pixels.
         stop_grad_conv1: Whether the patch projection stays as drawn (section 4.2).
         **kwargs: Those of ``mmpretrain.models.MoCoV3ViT``.
+
+    ValueError if patches do not fill an image: what is left over would be cut off in silence.
     """
 
     def __init__(
@@ -34,6 +36,9 @@ class MoCoV3ViT(_MoCoV3ViT):
         stop_grad_conv1: bool = True,
         **kwargs: Any,
     ) -> None:
+        if img_size % patch_size:
+            what = f'MoCoV3ViT.img_size {img_size} is no multiple of patch_size {patch_size}'
+            raise ValueError(f'{what}; take another of either')
         sizes = dict(arch=arch, img_size=img_size, patch_size=patch_size)
         super().__init__(stop_grad_conv1=stop_grad_conv1, **sizes, **kwargs)
         self.pos_embed.requires_grad_(False)

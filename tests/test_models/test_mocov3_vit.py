@@ -131,3 +131,8 @@ def test_a_virtual_step_is_unrolled_through_attention():
 
     slope = (after_a_step(1e-5) - after_a_step(-1e-5)) / 2e-5
     assert abs(slope) > 1e-6 and gradient[1, 2].item() == pytest.approx(slope, rel=1e-4)
+
+
+def test_patches_that_do_not_fill_an_image_are_refused():
+    with pytest.raises(ValueError, match='img_size 16 is no multiple of patch_size 5'):
+        MODELS.build(dict(VIT, patch_size=5))
