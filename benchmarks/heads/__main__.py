@@ -11,7 +11,8 @@
 Heads are 'drawn' (96 that balance the space of benchmarks/heads/recipes, and the standard one),
 'gate' (eleven, six of them trained at 32 pixels before), 'searched' (by every strategy of
 configs/search) or one such strategy, with the seed of the run, or names and files of genotypes.
-What is made is not made again, also in several processes at once; what was killed begins anew.
+What is made is not made again, neither what has a row in --rows nor in several processes at once;
+what was killed begins anew.
 """
 
 import sys
@@ -40,7 +41,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     make.add_argument('--heads', nargs='+', default=['drawn'], help='see above')
     make.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
     rows.add_argument('--out', type=Path, default=ROWS)
-    for action in (answer, replay):
+    for action in (make, answer, replay):
         action.add_argument('--rows', type=Path, default=ROWS)
     answer.add_argument('--out', type=Path, help="folder of answers; the rows' own by default")
     for action in (make, rows):
@@ -55,6 +56,7 @@ def run(args: Namespace) -> None:
 def _make(args: Namespace) -> None:
     import nasiam_mm.engine  # noqa: F401, imported once for all runs
     from benchmarks.heads.jobs import config, jobs
+    from benchmarks.heads.rows import keys_of, read_rows
     from benchmarks.heads.searched import STRATEGIES, searched_head
     from benchmarks.heads.warm import run_forked
     from nasiam_mm.files.atomic import write_json
@@ -67,7 +69,10 @@ def _make(args: Namespace) -> None:
     trainings, searches = store('train'), store('search')
     heads = list(_heads(args.framework, args.heads))
     todo = list(jobs(args.framework, args.scale, heads, args.seeds))
+    known = keys_of(read_rows(args.rows)) if args.rows.is_file() else set()
     for number, job in enumerate(todo, 1):
+        if job.row in known:
+            continue
         try:
             if job.head in STRATEGIES:
                 name, found = f'{job.head}-{job.seed}', args.work_dir / 'searched'

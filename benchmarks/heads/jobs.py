@@ -12,6 +12,7 @@ from mmengine.config import Config
 from benchmarks import ROOT
 from benchmarks.heads.sample import balanced_heads
 from benchmarks.heads.scales import SCALES, TEST, Scale
+from benchmarks.heads.searched import STRATEGIES
 from nasiam_mm.architecture.choice import Choices
 from nasiam_mm.architecture.genotype import Genotype, random_genotype, save_genotype
 from nasiam_mm.architecture.kinds.kind import Options
@@ -48,6 +49,12 @@ class Job:
     scale: str
     head: str
     seed: int
+
+    @property
+    def row(self) -> tuple[str, str, str, int]:
+        """What its row is known by."""
+        name = f'{self.head}-{self.seed}' if self.head in STRATEGIES else Path(self.head).stem
+        return self.framework, self.scale, name, self.seed
 
     def __str__(self) -> str:
         """Return a name for people."""

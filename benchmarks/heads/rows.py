@@ -64,6 +64,11 @@ def merged(made: Iterable[Mapping[str, Any]], before: Iterable[Mapping[str, Any]
     return list((found | {_key(row): row for row in made}).values())
 
 
+def keys_of(rows: Iterable[Mapping[str, Any]]) -> set[tuple[Any, ...]]:
+    """Return framework, scale, head and seed of those rows whose head is still that one."""
+    return {_key(row) for row in rows if _is_meant(row)}
+
+
 def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple(row[name] for name in ('framework', 'scale', 'head', 'seed'))
 

@@ -160,8 +160,8 @@ class RunStore:
             'seed': (cfg.get('randomness') or {}).get('seed'),
             'epochs': cfg.train_cfg.max_epochs,
             'curves': read_curves(work),
-            'seconds': round(read_times(folder)['train']['wall'], 1),
-            'process_seconds': round(read_times(folder)['train']['process'], 1),
+            'seconds': round(read_times(folder)['train']['wall'], 3),
+            'process_seconds': round(read_times(folder)['train']['process'], 3),
             'versions': package_versions(),
         }
         write_json(row, folder / ROW)

@@ -67,7 +67,9 @@ def ended_line(plan: Plan, job: Job, number: int, key: str, seed: int) -> str:
         told = f'{counted(int(found.score), "head")} found'
     else:
         told = f'{found.score:.2f}'
-    took = f' in {duration(found.seconds)}' if found.seconds else ''
+    # What has a score has its seconds, be they too few to be told.
+    is_timed = found.seconds or found.score is not None
+    took = f' in {duration(found.seconds)}' if is_timed else ''
     return f'{name}{of}: {told}{took}'
 
 

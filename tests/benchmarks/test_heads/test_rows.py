@@ -8,7 +8,7 @@ import torch
 
 from benchmarks import ROOT
 from benchmarks.heads.jobs import Job, config, drawn_heads
-from benchmarks.heads.rows import as_line, read_rows, write_rows
+from benchmarks.heads.rows import as_line, keys_of, read_rows, write_rows
 from benchmarks.heads.table import is_drawn, table_of
 from benchmarks.heads.warm import run_forked
 from nasiam_mm.datasets.resolve import resolve_data
@@ -62,6 +62,18 @@ def test_a_row_is_made_again_bit_for_bit(rows, tmp_path):
     else:  # sums in another order
         for name in CURVES[:4]:
             assert line[name][-1] == pytest.approx(row[name][-1], abs=4)
+
+
+def test_what_has_a_row_is_not_made_again(rows, tmp_path):
+    jobs = [Job('simclr', 'narrow', head, 0) for head in ('standard', 'gdas', str(tmp_path / 'x'))]
+    known = keys_of(rows)
+    assert [job.row in known for job in jobs] == [True, True, False]
+    changed = [row | {'decided': {}} for row in rows]  # of heads that are other ones by now
+    assert not keys_of(changed) & {job.row for job in jobs[:1]}
+    work = tmp_path / 'work'
+    words = ['make', '--heads', 'standard', '--seeds', '0', '--work-dir', str(work)]
+    subprocess.run([sys.executable, '-m', 'benchmarks.heads', *words], check=True, cwd=ROOT)
+    assert not list(work.glob('*/*'))
 
 
 def test_rows_are_read_without_this_package(rows, tmp_path):
