@@ -34,6 +34,7 @@ _INTERPRETING = (
 # Of what the system refuses, wherever it is written.
 _MENDS = {
     errno.ENOSPC: 'free space, then go on, a training by --resume',
+    errno.ENOENT: 'name one that is there',
     errno.EROFS: 'choose another place',
     errno.EACCES: 'choose another place, or give yourself the permission',
 }

@@ -9,6 +9,7 @@ from nasiam_mm.api.results import Pretraining, Search, path_of
 from nasiam_mm.export.asked import check_target
 from nasiam_mm.export.embeddings import Embeddings, find_run_checkpoint
 from nasiam_mm.export.embeddings import embed as _embed
+from nasiam_mm.presets.asked import check_flag
 
 Run = str | os.PathLike | Pretraining | Search
 
@@ -45,6 +46,7 @@ def embed(
     file = None if out is None else Path(path_of('out', out))
     if file is not None:
         check_table_path(file)
+    check_flag('skip_unreadable', skip_unreadable)
     with quietly(quiet):
         given = _folder(run), Path(path_of('data', data))
         found = _embed(*given, batch_size, skip_unreadable)

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
 
+from nasiam_mm.presets.asked import check_flag
 from nasiam_mm.wording import in_python
 
 
@@ -35,9 +36,10 @@ def quietly(quiet: bool) -> Iterator[None]:
     """Let nothing be printed or warned of, if so asked; a refusal names arguments, not flags.
 
     Raises:
-        ValueError: What is raised within.
+        ValueError: What is raised within, or for a ``quiet`` that is neither True nor False.
         KeyboardInterrupt: Where a run was interrupted, which leaves a process by SystemExit.
     """
+    check_flag('quiet', quiet)
     silence = redirect_stdout(_Nowhere()) if quiet else nullcontext()
     try:
         with warnings.catch_warnings(), silence, named_as_arguments():

@@ -32,6 +32,7 @@ def search(
     labels: Folder | None = None,
     size: int | None = None,
     skip_unreadable: bool = False,
+    epochs: int | None = None,
     seed: int | None = None,
     options: Mapping[str, Any] | None = None,
     quiet: bool = True,
@@ -52,8 +53,10 @@ def search(
         labels: CSV of files and labels; ``'none'`` to take folders for no labels.
         size: Height and width of the views, 32 to 224 pixels.
         skip_unreadable: Whether to leave broken files out in place of an error.
+        epochs: Of the run; of each training, by ``'checked'``. By default the recipe's, which is
+            what ten minutes of a CPU or some hours of a GPU are enough for.
         seed: Of the run.
-        options: Settings over those of the recipe: ``{'train_cfg.max_epochs': 10}``.
+        options: Settings over those of the recipe: ``{'optim_wrapper.optimizer.lr': 0.1}``.
         quiet: Whether to print nothing; logs are written anyway.
 
     Raises:
@@ -64,7 +67,7 @@ def search(
     is_file = isinstance(strategy, str) and strategy.endswith('.py')
     if not is_file and strategy is not None and strategy not in (known := list_strategies()):
         raise ValueError(no_such('strategy', strategy, known))
-    args = _arguments('search', data, out, framework, backbone, options, seed)
+    args = _arguments('search', data, out, framework, backbone, options, seed, epochs)
     own = dict(val=val, test=test, labels=labels)
     given = {name: path for name, path in own.items() if path is not None}
     vars(args).update({name: path_of(name, path) for name, path in given.items()})
@@ -88,6 +91,7 @@ def pretrain(
     out: Folder | None = None,
     backbone: str | Mapping[str, Any] | None = None,
     skip_unreadable: bool = False,
+    epochs: int | None = None,
     seed: int | None = None,
     options: Mapping[str, Any] | None = None,
     quiet: bool = True,
@@ -104,6 +108,7 @@ def pretrain(
         out: As of :func:`search`.
         backbone: As of :func:`search`.
         skip_unreadable: As of :func:`search`.
+        epochs: As of :func:`search`.
         seed: Of the run.
         options: Settings over those of the recipe.
         quiet: Whether to print nothing.
@@ -113,7 +118,7 @@ def pretrain(
         ValueError: In one line, if something cannot be.
         KeyboardInterrupt: If it was interrupted; a checkpoint is written.
     """
-    args = _arguments('train', data, out, framework, backbone, options, seed)
+    args = _arguments('train', data, out, framework, backbone, options, seed, epochs)
     args.resume, args.skip_unreadable = 'auto', skip_unreadable
     if isinstance(genotype, Search):
         if genotype.genotype is None:
@@ -155,6 +160,7 @@ def _arguments(
     backbone: str | Mapping[str, Any] | None,
     options: Mapping[str, Any] | None,
     seed: int | None,
+    epochs: int | None,
 ) -> Namespace:
     """Return a command line as the command would read it."""
     from nasiam_mm.cli.main import load_command
@@ -162,13 +168,14 @@ def _arguments(
     if options is not None and not (
         isinstance(options, Mapping) and all(isinstance(name, str) for name in options)
     ):
-        raise ValueError(f"options: {options!r:.80} is no dict as {{'train_cfg.max_epochs': 10}}")
+        like = "{'optim_wrapper.optimizer.lr': 0.1}"
+        raise ValueError(f'options: {options!r:.80} is no dict as {like}')
     with quietly(True):
         module = load_command(command)
     parser = ArgumentParser()
     module.add_arguments(parser)
     args = parser.parse_args([])
-    args.data, args.seed = path_of('data', data), seed
+    args.data, args.seed, args.epochs = path_of('data', data), seed, epochs
     default = str(Path('runs', Path(args.data).resolve().name))
     args.out = default if out is None else path_of('out', out)
     args.framework, args.backbone = framework, backbone

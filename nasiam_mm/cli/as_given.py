@@ -25,8 +25,8 @@ def study_of_own(args: Namespace) -> str:
 
 
 def own_words(args: Namespace) -> list[str]:
-    """Return what was given of one's own images, of the seed and of settings, as words."""
-    given = {name: getattr(args, name, None) for name in (*OWN, 'seed')}
+    """Return what was given of one's own images, of seed, epochs and settings, as words."""
+    given = {name: getattr(args, name, None) for name in (*OWN, 'seed', 'epochs')}
     given['data'] = getattr(args, 'given_data', None) or given['data']
     words: list[str] = []
     for name, value in given.items():

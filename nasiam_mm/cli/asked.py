@@ -56,6 +56,9 @@ def refuse_training(args: Namespace) -> None:
         refuse_asked(args.out, read_asked(args))
     if args.seed is not None:
         check_seed(args.seed)
+    epochs = args.epochs
+    if epochs is not None and (type(epochs) is not int or epochs < 1):
+        raise ValueError(f'--epochs must be a whole number from 1, got {epochs!r:.40}')
     if args.extend and args.resume is None:
         raise ValueError('--extend goes on with a run: give --resume as well')
     _refuse_strategy(args.strategy)

@@ -26,6 +26,7 @@ _ARGUMENTS = {
     'data': 'data.root',
     'genotype': 'model.genotype',
     'seed': 'randomness.seed',
+    'epochs': 'train_cfg.max_epochs',
     'resume': 'resume',
     'extend': 'default_hooks.resume.extend',
     'auto_scale_lr': 'auto_scale_lr.enable',
@@ -102,6 +103,13 @@ def check_seed(seed: int) -> None:
         raise ValueError(f'--seed must be a whole number from 0 to 2^32 - 1, got {seed}')
 
 
+def given_options(args: Namespace) -> dict[str, Any]:
+    """Return ``--cfg-options``, and ``--epochs`` as one of them."""
+    epochs = getattr(args, 'epochs', None)
+    more = {} if epochs is None else {_ARGUMENTS['epochs']: epochs}
+    return {**(args.cfg_options or {}), **more}
+
+
 def refuse_options(args: Namespace) -> None:
     """Refuse ``--cfg-options`` that no config takes, or that an argument says too (ValueError)."""
     options = args.cfg_options or {}
@@ -137,8 +145,8 @@ def merge_options(cfg: Config, args: Namespace) -> None:
     Raises:
         ValueError: If the config has no place for one, or an argument says the same.
     """
-    options = args.cfg_options
-    if options is None:
+    options = given_options(args)
+    if not options:
         return
     refuse_options(args)
     try:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from nasiam_mm.cli.config import given_options
 from nasiam_mm.cli.options import read_literal
 from nasiam_mm.files.shipped import framework_names
 from nasiam_mm.presets.asked import Asked
@@ -70,9 +71,10 @@ def prepare_own(args: Namespace, phase: str) -> str | None:
     if process_number() == 0:
         for line in prepared.lines:
             print(plain(line))
-        if prepared.lines and args.cfg_options:
-            changed = ', '.join(f'{name}={value}' for name, value in args.cfg_options.items())
-            line = f'--cfg-options change this run, not the recipes: {changed}'
+        if prepared.lines and (options := given_options(args)):
+            changed = ', '.join(f'{name}={value}' for name, value in options.items())
+            flags = '--cfg-options change' if args.cfg_options else '--epochs changes'
+            line = f'{flags} this run, not the recipes: {changed}'
             print(plain(line if hasattr(args, 'words') else in_python(line)))
     note = None
     if phase == 'pretrain':

@@ -142,7 +142,7 @@ def _read(name: str, cfg: Config, args: Namespace) -> Config:
     """Read a config with the data and the options of the study's own."""
     other = load_config(find_config(name))
     settings.set_loader_defaults(other, not args.no_pin_memory, not args.no_persistent_workers)
-    options = {k: v for k, v in (args.cfg_options or {}).items() if not k.startswith('study')}
+    options = {k: v for k, v in settings.given_options(args).items() if not k.startswith('study')}
     other.merge_from_dict(options)
     if cfg.get('data'):
         other.data = copy.deepcopy(cfg.data)

@@ -1,6 +1,8 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """Which training images keep their label when labels are few."""
 
+from math import ceil
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -23,7 +25,8 @@ def balanced_subset(labels: Tensor, num_classes: int, fraction: float, seed: int
     counts = torch.bincount(labels, minlength=num_classes)
     few = f'few labels: {fraction:g} of {len(labels)} labels'
     if per_class < 1:
-        least = num_classes / len(labels)
+        # Of three digits, rounded up, so that what is advised is enough.
+        least = ceil(num_classes / len(labels) * 1000) / 1000
         raise ValueError(f'{few} is less than one image of each; take {least:g} or more')
     if per_class > counts.min():
         rarest = f'class {int(counts.argmin())} has {int(counts.min())}'

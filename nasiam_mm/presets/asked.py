@@ -75,8 +75,7 @@ def refuse_asked(out: Path | str, asked: Asked) -> dict[str, Any] | None:
     for name, value in {'out': out, **vars(asked)}.items():
         if value is not None and not isinstance(value, (bool, int, Mapping)) and not str(value):
             raise ValueError(f'--{name} is empty; say what is meant, or leave it out')
-    if asked.skip_unreadable not in (None, False, True):
-        raise ValueError(f'skip_unreadable: {asked.skip_unreadable!r:.40} is no True or False')
+    check_flag('skip_unreadable', asked.skip_unreadable)
     if os.path.realpath(out) == os.path.realpath(asked.data):
         told = 'is the folder of the images, into which nothing is written'
         raise ValueError(f"--out: '{out}' {told}; take another --out")
@@ -100,6 +99,12 @@ def refuse_missing(data: Path | str) -> None:
     """Raise a FileNotFoundError unless there is a folder of that name."""
     if not os.path.isdir(data):
         raise FileNotFoundError(f"'{data}' does not exist, or is no folder of images")
+
+
+def check_flag(name: str, value: Any) -> None:
+    """Refuse, with a ValueError, what is neither True nor False; None is no word on it."""
+    if value not in (None, False, True):
+        raise ValueError(f'{name}: {value!r:.40} is no True or False')
 
 
 def check_size(size: Any) -> None:

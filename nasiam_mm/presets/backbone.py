@@ -17,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from nasiam_mm.models.cost import weights_as_shapes
 from nasiam_mm.registry import MODELS
 
+_NATIVE = 224  # pixels that networks are made for
 _SMALL = 64  # pixels up to which a ResNet has the stem for CIFAR
 _SHORT = {
     'resnet18': dict(depth=18),
@@ -99,6 +100,16 @@ def find_backbone(name: str | Mapping[str, Any], size: int) -> Backbone:
     )
 
 
+def refuse_backbone(name: str | Mapping[str, Any]) -> None:
+    """Refuse what can be built for no image, before images are looked at.
+
+    Raises:
+        ValueError: As of :func:`find_backbone`.
+        ModuleNotFoundError: Likewise.
+    """
+    _build(*_config(name, _NATIVE))
+
+
 def _config(name: str | Mapping[str, Any], size: int) -> tuple[dict[str, Any], str]:
     """Return the config of a backbone, and its name for people."""
     if not isinstance(name, (str, Mapping)):
@@ -168,8 +179,9 @@ def _build(cfg: Mapping[str, Any], told: str) -> nn.Module:
         raise
     except Exception as error:  # a network's own errors are of any kind
         text = ' '.join(str(error).split())
-        mend = "give its config, as dict(type='ResNet', depth=50)"
-        raise ValueError(f'backbone {told} cannot be built: {text:.200}; {mend}') from error
+        # What we refuse says what to give.
+        mend = '' if '; give ' in text else "; give its config, as dict(type='ResNet', depth=50)"
+        raise ValueError(f'backbone {told} cannot be built: {text:.200}{mend}') from error
 
 
 def _dry_pass(cfg: Mapping[str, Any], told: str, size: int) -> tuple[list[Tensor], _Counted]:

@@ -17,7 +17,7 @@ from nasiam_mm.files.atomic import write_json, write_text
 from nasiam_mm.files.config_file import braces_kept, config_as_text
 from nasiam_mm.files.marks import PRESET
 from nasiam_mm.presets.asked import DEFAULT_FRAMEWORK, PHASES, Asked, refuse_asked
-from nasiam_mm.presets.backbone import Backbone, find_backbone
+from nasiam_mm.presets.backbone import Backbone, find_backbone, refuse_backbone
 from nasiam_mm.presets.place import IMAGES, alone_in, remove_unfinished
 from nasiam_mm.presets.recipe import Recipes, make_recipes, view_load
 from nasiam_mm.presets.scale import Machine, Scale, choose_scale, fit_size, this_machine
@@ -72,6 +72,8 @@ def _make(out: Path, asked: Asked, framework: str, machine: Machine) -> Prepared
     if os.path.lexists(images):
         told = 'is there already, where the lists of the images go'
         raise ValueError(f"--out: '{images}' {told}; take another --out")
+    wanted = _DEFAULT_BACKBONE[machine.kind] if asked.backbone is None else asked.backbone
+    refuse_backbone(wanted)
     files: dict[str, Path] = {}
     before = set(out.iterdir())
     try:
@@ -86,10 +88,7 @@ def _make(out: Path, asked: Asked, framework: str, machine: Machine) -> Prepared
         )
         source = data.source
         size = fit_size(source.size, machine, asked.size)
-        wanted = asked.backbone
-        backbone = find_backbone(
-            _DEFAULT_BACKBONE[machine.kind] if wanted is None else wanted, size
-        )
+        backbone = find_backbone(wanted, size)
         given = source.parts['train'], size, backbone, machine, 'val' in source.parts
         scale = choose_scale(*given, view_load(framework))
         _refuse_few(asked.data, source, scale)

@@ -10,6 +10,7 @@ from typing import Any
 
 from nasiam_mm.files.regular import read_text
 from nasiam_mm.version import __version__
+from nasiam_mm.wording import counted
 
 PACKAGES = ('torch', 'torchvision', 'onedl-mmengine', 'onedl-mmcv', 'onedl-mmpretrain', 'numpy')
 
@@ -25,7 +26,8 @@ def environment(*more: str) -> dict[str, Any]:
     """Return the device, and the versions of :func:`package_versions`."""
     import torch
 
-    cpu = f'CPU {platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads'
+    cores, threads = os.cpu_count() or 1, torch.get_num_threads()
+    cpu = f'CPU {platform.machine()}, {counted(cores, "core")}, {counted(threads, "thread")}'
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else cpu
     return {'device': device, 'versions': package_versions(*more)}
 

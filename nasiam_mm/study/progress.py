@@ -158,7 +158,7 @@ def _measure(plan: Plan) -> str:
     """Name what trials are ranked by."""
     objective = plan.study.objective
     if isinstance(objective, str):
-        return 'kNN %' if objective == 'knn' else objective
+        return 'kNN' if objective == 'knn' else objective
     return str(objective.get('type'))
 
 

@@ -71,20 +71,21 @@ def test_lists():
 
 def test_a_search_and_what_follows(tmp_path, capfd):
     photos, out = write_mixed(tmp_path / 'photos'), tmp_path / 'out'
-    options = {'train_cfg.max_epochs': 1}
     capfd.readouterr()
-    found = nm.search(photos, 'simclr', out=out, backbone=SMALL, options=options)
+    found = nm.search(photos, 'simclr', out=out, backbone=SMALL, epochs=1)
     assert capfd.readouterr().out == ''
     assert found.genotype.framework == 'SimCLR' and found.verdict is None
     assert found.folder == out / 'search' and nm.load(out / 'search') == found
     stamp = (out / 'search/epoch_1.pth').stat().st_mtime_ns
-    assert nm.search(photos, out=out, options=options) == found
+    assert nm.search(photos, out=out, epochs=1) == found
     assert (out / 'search/epoch_1.pth').stat().st_mtime_ns == stamp
     assert 'not held against the standard head' in found._repr_html_()
     trained = nm.load(out / 'search/epoch_1.pth')
     assert {'knn/val_top1', 'measure/linear'} <= set(trained.scores)
     assert list(trained.curves['loss']) == [1] and trained.genotype is None
     assert '<svg' in trained._repr_html_() and 'knn/val_top1' in trained._repr_html_()
+    with pytest.raises(ValueError, match="^skip_unreadable: 'no' is no True or False"):
+        nm.embed(found, photos, tmp_path / 'e.npz', skip_unreadable='no')
     features = nm.embed(found, photos, tmp_path / 'e.npz')
     assert np.array_equal(np.load(tmp_path / 'e.npz')['features'], features.features)
     with torch.no_grad():
@@ -192,6 +193,8 @@ def test_an_interruption_is_one_in_a_notebook_too():
         ({'seed': -1}, '^seed must be a whole number from 0'),
         ({'seed': 1, 'options': {'randomness.seed': 2}}, 'seed sets .*: leave it out of options=$'),
         ({'options': {'_x': 2}}, "^options: nothing reads '_x'"),
+        ({'epochs': 'ten'}, "^epochs must be a whole number from 1, got 'ten'"),
+        ({'quiet': 'no'}, "^quiet: 'no' is no True or False"),
         ({'framework': 3}, 'there is no framework 3'),
         ({'strategy': 3}, 'there is no strategy 3'),
     ],

@@ -38,6 +38,11 @@ REFUSED = {
     'size': (['search', *OWN, '--size', '500'], '--size must be from 32 to 224 pixels, got 500'),
     'backbone': (['search', *OWN, '--backbone', 'dict(3)'], '--backbone: .* is no dict'),
     'seed': (['search', *OWN, '--seed', '-3'], '--seed must be a whole number from 0 to 2.32 - 1'),
+    'epochs': (['search', *OWN, '--epochs', '0'], '--epochs must be a whole number from 1, got 0'),
+    'epochs twice': (
+        ['train', PRETRAIN, '--epochs', '1', '--cfg-options', 'train_cfg.max_epochs=2'],
+        '--epochs sets train_cfg.max_epochs: leave it out of --cfg-options',
+    ),
     'extend': (['train', PRETRAIN, '--extend'], '--extend goes on with a run: give --resume'),
     'resume': (['train', PRETRAIN, '--resume', 'a.pth'], "checkpoint 'a.pth' does not exist"),
     'checkpoint': (['train', PRETRAIN, '--checkpoint', 'a.pth'], "checkpoint 'a.pth' does not"),

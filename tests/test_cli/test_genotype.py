@@ -238,3 +238,10 @@ def test_a_genotype_of_more_than_operations_does_not_give_the_space(tmp_path, ca
 def test_a_config_without_a_space(config, message, tmp_path, capsys):
     error = refused(capsys, draw, config, '--out', tmp_path / 'a.json')
     assert message in error and config in error
+
+
+def test_what_is_not_there_is_told_with_what_may_be_named(tmp_path, capsys):
+    told = refused(capsys, draw, 'none.json', '--out', tmp_path / 'a.json')
+    assert 'name a genotype or a config (*.py) that gives the space' in told
+    told = refused(capsys, take, 'none.txt', '--framework', 'MoCo', '--out', tmp_path / 'a.json')
+    assert told == "error: 'none.txt': No such file or directory; name one that is there\n"

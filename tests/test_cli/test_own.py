@@ -19,7 +19,7 @@ from nasiam_mm.datasets.images import Images
 from tests.test_datasets.photos import write_mixed
 
 BACKBONE = "dict(type='ResNet_CIFAR', depth=18, base_channels=8, stem_channels=8)"
-EPOCH = ('--cfg-options', 'train_cfg.max_epochs=1')
+EPOCH = ('--epochs', '1')
 
 
 def test_a_search_and_a_pretraining_without_a_config(tmp_path, capsys, monkeypatch):

@@ -105,7 +105,7 @@ def test_progress_says_what_leads_and_what_is_left(done):
     _, _, lines = done
     first = r'trial 1/8 \(standard, standard\): (4\d\.\d\d) in 0:0\d; 1 of 8 trials, standard \1'
     assert re.match(first, lines[0]), lines[0]
-    assert 'best kNN % 4' in lines[7] and 'left' in lines[7]
+    assert 'best kNN 4' in lines[7] and 'left' in lines[7]
     # Every training has a line of its own.
     assert [line.split(' ')[1] for line in lines[:8]] == [f'{n}/8' for n in range(1, 9)]
     seeds = [re.search(r'^comparison (\w+), seed (\d+): ', line) for line in lines[9:]]

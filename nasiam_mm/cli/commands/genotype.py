@@ -70,6 +70,9 @@ def _draw(args: Namespace) -> 'Genotype':
     more = {'space_of': args.input.name, 'versions': {'nasiam_mm': __version__}}
     if args.input.suffix == '.py':
         return _draw_of_config(args, more)
+    if not args.input.exists():
+        told = 'name a genotype or a config (*.py) that gives the space'
+        raise FileNotFoundError(f"'{args.input}' does not exist; {told}")
     given = load_genotype(args.input)
     if 'decided_at' in given.provenance:
         more['decided_at'] = given.provenance['decided_at']

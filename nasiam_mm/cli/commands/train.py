@@ -43,6 +43,8 @@ def add_training_arguments(parser: ArgumentParser) -> None:
     begun = 'checkpoint whose backbone is loaded before training, for configs/benchmarks/linear'
     parser.add_argument('--checkpoint', metavar='PRETRAINED', help=begun)
     parser.add_argument('--seed', type=int, help='seed of the run, in place of randomness.seed')
+    lasts = 'of the run, in place of train_cfg.max_epochs; schedules follow'
+    parser.add_argument('--epochs', type=int, metavar='N', help=lasts)
     searched = 'of a search: how, a name of configs/search, such as gdas, or a file like them'
     parser.add_argument('--strategy', metavar='NAME', help=searched)
     flag('--amp', 'train in mixed precision')

@@ -22,7 +22,8 @@ def verdict(facts: Facts) -> str:
     parts = [f'<p class="lead">{esc(_sentence(facts))}</p>']
     if facts.is_search and facts.genotype:
         parts.append(paragraph('What holds it against the standard head, on fresh seeds:'))
-        parts.append(code(held_against(facts)))
+        more = 'add what else the search was given, such as --epochs or --cfg-options'
+        parts.append(code(held_against(facts), f'# {more}'))
     return ''.join(parts) + tiles(figures(facts)) + explained(facts)
 
 
