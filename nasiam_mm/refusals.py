@@ -20,6 +20,7 @@ _OF_A_WORKER = re.compile(
     r'(?:    [^\n]*\n)*(?P<kind>[\w.]+): (?P<text>.*)',
     re.DOTALL,
 )
+_NUMBER = re.compile(r'^\[Errno \d+\] ')  # of the system, before its words
 _WORKER_LOST = 'DataLoader worker (pid'
 # What a value in a config may cause besides, where something is built with it.
 _BUILD_ERRORS = (
@@ -34,7 +35,6 @@ _INTERPRETING = (
 # Of what the system refuses, wherever it is written.
 _MENDS = {
     errno.ENOSPC: 'free space, then go on, a training by --resume',
-    errno.ENOENT: 'name one that is there',
     errno.EROFS: 'choose another place',
     errno.EACCES: 'choose another place, or give yourself the permission',
 }
@@ -65,7 +65,7 @@ def one_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno in _MENDS:
         where = f"'{error.filename}': " if error.filename else ''
         return plain(f'{where}{told}; {_MENDS[error.errno]}')
-    line = ' '.join(_text(error).split()) or type(error).__name__
+    line = _NUMBER.sub('', ' '.join(_text(error).split())) or type(error).__name__
     if line.startswith(_WORKER_LOST):
         line += '; lower num_workers or batch_size, or give them more memory'
     built = _built(error)

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 _ARGUMENTS = {
     **{name: f'{name}=' for name in (
         'data', 'out', 'framework', 'backbone', 'val', 'test', 'labels', 'size', 'seed',
-        'genotype', 'strategy', 'layout',
+        'epochs', 'genotype', 'strategy', 'layout',
     )},
     'batch-size': 'batch_size=', 'skip-unreadable': 'skip_unreadable=True',
     'cfg-options': 'options=', 'work-dir': 'out=', 'study': 'out=',

@@ -65,7 +65,9 @@ def test_a_row_is_made_again_bit_for_bit(rows, tmp_path):
 
 
 def test_what_has_a_row_is_not_made_again(rows, tmp_path):
-    jobs = [Job('simclr', 'narrow', head, 0) for head in ('standard', 'gdas', str(tmp_path / 'x'))]
+    jobs = [
+        Job('simclr', 'narrow', head, 0) for head in ('standard', 'beta_darts', str(tmp_path / 'x'))
+    ]
     known = keys_of(rows)
     assert [job.row in known for job in jobs] == [True, True, False]
     changed = [row | {'decided': {}} for row in rows]  # of heads that are other ones by now
