@@ -22,7 +22,7 @@ env_cfg = dict(
 )
 # In a run of several processes every BatchNorm becomes a SyncBatchNorm.
 sync_bn = 'torch'
-visualizer = dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')])
+visualizer = dict(type='ScalarVisualizer', vis_backends=[dict(type='LocalVisBackend')])
 log_level = 'INFO'
 load_from = None
 resume = False

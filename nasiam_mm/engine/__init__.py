@@ -6,3 +6,4 @@ from nasiam_mm.imports import uncollected
 with uncollected():
     from nasiam_mm.engine import hooks, optim, train_loop  # noqa: F401
     from nasiam_mm.engine.runner import NasiamRunner  # noqa: F401
+    from nasiam_mm.engine.visualizer import ScalarVisualizer  # noqa: F401

@@ -102,7 +102,9 @@ class NasiamRunner(Runner):
         """Build the visualizer, which tells the console of a command what is logged too."""
         console = current()
         if console is not None and not isinstance(visualizer, Visualizer):
-            told = visualizer or dict(type='Visualizer', vis_backends=dict(type='LocalVisBackend'))
+            told = visualizer or dict(
+                type='ScalarVisualizer', vis_backends=dict(type='LocalVisBackend')
+            )
             backends = told.get('vis_backends') or []
             listed = [backends] if isinstance(backends, dict) else list(backends)
             visualizer = {**told, 'vis_backends': [*listed, ConsoleBackend(console)]}
