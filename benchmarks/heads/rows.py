@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from benchmarks.heads.jobs import Job, config, genotype
 from benchmarks.heads.searched import cost_of
 from nasiam_mm.datasets.resolve import resolve_data
@@ -95,11 +97,19 @@ def as_line(job: Job, row: Row, cost: Mapping[str, int]) -> dict[str, Any]:
         'head': Path(job.head).stem,
         'seed': job.seed,
         'digest': row['digest'][:12],
+        'cpu': cpu(),
         'decided': decided,
         **cost,
-        'seconds': row['process_seconds'],
+        'seconds': round(row['process_seconds'], 1),
         **curves,
     }
+
+
+def cpu() -> str:
+    """Name what decides in which order numbers are summed: instructions, and who makes the CPU."""
+    lines = Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
+    model = next((line.split(':')[1] for line in lines if line.startswith('model name')), '')
+    return f'{torch.backends.cpu.get_cpu_capability()}, {" ".join(model.split())}'
 
 
 def write_rows(rows: Iterable[Mapping[str, Any]], path: Path) -> int:
