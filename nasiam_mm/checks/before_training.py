@@ -21,7 +21,7 @@ from nasiam_mm.checks.forward import Forward
 from nasiam_mm.config_walk import find_hook
 from nasiam_mm.datasets.resolve import resolve_data
 from nasiam_mm.datasets.split import refuse_unordered_parts
-from nasiam_mm.engine.optim import refuse_idle_keys
+from nasiam_mm.engine.optim import refuse_fast_average, refuse_idle_keys
 from nasiam_mm.engine.running import preserve_rng
 from nasiam_mm.engine.schedule import check_schedules
 from nasiam_mm.probes.checked import check_probe
@@ -101,7 +101,10 @@ def find_problems(cfg: Config) -> list[str]:
                     _try(partial(model.run, size), f'a batch of {size}', problems)
                     if len(problems) > before:
                         break  # the others would say it again
-                paramwise = (cfg.get('optim_wrapper') or {}).get('paramwise_cfg')
+                wrapper = cfg.get('optim_wrapper') or {}
+                counts = wrapper.get('accumulative_counts') or 1
+                _try(partial(refuse_fast_average, model.model, counts), 'optimizer', problems)
+                paramwise = wrapper.get('paramwise_cfg')
                 _try(partial(refuse_idle_keys, model.model, paramwise), 'optimizer', problems)
                 problems += _memory(model.training_bytes)
                 room = partial(_disk, cfg, model.checkpoint_bytes)
@@ -135,7 +138,7 @@ def _try_hooks(cfg: Config, model: Any, problems: list[str]) -> None:
         # A hook is put in its place by its priority, and built from the rest.
         settings = {key: value for key, value in hook.items() if key != 'priority'}
         built = _try(partial(HOOKS.build, copy.deepcopy(settings)), where, problems)
-        if isinstance(built, AlphaStepHook) and model is not None:
+        if model is not None and hasattr(built, 'check'):
             _try(partial(built.check, model), where, problems)
         if isinstance(built, AlphaStepHook) and built.second_order == 'sgd':
             optimizer = (cfg.get('optim_wrapper') or {}).get('optimizer') or {}
