@@ -82,7 +82,9 @@ class Dies(Hook):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize('optimizer', [dict(type='SGD', lr=0.1, momentum=0.9), dict(type='AdamW')])
+@pytest.mark.parametrize(
+    'optimizer', [dict(type='SGD', lr=0.1, momentum=0.9), dict(type='AdamW', lr=1e-3)]
+)
 def test_a_run_that_dies_while_they_stand_still_goes_on(optimizer, tmp_path):
     # In a group of their own, of which the optimizer keeps nothing yet.
     def cfg(name, **changes):
