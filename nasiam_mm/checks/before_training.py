@@ -2,6 +2,7 @@
 """All that can be known of a run before it trains, in one pass of seconds (contract C14)."""
 
 import copy
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -10,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.dataset import DefaultSampler
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
+from torch import nn
 from torch.utils.data import DataLoader
 
 from nasiam_mm.checks.files import name_unreadable
@@ -83,6 +86,7 @@ def find_problems(cfg: Config) -> list[str]:
             name: _try(partial(_build, name, loader, world), name, problems)
             for name, loader in named
         }
+        _try(partial(_build_wrapper, cfg.get('optim_wrapper') or {}), 'optim_wrapper', problems)
         datasets = [loader.dataset for loader in loaders.values() if loader]
         problems += _try(partial(name_unreadable, datasets), 'data', problems) or []
         train = loaders.get('train_dataloader')
@@ -175,6 +179,20 @@ def _build(name: str, loader: dict, world: int) -> DataLoader:
             f'{name}.batch_size, or enlarge the part'
         )
     return built
+
+
+def _build_wrapper(wrapper: dict) -> None:
+    """Build what steps the weights, over a weight of no model."""
+    if not wrapper.get('optimizer'):
+        return
+    apart = ('constructor', 'paramwise_cfg')  # are of the model's own weights
+    quiet = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # the run itself warns
+    try:
+        own = {key: copy.deepcopy(value) for key, value in wrapper.items() if key not in apart}
+        build_optim_wrapper(nn.Linear(1, 1), ConfigDict(own))
+    finally:
+        logging.disable(quiet)
 
 
 def _batch_sizes(loader: DataLoader) -> list[int]:

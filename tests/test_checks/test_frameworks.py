@@ -23,6 +23,12 @@ FAULTS = {
     'no prototypes': ('simclr', {HOOK: dict(type='PrototypesHook')}, 'SimCLR has no prototypes'),
     'one image': ('swav', {'train_dataloader.batch_size': 1}, 'SwAV needs two images'),
     'average': ('mocov3', {'optim_wrapper.accumulative_counts': 4}, 'MoCoV3 moves in every iter'),
+    'rate': ('swav', {'optim_wrapper.optimizer.lr': -1}, 'SGD cannot be built from the config: In'),
+    'precision': (
+        'vicreg',
+        {'optim_wrapper.type': 'AutocastOptimWrapper', 'optim_wrapper.dtype': 'float16'},
+        "AutocastOptimWrapper.dtype must be 'bfloat16', got 'float16'",
+    ),
     'lambda': ('barlowtwins', {f'{LOSS}.lambd': -1}, 'CrossCorrelationLoss.lambd must be a number'),
     'no weight': (
         'vicreg',

@@ -89,11 +89,11 @@ class Searched:
         super().__init__(**kwargs)
         if (recipes := getattr(self.data_preprocessor, 'recipes', None)) is not None:
             self.check_views(len(recipes))
-        head = getattr(self, 'head', None)
-        for owner in (head, getattr(head, 'loss_module', None)):
-            if hasattr(owner, 'temperature'):
-                kind, value = type(owner).__name__, owner.temperature
-                refuse_numbers(kind, positive=True, temperature=value)
+        part = getattr(self, 'head', None)
+        for owner in (part, getattr(part, 'loss_module', None)):
+            if owner is not None and hasattr(owner, 'temperature'):
+                kind = type(owner).__name__
+                refuse_numbers(kind, positive=True, temperature=owner.temperature)
         self.coupled, self.lr_factors = plan.coupled, plan.lr_factors
         cells = [alike[0] for alike in self.searched_cells().values()]
         choices = {cell.head: op_choices(cell.head, cell.space, cell.shapes) for cell in cells}

@@ -45,7 +45,7 @@ class VICRegHead(BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         weights = dict(invariance=invariance, variance=variance, covariance=covariance)
-        refuse_numbers('VICRegHead', **weights, gamma=gamma)
+        refuse_numbers('VICRegHead', False, **weights, gamma=gamma)
         # At eps 0 the root of a variance of 0 has no gradient.
         refuse_numbers('VICRegHead', positive=True, eps=eps)
         if not any(weights.values()):
