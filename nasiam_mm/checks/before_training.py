@@ -2,6 +2,7 @@
 """All that can be known of a run before it trains, in one pass of seconds (contract C14)."""
 
 import copy
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -10,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.dataset import DefaultSampler
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
+from torch import nn
 from torch.utils.data import DataLoader
 
 from nasiam_mm.checks.files import name_unreadable
@@ -21,7 +24,7 @@ from nasiam_mm.checks.forward import Forward
 from nasiam_mm.config_walk import find_hook
 from nasiam_mm.datasets.resolve import resolve_data
 from nasiam_mm.datasets.split import refuse_unordered_parts
-from nasiam_mm.engine.optim import refuse_idle_keys
+from nasiam_mm.engine.optim import refuse_fast_average, refuse_idle_keys
 from nasiam_mm.engine.running import preserve_rng
 from nasiam_mm.engine.schedule import check_schedules
 from nasiam_mm.probes.checked import check_probe
@@ -83,6 +86,7 @@ def find_problems(cfg: Config) -> list[str]:
             name: _try(partial(_build, name, loader, world), name, problems)
             for name, loader in named
         }
+        _try(partial(_build_wrapper, cfg.get('optim_wrapper') or {}), 'optim_wrapper', problems)
         datasets = [loader.dataset for loader in loaders.values() if loader]
         problems += _try(partial(name_unreadable, datasets), 'data', problems) or []
         train = loaders.get('train_dataloader')
@@ -101,7 +105,10 @@ def find_problems(cfg: Config) -> list[str]:
                     _try(partial(model.run, size), f'a batch of {size}', problems)
                     if len(problems) > before:
                         break  # the others would say it again
-                paramwise = (cfg.get('optim_wrapper') or {}).get('paramwise_cfg')
+                wrapper = cfg.get('optim_wrapper') or {}
+                counts = wrapper.get('accumulative_counts') or 1
+                _try(partial(refuse_fast_average, model.model, counts), 'optimizer', problems)
+                paramwise = wrapper.get('paramwise_cfg')
                 _try(partial(refuse_idle_keys, model.model, paramwise), 'optimizer', problems)
                 problems += _memory(model.training_bytes)
                 room = partial(_disk, cfg, model.checkpoint_bytes)
@@ -135,7 +142,7 @@ def _try_hooks(cfg: Config, model: Any, problems: list[str]) -> None:
         # A hook is put in its place by its priority, and built from the rest.
         settings = {key: value for key, value in hook.items() if key != 'priority'}
         built = _try(partial(HOOKS.build, copy.deepcopy(settings)), where, problems)
-        if isinstance(built, AlphaStepHook) and model is not None:
+        if model is not None and hasattr(built, 'check'):
             _try(partial(built.check, model), where, problems)
         if isinstance(built, AlphaStepHook) and built.second_order == 'sgd':
             optimizer = (cfg.get('optim_wrapper') or {}).get('optimizer') or {}
@@ -172,6 +179,20 @@ def _build(name: str, loader: dict, world: int) -> DataLoader:
             f'{name}.batch_size, or enlarge the part'
         )
     return built
+
+
+def _build_wrapper(wrapper: dict) -> None:
+    """Build what steps the weights, over a weight of no model."""
+    if not wrapper.get('optimizer'):
+        return
+    apart = ('constructor', 'paramwise_cfg')  # are of the model's own weights
+    quiet = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # the run itself warns
+    try:
+        own = {key: copy.deepcopy(value) for key, value in wrapper.items() if key not in apart}
+        build_optim_wrapper(nn.Linear(1, 1), ConfigDict(own))
+    finally:
+        logging.disable(quiet)
 
 
 def _batch_sizes(loader: DataLoader) -> list[int]:

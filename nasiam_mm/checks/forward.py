@@ -2,6 +2,7 @@
 """A model's loss on batches of any size that cost nothing: on the meta device."""
 
 import copy
+from collections.abc import Sequence
 from functools import reduce
 from typing import Any
 
@@ -53,6 +54,9 @@ class Forward:
             self.model.check_images(len(loader.dataset), has_numbers)
         self.shapes = [v.shape[1:] for v in ([inputs] if isinstance(inputs, Tensor) else inputs)]
         self.is_list = not isinstance(inputs, Tensor)
+        if hasattr(self.model, 'check_views'):
+            self.model.check_views(len(self.shapes))
+            _refuse_stretched(self.model.backbone, [shape[-1] for shape in self.shapes])
         self.model.to('meta').train()
         wrapper = cfg.get('optim_wrapper') or {}
         kind = str((wrapper.get('optimizer') or {}).get('type', '')).rsplit('.', 1)[-1]
@@ -65,6 +69,7 @@ class Forward:
         self.cfg = dict(cfg.model)
         for name, part in self._parts():
             part.register_forward_pre_hook(self._note(name))
+            part.register_forward_hook(self._note_behind(name))
 
     def run(self, size: int) -> None:
         """Compute the loss of a batch; ValueError with the part that does not take it."""
@@ -77,7 +82,7 @@ class Forward:
             try:
                 self.model.loss(inputs, samples if self.is_labelled else None, **still)
             except (RuntimeError, ValueError, TypeError, AttributeError) as error:
-                text = ' '.join(str(error).split())
+                text = ' '.join(str(error).split()).rstrip('.')
                 if 'meta tensor' in text:
                     return  # a loss that reads numbers cannot be judged by shapes
                 told = f'{self.current}: {text}' if self.current else text
@@ -100,9 +105,40 @@ class Forward:
                 self.mend = f'; set model.{name}.in_channels={shape[1]}'
             elif len(shape) == 2 and _pools(part):
                 self.mend = f'; set model.{name}.with_avg_pool=False'
+            elif len(shape) == 4 and _may_pool(part) and not _pools(part):
+                self.mend = f'; set model.{name}.with_avg_pool=True'
+
+        return note
+
+    def _note_behind(self, name: str) -> Any:
+        def note(part: nn.Module, inputs: tuple, output: Any) -> None:
+            given = output[-1] if isinstance(output, (tuple, list)) and output else output
+            shape = tuple(given.shape) if isinstance(given, Tensor) else '?'
+            self.current, self.mend = f'behind model.{name}, which gives {shape}', ''
 
         return note
 
 
 def _pools(part: nn.Module) -> bool:
     return bool(getattr(part, 'with_avg_pool', False)) or getattr(part, 'pool', None) is not None
+
+
+def _may_pool(part: nn.Module) -> bool:
+    return hasattr(part, 'with_avg_pool') or hasattr(part, 'pool')
+
+
+def _refuse_stretched(backbone: nn.Module, sides: Sequence[int]) -> None:
+    """Refuse views that a transformer's positions would be stretched for, or that it would cut.
+
+    Smaller views beside those of its size are taken, as in SwAV.
+    """
+    size, patches = (getattr(backbone, name, None) for name in ('img_size', 'patch_resolution'))
+    if not size or not patches or getattr(backbone, 'pos_embed', None) is None:
+        return
+    side, patch = size[0], size[0] // patches[0]
+    if side != max(sides):
+        told = f'its positions are for {side} pixels, the views have {max(sides)}'
+        raise ValueError(f'model.backbone: {told}; set model.backbone.img_size={max(sides)}')
+    if cut := [view for view in sides if view % patch]:
+        told = f'views of {cut[0]} pixels are no multiple of its patches of {patch}'
+        raise ValueError(f'model.backbone: {told}; set model.backbone.patch_size')

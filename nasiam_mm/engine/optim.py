@@ -3,7 +3,7 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -78,8 +78,19 @@ def refuse_idle_factors(model: nn.Module, constructor: Any) -> None:
         raise ValueError(f'nothing reads the learning rate decided for {min(factors)}; {mend}')
 
 
+def refuse_fast_average(model: nn.Module, counts: int) -> None:
+    """Refuse with a ValueError a moving average that would outrun steps of several iterations."""
+    if counts > 1 and getattr(model, 'momentum_pairs', list)():
+        but = f'the average of {type(model).__name__} moves in every iteration'
+        mend = 'leave it out and enlarge the batch or add processes'
+        raise ValueError(f'optim_wrapper.accumulative_counts is {counts}, but {but}; {mend}')
+
+
 def optimizer_misfits(
-    optimizer: torch.optim.Optimizer, state: Mapping[str, Any], begun: bool
+    optimizer: torch.optim.Optimizer,
+    state: Mapping[str, Any],
+    begun: bool,
+    resting: Collection[Tensor] = (),
 ) -> Iterator[str]:
     """Name what does not fit of an optimizer's saved state, which torch takes by position.
 
@@ -87,6 +98,7 @@ def optimizer_misfits(
         optimizer: The one that is to take it.
         state: What its ``state_dict`` gave.
         begun: Whether it had made a step.
+        resting: Weights that it may have left out of every step so far.
     """
     groups, values = state.get('param_groups'), state.get('state')
     if not isinstance(groups, list) or not isinstance(values, Mapping):
@@ -96,11 +108,12 @@ def optimizer_misfits(
     if counts[0] != counts[1]:
         yield f'its optimizer has {counts[0]} parameters in its groups, not {counts[1]}'
         return
-    number = 0
+    number, rest = 0, {id(weight) for weight in resting}
     for group in optimizer.param_groups:
+        stepped = [weight for weight in group['params'] if id(weight) not in rest]
         kept = _kept_by(optimizer, group) if begun and group['params'] else set()
         numbers = range(number, number := number + len(group['params']))
-        if not any(values.get(n) for n in numbers) and kept:
+        if stepped and kept and not any(values.get(n) for n in numbers):
             yield f'its optimizer holds no {min(kept)} of any weight'
         for n, parameter in zip(numbers, group['params'], strict=True):
             # A weight without a gradient, such as of an operation not drawn, has no state.
@@ -183,11 +196,7 @@ class WeightOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         """Build the wrapper; ValueError for an idle key, or an average that outruns the step."""
         refuse_idle_keys(unwrap(model), self.paramwise_cfg)
         wrapper, algorithm = super().__call__(model), unwrap(model)
-        counts = wrapper._accumulative_counts
-        if counts > 1 and getattr(algorithm, 'momentum_pairs', list)():
-            but = f'the average of {type(algorithm).__name__} moves in every iteration'
-            mend = 'leave it out and enlarge the batch or add processes'
-            raise ValueError(f'optim_wrapper.accumulative_counts is {counts}, but {but}; {mend}')
+        refuse_fast_average(algorithm, wrapper._accumulative_counts)
         factors = {
             weight: factor
             for part, factor in getattr(algorithm, 'lr_factors', {}).items()

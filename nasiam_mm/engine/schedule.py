@@ -26,7 +26,8 @@ def check_schedules(cfg: Mapping[str, Any]) -> list[str]:
         if length is None:
             continue
         if begin >= length:
-            problems.append(f'{kind} begins at {begin}, train_cfg.max_{unit} is {length}')
+            told = f'{kind} begins at {begin}, train_cfg.max_{unit} is {length}'
+            problems.append(f'{told}; let it, and what comes before it, begin earlier')
         elif begin < over < length and over not in begins:
             problems.append(
                 f'{kind} is over at {over} of train_cfg.max_{unit} {length}, and the rate would '

@@ -5,6 +5,8 @@ Rounded to bfloat16, a cosine at temperature 0.05 bends the gradient by some per
 """
 
 from contextlib import AbstractContextManager, nullcontext
+from math import inf
+from typing import Any
 
 import mmpretrain.models as mmpretrain_models
 import torch
@@ -23,6 +25,21 @@ def in_float32(tensor: Tensor) -> AbstractContextManager:
 def lift(tensor: Tensor) -> Tensor:
     """Cast to float32 what is coarser."""
     return tensor if tensor.dtype == torch.float64 else tensor.float()
+
+
+def refuse_numbers(owner: str, positive: bool = False, **numbers: Any) -> None:
+    """Refuse, with a ValueError, settings of a loss that are no finite numbers from 0 up.
+
+    Args:
+        owner: What they are settings of, for the line.
+        positive: Whether 0 is none of them either.
+        **numbers: The settings.
+    """
+    least = 'a positive number' if positive else 'a number of at least 0'
+    for name, number in numbers.items():
+        is_number = isinstance(number, (int, float)) and not isinstance(number, bool)
+        if not is_number or not 0 <= number < inf or (positive and number == 0):
+            raise ValueError(f'{owner}.{name} must be {least}, got {number!r:.80}')
 
 
 @MODELS.register_module()

@@ -36,6 +36,10 @@ class MoCoV3ViT(_MoCoV3ViT):
         stop_grad_conv1: bool = True,
         **kwargs: Any,
     ) -> None:
+        for name, side in dict(img_size=img_size, patch_size=patch_size).items():
+            if type(side) is not int or side < 1:
+                what = f'MoCoV3ViT.{name} must be a whole number from 1, got {side!r:.80}'
+                raise ValueError(what)
         if img_size % patch_size:
             what = f'MoCoV3ViT.img_size {img_size} is no multiple of patch_size {patch_size}'
             raise ValueError(f'{what}; take another of either')

@@ -12,7 +12,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax, normalize
 
-from nasiam_mm.models.losses import in_float32, lift
+from nasiam_mm.models.losses import in_float32, lift, refuse_numbers
 from nasiam_mm.models.seeds import own_stream
 from nasiam_mm.registry import MODELS
 
@@ -55,17 +55,18 @@ class SwAVLoss(BaseModule):
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        counts = dict(num_prototypes=(num_prototypes, 2), queue_len=(queue_len, 0))
-        counts['sinkhorn_iterations'] = sinkhorn_iterations, 1
+        counts = dict(feat_dim=(feat_dim, 1), num_prototypes=(num_prototypes, 2))
+        counts |= dict(sinkhorn_iterations=(sinkhorn_iterations, 1), queue_len=(queue_len, 0))
         for name, (count, least) in counts.items():
             if type(count) is not int or count < least:
                 raise ValueError(f'SwAVLoss.{name} must be a whole number from {least}: {count!r}')
-        for name, value in dict(temperature=temperature, epsilon=epsilon).items():
-            if not 0 < value < float('inf'):
-                raise ValueError(f'SwAVLoss.{name} must be a positive number, got {value!r}')
-        self.crops = [*crops_for_assign]
-        if not self.crops or len({*self.crops}) < len(self.crops) or min(self.crops) < 0:
-            raise ValueError(f'SwAVLoss.crops_for_assign must name views, got {self.crops}')
+        refuse_numbers('SwAVLoss', positive=True, temperature=temperature, epsilon=epsilon)
+        views = crops_for_assign if isinstance(crops_for_assign, Sequence) else ()
+        are_views = all(type(view) is int and view >= 0 for view in views)
+        if not views or not are_views or len({*views}) < len(views):
+            told = f'must name views, as [0, 1], got {crops_for_assign!r:.80}'
+            raise ValueError(f'SwAVLoss.crops_for_assign {told}')
+        self.crops = [*views]
         self.temperature, self.epsilon, self.iterations = temperature, epsilon, sinkhorn_iterations
         self.frozen, self.use_queue = False, True
         with own_stream('prototypes'):
@@ -85,11 +86,15 @@ class SwAVLoss(BaseModule):
         """Return the loss, (), of embeddings (V * N, D), view after view.
 
         Without ``update_state`` neither prototypes nor queue move, and what is returned is the same
-        function of both. ValueError if there are fewer views than those to assign, or only one.
+        function of both. ValueError if there are fewer views than those to assign, or only one, or
+        embeddings of another width.
         """
         if num_views < max(2, 1 + max(self.crops)):
             what = f'crops_for_assign {self.crops} takes more views than the {num_views} there are'
             raise ValueError(f'SwAVLoss: {what}; add views, two at least')
+        if z.shape[1] != (width := self.prototypes.in_features):
+            what = f'SwAVLoss.feat_dim is {width}, but z has {z.shape[1]} channels'
+            raise ValueError(f'{what}; set model.head.loss.feat_dim={z.shape[1]}')
         with in_float32(z):
             z = normalize(lift(z), dim=1)
             moves = update_state and not self.frozen

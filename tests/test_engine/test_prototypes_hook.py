@@ -7,6 +7,7 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 
+from benchmarks.compare import compare_checkpoints
 from nasiam_mm.engine.hooks.prototypes_hook import PrototypesHook
 from tests.small import search, train
 
@@ -69,3 +70,54 @@ def test_what_it_is_not_for_is_refused(tmp_path):
     loss = dict(type='SwAVLoss', feat_dim=32, num_prototypes=8)
     with pytest.raises(ValueError, match='queue_epoch: the loss has no queue; set model.head.loss'):
         run(tmp_path, dict(queue_epoch=1), head=dict(type='SwAVHead', loss=loss))
+
+
+class Dies(Hook):
+    """Ends the process after an iteration."""
+
+    priority = 'LOWEST'
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        if runner.iter + 1 == 2:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    'optimizer', [dict(type='SGD', lr=0.1, momentum=0.9), dict(type='AdamW', lr=1e-3)]
+)
+def test_a_run_that_dies_while_they_stand_still_goes_on(optimizer, tmp_path):
+    # In a group of their own, of which the optimizer keeps nothing yet.
+    def cfg(name, **changes):
+        made = search('swav', tmp_path / name, epochs=2, batch_size=16)
+        made.train_dataloader.dataset.dataset.parts = dict(weights=0.1, alpha=0.1)
+        made.default_hooks.alpha_step.dataloader.dataset.dataset.parts = dict(
+            weights=0.1, alpha=0.1
+        )
+        made.optim_wrapper.optimizer = optimizer
+        made.optim_wrapper.paramwise_cfg = dict(custom_keys=dict(prototypes=dict(lr_mult=0.5)))
+        made.default_hooks.prototypes = dict(type='PrototypesHook', frozen_epochs=1, queue_epoch=1)
+        made.default_hooks.checkpoint.update(by_epoch=False, interval=2)
+        made.merge_from_dict(changes)
+        return made
+
+    train(cfg('whole'))
+    with pytest.raises(KeyboardInterrupt):
+        train(cfg('torn'), Dies())
+    train(cfg('torn', resume=True))
+    name = f'iter_{2 * STEPS}.pth'
+    assert compare_checkpoints(tmp_path / 'whole' / name, tmp_path / 'torn' / name) == []
+
+
+@pytest.mark.parametrize(
+    ('hook', 'told'),
+    [
+        (dict(frozen_epochs=1), 'prototypes stand still in all of the 1 epochs; lower frozen'),
+        (dict(frozen_epochs=0, queue_epoch=1), 'the queue of 8 is not full before the last of 1'),
+        (dict(frozen_epochs=0), None),
+    ],
+)
+def test_what_a_run_is_too_short_for_is_told(hook, told, tmp_path):
+    run(tmp_path, hook, epochs=1)
+    (log,) = tmp_path.glob('*/*.log')
+    lines = [line for line in log.read_text().splitlines() if 'PrototypesHook:' in line]
+    assert len(lines) == (told is not None) and all(told in line for line in lines)

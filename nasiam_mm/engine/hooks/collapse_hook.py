@@ -67,12 +67,16 @@ class CollapseHook(StatefulHook):
         self._z: Tensor | None = None
         self._model: nn.Module | None = None
 
-    def before_train(self, runner: Runner) -> None:
-        """Listen to the neck's output."""
-        model = unwrap(runner.model)
+    def check(self, model: nn.Module) -> None:
+        """Raise a ValueError for a model without a neck."""
         if getattr(model, 'neck', None) is None:
             lacks = f'model.neck, which {type(model).__name__} does not have'
             raise ValueError(f'CollapseHook watches {lacks}; give it one or remove the hook')
+
+    def before_train(self, runner: Runner) -> None:
+        """Listen to the neck's output."""
+        model = unwrap(runner.model)
+        self.check(model)
         model.neck.register_forward_hook(self._capture)
         self._model = model
         if (least := self.thresholds.get('std')) is not None:

@@ -3,8 +3,10 @@
 
 from typing import Any
 
+from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from torch import nn
 
 from nasiam_mm.engine.optim import begin_momentum
 from nasiam_mm.engine.running import unwrap
@@ -38,9 +40,8 @@ class PrototypesHook(Hook):
                 raise ValueError(what)
         self.frozen_epochs, self.queue_epoch = frozen_epochs, queue_epoch
 
-    def before_train(self, runner: Runner) -> None:
-        """Find the loss, and have the optimizer pass prototypes by."""
-        model = unwrap(runner.model)
+    def check(self, model: nn.Module) -> None:
+        """Find the loss of a model; ValueError where there is none of prototypes, or no queue."""
         loss = getattr(getattr(model, 'head', None), 'loss_module', None)
         if not isinstance(loss, SwAVLoss):
             lacks = f'{type(model).__name__} has no prototypes'
@@ -50,12 +51,33 @@ class PrototypesHook(Hook):
             raise ValueError(f'PrototypesHook.queue_epoch: the loss has no queue; {mend}')
         self._loss = loss
 
+    def before_train(self, runner: Runner) -> None:
+        """Have the optimizer pass prototypes by, and warn of what the run is too short for."""
+        self.check(unwrap(runner.model))
+        self._warn(runner)
+        loss = self._loss
+
         def pass_by(optimizer: Any, args: Any, kwargs: Any) -> None:
             begin_momentum(optimizer, args, kwargs)
             if loss.frozen:
                 loss.prototypes.weight.grad = None
 
         runner.optim_wrapper.optimizer.register_step_pre_hook(pass_by)
+
+    def _warn(self, runner: Runner) -> None:
+        epochs, loader, queue = runner.max_epochs, runner.train_dataloader, self._loss.queue
+        if self.frozen_epochs >= epochs:
+            told = f'in all of the {epochs} epochs; lower frozen_epochs'
+            runner.logger.warning(f'PrototypesHook: prototypes stand still {told}')
+        if queue is None:
+            return
+        # Those of the last step come too late.
+        steps = runner.max_iters - self.queue_epoch * len(loader) - 1
+        entered = max(0, steps) * (loader.batch_size or 1) * get_world_size()
+        if entered < queue.size(1):
+            told = f'not full before the last of {epochs} epochs, and never looked at'
+            mend = 'lower queue_epoch, or model.head.loss.queue_len'
+            runner.logger.warning(f'PrototypesHook: the queue of {queue.size(1)} is {told}; {mend}')
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None) -> None:
         """Tell the loss where in the run it is."""

@@ -200,4 +200,5 @@ def _misfits(runner: Runner, checkpoint: Mapping[str, Any]) -> Iterator[str]:
         state, counts = checkpoint['optimizer'], runner.optim_wrapper._accumulative_counts
         # A loss scaler may have left out every step so far.
         begun = (checkpoint['meta'].get('iter') or 0) >= counts and 'loss_scaler' not in state
-        yield from optimizer_misfits(runner.optim_wrapper.optimizer, state, begun)
+        resting = getattr(unwrap(runner.model), 'resting', ())
+        yield from optimizer_misfits(runner.optim_wrapper.optimizer, state, begun, resting)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from nasiam_mm.models.algorithms.searched import Searched
 from nasiam_mm.models.frameworks import Framework, projector, register_framework
-from nasiam_mm.models.losses import in_float32, lift
+from nasiam_mm.models.losses import in_float32, lift, refuse_numbers
 from nasiam_mm.models.processes import joint_rows, standardise, total
 from nasiam_mm.registry import MODELS
 
@@ -25,6 +25,8 @@ class LatentCrossCorrelationHead(BaseModule):
         loss: Config of the loss of the matrix, mmpretrain's ``CrossCorrelationLoss``.
         in_channels: Width that z must have, as mmpretrain's configs say it; None for any.
         eps: Added to the variances, as BatchNorm does in the authors' code.
+
+    A number that cannot be is a ValueError.
     """
 
     def __init__(
@@ -35,7 +37,10 @@ class LatentCrossCorrelationHead(BaseModule):
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        refuse_numbers('LatentCrossCorrelationHead', eps=eps)
         self.loss_module = MODELS.build(loss)
+        # At 0 nothing leads out of channels that all say the same, below it the loss has no end.
+        refuse_numbers(type(self.loss_module).__name__, lambd=getattr(self.loss_module, 'lambd', 0))
         self.in_channels, self.eps = in_channels, eps
 
     def loss(self, input: Tensor, target: Tensor) -> Tensor:
@@ -60,6 +65,8 @@ class BarlowTwins(Searched, _BarlowTwins):
     <https://arxiv.org/abs/2103.03230>`_. BatchNorm sees each view on its own, as in the authors'
     code. Arguments: those of ``Searched`` and ``mmpretrain.models.BarlowTwins``.
     """
+
+    num_views = 2
 
 
 def _example(width: int) -> dict:

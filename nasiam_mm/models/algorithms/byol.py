@@ -22,6 +22,7 @@ class BYOL(Searched, _BYOL):
     counting weight steps alone. Arguments: those of ``Searched`` and ``mmpretrain.models.BYOL``.
     """
 
+    num_views = 2
     _target = ('target_net.module.0', 'target_net.module.1')
     compilable = (*Searched.compilable, 'head.predictor', *_target)
 

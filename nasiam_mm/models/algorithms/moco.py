@@ -31,6 +31,7 @@ class MoCo(Searched, _MoCo):
     ``mmpretrain.models.MoCo``.
     """
 
+    num_views = 2
     compilable = (*Searched.compilable, 'encoder_k.module.0', 'encoder_k.module.1')
     as_wide = ('feat_dim',)  # its queue holds projections
 

@@ -13,7 +13,7 @@ from torch.nn.functional import normalize
 from nasiam_mm.models.algorithms.momentum import HostNumber, update_average
 from nasiam_mm.models.algorithms.searched import Searched
 from nasiam_mm.models.frameworks import Framework, projector, register_framework
-from nasiam_mm.models.losses import in_float32, lift
+from nasiam_mm.models.losses import in_float32, lift, refuse_numbers
 from nasiam_mm.registry import MODELS
 
 
@@ -31,6 +31,7 @@ class MoCoV3Head(_MoCoV3Head):
     """
 
     def __init__(self, predictor: dict, loss: dict, temperature: float = 1.0) -> None:
+        refuse_numbers('MoCoV3Head', positive=True, temperature=temperature)
         super().__init__(predictor, loss, temperature)
         if (weight := getattr(self.loss_module, 'loss_weight', 1.0)) != 1.0:
             told = f'MoCoV3Head.loss.loss_weight is {weight:g}, but the head has the factor 2T'
@@ -65,6 +66,7 @@ class MoCoV3(Searched, _MoCoV3):
     schedule counting weight steps alone. Arguments: ``Searched``, ``mmpretrain.models.MoCoV3``.
     """
 
+    num_views = 2
     _copies = ('momentum_encoder.module.0', 'momentum_encoder.module.1')
     compilable = (*Searched.compilable, 'head.predictor', *_copies)
 

@@ -15,7 +15,7 @@ from torch.nn.functional import normalize, softplus
 from nasiam_mm.models.algorithms.momentum import HostNumber
 from nasiam_mm.models.algorithms.searched import Searched
 from nasiam_mm.models.frameworks import Framework, projector, register_framework
-from nasiam_mm.models.losses import in_float32, lift
+from nasiam_mm.models.losses import in_float32, lift, refuse_numbers
 from nasiam_mm.models.seeds import own_stream
 from nasiam_mm.registry import MODELS
 from nasiam_mm.views.counter_rng import mix64
@@ -34,10 +34,16 @@ class PIRLHead(BaseModule):
     Args:
         temperature: Of the similarities.
         weight: lambda, of the transformed view; the image itself has the rest.
+
+    A number that cannot be is a ValueError.
     """
 
     def __init__(self, temperature: float = 0.07, weight: float = 0.5) -> None:
         super().__init__()
+        refuse_numbers('PIRLHead', positive=True, temperature=temperature)
+        refuse_numbers('PIRLHead', weight=weight)
+        if weight > 1:
+            raise ValueError(f'PIRLHead.weight must be at most 1, got {weight!r}')
         self.temperature, self.weight = temperature, weight
 
     def loss(
@@ -105,6 +111,7 @@ class PIRL(Searched, _Bank):
         ValueError: If a number is out of its range, or a sample's number beyond the bank.
     """
 
+    num_views = 2
     as_wide = ('feat_dim',)  # the bank holds projections
 
     def __init__(self, **kwargs: Any) -> None:

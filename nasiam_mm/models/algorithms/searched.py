@@ -17,6 +17,7 @@ from nasiam_mm.models.algorithms.decided import apply_genotype, apply_space, ref
 from nasiam_mm.models.backbones.handing import hand_backbone
 from nasiam_mm.models.choice import ChoiceCell
 from nasiam_mm.models.heads import HeadMLP
+from nasiam_mm.models.losses import refuse_numbers
 from nasiam_mm.models.seeds import own_stream
 from nasiam_mm.models.spaces import head_configs
 
@@ -37,12 +38,14 @@ class Searched:
         auxiliary: Config of the branch beside every layer of them; None for none.
         **kwargs: Those of the algorithm.
 
-    A space or genotype that no head takes is a ValueError.
+    A space or genotype that no head takes, a temperature that is none, or a number of views that
+    the loss does not take, is a ValueError.
     """
 
     compilable: tuple[str, ...] = ('backbone', 'neck')  # what torch.compile may take
     # Arguments, or parts of neck and head by dots, that are the width of the projection.
     as_wide: tuple[str, ...] = ()
+    num_views: int | None = None  # of each image, that the loss takes; None for any number
     architecture: Architecture | None  # the owner of alpha; None where nothing is searched
     coupled: dict[str, Any]  # what was decided that belongs to no head: kind of choice -> option
     lr_factors: dict[str, float]  # part -> what the learning rate of its weights is multiplied by
@@ -84,6 +87,13 @@ class Searched:
             *parts, name = path.split('.')
             reduce(lambda node, part: node[part], parts, kwargs)[name] = plan.width
         super().__init__(**kwargs)
+        if (recipes := getattr(self.data_preprocessor, 'recipes', None)) is not None:
+            self.check_views(len(recipes))
+        part = getattr(self, 'head', None)
+        for owner in (part, getattr(part, 'loss_module', None)):
+            if owner is not None and hasattr(owner, 'temperature'):
+                kind = type(owner).__name__
+                refuse_numbers(kind, positive=True, temperature=owner.temperature)
         self.coupled, self.lr_factors = plan.coupled, plan.lr_factors
         cells = [alike[0] for alike in self.searched_cells().values()]
         choices = {cell.head: op_choices(cell.head, cell.space, cell.shapes) for cell in cells}
@@ -104,6 +114,17 @@ class Searched:
     def watched(self) -> Mapping[str, Tensor]:
         """What must not collapse besides z, rows (M, D) by name; nothing by default."""
         return {}
+
+    @property
+    def resting(self) -> tuple[nn.Parameter, ...]:
+        """Weights that the optimizer may have left out so far; none by default."""
+        return ()
+
+    def check_views(self, count: int) -> None:
+        """Refuse, with a ValueError, a number of views that the loss does not take."""
+        if self.num_views not in (None, count):
+            told = f'{type(self).__name__} takes {self.num_views} views of an image, not {count}'
+            raise ValueError(f'{told}; set model.data_preprocessor.num_views={self.num_views}')
 
     @property
     def prediction(self) -> nn.Module | None:

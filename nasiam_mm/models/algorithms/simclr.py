@@ -27,6 +27,8 @@ class SimCLR(Searched, _SimCLR):
     otherwise each on its own. More arguments: ``Searched`` and ``mmpretrain.models.SimCLR``.
     """
 
+    num_views = 2
+
     def __init__(self, joint_bn: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.joint_bn = joint_bn

@@ -16,6 +16,7 @@ class SimSiam(Searched, _SimSiam):
     Arguments: those of ``Searched`` and ``mmpretrain.models.SimSiam``.
     """
 
+    num_views = 2
     compilable = (*Searched.compilable, 'head.predictor')
 
 

@@ -6,9 +6,10 @@ from itertools import groupby
 from typing import Any
 
 import torch
+from mmengine.dist import get_world_size
 from mmpretrain.models import SwAV as _SwAV
 from mmpretrain.models import SwAVNeck as _SwAVNeck
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
 from nasiam_mm.models.algorithms.searched import Searched
@@ -53,6 +54,11 @@ class SwAV(Searched, _SwAV):
             raise ValueError(f"SwAV computes no {what}; set model.head.loss.type='SwAVLoss'")
 
     @property
+    def resting(self) -> tuple[nn.Parameter, ...]:
+        """The prototypes, which ``PrototypesHook`` may hold still."""
+        return (self.head.loss_module.prototypes.weight,)
+
+    @property
     def watched(self) -> Mapping[str, Tensor]:
         """The prototypes, (K, D), beside z."""
         return {'prototypes': self.head.loss_module.prototypes.weight}
@@ -61,8 +67,11 @@ class SwAV(Searched, _SwAV):
         """Compute the mean swapped prediction of assignments (SwAV, eq. 1 and 6).
 
         ``inputs`` are views, each (N, 3, H, W); ``update_state`` brings the prototypes to unit norm
-        first and fills the queue after.
+        first and fills the queue after. ValueError for a single image.
         """
+        if len(inputs[0]) * get_world_size() < 2:
+            what = 'SwAV needs two images: a single one is assigned to all prototypes alike'
+            raise ValueError(f'{what}; enlarge batch_size')
         sizes = groupby(inputs, key=lambda view: view.shape[2:])
         features = [self.backbone(torch.cat([*views]))[-1] for _, views in sizes]
         # Maps of several sizes are one batch once they are averaged, which heads do once more.

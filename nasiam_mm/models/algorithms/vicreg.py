@@ -10,7 +10,7 @@ from torch.nn.functional import relu
 
 from nasiam_mm.models.algorithms.searched import Searched
 from nasiam_mm.models.frameworks import Framework, projector, register_framework
-from nasiam_mm.models.losses import in_float32, lift
+from nasiam_mm.models.losses import in_float32, lift, refuse_numbers
 from nasiam_mm.models.processes import centre, joint_rows, total
 from nasiam_mm.registry import MODELS
 
@@ -45,11 +45,11 @@ class VICRegHead(BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         weights = dict(invariance=invariance, variance=variance, covariance=covariance)
-        for name, number in {**weights, 'gamma': gamma, 'eps': eps}.items():
-            # At eps 0 the root of a variance of 0 has no gradient.
-            if not (number > 0 if name == 'eps' else number >= 0):
-                least = 'above 0' if name == 'eps' else 'at least 0'
-                raise ValueError(f'VICRegHead.{name} must be {least}, got {number!r}')
+        refuse_numbers('VICRegHead', False, **weights, gamma=gamma)
+        # At eps 0 the root of a variance of 0 has no gradient.
+        refuse_numbers('VICRegHead', positive=True, eps=eps)
+        if not any(weights.values()):
+            raise ValueError(f'VICRegHead: all of {", ".join(weights)} are 0; give one a weight')
         self.weights, self.gamma, self.eps = weights, gamma, eps
 
     def loss(self, input: Tensor, target: Tensor) -> Tensor:
@@ -82,6 +82,8 @@ class VICReg(Searched, BaseSelfSupervisor):
     <https://arxiv.org/abs/2105.04906>`_. BatchNorm sees each view on its own, as in the authors'
     code. Arguments: those of ``Searched`` and mmpretrain's ``BaseSelfSupervisor``.
     """
+
+    num_views = 2
 
     def loss(self, inputs: list[Tensor], data_samples: Any, update_state: bool = True) -> dict:
         """Compute the head's loss of two views, each (N, 3, H, W)."""

@@ -106,6 +106,13 @@ def test_it_keeps_no_statistics():
     assert list(head().state_dict()) == []
 
 
+@pytest.mark.parametrize('number', [-1, float('nan'), '0.005', True])
+def test_numbers_that_cannot_be(number):
+    for changes in (dict(eps=number), dict(loss=dict(type='CrossCorrelationLoss', lambd=number))):
+        with pytest.raises(ValueError, match=r'\.(eps|lambd) must be a number of at least 0, got'):
+            MODELS.build({**correlating(), **changes})
+
+
 def test_what_is_refused():
     with pytest.raises(ValueError, match='a variance over the batch needs two images, got 1'):
         head().loss(torch.randn(1, 4), torch.randn(1, 4))

@@ -308,8 +308,13 @@ def test_the_guard_catches_either(which, measure, tmp_path):
         (dict(sinkhorn_iterations=0), 'sinkhorn_iterations must be a whole number from 1'),
         (dict(temperature=0), 'temperature must be a positive number'),
         (dict(epsilon=-0.1), 'epsilon must be a positive number'),
+        (dict(epsilon='0.05'), "epsilon must be a positive number, got '0.05'"),
+        (dict(temperature=math.inf), 'temperature must be a positive number, got inf'),
         (dict(crops_for_assign=[]), 'crops_for_assign must name views'),
         (dict(crops_for_assign=[0, 0]), 'crops_for_assign must name views'),
+        (dict(crops_for_assign=[0.0, 1]), 'crops_for_assign must name views'),
+        (dict(crops_for_assign=1), 'crops_for_assign must name views'),
+        (dict(feat_dim=0), 'feat_dim must be a whole number from 1'),
     ],
 )
 def test_settings_that_cannot_be(settings, message):
@@ -322,6 +327,10 @@ def test_too_few_views_and_another_loss_are_refused():
     for crops, views in (([0, 1], 1), ([0], 1), ([2], 2)):
         with pytest.raises(ValueError, match=r'crops_for_assign .* takes more views than the'):
             loss_of(crops_for_assign=crops)(torch.randn(views * N, D).double(), views)
+    with pytest.raises(ValueError, match=f'feat_dim is {D}, but z has 3 channels; set model.head'):
+        loss_of()(torch.randn(2 * N, 3).double(), 2)
+    with pytest.raises(ValueError, match='SwAV needs two images: a single one is assigned to all'):
+        build('swav').loss([torch.randn(1, 3, 16, 16)] * 2, None)
     head = dict(type='SwAVHead', loss=dict(type='mmpretrain.SwAVLoss', feat_dim=32))
     with pytest.raises(ValueError, match=r"computes no mmpretrain.*; set model.head.loss.type='S"):
         build('swav', head=head)

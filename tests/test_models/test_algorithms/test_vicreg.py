@@ -110,9 +110,12 @@ def test_it_is_float32_under_autocast():
 @pytest.mark.parametrize(
     ('changes', 'told'),
     [
-        (dict(variance=-1.0), 'VICRegHead.variance must be at least 0, got -1.0'),
-        (dict(gamma=float('nan')), 'VICRegHead.gamma must be at least 0, got nan'),
-        (dict(eps=0), 'VICRegHead.eps must be above 0, got 0'),
+        (dict(variance=-1.0), 'VICRegHead.variance must be a number of at least 0, got -1.0'),
+        (dict(gamma=float('nan')), 'VICRegHead.gamma must be a number of at least 0, got nan'),
+        (dict(eps=0), 'VICRegHead.eps must be a positive number, got 0'),
+        (dict(covariance=float('inf')), 'VICRegHead.covariance must be .* got inf'),
+        (dict(invariance='25'), "VICRegHead.invariance must be .* got '25'"),
+        (dict(invariance=0, variance=0, covariance=0), 'all of invariance, .* give one a weight'),
     ],
 )
 def test_numbers_that_are_no_weights(changes, told):
