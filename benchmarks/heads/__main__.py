@@ -7,6 +7,7 @@
     python -m benchmarks.heads rows --out docs/results/heads/rows.jsonl
     python -m benchmarks.heads replay --framework simclr --scale narrow
     python -m benchmarks.heads answer --rows docs/results/heads/rows.jsonl
+    python -m benchmarks.heads contest --variant gdas --sampler TPE --data-seeds 0 1 2
 
 Heads are 'drawn' (96 that balance the space of benchmarks/heads/recipes, and the standard one),
 'gate' (eleven, six of them trained at 32 pixels before), 'searched' (by every strategy of
@@ -15,6 +16,7 @@ What is made is not made again, neither what has a row in --rows nor in several 
 what was killed begins anew.
 """
 
+import json
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
@@ -24,6 +26,7 @@ from pathlib import Path
 from benchmarks.command import run_module
 
 ROWS, REPLAYS = Path('docs/results/heads/rows.jsonl'), 'replays.jsonl'
+CONTEST = 'contest.jsonl'  # rows of the experiment end to end
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -33,24 +36,31 @@ def add_arguments(parser: ArgumentParser) -> None:
     rows = actions.add_parser('rows', help='collect the rows of what is trained')
     answer = actions.add_parser('answer', help='answer the questions from the rows alone')
     replay = actions.add_parser('replay', help='replay the strategies of studies on the rows')
-    for action in (make, replay):
+    contest = actions.add_parser('contest', help='the experiment end to end, see its plan')
+    for action in (make, replay, contest):
         action.add_argument('--framework', default='simclr', help='simclr, simsiam or byol')
+    for action in (make, replay):
         action.add_argument('--scale', default='narrow', help='of benchmarks/heads/scales.py')
     replay.add_argument('--draws', type=int, default=100, help='of heads, with replacement')
     replay.add_argument('--each', type=int, default=10, help='replays on a draw')
     make.add_argument('--heads', nargs='+', default=['drawn'], help='see above')
     make.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
     rows.add_argument('--out', type=Path, default=ROWS)
-    for action in (make, answer, replay):
+    contest.add_argument('--variant', required=True, help='a strategy of configs/search')
+    contest.add_argument('--sampler', required=True, help='of the checked search')
+    contest.add_argument('--data-seeds', type=int, nargs='+', default=[0, 1, 2])
+    for action in (make, answer, replay, contest):
         action.add_argument('--rows', type=Path, default=ROWS)
     answer.add_argument('--out', type=Path, help="folder of answers; the rows' own by default")
-    for action in (make, rows):
+    for action in (make, rows, contest):
         action.add_argument('--work-dir', type=Path, default=Path('work_dirs/heads'))
 
 
 def run(args: Namespace) -> None:
     """Train, collect, or answer."""
-    {'make': _make, 'rows': _collect, 'replay': _replay, 'answer': _answer}[args.action](args)
+    {
+        'make': _make, 'rows': _collect, 'replay': _replay, 'answer': _answer, 'contest': _contest,
+    }[args.action](args)  # fmt: skip
 
 
 def _make(args: Namespace) -> None:
@@ -98,6 +108,44 @@ def _make(args: Namespace) -> None:
         print(f'{number}/{len(todo)} {job} seed {job.seed}: {told}', flush=True)
 
 
+def _contest(args: Namespace) -> None:
+    import nasiam_mm.engine  # noqa: F401, imported once for all runs
+    from benchmarks.heads.contest import ARMS, SEEDS, Contest
+    from benchmarks.heads.contest_answers import contest_answers
+    from benchmarks.heads.rows import read_rows, write_contest
+    from benchmarks.heads.warm import run_forked
+    from nasiam_mm.files.atomic import write_json
+    from nasiam_mm.runs.store import RunFailed, RunStore
+
+    folder, out = args.work_dir / 'contest', args.rows.with_name(CONTEST)
+    store = RunStore(
+        folder / 'runs',
+        ('train',),
+        ('search',),
+        variables={'OMP_NUM_THREADS': '1'},
+        launch=run_forked,
+    )
+    for data_seed in args.data_seeds:
+        own = Contest(args.framework, data_seed, folder, store, args.variant, args.sampler)
+        for seed in SEEDS:
+            for arm in ARMS:
+                try:
+                    row = own.verify(arm, seed)
+                except BlockingIOError:
+                    continue  # another process is at it
+                except RunFailed as error:
+                    print(f'{arm}, data {data_seed}, seed {seed}: {error}', file=sys.stderr)
+                    continue
+                name = f'{args.framework}-data{data_seed}-{arm}-{seed}.json'
+                write_json(row, folder / 'rows' / name)
+                told = f'kNN {row["knn_test"]:.2f}, {row["seconds"]:.0f} s of CPU'
+                print(f'data {data_seed}, {arm}, seed {seed}: {told}', flush=True)
+    before = read_rows(out) if out.is_file() else []
+    made = [json.loads(file.read_text()) for file in sorted((folder / 'rows').glob('*.json'))]
+    write_contest([*before, *made], out)
+    print(contest_answers(read_rows(out)))
+
+
 def _heads(framework: str, named: Sequence[str]) -> Iterator[str]:
     from benchmarks.heads.jobs import drawn_heads, gate_heads
     from benchmarks.heads.searched import STRATEGIES
@@ -143,7 +191,9 @@ def _answer(args: Namespace) -> None:
     out = args.out or args.rows.parent
     found = read_rows(args.rows)
     replays = args.rows.with_name(REPLAYS)
-    text, effects = answers(found, ROOT / 'docs/results/heads_demo', replays)
+    ended = args.rows.with_name(CONTEST)
+    contest = read_rows(ended) if ended.is_file() else []
+    text, effects = answers(found, ROOT / 'docs/results/heads_demo', replays, contest)
     write_text(
         f'# Answers\n\nBy `python -m benchmarks.heads answer`.\n\n{text}', out / 'answers.md'
     )

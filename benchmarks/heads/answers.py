@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.heads.contest_answers import contest_answers
 from benchmarks.heads.effects import Effect, effects, shares
 from benchmarks.heads.fidelity import DEAR, fidelities
 from benchmarks.heads.gate import LEAST, committed_scores, gate, loss_ranks
@@ -124,7 +125,10 @@ def chosen(rows: Sequence[Mapping[str, Any]], framework: str, scale: str) -> str
 
 
 def answers(
-    rows: Sequence[Mapping[str, Any]], committed: Path, replays: Path
+    rows: Sequence[Mapping[str, Any]],
+    committed: Path,
+    replays: Path,
+    contest: Sequence[Mapping[str, Any]] = (),
 ) -> tuple[str, dict[str, list[Effect]]]:
     """Return the page of answers, and the main effects by table for a picture."""
     text, drawn = '## The gate\n\n' + gates(rows, committed), {}
@@ -152,6 +156,9 @@ def answers(
             text += '\n### Which strategy finds a good head?\n\n' + replayed(played)
         if told := chosen(rows, framework, scale):
             text += '\n### What do searches by gradient choose?\n\n' + told
+    for framework in sorted({r['framework'] for r in contest}):
+        own = [row for row in contest if row['framework'] == framework]
+        text += f'\n## End to end: {framework}\n\n' + contest_answers(own)
     for framework in sorted({r['framework'] for r in rows}):
         if told := dear_ranked(rows, framework):
             text += f'\n## Which fidelity ranks heads? {framework}\n\n' + told

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.stats import f as fisher
 
+from benchmarks.backbones.correlations import holm
 from benchmarks.heads.table import Table
 
 _RESAMPLES = 2000
@@ -120,7 +121,7 @@ def _tested(cases: Sequence[tuple[str, list, list]], scores: np.ndarray) -> list
         if steps and free and after:
             p = float(fisher.sf((before - after) / steps / (after / free), steps, free))
         found.append(Share(name, (before - after) / total, p))
-    return holm(found)
+    return corrected(found)
 
 
 def _residual(columns: list[np.ndarray], scores: np.ndarray) -> tuple[float, int]:
@@ -133,11 +134,8 @@ def _products(one: np.ndarray, two: np.ndarray) -> np.ndarray:
     return (one[:, :, None] * two[:, None, :]).reshape(len(one), -1)
 
 
-def holm(found: Sequence[Share]) -> list[Share]:
+def corrected(found: Sequence[Share]) -> list[Share]:
     """Correct p-values for their number (Holm 1979), the largest share first."""
-    order = sorted(range(len(found)), key=lambda n: found[n].p)
-    worst, corrected = 0.0, {}
-    for place, n in enumerate(order):
-        worst = max(worst, min(1.0, found[n].p * (len(found) - place)))
-        corrected[n] = found[n]._replace(p=worst)
-    return sorted(corrected.values(), key=lambda share: -share.share)
+    every = holm(np.array([share.p for share in found]))
+    shares = [share._replace(p=float(p)) for share, p in zip(found, every, strict=True)]
+    return sorted(shares, key=lambda share: -share.share)

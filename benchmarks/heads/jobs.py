@@ -71,14 +71,14 @@ def jobs(framework: str, scale: str, heads: Sequence[str], seeds: Sequence[int])
 @lru_cache
 def choices(framework: str) -> Choices:
     """Return what there is to choose from in the space of a framework's recipe."""
-    return choices_of_model(_recipe(framework).model)
+    return choices_of_model(recipe(framework).model)
 
 
 @lru_cache
 def standard_head(framework: str) -> Options:
     """Return the head that a framework's baseline has, in the space of its recipe."""
     baseline = load_config(str(ROOT / f'configs/nasiam/{framework}_r18_baseline_cifar10_demo.py'))
-    found = standard_options(baseline.model, _recipe(framework).model)
+    found = standard_options(baseline.model, recipe(framework).model)
     names = {choice.name for rows in choices(framework).values() for choice in rows}
     # BatchNorm and ReLU behind the hidden layer are an operation of this space.
     hidden = {'projector.0.op': 'linear_bn_relu'}
@@ -145,7 +145,7 @@ def config(job: Job, folder: Path) -> Config:
     ):
         if name not in known:
             raise ValueError(f'there is no {what} {name!r}; take one of {", ".join(known)}')
-    cfg = _recipe(job.framework)
+    cfg = recipe(job.framework)
     SCALES[job.scale].apply(cfg)
     cfg.model.genotype = str(_written(job, folder / 'genotypes'))
     # A genotype of a file need not be one of the space.
@@ -157,21 +157,28 @@ def config(job: Job, folder: Path) -> Config:
 
 def measured(cfg: Config, scale: Scale) -> None:
     """Let a run log, at the end of every epoch, all that a row of the table holds."""
-    test = json.loads(json.dumps(cfg.probe.query.to_dict()))
-    test['dataset'].update(parts=dict(test=TEST), part='test')
-    test['dataset']['dataset']['split'] = 'test'
-    cfg.probe.update(interval=1, at_start=False, test=test, measures=_MEASURES)
+    tested(cfg, TEST)
+    cfg.probe.update(interval=1, at_start=False, measures=_MEASURES)
     hooks = cfg.default_hooks
-    hooks.probe = dict(type='TableProbeHook')
     hooks.collapse.interval = None
     # The log of an epoch is the mean of its iterations; no run is long enough to be resumed.
     hooks.logger.interval = scale.iterations
     hooks.checkpoint.update(interval=scale.epochs)
     cfg.log_processor = dict(window_size=scale.iterations)
+
+
+def tested(cfg: Config, images: int) -> None:
+    """Let a run measure so many test images wherever it measures validation images."""
+    test = json.loads(json.dumps(cfg.probe.query.to_dict()))
+    test['dataset'].update(parts=dict(test=images), part='test')
+    test['dataset']['dataset']['split'] = 'test'
+    cfg.probe.test = test
+    cfg.default_hooks.probe = dict(type='TableProbeHook')
     cfg.custom_imports = dict(imports=['benchmarks.heads.hook'])
 
 
-def _recipe(framework: str) -> Config:
+def recipe(framework: str) -> Config:
+    """Return the config that trains heads of a framework's space, which it names."""
     return load_config(str(ROOT / 'benchmarks/heads/recipes' / f'{framework}.py'))
 
 

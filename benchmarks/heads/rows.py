@@ -119,6 +119,14 @@ def write_rows(rows: Iterable[Mapping[str, Any]], path: Path) -> int:
     return len(lines)
 
 
+def write_contest(rows: Iterable[Mapping[str, Any]], path: Path) -> None:
+    """Write rows of the experiment end to end, a run once: the last row of it."""
+    names = 'framework', 'data_seed', 'arm', 'seed'
+    found = {tuple(row[name] for name in names): row for row in rows}
+    lines = [json.dumps(found[key], separators=(',', ':')) + '\n' for key in sorted(found)]
+    write_text(''.join(lines), path)
+
+
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """Read rows; ValueError, with the line, for what is none."""
     rows = []

@@ -37,7 +37,9 @@ class Scale:
         cfg.model.neck.in_channels = 8 * self.width
         heads = [cfg.model.neck, cfg.model.head.get('predictor')]
         for head in filter(None, heads):
-            head.hidden_channels = head.hidden_channels * self.width // _WIDTH
+            # A baseline's is mmpretrain's.
+            key = 'hidden_channels' if 'hidden_channels' in head else 'hid_channels'
+            head[key] = head[key] * self.width // _WIDTH
         cfg.model.data_preprocessor.views.size = self.pixels
         cfg.model.data_preprocessor.eval_size = self.pixels
         cfg.train_cfg.max_epochs = self.epochs
@@ -52,5 +54,7 @@ SCALES = {
     'half': Scale(pixels=16, width=8, images=2500, epochs=4),
     'narrow': Scale(pixels=16, width=8, images=5000, epochs=4),
     'wide': Scale(pixels=16, width=16, images=5000, epochs=4),
+    # Of the experiment end to end.
+    'square': Scale(pixels=32, width=8, images=5000, epochs=4),
     'demo': Scale(pixels=32, width=16, images=10000, epochs=5),
 }

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.heads.effects import Share, effects, features, holm, shares
+from benchmarks.heads.effects import Share, corrected, effects, features, shares
 from benchmarks.heads.jobs import choices, drawn_heads
 from benchmarks.heads.table import table_of
 from nasiam_mm.architecture.points import genotype_at
@@ -72,5 +72,5 @@ def test_a_planted_interaction_is_told_apart_from_main_effects():
 
 
 def test_corrected_p_values_by_hand():
-    found = holm([Share('a', 0.1, 0.04), Share('b', 0.3, 0.01), Share('c', 0.2, 0.03)])
+    found = corrected([Share('a', 0.1, 0.04), Share('b', 0.3, 0.01), Share('c', 0.2, 0.03)])
     assert [(s.choice, round(s.p, 6)) for s in found] == [('b', 0.03), ('c', 0.06), ('a', 0.06)]
