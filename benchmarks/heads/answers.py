@@ -56,7 +56,7 @@ def main_effects(table: Table, of: str = 'knn_test') -> tuple[str, list[Effect]]
     main, pairs = shares(table, of)
     told = [[s.choice, f'{100 * s.share:.1f} %', f'{s.p:.3g}'] for s in (*main, *pairs[:5])]
     text = markdown_table(['choice', 'option', 'heads', 'points (95 %)'], rows)
-    text += '\n' + markdown_table(
+    text += '\n\n' + markdown_table(
         ['choice or pair', 'of the variance, beyond all others', 'p'], told
     )
     return text, found
@@ -132,17 +132,18 @@ def answers(
 ) -> tuple[str, dict[str, list[Effect]]]:
     """Return the page of answers, and the main effects by table for a picture."""
     text, drawn = '## The gate\n\n' + gates(rows, committed), {}
-    text += '\nSpearman of the last loss with kNN at 32 pixels, `docs/results/heads_demo`: '
+    text += '\n\nSpearman of the last loss with kNN at 32 pixels, `docs/results/heads_demo`: '
     first = {name: loss_ranks(committed, name) for name in ('simclr', 'simsiam')}
     text += ', '.join(f'{name} {ranks:+.2f} ({n} runs)' for name, (ranks, n) in first.items())
-    text += '\n'
     for framework, scale in sorted(
         {(r['framework'], r['scale']) for r in rows if is_drawn(r['head'])}
     ):
         table = table_of(rows, framework, scale)
         if len(table.heads) < 24 or len(table.seeds) < 2:
             continue
-        text += f'\n## {framework} at {scale}: {len(table.heads)} heads, {len(table.seeds)} seeds\n'
+        text += (
+            f'\n\n## {framework} at {scale}: {len(table.heads)} heads, {len(table.seeds)} seeds\n'
+        )
         scores = table.scores('knn_test').mean(1)
         quartiles = np.quantile(scores, [0, 0.25, 0.5, 0.75, 1])
         text += '\nkNN on test images, quartiles of the heads: ' + ', '.join(
@@ -150,19 +151,19 @@ def answers(
         )
         mains, drawn[f'{framework}, {scale}'] = main_effects(table)
         text += '\n\n### Which choices matter?\n\n' + mains
-        text += '\n### Which figure ranks heads?\n\n' + ranked(table)
-        text += '\n' + ranked(table, 'linear_test')
+        text += '\n\n### Which figure ranks heads?\n\n' + ranked(table)
+        text += '\n\n' + ranked(table, 'linear_test')
         if played := read_replays(replays, {'framework': framework, 'scale': scale}):
-            text += '\n### Which strategy finds a good head?\n\n' + replayed(played)
+            text += '\n\n### Which strategy finds a good head?\n\n' + replayed(played)
         if told := chosen(rows, framework, scale):
-            text += '\n### What do searches by gradient choose?\n\n' + told
+            text += '\n\n### What do searches by gradient choose?\n\n' + told
     for framework in sorted({r['framework'] for r in contest}):
         own = [row for row in contest if row['framework'] == framework]
-        text += f'\n## End to end: {framework}\n\n' + contest_answers(own)
+        text += f'\n\n## End to end: {framework}\n\n' + contest_answers(own)
     for framework in sorted({r['framework'] for r in rows}):
         if told := dear_ranked(rows, framework):
-            text += f'\n## Which fidelity ranks heads? {framework}\n\n' + told
-    return text, drawn
+            text += f'\n\n## Which fidelity ranks heads? {framework}\n\n' + told
+    return f'{text}\n', drawn
 
 
 def _interval(value: float, low: float, high: float, form: str = '.2f') -> str:

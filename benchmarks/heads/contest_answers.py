@@ -99,4 +99,4 @@ def contest_answers(rows: Sequence[Mapping[str, Any]], arm: str = 'checked') -> 
             f'{wanted}: {"yes" if reached else "no"}',
         ])  # fmt: skip
     head = [f'{arm} against', 'points', 'over data seeds', 'over pairs', 'by data seed']
-    return text + '\n' + markdown_table([*head, 'p of being below (Holm)', 'goal'], told)
+    return text + '\n\n' + markdown_table([*head, 'p of being below (Holm)', 'goal'], told)

@@ -48,7 +48,15 @@ def features(heads: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, np.ndarr
         for choice, option, amount in told:
             column = found.setdefault(choice, {}).setdefault(str(option), np.zeros(len(heads)))
             column[number] += amount
-    return found
+    return {choice: dict(sorted(of.items(), key=_order)) for choice, of in found.items()}
+
+
+def _order(item: tuple[str, Any]) -> tuple[float, str]:
+    """Numbers by size, then words."""
+    try:
+        return float(item[0]), ''
+    except ValueError:
+        return float('inf'), item[0]
 
 
 def effects(

@@ -1,4 +1,6 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -49,6 +51,14 @@ def test_the_page_is_made_from_rows_alone(rows, tmp_path):
     assert '| comparator | 5 | ' in text
     assert 'loss, within a temperature' in text
     assert (tmp_path / 'effects.png').stat().st_size > 10_000
+    # A table stands alone, its options by size.
+    lines = text.splitlines()
+    for one, other in pairwise(lines):
+        assert one.startswith('| ') == other.startswith('| ') or '' in (one, other), (one, other)
+    depths = [
+        line.split('|')[2].strip() for line in lines if line.startswith('| projector.depth | ')
+    ]
+    assert depths[:4] == ['1', '2', '4', '6']
 
 
 def test_a_gate_is_told_where_its_eight_heads_are(rows):
