@@ -47,18 +47,18 @@ def gates(rows: Sequence[Mapping[str, Any]], committed: Path) -> str:
     return markdown_table(head, found)
 
 
-def main_effects(table: Table, of: str = 'knn_test') -> tuple[str, list[Effect]]:
-    """Tell what each option is worth, and what each choice explains."""
-    found = effects(table, of)
+def main_effects(table: Table) -> tuple[str, list[Effect]]:
+    """Tell what each option is worth, and what each choice explains of both test scores."""
+    found = effects(table)
     rows = [
         [e.choice, e.option, str(e.heads), _interval(e.value, e.low, e.high, '+.2f')] for e in found
     ]
-    main, pairs = shares(table, of)
-    told = [[s.choice, f'{100 * s.share:.1f} %', f'{s.p:.3g}'] for s in (*main, *pairs[:5])]
     text = markdown_table(['choice', 'option', 'heads', 'points (95 %)'], rows)
-    text += '\n\n' + markdown_table(
-        ['choice or pair', 'of the variance, beyond all others', 'p'], told
-    )
+    for score in ('knn_test', 'linear_test'):
+        main, pairs = shares(table, score)
+        told = [[s.choice, f'{100 * s.share:.1f} %', f'{s.p:.3g}'] for s in (*main, *pairs[:5])]
+        head = [f'choice or pair, {score}', 'of the variance, beyond all others', 'p']
+        text += '\n\n' + markdown_table(head, told)
     return text, found
 
 
