@@ -90,7 +90,7 @@ def trained(folder, algorithm, head, *hooks):
 )
 def test_a_term_leads_out_of_collapse(what, whole, less, measure, tmp_path):
     left, _ = trained(tmp_path / f'{tmp_path.name}_whole', *whole, Begins(what))
-    assert left['std'] > 0.5 and left['effective_rank'] > 2.5
+    assert left['std'] > 0.3 and left['effective_rank'] > 2.5
     stays, lines = trained(tmp_path / f'{tmp_path.name}_less', *less, Begins(what))
     assert stays['effective_rank'] < 2
     assert (stays['std'] < 0.1) == (what == 'point')
