@@ -26,7 +26,16 @@ def check_schedules(cfg: Mapping[str, Any]) -> list[str]:
         if length is None:
             continue
         if begin >= length:
-            problems.append(f'{kind} begins at {begin}, train_cfg.max_{unit} is {length}')
+            before = [
+                f'param_scheduler.{n}.end'
+                for n, s in enumerate(schedulers)
+                if isinstance(s, dict) and s.get('end') == begin
+            ]
+            lower = ' and '.join([f'param_scheduler.{schedulers.index(scheduler)}.begin', *before])
+            problems.append(
+                f'{kind} begins at {begin}, train_cfg.max_{unit} is {length}; give {lower} a '
+                'number below it'
+            )
         elif begin < over < length and over not in begins:
             problems.append(
                 f'{kind} is over at {over} of train_cfg.max_{unit} {length}, and the rate would '

@@ -45,6 +45,12 @@ def test_a_cosine_that_does_not_fit_its_run(scheduler, message):
     assert [message in told for told in check_schedules(cfg)] == [True] * (message != '')
 
 
+def test_a_warm_up_longer_than_the_run_is_told_with_what_shortens_it():
+    rows = [dict(type='LinearLR', end=40), dict(type='CosineAnnealingLR', begin=40)]
+    (told,) = check_schedules(dict(train_cfg=dict(max_epochs=2), param_scheduler=rows))
+    assert told.endswith('give param_scheduler.1.begin and param_scheduler.0.end a number below it')
+
+
 def test_periods_that_follow_each_other():
     rows = [dict(type='CosineAnnealingLR', T_max=3), dict(type='ConstantLR', begin=3)]
     assert check_schedules(dict(train_cfg=dict(max_epochs=6), param_scheduler=rows)) == []

@@ -3,9 +3,11 @@
 
 import copy
 import math
+import signal
 
 import pytest
 import torch
+from mmengine.hooks import Hook
 from torch import nn
 from torch.nn.functional import cross_entropy, normalize
 
@@ -15,6 +17,8 @@ from nasiam_mm.search.batches import held_out_batches
 from nasiam_mm.search.criteria import CRITERIA, Criterion
 from nasiam_mm.search.selection import SELECTIONS, genotype_of
 from nasiam_mm.search.tuning import normalise_by_batch
+from tests.small import search, train
+from tests.test_search.conftest import shorten
 
 SMALL = dict(type='HeldOutContrast', batches=2)
 TWO = ['linear_bn_relu', 'identity']
@@ -195,3 +199,44 @@ def test_a_criterion_that_is_no_number_is_refused(value, ended):
         perturbation(criterion=dict(type='Spy', value=value)).finish(
             runner, runner.model.architecture
         )
+
+
+class Signals(Hook):
+    """Lets a signal come once the epochs are over, before the genotype is chosen."""
+
+    priority = 'HIGH'
+
+    def after_train(self, runner):
+        runner.train_loop.signals.received = signal.SIGTERM
+
+
+@pytest.mark.parametrize(
+    'selection',
+    [
+        dict(type='Perturbation', criterion=SMALL, tune_steps=1),
+        dict(type='BestOfSampled', criterion=SMALL, n=4),
+    ],
+)
+def test_a_signal_while_it_chooses_stops_the_run_and_a_resumed_one_chooses(selection, tmp_path):
+    def searched(name, *hooks, resume=False):
+        cfg = search('simclr', tmp_path / name)
+        cfg.default_hooks.genotype.selection = selection
+        cfg.default_hooks.checkpoint = dict(type='AtomicCheckpointHook', interval=1)
+        cfg.default_hooks.resume = dict(type='ResumeHook')
+        cfg.resume = resume
+        shorten(cfg)
+        train(cfg, *hooks)
+        return load_genotype(tmp_path / name / 'genotype.json').provenance['selection']
+
+    with pytest.raises(SystemExit) as left:
+        searched('stopped', Signals())
+    assert left.value.code == 143
+    folder = tmp_path / 'stopped'
+    assert load_genotype(folder / 'genotype.json').provenance['selection'] == 'top_k'
+    (log,) = folder.rglob('*.log')
+    assert f'(epoch 1 of 1); {folder}/interrupted.pth written; go on with' in log.read_text()
+    chosen_by = searched('stopped', resume=True)
+    assert chosen_by == searched('whole') != 'top_k'
+    files = [tmp_path / name / 'genotype.json' for name in ('stopped', 'whole')]
+    decided = [load_genotype(file).decisions for file in files]
+    assert decided[0] == decided[1]
