@@ -162,6 +162,11 @@ class NasiamRunner(Runner):
         with prints_go_to_the_log():
             return super().load_checkpoint(*args, **kwargs)
 
+    def _init_model_weights(self) -> None:
+        # As above: a backbone that begins with a checkpoint's weights has mmengine read one.
+        with prints_go_to_the_log():
+            super()._init_model_weights()
+
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
         """Go on from a checkpoint.
 

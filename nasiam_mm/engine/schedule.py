@@ -26,16 +26,16 @@ def check_schedules(cfg: Mapping[str, Any]) -> list[str]:
         if length is None:
             continue
         if begin >= length:
-            before = [
+            lower = [f'param_scheduler.{schedulers.index(scheduler)}.begin']
+            lower += [
                 f'param_scheduler.{n}.end'
-                for n, s in enumerate(schedulers)
-                if isinstance(s, dict) and s.get('end') == begin
+                for n, other in enumerate(schedulers)
+                if isinstance(other, dict) and other.get('end') == begin
             ]
-            lower = ' and '.join([f'param_scheduler.{schedulers.index(scheduler)}.begin', *before])
-            problems.append(
-                f'{kind} begins at {begin}, train_cfg.max_{unit} is {length}; give {lower} a '
-                'number below it'
-            )
+            mend = f'give {" and ".join(lower)} a number below it'
+            if len(lower) > 1 and length < 2:  # what ends with 0 never begins
+                mend = f'make that 2 and give {" and ".join(lower)} 1'
+            problems.append(f'{kind} begins at {begin}, train_cfg.max_{unit} is {length}; {mend}')
         elif begin < over < length and over not in begins:
             problems.append(
                 f'{kind} is over at {over} of train_cfg.max_{unit} {length}, and the rate would '
