@@ -113,8 +113,8 @@ def choose_head(out: Path, genotype: str | None) -> tuple[str, str | None, str]:
     if answer == 'use' and (found := study / GENOTYPE).is_file():
         return 'pretrain', str(found), f'the head is that of {found}, which {VERDICT} says to use'
     open_ = f'{study}/{VERDICT} is undecided, so ' if answer == 'undecided' else ''
-    if (found := _last_found(out)) is not None:
-        return 'pretrain', str(found), f'{open_}the head is that of {found}'
+    if (last := _last_found(out)) is not None:
+        return 'pretrain', str(last), f'{open_}the head is that of {last}'
     lacks = f'no {out}/search/{GENOTYPE}'
     told = f'{open_}the standard head is trained: {lacks}' if open_ else ''
     return 'baseline', None, told or f'{lacks}: the standard head is trained'

@@ -139,7 +139,8 @@ class NasiamRunner(Runner):
 
     def _init_model_weights(self) -> None:
         """Draw the first weights in one order, however they are laid out (contract C16)."""
-        with drawn_in_order(unwrap(self.model)):
+        # mmengine prints what it reads, for a backbone that begins with a checkpoint's weights.
+        with drawn_in_order(unwrap(self.model)), prints_go_to_the_log():
             super()._init_model_weights()
 
     def scale_lr(self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None) -> None:
@@ -161,11 +162,6 @@ class NasiamRunner(Runner):
         """Load a checkpoint; what mmengine prints of it goes to the log."""
         with prints_go_to_the_log():
             return super().load_checkpoint(*args, **kwargs)
-
-    def _init_model_weights(self) -> None:
-        # As above: a backbone that begins with a checkpoint's weights has mmengine read one.
-        with prints_go_to_the_log():
-            super()._init_model_weights()
 
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
         """Go on from a checkpoint.

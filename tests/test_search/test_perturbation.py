@@ -4,21 +4,20 @@
 import copy
 import math
 import signal
+from types import SimpleNamespace
 
 import pytest
 import torch
-from mmengine.hooks import Hook
 from torch import nn
 from torch.nn.functional import cross_entropy, normalize
 
 from nasiam_mm.architecture.genotype import GenotypeError, save_genotype
 from nasiam_mm.architecture.reading import load_genotype
+from nasiam_mm.engine.stop_signals import StopAsked
 from nasiam_mm.search.batches import held_out_batches
 from nasiam_mm.search.criteria import CRITERIA, Criterion
 from nasiam_mm.search.selection import SELECTIONS, genotype_of
 from nasiam_mm.search.tuning import normalise_by_batch
-from tests.small import search, train
-from tests.test_search.conftest import shorten
 
 SMALL = dict(type='HeldOutContrast', batches=2)
 TWO = ['linear_bn_relu', 'identity']
@@ -201,42 +200,20 @@ def test_a_criterion_that_is_no_number_is_refused(value, ended):
         )
 
 
-class Signals(Hook):
-    """Lets a signal come once the epochs are over, before the genotype is chosen."""
-
-    priority = 'HIGH'
-
-    def after_train(self, runner):
-        runner.train_loop.signals.received = signal.SIGTERM
-
-
 @pytest.mark.parametrize(
-    'selection',
+    'settings',
     [
-        dict(type='Perturbation', criterion=SMALL, tune_steps=1),
+        dict(type='Perturbation', criterion=dict(type='Spy'), tune_steps=1),
         dict(type='BestOfSampled', criterion=SMALL, n=4),
     ],
 )
-def test_a_signal_while_it_chooses_stops_the_run_and_a_resumed_one_chooses(selection, tmp_path):
-    def searched(name, *hooks, resume=False):
-        cfg = search('simclr', tmp_path / name)
-        cfg.default_hooks.genotype.selection = selection
-        cfg.default_hooks.checkpoint = dict(type='AtomicCheckpointHook', interval=1)
-        cfg.default_hooks.resume = dict(type='ResumeHook')
-        cfg.resume = resume
-        shorten(cfg)
-        train(cfg, *hooks)
-        return load_genotype(tmp_path / name / 'genotype.json').provenance['selection']
-
-    with pytest.raises(SystemExit) as left:
-        searched('stopped', Signals())
-    assert left.value.code == 143
-    folder = tmp_path / 'stopped'
-    assert load_genotype(folder / 'genotype.json').provenance['selection'] == 'top_k'
-    (log,) = folder.rglob('*.log')
-    assert f'(epoch 1 of 1); {folder}/interrupted.pth written; go on with' in log.read_text()
-    chosen_by = searched('stopped', resume=True)
-    assert chosen_by == searched('whole') != 'top_k'
-    files = [tmp_path / name / 'genotype.json' for name in ('stopped', 'whole')]
-    decided = [load_genotype(file).decisions for file in files]
-    assert decided[0] == decided[1]
+def test_a_signal_stops_it_between_two_steps(settings, ended, monkeypatch):
+    runner = ended('simclr')
+    answers = iter([None, None, signal.SIGTERM])
+    signals = SimpleNamespace(agreed=lambda: next(answers))
+    monkeypatch.setattr(runner.train_loop, 'signals', signals)
+    drawn = torch.get_rng_state()
+    with pytest.raises(StopAsked):
+        SELECTIONS.build(settings).finish(runner, runner.model.architecture)
+    assert next(answers, 'none left') == 'none left'
+    assert torch.equal(torch.get_rng_state(), drawn)
