@@ -15,6 +15,12 @@ from nasiam_mm.architecture.kinds.kind import BACKBONES, KINDS, Option
 from nasiam_mm.architecture.names import check_options, idle_choices
 from nasiam_mm.ops.candidates import LayerShape, check_space
 
+# What leads on from a choice that no mixing by alpha decides.
+OPEN_MEND = (
+    'leave one, let a study decide (nasiam search CONFIG --study NAME), or train a genotype '
+    'by --genotype'
+)
+
 # Kind -> options.
 Kinds = Mapping[str, Sequence[Option]]
 
@@ -120,9 +126,8 @@ def split_for_gradient(name: str, kinds: Kinds) -> tuple[tuple[str, ...] | None,
             continue
         if len(options) > 1:
             what = f'has {len(options)} options, which no mixing by alpha decides'
-            mend = 'leave one, or draw genotypes (nasiam genotype random) and train each'
             form = ', or write it into operations' if kind in ('hidden_norm', 'activation') else ''
-            _fail('.'.join(filter(None, (name, kind))), f'{what}; {mend} by --genotype{form}')
+            _fail('.'.join(filter(None, (name, kind))), f'{what}; {OPEN_MEND}{form}')
         fixed[kind] = options[0]
     ops = kinds.get('op')
     return None if ops is None else tuple(map(str, ops)), fixed

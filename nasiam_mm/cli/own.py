@@ -9,13 +9,14 @@ from typing import Any
 
 from nasiam_mm.cli.config import given_options
 from nasiam_mm.cli.options import read_literal
+from nasiam_mm.files.marks import VERDICT, searches_in
 from nasiam_mm.files.shipped import framework_names
 from nasiam_mm.presets.asked import Asked
 from nasiam_mm.refusals import plain
 from nasiam_mm.runs.processes import process_number
 from nasiam_mm.wording import in_python
 
-GENOTYPE, VERDICT = 'genotype.json', 'verdict.json'
+GENOTYPE = 'genotype.json'
 # Of nasiam search and nasiam pretrain, without a config.
 _OWN = ('framework', 'backbone', 'val', 'test', 'labels', 'size', 'skip_unreadable')
 
@@ -104,7 +105,7 @@ def choose_head(out: Path, genotype: str | None) -> tuple[str, str | None, str]:
     """Return by which recipe to pretrain, with which genotype, and why, in a line.
 
     A genotype that is given counts; then the verdict of the last study in ``out``, unless it is
-    undecided; then what a search in ``out`` has found.
+    undecided; then what the last search in ``out`` has found.
     """
     if genotype is not None:
         return 'pretrain', genotype, f'the head is that of {genotype}'
@@ -114,11 +115,18 @@ def choose_head(out: Path, genotype: str | None) -> tuple[str, str | None, str]:
     if answer == 'use' and (found := study / GENOTYPE).is_file():
         return 'pretrain', str(found), f'the head is that of {found}, which {VERDICT} says to use'
     open_ = f'{study}/{VERDICT} is undecided, so ' if answer == 'undecided' else ''
-    if (found := out / 'search' / GENOTYPE).is_file():
-        return 'pretrain', str(found), f'{open_}the head is that of {found}'
+    if (last := _last_found(out)) is not None:
+        return 'pretrain', str(last), f'{open_}the head is that of {last}'
     lacks = f'no {out}/search/{GENOTYPE}'
     told = f'{open_}the standard head is trained: {lacks}' if open_ else ''
     return 'baseline', None, told or f'{lacks}: the standard head is trained'
+
+
+def _last_found(out: Path) -> Path | None:
+    """Return the genotype that a search wrote last."""
+    files = [folder / GENOTYPE for folder in searches_in(out)]
+    found = [file for file in files if file.is_file()]
+    return max(found, key=lambda path: (path.stat().st_mtime, path), default=None)
 
 
 def _last_answer(out: Path) -> tuple[str | None, Path]:

@@ -96,7 +96,8 @@ def _fit(node: dict, source: Source) -> Iterator[str]:
             yield f'{source.name} has {held} images: parts {parts} become {parts | fitted}'
     elif 'k' in node and 'bank' in node:
         held = _length(node['bank']['dataset'], source)
-        if held is not None and isinstance(k := node['k'], int) and k > held:
+        if held is not None and isinstance(k := node['k'], int) and 2 * k > held:
+            # The vote of most of the bank says what the bank is, not what is near.
             node['k'] = max(1, held // 10)
             yield f'the bank of the probe has {held} images: probe.k {k} becomes {node["k"]}'
 

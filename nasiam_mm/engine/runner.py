@@ -141,7 +141,8 @@ class NasiamRunner(Runner):
 
     def _init_model_weights(self) -> None:
         """Draw the first weights in one order, however they are laid out (contract C16)."""
-        with drawn_in_order(unwrap(self.model)):
+        # mmengine prints what it reads, for a backbone that begins with a checkpoint's weights.
+        with drawn_in_order(unwrap(self.model)), prints_go_to_the_log():
             super()._init_model_weights()
 
     def scale_lr(self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None) -> None:

@@ -26,8 +26,16 @@ def check_schedules(cfg: Mapping[str, Any]) -> list[str]:
         if length is None:
             continue
         if begin >= length:
-            told = f'{kind} begins at {begin}, train_cfg.max_{unit} is {length}'
-            problems.append(f'{told}; let it, and what comes before it, begin earlier')
+            lower = [f'param_scheduler.{schedulers.index(scheduler)}.begin']
+            lower += [
+                f'param_scheduler.{n}.end'
+                for n, other in enumerate(schedulers)
+                if isinstance(other, dict) and other.get('end') == begin
+            ]
+            mend = f'give {" and ".join(lower)} a number below it'
+            if len(lower) > 1 and length < 2:  # what ends with 0 never begins
+                mend = f'make that 2 and give {" and ".join(lower)} 1'
+            problems.append(f'{kind} begins at {begin}, train_cfg.max_{unit} is {length}; {mend}')
         elif begin < over < length and over not in begins:
             problems.append(
                 f'{kind} is over at {over} of train_cfg.max_{unit} {length}, and the rate would '

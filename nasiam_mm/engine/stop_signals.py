@@ -11,6 +11,25 @@ from typing import Any
 import torch
 import torch.distributed as torch_dist
 from mmengine.dist import get_world_size
+from mmengine.runner import Runner
+
+
+class StopAsked(Exception):
+    """A signal came while a hook worked long after the last iteration."""
+
+
+def heed_signals(runner: Runner) -> None:
+    """Let what works long after the last iteration of a run end where a signal has come.
+
+    All processes have to call this. ``ResumableTrainLoop`` saves the run, which does that work
+    again when it is resumed.
+
+    Raises:
+        StopAsked: If any process has received one.
+    """
+    signals = getattr(getattr(runner, '_train_loop', None), 'signals', None)
+    if signals is not None and signals.agreed() is not None:
+        raise StopAsked
 
 
 class StopSignals(ExitStack):
@@ -52,7 +71,7 @@ class StopSignals(ExitStack):
             name = signal.Signals(number).name
             # Not by a logger: the signal may have come while one holds its lock.
             begin = '\n' if os.isatty(2) else ''  # behind a bar, or what the terminal echoes
-            what = 'stopping after this iteration; again to stop at once'
+            what = 'stopping after this step; again to stop at once'
             os.write(2, f'{begin}{name}: {what}\n'.encode())
         elif now - self._received_at > self.same_wish_seconds:
             self.close()  # gives the handlers back

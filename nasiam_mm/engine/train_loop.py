@@ -13,7 +13,7 @@ from nasiam_mm.console.handler import SHOWN
 from nasiam_mm.console.screen import current
 from nasiam_mm.datasets.replay import ReplaySampler
 from nasiam_mm.engine.running import preserve_rng
-from nasiam_mm.engine.stop_signals import StopSignals
+from nasiam_mm.engine.stop_signals import StopAsked, StopSignals
 from nasiam_mm.registry import LOOPS
 from nasiam_mm.wording import counted
 
@@ -26,7 +26,8 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
     hook; the epoch's end comes once. Validation leaves the random number generators as they were;
     resumed at the end of an epoch, a run validates first. On SIGTERM or SIGINT the iteration is
     finished, a checkpoint is written, and the process leaves with status 143 or 130; a second
-    signal ends it at once. Several processes agree on the iteration, by one integer each.
+    signal ends it at once. Between the steps of a selection at the end it is the same, by
+    :func:`heed_signals`. Several processes agree on the iteration, by one integer each.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -49,7 +50,10 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
             while self._epoch < self._max_epochs and not (self.stop_training and self._done() == 0):
                 self.run_epoch()
                 self._validate_if_due()
-            self.runner.call_hook('after_train')
+            try:
+                self.runner.call_hook('after_train')
+            except StopAsked:
+                self._leave_if_asked()
         return self.runner.model
 
     def run_epoch(self) -> None:

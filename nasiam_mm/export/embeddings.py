@@ -20,7 +20,7 @@ from nasiam_mm.export.asked import check_extraction
 from nasiam_mm.export.checkpoint import read_pretrained
 from nasiam_mm.files.checkpoint import read_checkpoint
 from nasiam_mm.files.config_text import config_within
-from nasiam_mm.files.marks import RUNS
+from nasiam_mm.files.marks import runs_in
 from nasiam_mm.probes.extract import pooled
 from nasiam_mm.runs.work_dir import find_last_checkpoint
 from nasiam_mm.wording import counted
@@ -74,10 +74,10 @@ def find_run_checkpoint(path: Path | str) -> Path:
     path = Path(path)
     if not path.is_dir():
         return path
-    for folder in (path, *(path / name for name in RUNS)):
+    for folder in (path, *runs_in(path)):
         if folder.is_dir() and (found := find_last_checkpoint(folder).path) is not None:
             return found
-    below = ', '.join(f'{name}/' for name in RUNS)
+    below = 'pretrain/, baseline/, search/'
     raise FileNotFoundError(
         f'{path}: holds no whole checkpoint of a run, nor does {below} below it'
     )

@@ -9,11 +9,14 @@ from mmengine.runner import Runner
 from torch import nn
 
 from nasiam_mm.architecture.genotype import Decision, GenotypeError
+from nasiam_mm.console.handler import SHOWN
+from nasiam_mm.engine.stop_signals import heed_signals
 from nasiam_mm.search.batches import check_weight_part
 from nasiam_mm.search.held_out import mean_weights
 from nasiam_mm.search.measured import Measured
 from nasiam_mm.search.selection import SELECTIONS, Decisions, scored_choices
 from nasiam_mm.search.tuning import WeightSteps, normalise_by_batch, with_fixed
+from nasiam_mm.wording import counted
 
 
 @SELECTIONS.register_module()
@@ -83,20 +86,27 @@ class Perturbation(Measured):
         shuffle = torch.Generator().manual_seed(self.seed)
         order = [open_layers[n] for n in torch.randperm(len(open_layers), generator=shuffle)]
         self.order = [names[layer] for layer in order]
+        length = f'{counted(self.tune_steps, "weight step")} after each but the last'
+        told = f'choosing by perturbation: {counted(len(order), "choice")}, {length}'
+        runner.logger.info(told, extra=SHOWN)
         steps = WeightSteps(runner, model, self.lr) if self.tune_steps else None
         for number, layer in enumerate(order, 1):
             if number == 1 or steps is not None:
                 self.criterion.prepare(runner, model)
             candidates, options = sorted(scored[names[layer]][0]), scored[names[layer]][1].options
+            heed_signals(runner)
             drops[layer] = self._drops(model, fixed, layer, candidates)
             fixed[layer] = max(candidates, key=drops[layer].__getitem__)
             told = ', '.join(f'{options[k]} {drop:.4g}' for k, drop in drops[layer].items())
             what = f'{names[layer]}: {options[fixed[layer]]} ({number} of {len(order)} decided)'
-            runner.logger.info(f'{what}; the criterion falls without {told}')
+            runner.logger.info(what, extra=SHOWN)
+            runner.logger.info(f'the criterion falls without {told}')
             if len(set(drops[layer].values())) == 1:
                 runner.logger.warning(f'the criterion does not depend on {names[layer]}')
             if steps is not None and number < len(order):
-                steps.take(self.tune_steps, fixed)
+                for _ in range(self.tune_steps):
+                    heed_signals(runner)
+                    steps.take(1, fixed)
         decisions = {}
         for layer in layers:
             options = scored[names[layer]][1].options

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from nasiam_mm.architecture.alpha import Architecture
 from nasiam_mm.architecture.genotype import Decision, GenotypeError
+from nasiam_mm.console.handler import SHOWN
+from nasiam_mm.engine.stop_signals import heed_signals
 from nasiam_mm.files.atomic import write_json
 from nasiam_mm.search.measured import Measured
 from nasiam_mm.search.selection import SELECTIONS, Decisions
@@ -78,12 +80,14 @@ class BestOfSampled(Measured):
         self.criterion.prepare(runner, model, spare=self.refit_batches)
         values = []
         for number, path in enumerate(paths, 1):
+            heed_signals(runner)
             with owner.mixed_by(one_path(owner, path)):
                 refit(model, lambda: self.criterion.put_through(model))
                 values.append(self.value(model))
             if number & (number - 1) == 0 or number == len(paths):
                 best = f'the best at {max(values):.4g}'
-                runner.logger.info(f'{number} of {len(paths)} sampled genotypes measured, {best}')
+                told = f'{number} of {len(paths)} sampled genotypes measured, {best}'
+                runner.logger.info(told, extra=SHOWN)
         if not math.isfinite(max(values)):
             what = f'{type(self.criterion).__name__} is not finite for any genotype'
             raise GenotypeError(f'{what}; the weights have diverged: lower the learning rates')

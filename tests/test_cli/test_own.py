@@ -88,7 +88,17 @@ def test_a_verdict_has_more_weight_than_a_search(tmp_path):
         assert (phase, genotype) == ('pretrain', searched)
         assert ('three/verdict.json is undecided, so the head is that' in told) == (at == 3)
     answer('three', {'answer': 'undecided'}, 6)
+    by_strategy = tmp_path / 'search_gdas/genotype.json'  # nm.search(strategy='gdas'), later
+    by_strategy.parent.mkdir()
+    by_strategy.touch()
+    os.utime(searched, (1, 1))
+    assert choose_head(tmp_path, None)[1] == str(by_strategy)
+    os.utime(searched, None)
+    os.utime(by_strategy, (1, 1))
+    assert choose_head(tmp_path, None)[1] == searched
     os.remove(searched)
+    assert choose_head(tmp_path, None)[1] == str(by_strategy)
+    answer('search_gdas', {'answer': 'undecided'}, 7)  # a study of that name
     assert 'is undecided, so the standard head is trained' in choose_head(tmp_path, None)[2]
 
 

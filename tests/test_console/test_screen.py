@@ -7,11 +7,13 @@ import sys
 
 import pytest
 from mmengine.logging import MMLogger
+from torch import nn
 
 from nasiam_mm.console.alarms import is_alarm, no_alarms, quiet_imports
 from nasiam_mm.console.handler import SHOWN, prints_go_to_the_log, take_over
 from nasiam_mm.console.screen import Console, current, say, short_console
 from nasiam_mm.console.terms import FIGURES, told_figures
+from nasiam_mm.engine.runner import NasiamRunner
 
 
 @pytest.fixture
@@ -57,6 +59,19 @@ def test_prints_of_a_library_go_to_the_log(logger, tmp_path, capsys):
     with prints_go_to_the_log():  # no console is short
         print('seen')
     assert capsys.readouterr().out == 'seen\n'
+
+
+def test_what_mmengine_prints_of_first_weights_goes_to_the_log(logger, tmp_path, capsys):
+    class Prints(nn.Module):
+        def init_weights(self):
+            print('Loads checkpoint by ...')
+
+    runner = object.__new__(NasiamRunner)
+    runner.model = Prints()
+    with short_console():
+        runner._init_model_weights()
+    assert capsys.readouterr().out == ''
+    assert 'INFO - Loads checkpoint' in (tmp_path / 'a.log').read_text()
 
 
 def test_verbose_is_no_console(monkeypatch):

@@ -45,6 +45,16 @@ def test_a_cosine_that_does_not_fit_its_run(scheduler, message):
     assert [message in told for told in check_schedules(cfg)] == [True] * (message != '')
 
 
+def test_a_warm_up_longer_than_the_run_is_told_with_what_shortens_it():
+    rows = [dict(type='LinearLR', end=40), dict(type='CosineAnnealingLR', begin=40)]
+    named = 'give param_scheduler.1.begin and param_scheduler.0.end'
+    for epochs, mend in ((2, f'; {named} a number below it'), (1, f'; make that 2 and {named} 1')):
+        (told,) = check_schedules(dict(train_cfg=dict(max_epochs=epochs), param_scheduler=rows))
+        assert told.endswith(mend)
+    rows = [dict(type='LinearLR', end=1), dict(type='CosineAnnealingLR', begin=1)]
+    assert check_schedules(dict(train_cfg=dict(max_epochs=2), param_scheduler=rows)) == []
+
+
 def test_periods_that_follow_each_other():
     rows = [dict(type='CosineAnnealingLR', T_max=3), dict(type='ConstantLR', begin=3)]
     assert check_schedules(dict(train_cfg=dict(max_epochs=6), param_scheduler=rows)) == []

@@ -271,9 +271,7 @@ def test_only_a_later_second_signal_ends_at_once(monkeypatch, capfd):
         os.kill(os.getpid(), signal.SIGINT)
         raise AssertionError('still here')
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    assert capfd.readouterr().err == (
-        'SIGTERM: stopping after this iteration; again to stop at once\n'
-    )
+    assert capfd.readouterr().err == ('SIGTERM: stopping after this step; again to stop at once\n')
 
 
 def agreed_in_turn(rank):

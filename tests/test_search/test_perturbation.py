@@ -3,6 +3,8 @@
 
 import copy
 import math
+import signal
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ from torch.nn.functional import cross_entropy, normalize
 
 from nasiam_mm.architecture.genotype import GenotypeError, save_genotype
 from nasiam_mm.architecture.reading import load_genotype
+from nasiam_mm.engine.stop_signals import StopAsked
 from nasiam_mm.search.batches import held_out_batches
 from nasiam_mm.search.criteria import CRITERIA, Criterion
 from nasiam_mm.search.selection import SELECTIONS, genotype_of
@@ -195,3 +198,22 @@ def test_a_criterion_that_is_no_number_is_refused(value, ended):
         perturbation(criterion=dict(type='Spy', value=value)).finish(
             runner, runner.model.architecture
         )
+
+
+@pytest.mark.parametrize(
+    'settings',
+    [
+        dict(type='Perturbation', criterion=dict(type='Spy'), tune_steps=1),
+        dict(type='BestOfSampled', criterion=SMALL, n=4),
+    ],
+)
+def test_a_signal_stops_it_between_two_steps(settings, ended, monkeypatch):
+    runner = ended('simclr')
+    answers = iter([None, None, signal.SIGTERM])
+    signals = SimpleNamespace(agreed=lambda: next(answers))
+    monkeypatch.setattr(runner.train_loop, 'signals', signals)
+    drawn = torch.get_rng_state()
+    with pytest.raises(StopAsked):
+        SELECTIONS.build(settings).finish(runner, runner.model.architecture)
+    assert next(answers, 'none left') == 'none left'
+    assert torch.equal(torch.get_rng_state(), drawn)

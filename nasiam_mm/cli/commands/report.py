@@ -54,12 +54,12 @@ def run(args: Namespace) -> None:
 
 def _runs_of(path: Path) -> list[Path]:
     """Return the runs in the --out of nasiam search, as nasiam test takes them; else the path."""
-    from nasiam_mm.files.marks import OWNER, PRESET, RUNS
+    from nasiam_mm.files.marks import OWNER, PRESET, VERDICT, runs_in
 
     if not (path / PRESET).is_file() or (path / OWNER).is_file():
         return [path]
-    found = [path / name for name in RUNS if (path / name / OWNER).is_file()]
-    found += [verdict.parent for verdict in sorted(path.glob('*/verdict.json'))]
+    found = [run for run in runs_in(path) if (run / OWNER).is_file()]
+    found += [verdict.parent for verdict in sorted(path.glob(f'*/{VERDICT}'))]
     return found or [path]
 
 

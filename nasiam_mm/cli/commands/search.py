@@ -76,5 +76,6 @@ def _compares(args: Namespace, found: Path) -> str:
     """Return the command of a study of what was found."""
     if getattr(args, 'out', None):
         return study_of_own(args)
-    words = ['nasiam', 'search', args.config, '--study', 'NAME', '--trials', '0']
-    return shlex.join([*words, '--candidate', str(found)])
+    words = ['nasiam', 'search', args.config, *(['--data', args.data] if args.data else [])]
+    words += ['--study', 'NAME', '--trials', '0', '--candidate', str(found)]
+    return shlex.join(words)

@@ -11,7 +11,7 @@ from nasiam_mm.architecture.kinds.kind import BACKBONES, KINDS, Option
 from nasiam_mm.architecture.names import check_options, idle_choices, read_name
 from nasiam_mm.architecture.plan import BackbonePlan
 from nasiam_mm.architecture.reading import load_genotype
-from nasiam_mm.architecture.space import read_kinds
+from nasiam_mm.architecture.space import OPEN_MEND, read_kinds
 
 # A genotype, the path of its file, or what it chose by name, as {'backbone.0.blocks': 2}.
 Given = Genotype | str | os.PathLike | Mapping[str, Any]
@@ -66,8 +66,7 @@ def refuse_open(choices: Sequence[Choice]) -> None:
     for choice in choices:
         if len(choice.options) > 1:
             what = f'has {len(choice.options)} options, which no mixing by alpha decides'
-            mend = 'leave one, or draw genotypes (nasiam genotype random) and train each'
-            _fail(choice.name, f'{what}; {mend} by --genotype')
+            _fail(choice.name, f'{what}; {OPEN_MEND}')
 
 
 def read_decisions(given: Given, groups: Sequence[str] = ()) -> Genotype:

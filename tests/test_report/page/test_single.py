@@ -119,6 +119,12 @@ def test_the_study_that_is_named_finds_the_other_phases(tmp_path, monkeypatch):
     (folder / 'simclr_r18_search_cifar10.py').write_text('')
     command = held_against(read_facts(folder))
     assert 'search nasiam/simclr_r18_search_cifar10.py --study NAME' in command
+    (folder / 'simclr_r18_search_cifar10.py').write_text("data = dict(root='my photos')")
+    named = read_facts(folder)
+    assert "cifar10.py --data 'my photos' --study NAME" in held_against(named)
+    assert "cifar10.py --data 'my photos' --genotype" in html.unescape(commands(named))
+    (folder / 'simclr_r18_search_cifar10.py').write_text("data = dict(root='data/cifar10')")
+    assert '--data' not in held_against(read_facts(folder))
     for phase in ('search', 'pretrain'):
         (tmp_path / f'out/simclr_r18_{phase}_cifar10.py').write_text('')
     command = held_against(read_facts(folder))

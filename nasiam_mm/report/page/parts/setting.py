@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from nasiam_mm.files.config_text import read_config_text
 from nasiam_mm.files.marks import PRESET
 from nasiam_mm.files.regular import read_json
 from nasiam_mm.report.page.facts import Facts
@@ -74,7 +75,7 @@ def commands(facts: Facts) -> str:
             pretrain = f'nasiam/{config.name.replace("_search_", "_pretrain_")}'
         lines.append(
             own_command(folder, 'pretrain', '--genotype', genotype)
-            or _line('nasiam', 'train', pretrain, '--genotype', genotype)
+            or _line('nasiam', 'train', pretrain, *data_words(facts), '--genotype', genotype)
         )
     lines.append(_line('nasiam', 'report', folder))
     if config is not None and not facts.neighbours:
@@ -95,6 +96,18 @@ def own_command(folder: Path, command: str, *more: Any) -> str:
         if value is not None and value is not False:
             words += [f'--{str(name).replace("_", "-")}', *([] if value is True else [value])]
     return _line('nasiam', command, *words, *more)
+
+
+def data_words(facts: Facts) -> list[str]:
+    """Return the option that puts a shipped recipe on the run's own folder of images, if any."""
+    if facts.config is None:
+        return []
+    try:
+        root = Path(read_config_text(facts.config.read_text(encoding='utf-8'))['data']['root'])
+    except (OSError, ValueError, TypeError, LookupError):  # none, or edited by hand
+        return []
+    shipped = any(root == Path('data', part) for part in facts.config.stem.split('_'))
+    return [] if shipped else ['--data', str(root)]
 
 
 def _line(*words: Any) -> str:

@@ -10,7 +10,7 @@ from nasiam_mm.report.page.charts import Line, line_chart
 from nasiam_mm.report.page.explained import axis_of, explain, title_of
 from nasiam_mm.report.page.facts import Facts
 from nasiam_mm.report.page.markup import absent, code, esc, number, paragraph, tiles
-from nasiam_mm.report.page.parts.setting import own_command
+from nasiam_mm.report.page.parts.setting import data_words, own_command
 from nasiam_mm.report.page.parts.study import answer, trials
 from nasiam_mm.wording import counted
 
@@ -32,8 +32,8 @@ def held_against(facts: Facts) -> str:
     if own := own_command(facts.path, 'search', '--study', 'checked'):
         return own
     found = facts.path / 'genotype.json'
-    words = ['nasiam', 'search', recipe_of(facts), '--study', 'NAME', '--trials', '0']
-    return shlex.join([*words, '--candidate', str(found)])
+    words = ['nasiam', 'search', recipe_of(facts), *data_words(facts), '--study', 'NAME']
+    return shlex.join([*words, '--trials', '0', '--candidate', str(found)])
 
 
 def recipe_of(facts: Facts) -> str:
