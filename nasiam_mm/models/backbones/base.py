@@ -15,6 +15,7 @@ from nasiam_mm.architecture.choice import Choice, op_choices
 from nasiam_mm.architecture.genotype import Decision, Genotype, GenotypeError
 from nasiam_mm.architecture.plan import BackbonePlan
 from nasiam_mm.architecture.points import check_within
+from nasiam_mm.models.backbones.arguments import whole, wholes
 from nasiam_mm.models.backbones.decided import (
     Given,
     Spaces,
@@ -86,6 +87,8 @@ class ChoiceBackbone(BaseModule):
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(_INIT if init_cfg is None else init_cfg)
+        wholes(type(self).__name__, None, out_indices=out_indices)
+        whole(type(self).__name__, -1, frozen_stages=frozen_stages)
         self.recipe, self.mixing, self.auxiliary = plan, mixing, auxiliary
         spaces: Spaces = {}
         if space is not None:
