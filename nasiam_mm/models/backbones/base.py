@@ -100,7 +100,11 @@ class ChoiceBackbone(BaseModule):
             given = read_decisions(genotype, self.groups)
             mine = {n: d for n, d in given.decisions.items() if n.split('.')[0] in self.groups}
             if space is not None:
-                check_within(Genotype(given.framework, mine), self.choices(space))
+                try:
+                    check_within(Genotype(given.framework, mine), self.choices(space))
+                except GenotypeError as error:
+                    what = f'the genotype of the {type(self).__name__} {error}'
+                    raise GenotypeError(f'{what}; take one of its space') from None
             taken = {name: decision.chosen[0] for name, decision in mine.items()}
             decisions = {group: given.of(group) for group in self.groups}
             spaces = {}
