@@ -60,15 +60,17 @@ def draw_equals(
 
     found: list[Backbone] = []
     for number, file in enumerate(genotypes):
-        searched = of(f'searched-{number}', SEARCHED, inline(load_genotype(file)))
+        genotype = load_genotype(file)
+        searched = of(f'searched-{number}', SEARCHED, inline(genotype))
         drawn: list[Backbone] = []
         for turn in itertools.count():
             if len(drawn) == count or turn == count * _TRIES:
                 break
-            chosen = inline(random_genotype('SimCLR', choices, int(rng.integers(2**31))))
-            config = {**base, 'genotype': chosen}
+            drawing = int(rng.integers(2**31))
+            chosen = inline(random_genotype('SimCLR', choices, drawing, edges=genotype.edges))
+            proposed = {**base, 'genotype': chosen}
             taken = [dict(other.config) for other in (*found, searched, *drawn)]
-            if _is_equal(count_parameters(config), searched) and config not in taken:
+            if _is_equal(count_parameters(proposed), searched) and proposed not in taken:
                 drawn.append(of(f'random-{number}-{len(drawn)}', RANDOM, chosen))
         found += [searched, *drawn, *_by_hand(searched, number, size)]
     write_sample(out, found, config=config, seed=seed, size=size, within=WITHIN)

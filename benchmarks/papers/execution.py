@@ -42,6 +42,7 @@ from nasiam_mm.runs.commands import (
 )
 from nasiam_mm.runs.record import environment, merge_logs
 from nasiam_mm.runs.work_dir import remove_leftovers
+from nasiam_mm.search.edges import edges_kept
 from nasiam_mm.version import __version__
 
 GENOTYPE = 'genotype.json'
@@ -132,7 +133,9 @@ class Workshop:
         if head.kind == 'random':
             cfg = job.search.cfg
             choices, more = searched_choices(cfg), {'versions': {'nasiam_mm': __version__}}
-            drawn = random_genotype(cfg.model.type, choices, head.draw, top_k(cfg), more)
+            drawn = random_genotype(
+                cfg.model.type, choices, head.draw, top_k(cfg), more, edges_kept(cfg)
+            )
             save_genotype(drawn, target)
         elif head.kind == 'published':
             copy_file(self.root / head.file, target)

@@ -15,6 +15,7 @@ from importlib import import_module
 from itertools import compress
 from typing import Any
 
+from nasiam_mm.architecture.cells import draw_cell, is_cell
 from nasiam_mm.architecture.choice import Choice, Choices, op_choices
 from nasiam_mm.architecture.kinds.kind import Option
 from nasiam_mm.architecture.names import idle_choices, read_name, told
@@ -111,6 +112,12 @@ class Genotype:
         """Operations per layer (NASiam, Algorithm 1: two with ``edge``)."""
         return max(len(decision.chosen) for decision in self.decisions.values())
 
+    @property
+    def edges(self) -> int | None:
+        """Edges that a node of its cells keeps, where its provenance tells a usable number."""
+        told = self.provenance.get('edges')
+        return told if type(told) is int and told > 0 else None
+
     def of(self, head: str) -> tuple[Decision, ...]:
         """Decisions of the operations of a head, input first; empty if there is none."""
         named = ((name.split('.'), decision) for name, decision in self.decisions.items())
@@ -164,23 +171,43 @@ class Genotype:
 
 
 def random_genotype(
-    framework: str, choices: Choices, seed: int, top_k: int = 1, provenance: Mapping[str, Any] = {}
+    framework: str,
+    choices: Choices,
+    seed: int,
+    top_k: int = 1,
+    provenance: Mapping[str, Any] = {},
+    edges: int | None = None,
 ) -> Genotype:
-    """Draw every choice uniformly from its candidates, ``top_k`` operations: the honest baseline.
+    """Draw every choice uniformly from its candidates: the honest baseline.
 
     What decides nothing beside the rest of the draw, as an operation beyond the depth, is left out.
+
+    Args:
+        framework: Algorithm that it is for.
+        choices: Of the space.
+        seed: Of the draw.
+        top_k: Operations a layer.
+        provenance: What else the genotype tells of itself.
+        edges: Edges that a node of a cell keeps, where what is derived has so many (``TopEdges``):
+            which, and their operations, by chance. None where each edge is drawn by itself, which
+            seldom leaves one out.
     """
-    decisions = {}
+    decisions: dict[str, Decision] = {}
+    told: dict[str, Any] = {'selection': 'random', 'top_k': top_k, 'seed': seed}
     for number, layers in enumerate(choices.values()):
         # One seed a head, or equal shapes would draw equal operations.
         rng = random.Random(seed * len(choices) + number)
+        if edges is not None and is_cell(layers):
+            told['edges'] = edges
+            drawn = zip(layers, draw_cell(layers, edges, rng), strict=True)
+            decisions |= {choice.name: Decision(choice.options, (op,)) for choice, op in drawn}
+            continue
         for choice in layers:
             options = list(compress(choice.options, choice.present))
             several = top_k if read_name(choice.name).kind.level == 'layer' else 1
             chosen = rng.sample(options, min(several, len(options)))
             decisions[choice.name] = Decision(choice.options, tuple(chosen))
-    told = {'selection': 'random', 'top_k': top_k, 'seed': seed, **provenance}
-    return Genotype(framework, _less_idle(decisions), told)
+    return Genotype(framework, _less_idle(decisions), {**told, **provenance})
 
 
 def _less_idle(decisions: dict[str, Decision]) -> dict[str, Decision]:

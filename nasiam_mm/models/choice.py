@@ -190,6 +190,10 @@ class ChoiceCell(nn.Module):
         running = self.architecture.running(self.head)
         return list(zip(self.mixing_weights(), running, strict=True))
 
+    def names(self, n: int) -> list[str]:
+        """Operations of layer n: its candidates."""
+        return list(self.layers[n].candidates.values())
+
     def step(self, n: int, x: Tensor, row: tuple[Tensor, Sequence[int]]) -> Tensor:
         """Run layer n with its row: (N, C_in) to (N, C_out)."""
         owner = self.architecture
@@ -231,6 +235,10 @@ class FixedCell(nn.Module):
     def rows(self) -> list[None]:
         """Return what :meth:`step` takes beside the input: nothing."""
         return [None] * len(self.layers)
+
+    def names(self, n: int) -> list[str]:
+        """Operations of layer n, whose outputs add."""
+        return list(self.layers[n])
 
     def step(self, n: int, x: Tensor, row: None = None) -> Tensor:
         """Run layer n: (N, C_in) to (N, C_out)."""

@@ -14,6 +14,8 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from nasiam_mm.models.backbones.base import ChoiceBackbone
+from nasiam_mm.models.backbones.handing import mix_evenly
 from nasiam_mm.models.cost import weights_as_shapes
 from nasiam_mm.registry import MODELS
 
@@ -186,7 +188,10 @@ def _build(cfg: Mapping[str, Any], told: str) -> nn.Module:
 
 def _dry_pass(cfg: Mapping[str, Any], told: str, size: int) -> tuple[list[Tensor], _Counted]:
     """Return what the backbone gives for two images, and what that takes."""
-    module = _build(cfg, told).to('meta')
+    module = _build(cfg, told)
+    if isinstance(module, ChoiceBackbone):
+        mix_evenly(module)
+    module = module.to('meta')
     module.eval()  # mmpretrain's returns nothing to chain on
     counted = _Counted(module)
 

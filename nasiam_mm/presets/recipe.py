@@ -72,6 +72,9 @@ def make_recipes(
         cfg.data = dict(root=str(root))
         loaders = Loaders(source, size, scale, _listed_views(cfg))
         _set_model(cfg, backbone, loaders.views)
+        if phase == 'baseline':
+            # Made by hand, as its arguments say: nothing moves alpha there.
+            cfg.model.backbone.pop('space', None)
         if (fit := FRAMEWORKS[framework].fit) is not None:
             fit(cfg.model, scale.batch, scale.weights * (1 if phase == 'search' else 2))
         _set_data(cfg, loaders, phase)
@@ -94,7 +97,7 @@ def _listed_views(cfg: Config) -> Sequence[Mapping[str, Any]]:
 
 def _set_model(cfg: Config, backbone: Backbone, views: dict | list) -> None:
     model = cfg.model
-    model.backbone = backbone.cfg
+    model.backbone = copy.deepcopy(backbone.cfg)
     model.neck.in_channels = backbone.width
     if type_name(model.neck) == 'LinearNeck':
         model.neck.gap_dim = 2 if backbone.has_maps else 0

@@ -2,7 +2,8 @@
 """What makes two runs the same run: all that decides how it ends, and nothing else.
 
 What is written where, what is logged, saved and measured, and how data is loaded decide nothing.
-Files count by what they hold: a genotype by its decisions, a pretrained checkpoint by its digest.
+Files count by what they hold: a genotype by its decisions, a pretrained checkpoint and a table of
+costs by their digest.
 """
 
 import hashlib
@@ -20,6 +21,7 @@ from nasiam_mm.architecture.reading import load_genotype
 from nasiam_mm.config_walk import deciding_hooks, type_name
 from nasiam_mm.files.checkpoint import find_file
 from nasiam_mm.files.digest import file_digest
+from nasiam_mm.files.regular import require_regular
 
 # Parts of a config that decide how its training ends, and what its evaluation gives.
 _STEP = ('model', 'data_preprocessor', 'train_dataloader', 'optim_wrapper', 'param_scheduler')
@@ -28,6 +30,11 @@ EVALUATION = ('val_dataloader', 'val_evaluator', 'test_dataloader', 'test_evalua
 # Settings within them that do not: where and how data is loaded, when something is measured.
 _LOADING = {'num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor', 'data_root'}
 _IGNORED = {*_LOADING, 'val_begin', 'val_interval', 'dynamic_intervals'}
+# Type and setting of parts that name a file, which counts by what it holds -> what finds it.
+_BY_DIGEST = {
+    ('Pretrained', 'checkpoint'): find_file,
+    ('ExpectedCost', 'table'): require_regular,
+}
 # What a run may be extended by.
 _EXTENSION = re.compile(r'train_cfg\.max_epochs|param_scheduler\..+|optim_wrapper\.optimizer\.lr')
 BEGINS_WITH = 'load_from'  # a run that goes on does not say it again
@@ -117,8 +124,8 @@ def _flatten(value: Any, name: str, fields: Identity) -> None:
             if key == 'genotype' and isinstance(inner, str):
                 decisions = load_genotype(inner).decisions
                 inner = {choice: made.told for choice, made in decisions.items()}
-            elif key == 'checkpoint' and isinstance(inner, str) and kind == 'Pretrained':
-                inner = f'sha256 {file_digest(find_file(inner))}'
+            elif isinstance(inner, str) and (find := _BY_DIGEST.get((str(kind), key))):
+                inner = f'sha256 {file_digest(find(inner))}'
             if key not in _IGNORED:
                 _flatten(inner, f'{name}.{key}', fields)
     elif isinstance(value, (list, tuple)):

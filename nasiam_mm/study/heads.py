@@ -43,7 +43,7 @@ def head_key(options: Options, choices: Choices) -> str:
 
 
 def random_options(choices: Choices, seed: int) -> dict[str, Option]:
-    """Draw a head uniformly, as ``nasiam genotype random`` does."""
+    """Draw a head uniformly from what a study proposes: of a cell each edge by itself."""
     return taken(random_genotype('', choices, seed), choices)
 
 

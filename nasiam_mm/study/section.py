@@ -123,8 +123,10 @@ def read_study(cfg: Config | Mapping) -> Study:
         near = get_close_matches(unknown[0], known, n=1)
         hint = f'did you mean study.{near[0]}?' if near else f'there are {", ".join(known)}'
         raise ValueError(f'study.{unknown[0]} is no setting; {hint}')
+    # None takes a setting of the recipe away.
+    section = {name: value for name, value in section.items() if value is not None}
     both = [name for name in Budget._fields if name in section]
-    if section.get('budget') is not None and both:
+    if 'budget' in section and both:
         mend = 'give one of them, as study.budget=None'
         raise ValueError(f'study.budget deals out study.{both[0]}, which is set as well; {mend}')
     return Study(**section).dealt()

@@ -11,6 +11,7 @@ from nasiam_mm.architecture.reading import load_genotype
 from nasiam_mm.cli.ending import run_tool
 from nasiam_mm.cli.main import run_command
 from nasiam_mm.ops.candidates import CANDIDATE_OPS, SPACES
+from nasiam_mm.search.edges import edges_kept
 from tests.reduced import ROOT
 
 MOCO = "Genotype(encoder=[['avgpool_3x3'], ['identity'], ['identity']])"
@@ -237,3 +238,48 @@ def test_what_is_not_there_is_told_with_what_may_be_named(tmp_path, capsys):
     assert 'name a genotype or a config (*.py) that gives the space' in told
     told = refused(capsys, take, 'none.txt', '--framework', 'MoCo', '--out', tmp_path / 'a.json')
     assert told == "error: No such file or directory: 'none.txt'\n"
+
+
+CELLS = 'backbones/simclr_cells_{}_cifar10_demo.py'
+
+
+def edges_of(genotype):
+    """Edges into each of the two nodes of both cells that are kept."""
+    kept = [[d.chosen != ('none',) for d in genotype.of(g)] for g in ('normal', 'reduction')]
+    return [sum(row) for cell in kept for row in (cell[:2], cell[2:])]
+
+
+def test_cells_are_drawn_as_they_are_derived(tmp_path):
+    ops, places = set(), set()
+    for seed in range(12):
+        out = tmp_path / f'{seed}.json'
+        draw(CELLS.format('darts' if seed % 2 else 'pretrain'), '--seed', seed, '--out', out)
+        drawn = load_genotype(out)
+        assert edges_of(drawn) == [2] * 4 and drawn.edges == 2
+        ops |= {d.chosen[0] for d in drawn.of('reduction')[:2]}
+        places.add(tuple(d.chosen == ('none',) for d in drawn.of('normal')[2:]))
+    # Any two of the three edges, any operation that there is.
+    assert len(places) == 3 and len(ops) > 4 and 'identity' not in ops
+    # In the space of a genotype that tells how many; of one that does not each edge by itself.
+    draw(tmp_path / '0.json', '--seed', 5, '--out', tmp_path / 'again.json')
+    assert edges_of(load_genotype(tmp_path / 'again.json')) == [2] * 4
+    one = load_genotype(tmp_path / '0.json')
+    save_genotype(Genotype(one.framework, one.decisions), tmp_path / 'untold.json')
+    counts = []
+    for seed in range(8):
+        draw(tmp_path / 'untold.json', '--seed', seed, '--out', tmp_path / 'free.json')
+        counts += edges_of(load_genotype(tmp_path / 'free.json'))
+    assert {1, 2, 3} <= set(counts)
+
+
+@pytest.mark.parametrize(
+    ('hook', 'edges'),
+    [
+        (None, 2),
+        (dict(type='GenotypeHook'), None),
+        (dict(type='GenotypeHook', selection=dict(type='TopEdges')), 2),
+        (dict(type='GenotypeHook', selection=dict(type='TopEdges', edges=3)), 3),
+    ],
+)
+def test_the_selection_of_a_config_says_how_many_edges(hook, edges):
+    assert edges_kept(dict(default_hooks=dict(genotype=hook))) == edges

@@ -5,7 +5,11 @@ import pytest
 import torch
 from torch import nn
 
+from nasiam_mm.datasets.source import Source
+from nasiam_mm.models.spaces import choices_of_model
 from nasiam_mm.presets import find_backbone
+from nasiam_mm.presets.recipe import make_recipes
+from nasiam_mm.presets.scale import Machine, choose_scale
 from nasiam_mm.registry import MODELS
 
 
@@ -69,3 +73,30 @@ def test_what_cannot_be_is_one_line(name, told):
     with pytest.raises(ValueError) as error:
         find_backbone(name, size)
     assert told in str(error.value) and '\n' not in str(error.value)
+
+
+SEARCHED = dict(
+    type='ChoiceMobileNet',
+    blocks=(1, 1),
+    channels=(8, 8, 16),
+    strides=(1, 2),
+    space=['mbconv_3_e3', 'mbconv_5_e3', 'identity'],
+)
+
+
+def test_a_backbone_to_be_searched_costs_what_its_mixture_does():
+    fixed = find_backbone({**SEARCHED, 'space': None, 'op': 'mbconv_3_e3'}, 16)
+    found = find_backbone(SEARCHED, 16)
+    assert found.width == fixed.width == 16 and found.has_maps
+    assert 2 * fixed.flops < found.flops < 4 * fixed.flops
+    assert found.cfg['space'] == SEARCHED['space'] and found.cfg['img_size'] == 16
+
+
+def test_it_is_searched_by_the_search_and_made_by_hand_in_the_baseline():
+    source = Source('photos', 'own', (), (1.0,) * 3, (1.0,) * 3, 16, {'train': 400})
+    machine, backbone = Machine('cpu', 4.0, 1, False), find_backbone(SEARCHED, 16)
+    scale = choose_scale(400, 16, backbone, machine)
+    recipes = make_recipes('photos', source, 'simclr', backbone, 16, scale, machine)
+    assert list(choices_of_model(recipes.search.model)) == ['backbone', 'projector']
+    assert recipes.pretrain.model.backbone == recipes.search.model.backbone == backbone.cfg
+    assert recipes.baseline.model.backbone.get('space') is None

@@ -180,3 +180,22 @@ def test_a_pretrained_checkpoint_counts_by_its_content(tmp_path):
     assert name_differences(one, settings('a.pth', b'other')).startswith(
         "model.backbone.init_cfg.checkpoint is 'sha256 "
     )
+
+
+def test_a_table_of_costs_counts_by_its_content(tmp_path):
+    def settings(name, text):
+        path = tmp_path / name
+        path.write_text(text)
+        terms = [dict(type='ExpectedCost', table=str(path))]
+        hook = dict(type='AlphaStepHook', regularizers=terms)
+        return run_settings(Config(dict(default_hooks=dict(alpha_step=hook))))
+
+    one = settings('a.json', '{"costs": {}}')
+    assert settings('b.json', '{"costs": {}}') == one
+    assert name_differences(one, settings('a.json', '{"costs": {"a": {}}}')).startswith(
+        "default_hooks.alpha_step.regularizers.0.table is 'sha256 "
+    )
+    (tmp_path / 'a.json').unlink()
+    terms = [dict(type='ExpectedCost', table=str(tmp_path / 'a.json'))]
+    with pytest.raises(FileNotFoundError, match=r'a\.json'):
+        run_settings(Config(dict(custom_hooks=[dict(type='Any', regularizers=terms)])))

@@ -21,15 +21,21 @@ SEARCHES = [name for name in ALL if name not in TRAININGS]
 
 
 def small(name, folder, epochs=1):
-    cfg = reduced(f'backbones/{name}', folder, epochs, batch_size=16)
-    cfg.model.data_preprocessor.views.size = 16
-    backbone = dict(img_size=16)
-    if cfg.model.backbone.type == 'ChoiceMobileNet':
-        backbone.update(channels=(8, 8, 16, 16))
-    if cfg.model.backbone.type == 'ChoiceCells':
-        space = ['sep_conv_3', 'max_pool_3x3', 'identity', 'factorized_reduce', 'none']
-        backbone.update(blocks=(1, 1), base_channels=4, nodes=1, space=space)
-    cfg.model.backbone.update(backbone)
+    cfg = reduced(f'backbones/{name}', folder, epochs, batch_size=8)
+    cfg.model.data_preprocessor.views.size = 8
+    # Of each space what it has of each sort.
+    sizes = {
+        'ChoiceResNet': dict(base_channels=8, stem_channels=8),
+        'ChoiceMobileNet': dict(
+            blocks=(2, 1), channels=(8, 8, 16), strides=(1, 2),
+            space=['mbconv_3_e3', 'mbconv_5_e3', 'identity'],
+        ),
+        'ChoiceCells': dict(
+            blocks=(1, 1), base_channels=4, nodes=1,
+            space=['dil_conv_3', 'max_pool_3x3', 'identity', 'factorized_reduce', 'none'],
+        ),
+    }  # fmt: skip
+    cfg.model.backbone.update(img_size=8, **sizes[cfg.model.backbone.type])
     loaders = [cfg.train_dataloader]
     if 'alpha_step' in cfg.default_hooks:
         loaders.append(cfg.default_hooks.alpha_step.dataloader)
@@ -39,7 +45,7 @@ def small(name, folder, epochs=1):
         part = loader.dataset
         while 'parts' not in part:
             part = part.dataset
-        part.parts = [(key, 0.1) for key, _ in dict(part.parts).items()]
+        part.parts = [(key, 0.05) for key, _ in dict(part.parts).items()]
     cfg.default_hooks.pop('probe')
     cfg.default_hooks.pop('collapse')
     cfg.pop('probe')
@@ -63,7 +69,7 @@ def test_a_search_ends_with_a_genotype_that_builds_what_it_mixed(name, tmp_path)
     net = MODELS.build({**cfg.model.backbone, 'space': None, 'genotype': genotype})
     found = derived_weights(model.backbone.state_dict(), net.state_dict())
     net.load_state_dict(found)
-    assert net(torch.randn(2, 3, 16, 16))[0].isfinite().all()
+    assert net(torch.randn(2, 3, 8, 8))[0].isfinite().all()
     assert genotype_figure(genotype).axes
 
 

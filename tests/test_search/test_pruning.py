@@ -102,17 +102,18 @@ class Keep(Hook):
 
 
 def pruned(folder, **changes):
-    backbone = dict(MIXED['mobilenet'], img_size=16)
+    backbone = dict(MIXED['mobilenet'], img_size=8)
     model = dict(backbone=backbone, neck=neck(16), space=None, **GATES)
-    cfg = search('simclr', folder, batch_size=16, **model)
+    cfg = search('simclr', folder, batch_size=8, **model)
+    cfg.model.data_preprocessor['views']['size'] = 8
     part = cfg.train_dataloader.dataset
     while 'parts' not in part:
         part = part.dataset
-    part.parts = dict(weights=0.2, alpha=0.3)
+    part.parts = dict(weights=0.1, alpha=0.2)
     alpha = cfg.default_hooks.alpha_step.dataloader.dataset
     while 'parts' not in alpha:
         alpha = alpha.dataset
-    alpha.parts = dict(weights=0.2, alpha=0.3)
+    alpha.parts = dict(weights=0.1, alpha=0.2)
     cfg.default_hooks.alpha_step.schedules = [dict(type='PruneInOrder', start=0.4)]
     cfg.default_hooks.checkpoint.update(interval=1, by_epoch=False, max_keep_ckpts=-1)
     cfg.update(changes)
@@ -130,7 +131,7 @@ def test_a_pruned_search_ends_as_the_derived_network_and_resumes_exactly(tmp_pat
     net = MODELS.build(config)
     net.load_state_dict(derived_weights(model.backbone.state_dict(), net.state_dict()))
     net.to(memory_format=torch.channels_last)  # as the run laid its weights
-    images = torch.randn(4, 3, 16, 16)
+    images = torch.randn(4, 3, 8, 8)
     # Whatever is drawn, one path is left: the network as it was trained.
     for step in range(2):
         owner.sample(0, step, 'weights')

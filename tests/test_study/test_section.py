@@ -59,3 +59,8 @@ def test_what_cannot_be_is_refused_by_name(settings, told):
     with pytest.raises(ValueError, match=told) as error:
         read_study(dict(study=settings))
     assert '\n' not in str(error.value)
+
+
+def test_none_takes_a_setting_away():
+    given = dict.fromkeys(('gradient', 'trials', 'limits', 'cheap', 'sampler', 'budget'))
+    assert read_study(dict(study=given)) == Study()

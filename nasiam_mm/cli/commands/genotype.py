@@ -5,7 +5,8 @@ nasiam genotype random genotype.json --seed 1 --out random_1.json
 nasiam genotype random heads/simclr_r18_s_head_cifar10_demo.py --seed 1 --out random_1.json
 nasiam genotype import published.txt --framework MoCo --out moco_published.json
 
-random draws uniformly from the space of a given genotype or of a config: the honest baseline.
+random draws uniformly from the space of a given genotype or of a config: the honest baseline. Nodes
+of cells keep as many edges as what is derived there, by default two.
 import parses and validates the text form of NASiam's authors, Genotype(encoder=[...]), and never
 evaluates it.
 """
@@ -80,7 +81,9 @@ def _draw(args: Namespace) -> 'Genotype':
         choices = choices_of(given)
     except GenotypeError as error:
         raise GenotypeError(f"genotype '{args.input}' {error}") from None
-    return random_genotype(given.framework, choices, args.seed, given.top_k, more)
+    return random_genotype(
+        given.framework, choices, args.seed, given.top_k, more, edges=given.edges
+    )
 
 
 def _draw_of_config(args: Namespace, more: dict) -> 'Genotype':
@@ -88,6 +91,7 @@ def _draw_of_config(args: Namespace, more: dict) -> 'Genotype':
     from nasiam_mm.cli.reading import find_config, load_config
     from nasiam_mm.config_walk import find_hook, type_name
     from nasiam_mm.models.spaces import choices_of_model
+    from nasiam_mm.search.edges import edges_kept
 
     cfg = load_config(find_config(args.input))
     top_k = (find_hook(cfg, 'GenotypeHook') or {}).get('top_k', 1)
@@ -96,7 +100,9 @@ def _draw_of_config(args: Namespace, more: dict) -> 'Genotype':
         choices = choices_of_model(model)
     except ValueError as error:
         raise ValueError(f"config '{args.input}': {error}") from None
-    return random_genotype(str(type_name(model)), choices, args.seed, top_k, more)
+    return random_genotype(
+        str(type_name(model)), choices, args.seed, top_k, more, edges=edges_kept(cfg)
+    )
 
 
 def _import(args: Namespace) -> 'Genotype':

@@ -16,6 +16,7 @@ scores.png. The same command goes on with it; on several machines, with one --st
 import shlex
 from argparse import SUPPRESS, ArgumentParser, Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nasiam_mm.cli.as_given import study_of_own
 from nasiam_mm.cli.asked import refuse_search
@@ -23,6 +24,9 @@ from nasiam_mm.cli.commands import train
 from nasiam_mm.cli.own import prepare_own
 from nasiam_mm.config_walk import walk
 from nasiam_mm.runs.processes import process_number
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -66,10 +70,20 @@ def run(args: Namespace) -> None:
     train.train_checked(cfg)
     if process_number() == 0:
         found = Path(cfg.work_dir, 'genotype.json')
-        print(
-            f'{found} was not trained beside the standard head yet: {_compares(args, found)} '
-            'compares the two on fresh seeds'
-        )
+        print(_goes_on(args, cfg, found))
+
+
+def _goes_on(args: Namespace, cfg: 'Config', found: Path) -> str:
+    """Say what is still open of a genotype, and by which command it is done."""
+    what = f'{found} was not trained'
+    is_own = getattr(args, 'out', None) is not None
+    if cfg.model.backbone.get('space') is not None and not is_own and not cfg.get('study'):
+        # No recipe stands beside that of a backbone, and no standard one.
+        drawn = f'nasiam genotype random {shlex.quote(str(found))} --out FILE'
+        trains = f'nasiam train RECIPE --genotype {shlex.quote(str(found))}'
+        return f'{what} yet: {trains} does, and those of {drawn} are its baseline'
+    does = 'compares the two on fresh seeds'
+    return f'{what} beside the standard head yet: {_compares(args, found)} {does}'
 
 
 def _compares(args: Namespace, found: Path) -> str:

@@ -15,6 +15,7 @@ from nasiam_mm.architecture.choice import Choice, op_choices
 from nasiam_mm.architecture.genotype import Decision, Genotype, GenotypeError
 from nasiam_mm.architecture.plan import BackbonePlan
 from nasiam_mm.architecture.points import check_within
+from nasiam_mm.models.backbones.arguments import whole, wholes
 from nasiam_mm.models.backbones.decided import (
     Given,
     Spaces,
@@ -86,6 +87,8 @@ class ChoiceBackbone(BaseModule):
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(_INIT if init_cfg is None else init_cfg)
+        wholes(type(self).__name__, None, out_indices=out_indices)
+        whole(type(self).__name__, -1, frozen_stages=frozen_stages)
         self.recipe, self.mixing, self.auxiliary = plan, mixing, auxiliary
         spaces: Spaces = {}
         if space is not None:
@@ -97,7 +100,11 @@ class ChoiceBackbone(BaseModule):
             given = read_decisions(genotype, self.groups)
             mine = {n: d for n, d in given.decisions.items() if n.split('.')[0] in self.groups}
             if space is not None:
-                check_within(Genotype(given.framework, mine), self.choices(space))
+                try:
+                    check_within(Genotype(given.framework, mine), self.choices(space))
+                except GenotypeError as error:
+                    what = f'the genotype of the {type(self).__name__} {error}'
+                    raise GenotypeError(f'{what}; take one of its space') from None
             taken = {name: decision.chosen[0] for name, decision in mine.items()}
             decisions = {group: given.of(group) for group in self.groups}
             spaces = {}

@@ -2,12 +2,16 @@
 """The space of DARTS' cells, which SSNAS and CSNAS search without labels."""
 
 from collections.abc import Sequence
+from operator import and_
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from nasiam_mm.architecture.cells import NO_EDGE, edges_into
+from nasiam_mm.architecture.genotype import GenotypeError
 from nasiam_mm.architecture.plan import BackbonePlan
+from nasiam_mm.models.backbones.arguments import whole, wholes
 from nasiam_mm.models.backbones.base import ChoiceBackbone
 from nasiam_mm.models.choice import ChoiceCell, FixedCell
 from nasiam_mm.ops.cell import FactorizedReduce
@@ -75,9 +79,11 @@ class ChoiceCells(ChoiceBackbone):
         img_size: int = 32,
         **kwargs: Any,
     ) -> None:
-        if len(blocks) < 2 or min(blocks) < 1 or nodes < 1:
-            need = 'two stages or more, of a cell or more, and a node or more'
-            raise ValueError(f'ChoiceCells takes {need}, got {blocks!r} and {nodes!r}')
+        name = type(self).__name__
+        wholes(name, blocks=blocks)
+        whole(name, base_channels=base_channels, nodes=nodes, img_size=img_size)
+        if len(blocks) < 2:
+            raise ValueError(f'{name}.blocks must be of two stages or more, got {blocks!r}')
         self._nodes = nodes
         widths = [base_channels * 2**stage for stage in range(len(blocks))]
         strides = (1,) + (2,) * (len(blocks) - 1)
@@ -97,9 +103,20 @@ class ChoiceCells(ChoiceBackbone):
                 group = 'reduction' if reduces else 'normal'
                 first = FactorizedReduce(before, width) if halved else _project(before, width)
                 edges = self.cell(group, self._edges(width, size, reduces))
+                self._check_paths(group, edges)
                 self.cells.append(Cell(first, _project(last, width), edges, nodes))
                 before, last, halved = last, nodes * width, reduces
                 size = -(-size // 2) if reduces else size
+
+    def _check_paths(self, group: str, edges: ChoiceCell | FixedCell) -> None:
+        """Refuse a cell that gives zeros whatever it is given, with a GenotypeError."""
+        reached = [True, True]
+        for into in edges_into(len(edges.layers)):
+            kept = [any(name != NO_EDGE for name in edges.names(n)) for n in into]
+            reached.append(any(map(and_, kept, reached)))
+        if not any(reached[2:]):
+            what = f"no edge of the {group} cell leads from what it is given to a node but 'none'"
+            raise GenotypeError(f'{what}: it gives zeros; decide an operation at one of them')
 
     def _edges(self, width: int, size: int, reduces: bool) -> tuple[MapShape, ...]:
         shapes = []

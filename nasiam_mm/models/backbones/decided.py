@@ -78,8 +78,11 @@ def read_decisions(given: Given, groups: Sequence[str] = ()) -> Genotype:
     """
     if isinstance(given, Mapping):
         genotype = Genotype('', {name: _decision(name, option) for name, option in given.items()})
-    else:
+    elif isinstance(given, (Genotype, str, os.PathLike)):
         genotype = given if isinstance(given, Genotype) else load_genotype(given)
+    else:
+        need = 'a genotype, the path of its file or a dict of options by the names of choices'
+        raise ValueError(f'model.backbone.genotype must be {need}, got {given!r:.60}')
     if groups and not set(groups) & set(genotype.heads):
         which = f"genotype '{given!s:.200}'" if isinstance(given, str) else 'the genotype'
         held = f'decides nothing of the {" and ".join(groups)}, only {list(genotype.heads)}'

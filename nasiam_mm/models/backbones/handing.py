@@ -6,7 +6,8 @@ from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import nasiam_mm.models.backbones  # noqa: F401  makes its classes known
-from nasiam_mm.architecture.choice import Choice
+from nasiam_mm.architecture.alpha import Architecture
+from nasiam_mm.architecture.choice import Choice, op_choices
 from nasiam_mm.architecture.genotype import Genotype, GenotypeError
 from nasiam_mm.architecture.kinds.kind import BACKBONES
 from nasiam_mm.architecture.reading import load_genotype
@@ -39,6 +40,15 @@ def backbone_choices(backbone: Any) -> dict[str, tuple[Choice, ...]]:
     if kind_of(backbone) is None or backbone.get('space') is None:
         return {}
     return as_shapes(backbone, space=None, genotype=None).choices(backbone['space'])
+
+
+def mix_evenly(backbone: ChoiceBackbone) -> None:
+    """Let what is searched of a backbone on the meta device run without an algorithm around it."""
+    for group, cells in backbone.searched.items():
+        choices = {group: op_choices(group, cells[0].space, cells[0].shapes)}
+        owner = Architecture(choices).to('meta')
+        for cell in cells:
+            cell.bind(owner)
 
 
 def hand_backbone(

@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from nasiam_mm.architecture.plan import BackbonePlan
+from nasiam_mm.models.backbones.arguments import whole, wholes
 from nasiam_mm.models.backbones.base import ChainBackbone
 from nasiam_mm.ops.conv import conv
 from nasiam_mm.ops.shapes import MapShape
@@ -43,6 +44,9 @@ class ChoiceMobileNet(ChainBackbone):
         img_size: int = 32,
         **kwargs: Any,
     ) -> None:
+        name = type(self).__name__
+        wholes(name, blocks=blocks, channels=channels, strides=strides)
+        whole(name, img_size=img_size)
         if not len(blocks) == len(strides) == len(channels) - 1:
             need = 'blocks and strides for each stage, channels for the stem as well'
             raise ValueError(f'ChoiceMobileNet takes {need}')

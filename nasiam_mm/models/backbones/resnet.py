@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from nasiam_mm.architecture.plan import BackbonePlan
+from nasiam_mm.models.backbones.arguments import whole, wholes
 from nasiam_mm.models.backbones.base import ChainBackbone
 from nasiam_mm.ops.conv import conv
 from nasiam_mm.ops.shapes import MapShape
@@ -44,6 +45,10 @@ class ChoiceResNet(ChainBackbone):
         img_size: int = 32,
         **kwargs: Any,
     ) -> None:
+        name = type(self).__name__
+        wholes(name, blocks=blocks)
+        sizes = dict(base_channels=base_channels, stem_channels=stem_channels, img_size=img_size)
+        whole(name, **sizes)
         widths = [base_channels * 2**stage for stage in range(len(blocks))]
         strides = (1,) + (2,) * (len(blocks) - 1)
         channels = stem_channels, *widths

@@ -122,6 +122,8 @@ def test_equals_of_a_searched_one_are_drawn(tmp_path, monkeypatch):
     save_genotype(random_genotype('SimCLR', choices, 3), file)
     found = draw_equals(MOBILENET, [file], 2, 16, tmp_path / 'out.json')
     assert found == read_sample(tmp_path / 'out.json')
+    # The recipe that was asked for, not what was drawn last.
+    assert json.loads((tmp_path / 'out.json').read_text())['config'] == MOBILENET
     kinds = [backbone.kind for backbone in found]
     assert kinds == ['searched', 'random', 'random', 'hand-made', 'hand-made']
     size = found[0].parameters
