@@ -193,11 +193,12 @@ class ChoiceBackbone(BaseModule):
 
     def every_stage(self, x: Tensor) -> list[Tensor]:
         """Map images, (N, 3, H, W), to what all stages give."""
-        kept, self.out_indices = self.out_indices, tuple(range(len(self.plan.blocks)))
-        try:
-            return list(self(x))
-        finally:
-            self.out_indices = kept
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Map images, (N, 3, H, W), to the maps of the stages asked for."""
+        maps = self.every_stage(x)
+        return tuple(maps[stage] for stage in sorted({*self.out_indices}))
 
     @property
     def is_searched(self) -> bool:
@@ -261,13 +262,12 @@ class ChainBackbone(ChoiceBackbone):
         first = sum(self.plan.blocks[:stage])
         return list(self.blocks.layers)[first : first + self.plan.blocks[stage]]
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Map images, (N, 3, H, W), to the maps of the stages asked for."""
-        x, rows, outputs = self.stem(x), iter(enumerate(self.blocks.rows())), []
-        for stage, count in enumerate(self.plan.blocks):
+    def every_stage(self, x: Tensor) -> list[Tensor]:
+        """Map images, (N, 3, H, W), to what all stages give."""
+        x, rows, maps = self.stem(x), iter(enumerate(self.blocks.rows())), []
+        for count in self.plan.blocks:
             for _ in range(count):
                 n, row = next(rows)
                 x = self.blocks.step(n, x, row)  # type: ignore[arg-type]
-            if stage in self.out_indices:
-                outputs.append(x)
-        return tuple(outputs)
+            maps.append(x)
+        return maps

@@ -151,13 +151,12 @@ class ChoiceCells(ChoiceBackbone):
         """Operation of an edge of which nothing is decided."""
         return 'sep_conv_3'
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Map images, (N, 3, H, W), to the maps of the stages asked for."""
+    def every_stage(self, x: Tensor) -> list[Tensor]:
+        """Map images, (N, 3, H, W), to what all stages give."""
         before = last = self.stem(x)
-        outputs, cells = [], iter(self.cells)
-        for stage, count in enumerate(self.plan.blocks):
+        maps, cells = [], iter(self.cells)
+        for count in self.plan.blocks:
             for _ in range(count):
                 before, last = last, next(cells)(before, last)
-            if stage in self.out_indices:
-                outputs.append(last)
-        return tuple(outputs)
+            maps.append(last)
+        return maps
