@@ -45,8 +45,8 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
             self._validate_if_due()
             if self._epoch >= self._max_epochs:
                 done = f'{self._epoch} of {counted(self._max_epochs, "epoch")} done'
-                mend = '--resume --extend with more train_cfg.max_epochs goes on'
-                self.runner.logger.warning(f'the run is finished: {done}; {mend}')
+                told = 'what follows the last one is done again, --resume --extend adds epochs'
+                self.runner.logger.warning(f'{done}: {told}')
             while self._epoch < self._max_epochs and not (self.stop_training and self._done() == 0):
                 self.run_epoch()
                 self._validate_if_due()
