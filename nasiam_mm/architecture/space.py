@@ -16,10 +16,7 @@ from nasiam_mm.architecture.names import check_options, idle_choices
 from nasiam_mm.ops.candidates import LayerShape, check_space
 
 # What leads on from a choice that no mixing by alpha decides.
-OPEN_MEND = (
-    'leave one, let a study decide (nasiam search CONFIG --study NAME), or train a genotype '
-    'by --genotype'
-)
+OPEN_MEND = 'leave one, let a study decide (docs/study.md), or train a genotype by --genotype'
 
 # Kind -> options.
 Kinds = Mapping[str, Sequence[Option]]
