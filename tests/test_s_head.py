@@ -55,4 +55,4 @@ def test_without_a_genotype_it_says_what_to_do(name, tmp_path):
     problems = find_problems(reduced(f'heads/{name}', tmp_path / 'run'))
     assert len(problems) == 1
     assert 'space.projector.depth: has 4 options, which no mixing by alpha decides' in problems[0]
-    assert 'nasiam genotype random' in problems[0] and len(problems[0]) <= 500
+    assert 'let a study decide' in problems[0] and len(problems[0]) <= 500

@@ -43,6 +43,8 @@ class Scale:
         cfg.model.data_preprocessor.views.size = self.pixels
         cfg.model.data_preprocessor.eval_size = self.pixels
         cfg.train_cfg.max_epochs = self.epochs
+        # float32, also on a CPU that has bfloat16, which demo recipes take.
+        cfg.optim_wrapper.type = 'OptimWrapper'
         bank = dict(train=self.images, val=VAL)
         for part in (cfg.train_dataloader.dataset, cfg.probe.bank, cfg.probe.query):
             part.dataset.parts = bank

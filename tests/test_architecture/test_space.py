@@ -214,7 +214,7 @@ def test_what_alpha_mixes_and_what_is_fixed():
     ('name', 'kind', 'options', 'message'),
     [
         ('projector', 'depth', (1, 2), 'space.projector.depth: has 2 options, which no mixing by'),
-        ('predictor', 'form', ('none', 'mlp'), r'let a study decide .*, or train a genotype by --genotype$'),
+        ('predictor', 'form', ('none', 'mlp'), r'let a study decide .*, or train a genotype by '),
         ('projector', 'hidden_norm', ('bn', 'ln'), 'by --genotype, or write it into operations$'),
         ('', 'temperature', (0.1, 0.2), 'space.temperature: has 2 options'),
     ],

@@ -31,6 +31,7 @@ def small(folder):
     # Wide enough that no two images are alike.
     cfg.model.backbone.update(stem_channels=8, base_channels=8)
     cfg.model.neck.in_channels = 64
+    cfg.optim_wrapper.type = 'OptimWrapper'  # float32, also on a CPU that has bfloat16
     return cfg
 
 

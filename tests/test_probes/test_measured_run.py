@@ -94,7 +94,7 @@ def test_all_measures_are_logged(run):
     again = measure(runner.model, probe, 'val', 0, runner.cfg)
     assert again == {name: rows[2][name] for name in again}
     query = runner.build_dataloader(probe.query)
-    features = extract_features(runner.model, query).features
+    features = extract_features(runner.model, query, runner.cfg).features
     assert again['measure/rankme'] == rankme(features).item()
 
 
