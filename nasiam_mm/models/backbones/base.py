@@ -23,6 +23,7 @@ from nasiam_mm.models.backbones.decided import (
     read_spaces,
     refuse_open,
     setting_choices,
+    told_genotype,
 )
 from nasiam_mm.models.choice import ChoiceCell, FixedCell
 from nasiam_mm.models.seeds import own_stream
@@ -97,7 +98,10 @@ class ChoiceBackbone(BaseModule):
             given = read_decisions(genotype, self.groups)
             mine = {n: d for n, d in given.decisions.items() if n.split('.')[0] in self.groups}
             if space is not None:
-                check_within(Genotype(given.framework, mine), self.choices(space))
+                try:
+                    check_within(Genotype(given.framework, mine), self.choices(space))
+                except GenotypeError as error:
+                    raise GenotypeError(f'{told_genotype(genotype)} {error}') from None
             taken = {name: decision.chosen[0] for name, decision in mine.items()}
             decisions = {group: given.of(group) for group in self.groups}
             spaces = {}

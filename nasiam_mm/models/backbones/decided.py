@@ -81,10 +81,16 @@ def read_decisions(given: Given, groups: Sequence[str] = ()) -> Genotype:
     else:
         genotype = given if isinstance(given, Genotype) else load_genotype(given)
     if groups and not set(groups) & set(genotype.heads):
-        which = f"genotype '{given!s:.200}'" if isinstance(given, str) else 'the genotype'
         held = f'decides nothing of the {" and ".join(groups)}, only {list(genotype.heads)}'
-        raise GenotypeError(f'{which} {held}; take one that was searched with this backbone')
+        raise GenotypeError(
+            f'{told_genotype(given)} {held}; take one that was searched with this backbone'
+        )
     return genotype
+
+
+def told_genotype(given: Given) -> str:
+    """Name a genotype in an error: the file, where it is one."""
+    return f"genotype '{given!s:.200}'" if isinstance(given, (str, os.PathLike)) else 'the genotype'
 
 
 def _decision(name: str, option: Any) -> Decision:
