@@ -44,3 +44,8 @@ default_hooks = dict(
 probe = dict(interval=6)
 env_cfg = dict(cudnn_benchmark=False)
 auto_scale_lr = dict(base_batch_size=128)
+# What was found is compared on these: nasiam search ... --study NAME --trials 0 --candidate FILE.
+study = dict(
+    recipe='backbones/simclr_cells_pretrain_cifar10_demo.py',
+    baseline='nasiam/simclr_r18_baseline_cifar10_demo.py',
+)

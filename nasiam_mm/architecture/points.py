@@ -43,7 +43,8 @@ def check_within(genotype: Genotype, choices: Choices) -> None:
     rows = {choice.name: choice for layers in choices.values() for choice in layers}
     for name, decision in genotype.decisions.items():
         if name not in rows:
-            raise GenotypeError(f'decides {name}, which the space does not have')
+            has = f'which the space does not have; it has {", ".join([*rows][:3])}'
+            raise GenotypeError(f'decides {name}, {has}{", ..." if len(rows) > 3 else ""}')
         _check_taken(rows[name], decision.chosen)
     taken = {name: decision.chosen[0] for name, decision in genotype.decisions.items()}
     _check_complete(rows, taken)

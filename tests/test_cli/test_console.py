@@ -8,10 +8,12 @@ import select
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from nasiam_mm.cli.main import _again
+from nasiam_mm.engine.hooks.console_hook import _begun
 from nasiam_mm.report.pictures import alpha_curves, genotype_drawing
 from nasiam_mm.wording import counted
 from tests.forked import _run, run_forked
@@ -39,6 +41,20 @@ KNOWN = (
     r'warning: \d records of alpha are too few to tell .* from noise: .*',
     r'warning: Epoch \d projector layers? .* ties? with .*; the first in the space was taken',
 )
+
+
+@pytest.mark.parametrize(
+    ('groups', 'said'),
+    [
+        (['projector', 'predictor'], 'searching a head'),
+        (['normal', 'reduction'], 'searching a backbone'),
+        (['backbone', 'projector'], 'searching a backbone and a head'),
+        (None, 'training'),
+    ],
+)
+def test_the_first_line_says_what_is_searched(groups, said):
+    owner = None if groups is None else SimpleNamespace(choices=dict.fromkeys(groups))
+    assert _begun(SimpleNamespace(architecture=owner)) == said
 
 
 def small_search(folder, **more):

@@ -11,7 +11,7 @@ from nasiam_mm.cli.commands.search import _goes_on
 
 def said(backbone, **more):
     cfg = ConfigDict(model=dict(backbone=backbone), **more)
-    return _goes_on(Namespace(config='c.py', out=None), cfg, Path('g.json'))
+    return _goes_on(Namespace(data=None, config='c.py', out=None), cfg, Path('g.json'))
 
 
 def test_a_backbone_has_no_standard_one_beside_it():

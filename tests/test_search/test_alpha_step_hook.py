@@ -86,6 +86,25 @@ def test_two_epochs_count_exactly_and_move_alpha_alone(framework, tmp_path):
         assert hook.optimizer.state[alpha]['step'] == 2 * per_epoch
 
 
+@pytest.mark.parametrize(('iterations', 'idle'), [(3, True), (5, True), (8, False)])
+def test_a_search_in_which_alpha_takes_no_step_says_so(iterations, idle):
+    # Due at 0 and 5 alone; the warm-up is a third.
+    waits = dict(type='AlphaWarmup', share=1 / 3)
+    hook = AlphaStepHook({}, dict(type='Adam', lr=0.1), interval=5, schedules=[waits])
+    hook.check(small.build('simclr'))
+    hook.loader, told = [], []
+    runner = SimpleNamespace(
+        iter=0,
+        max_iters=iterations,
+        optim_wrapper=SimpleNamespace(_accumulative_counts=1),
+        logger=SimpleNamespace(warning=told.append),
+    )
+    hook.before_train(runner)
+    assert len(told) == idle
+    if idle:
+        assert f'alpha takes no step in the {iterations} iterations of this search' in told[0]
+
+
 class Counts(Hook):
     """Counts changes of alpha, and of the weights, over the iterations."""
 

@@ -2,6 +2,7 @@
 """The recipes of configs/backbones run, small: a search, its genotype, a training of it."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -53,7 +54,17 @@ def small(name, folder, epochs=1):
 
 
 def test_there_are_recipes_of_each_kind():
-    assert len(SEARCHES) == 5 and len(TRAININGS) == 4
+    assert len(SEARCHES) == 5 and len(TRAININGS) == 5
+
+
+@pytest.mark.parametrize('name', SEARCHES)
+def test_a_search_names_recipes_that_take_what_it_finds(name, tmp_path):
+    cfg = small(name, tmp_path)
+    assert (ROOT / 'configs' / cfg.study.baseline).is_file()
+    found = random_genotype(cfg.model.type, choices_of_model(cfg.model), 1)
+    model = small(Path(cfg.study.recipe).stem, tmp_path).model
+    model.data_preprocessor.update(mean=[0.0] * 3, std=[1.0] * 3)
+    assert MODELS.build({**model, 'genotype': found}).architecture is None
 
 
 @pytest.mark.parametrize('name', SEARCHES)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from nasiam_mm.cli.asked import refuse_page
 
-_SHOWN = 12  # settings that differ, in the lines
+_SHOWN = 12  # settings, and choices, that differ, in the lines
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -37,7 +37,7 @@ def run(args: Namespace) -> None:
     from mmengine.utils import import_modules_from_strings
 
     from nasiam_mm.refusals import plain
-    from nasiam_mm.report.page.compare import differing, figures_of
+    from nasiam_mm.report.page.compare import choices_that_differ, differing, figures_of
     from nasiam_mm.report.page.write import write_comparison
 
     import_modules_from_strings(args.custom_imports)
@@ -50,4 +50,9 @@ def run(args: Namespace) -> None:
         print(plain(' | '.join([name, *map(str, settings)])))
     if len(found) > _SHOWN:
         print(f'and {len(found) - _SHOWN} settings more that differ')
+    chosen = choices_that_differ(runs)
+    for name, options in list(chosen.items())[:_SHOWN]:
+        print(plain(' | '.join([name, *options])))
+    if len(chosen) > _SHOWN:
+        print(f'and {len(chosen) - _SHOWN} choices more that differ')
     print(f'wrote {args.out}')

@@ -11,6 +11,7 @@ from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
 
+from nasiam_mm.architecture.kinds.kind import BACKBONES
 from nasiam_mm.console.screen import Console
 from nasiam_mm.console.terms import duration, told_figures
 from nasiam_mm.datasets.split import innermost
@@ -50,13 +51,12 @@ class ConsoleHook(Hook):
         inner = innermost(dataset)
         name = getattr(inner, 'metainfo', {}).get('dataset', type(inner).__name__)
         folder = (runner.cfg.get('data') or {}).get('root') or getattr(inner, 'data_root', None)
-        searches = getattr(model, 'architecture', None) is not None
         steps = len(runner.train_dataloader)
         length = counted(runner.max_iters, 'iteration')
         if self._is_over_epochs(runner):
             length = f'{counted(runner.max_epochs, "epoch")} of {counted(steps, "iteration")}'
         self.console.say(
-            f'{"searching a head" if searches else "training"}: {type(model).__name__}, '
+            f'{_begun(model)}: {type(model).__name__}, '
             f'{length}, {_device(model)}, seed {runner.seed}'
         )
         where = f' in {folder}' if folder else ''
@@ -168,3 +168,15 @@ def _joined(told: dict[str, str]) -> str:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, (bool, Sequence))
+
+
+def _begun(model: Any) -> str:
+    """Say what is searched, or that nothing is."""
+    architecture = getattr(model, 'architecture', None)
+    if architecture is None:
+        return 'training'
+    # Cells of a backbone are of two groups.
+    parts = dict.fromkeys(
+        'backbone' if name in BACKBONES else 'head' for name in architecture.choices
+    )
+    return f'searching a {" and a ".join(parts)}'

@@ -24,6 +24,7 @@ from nasiam_mm.models.backbones.decided import (
     read_spaces,
     refuse_open,
     setting_choices,
+    told_genotype,
 )
 from nasiam_mm.models.choice import ChoiceCell, FixedCell
 from nasiam_mm.models.seeds import own_stream
@@ -103,7 +104,7 @@ class ChoiceBackbone(BaseModule):
                 try:
                     check_within(Genotype(given.framework, mine), self.choices(space))
                 except GenotypeError as error:
-                    what = f'the genotype of the {type(self).__name__} {error}'
+                    what = f'{told_genotype(genotype)} {error}'
                     raise GenotypeError(f'{what}; take one of its space') from None
             taken = {name: decision.chosen[0] for name, decision in mine.items()}
             decisions = {group: given.of(group) for group in self.groups}

@@ -84,10 +84,16 @@ def read_decisions(given: Given, groups: Sequence[str] = ()) -> Genotype:
         need = 'a genotype, the path of its file or a dict of options by the names of choices'
         raise ValueError(f'model.backbone.genotype must be {need}, got {given!r:.60}')
     if groups and not set(groups) & set(genotype.heads):
-        which = f"genotype '{given!s:.200}'" if isinstance(given, str) else 'the genotype'
         held = f'decides nothing of the {" and ".join(groups)}, only {list(genotype.heads)}'
-        raise GenotypeError(f'{which} {held}; take one that was searched with this backbone')
+        raise GenotypeError(
+            f'{told_genotype(given)} {held}; take one that was searched with this backbone'
+        )
     return genotype
+
+
+def told_genotype(given: Given) -> str:
+    """Name a genotype in an error: the file, where it is one."""
+    return f"genotype '{given!s:.200}'" if isinstance(given, (str, os.PathLike)) else 'the genotype'
 
 
 def _decision(name: str, option: Any) -> Decision:

@@ -143,6 +143,14 @@ def genotypes(runs: Sequence[Facts]) -> str:
     return table('What each head is', head, cells)
 
 
+def choices_that_differ(runs: Sequence[Facts]) -> dict[str, list[str]]:
+    """Return choice -> what each run took, for those that differ; a dash where it has no such."""
+    told = [_choices(facts) for facts in runs]
+    places = dict.fromkeys(place for one in told for place in one)
+    taken = {place: [one.get(place, ('-', ''))[0] for one in told] for place in places}
+    return {place: options for place, options in taken.items() if len(set(options)) > 1}
+
+
 def _choices(facts: Facts) -> dict[str, tuple[str, str]]:
     """Return choice -> what was taken, and how sure that is."""
     if facts.genotype is None:

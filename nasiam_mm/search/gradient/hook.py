@@ -27,6 +27,7 @@ from nasiam_mm.search.gradient.gradients import (
 from nasiam_mm.search.gradient.regularizers import Penalties
 from nasiam_mm.search.gradient.schedules import (
     SCHEDULES,
+    AlphaWarmup,
     AuxiliaryDecay,
     Schedule,
     SearchStep,
@@ -171,6 +172,10 @@ class AlphaStepHook(StatefulHook):
 
     def before_train(self, runner: Runner) -> None:
         """Start drawing from where the run stands."""
+        if self.optimizer is not None and not self._comes(runner):
+            what = f'alpha takes no step in the {runner.max_iters} iterations of this search'
+            mend = 'search longer, or lower default_hooks.alpha_step.interval or the warm-up'
+            runner.logger.warning(f'{what}: its genotype will say nothing; {mend}')
         self.batches = endless_batches(self.loader, self.taken)
         if self.steps:
             # A run resumed within a weight step, or after the last, mixes as that step began.
@@ -178,6 +183,18 @@ class AlphaStepHook(StatefulHook):
             for schedule in self.schedules:
                 schedule.apply(self._stand(runner, began))
             self.architecture.sample(runner.seed, self.steps - 1, 'weights')
+
+    def _comes(self, runner: Runner) -> bool:
+        """Whether any iteration of the whole search takes an alpha step."""
+        every = runner.optim_wrapper._accumulative_counts * self.interval
+        for iteration in range(0, runner.max_iters, every):
+            step = self._stand(runner, iteration)
+            for schedule in self.schedules:
+                if isinstance(schedule, AlphaWarmup):
+                    schedule.apply(step)
+            if step.takes_alpha_step:
+                return True
+        return False
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Step alpha once for each weight step, to which several iterations may add up."""

@@ -186,6 +186,15 @@ def test_a_genotype_of_another_backbone_is_refused():
         simclr(FREE['resnet'], genotype=genotype)
 
 
+def test_a_genotype_of_another_space_is_refused_by_its_file(tmp_path):
+    path = tmp_path / 'resnet.json'
+    save_genotype(random_genotype('SimCLR', backbone_choices(FREE['resnet']), 0), path)
+    lost = r"genotype '.*resnet.json' decides backbone.0.blocks, which the space does not have; it"
+    with pytest.raises(GenotypeError, match=lost + ' has backbone.0.op, .*backbone.2.op') as error:
+        MODELS.build({**FREE['mobilenet'], 'genotype': str(path)})
+    assert '\n' not in str(error.value)
+
+
 def test_a_space_of_heads_does_not_take_what_backbones_decide():
     with pytest.raises(ValueError, match=r'space.backbone: what a backbone decides stands in'):
         simclr('mobilenet', space=dict(backbone=dict(width=[1])))

@@ -33,14 +33,17 @@ def test_two_runs(pair, tmp_path, capsys):
         assert 'a/run' in page.told(name) and 'b/run' in page.told(name)
 
 
-def test_heads_that_differ(tmp_path):
+def test_heads_that_differ(tmp_path, capsys):
     one, two = tmp_path / 'one.json', tmp_path / 'two.json'
     save_genotype(genotype(), one)
     other = genotype().decisions['projector.0.op']
     found = genotype()
     found.decisions['projector.1.op'] = other
     save_genotype(found, two)
-    write_comparison([one, two], tmp_path / 'heads.html')
+    dispatch(['diff', str(one), str(two), '--out', str(tmp_path / 'heads.html')])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == [' | one | two', f'projector.1.op | {OPS[2]} | {OPS[0]}']
+    assert len(lines) == 3  # what is the same is not told
     rows = Page((tmp_path / 'heads.html').read_text()).told('genotypes')
     first, second = rows.split('projector.1.op')
     assert first.endswith('same ') and second.endswith('differs')
