@@ -1,8 +1,10 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """A step of the demo that fails or is interrupted is told in a line, and make adds none."""
 
+import signal
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 
@@ -68,7 +70,9 @@ def test_make_adds_nothing_to_an_interruption(tmp_path, status, of_make, told):
     extra = tmp_path / 'extra.mk'
     extra.write_text(f'include Makefile\nx:\n\t@$(call untold,{sys.executable} {script})\n')
     command = ['make', '--no-print-directory', '-f', str(extra), 'x']
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    # A process of the background ignores SIGINT, and so would make.
+    heeds = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, preexec_fn=heeds)
     assert done.returncode == of_make
     assert done.stdout == 'saved\n'
     assert told in done.stderr and bool(done.stderr) == bool(told)
