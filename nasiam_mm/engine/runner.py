@@ -2,6 +2,7 @@
 """A runner for configs with a ``data`` section."""
 
 import copy
+import itertools
 import os
 from typing import Any, ClassVar
 
@@ -30,6 +31,8 @@ from nasiam_mm.files.config_file import braces_kept
 from nasiam_mm.refusals import is_user_error
 from nasiam_mm.registry import RUNNERS
 from nasiam_mm.unread import RUNNER_SETTINGS, find_unread
+
+_RUNS = itertools.count()  # of this process
 
 
 class FormattedOnce(Config):
@@ -100,15 +103,16 @@ class NasiamRunner(Runner):
 
     def build_visualizer(self, visualizer: Visualizer | dict | None = None) -> Visualizer:
         """Build the visualizer, which tells the console of a command what is logged too."""
-        console = current()
-        if console is not None and not isinstance(visualizer, Visualizer):
-            told = visualizer or dict(
-                type='ScalarVisualizer', vis_backends=dict(type='LocalVisBackend')
-            )
-            backends = told.get('vis_backends') or []
+        if isinstance(visualizer, Visualizer):
+            return visualizer
+        local = dict(type='ScalarVisualizer', vis_backends=dict(type='LocalVisBackend'))
+        # mmengine names a run by the second, and one of the same name logs where the first did.
+        settings = {'name': f'{self.experiment_name}_{next(_RUNS)}', **(visualizer or local)}
+        if (console := current()) is not None:
+            backends = settings.get('vis_backends') or []
             listed = [backends] if isinstance(backends, dict) else list(backends)
-            visualizer = {**told, 'vis_backends': [*listed, ConsoleBackend(console)]}
-        return super().build_visualizer(visualizer)
+            settings['vis_backends'] = [*listed, ConsoleBackend(console)]
+        return super().build_visualizer(settings)
 
     def setup_env(self, env_cfg: dict) -> None:
         """Set up processes, devices and how exact float32 products are: ``'highest'`` unless set.

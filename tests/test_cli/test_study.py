@@ -240,7 +240,10 @@ def test_a_config_without_a_standard_head_or_a_space_says_what_is_missing(tmp_pa
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
-def test_a_study_that_is_stopped_says_what_goes_on_with_it(capsys, number):
+def test_a_study_that_is_stopped_says_what_goes_on_with_it(capsys, number, request):
+    # A process of the background ignores SIGINT.
+    was = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, was))
     before = signal.getsignal(signal.SIGTERM)
     kind = SystemExit if number == signal.SIGTERM else KeyboardInterrupt
     with pytest.raises(kind) as end, stoppable('w/heads', 'nasiam search --study heads'):

@@ -1,20 +1,21 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """The visualizer of a run logs as mmengine's does, and draws as it does once there is an image.
 
-1. Scalars are logged without matplotlib, which no training imports.
+1. Scalars are logged without matplotlib, which no training imports, and by each run in its folder.
 2. A drawing is that of mmengine's visualizer, pixel by pixel.
 """
 
 import json
 import subprocess
 import sys
+import time
 
 import numpy as np
 import torch
 from mmengine.visualization import Visualizer
 
 from nasiam_mm.engine.visualizer import ScalarVisualizer
-from nasiam_mm.registry import VISUALIZERS
+from nasiam_mm.registry import RUNNERS, VISUALIZERS
 from tests.reduced import reduced
 
 _CODE = """
@@ -39,6 +40,18 @@ def test_scalars_are_logged_without_matplotlib(tmp_path):
 def test_the_recipes_use_it(tmp_path):
     cfg = reduced('nasiam/simclr_r18_search_cifar10', tmp_path)
     assert VISUALIZERS.get(cfg.visualizer.type) is ScalarVisualizer
+
+
+def test_two_runs_of_one_second_log_each_in_its_own_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(time, 'strftime', lambda *_: '20260101_000000')
+    for name in ('one', 'two'):
+        cfg = reduced('nasiam/simclr_r18_baseline_cifar10', tmp_path / name)
+        cfg.experiment_name = 'same'
+        runner = RUNNERS.build(cfg)
+        assert runner.experiment_name == 'same_20260101_000000'
+        runner.visualizer.add_scalars({name: 1.0}, step=0)
+        (file,) = (tmp_path / name).rglob('scalars.json')
+        assert json.loads(file.read_text()) == {name: 1.0, 'step': 0}
 
 
 def test_a_drawing_is_that_of_mmengine():
