@@ -141,7 +141,10 @@ def _contest(args: Namespace) -> None:
                 told = f'kNN {row["knn_test"]:.2f}, {row["seconds"]:.0f} s of CPU'
                 print(f'data {data_seed}, {arm}, seed {seed}: {told}', flush=True)
     before = read_rows(out) if out.is_file() else []
-    made = [json.loads(file.read_text()) for file in sorted((folder / 'rows').glob('*.json'))]
+    made = [
+        json.loads(file.read_text(encoding='utf-8'))
+        for file in sorted((folder / 'rows').glob('*.json'))
+    ]
     write_contest([*before, *made], out)
     print(contest_answers(read_rows(out)))
 

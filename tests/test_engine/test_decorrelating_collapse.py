@@ -65,7 +65,7 @@ def trained(folder, algorithm, head, *hooks):
     runner = build_runner(
         folder,
         [watch],
-        max_epochs=12,
+        max_epochs=20,  # until the spread has settled
         model=model,
         train_dataloader=loader_cfg(16, shuffle=True, size=112, views=2, augment=True),
         optim_wrapper=dict(optimizer=dict(type='Adam', lr=0.03)),
@@ -90,7 +90,7 @@ def trained(folder, algorithm, head, *hooks):
 )
 def test_a_term_leads_out_of_collapse(what, whole, less, measure, tmp_path):
     left, _ = trained(tmp_path / f'{tmp_path.name}_whole', *whole, Begins(what))
-    assert left['std'] > 0.3 and left['effective_rank'] > 2.5
+    assert left['std'] > 0.5 and left['effective_rank'] > 2.5
     stays, lines = trained(tmp_path / f'{tmp_path.name}_less', *less, Begins(what))
     assert stays['effective_rank'] < 2
     assert (stays['std'] < 0.1) == (what == 'point')
