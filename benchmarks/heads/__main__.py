@@ -22,8 +22,12 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.command import run_module
+
+if TYPE_CHECKING:
+    from nasiam_mm.runs.store import RunStore
 
 ROWS, REPLAYS = Path('docs/results/heads/rows.jsonl'), 'replays.jsonl'
 CONTEST = 'contest.jsonl'  # rows of the experiment end to end
@@ -68,15 +72,10 @@ def _make(args: Namespace) -> None:
     from benchmarks.heads.jobs import config, jobs
     from benchmarks.heads.rows import keys_of, read_rows
     from benchmarks.heads.searched import STRATEGIES, searched_head
-    from benchmarks.heads.warm import run_forked
     from nasiam_mm.files.atomic import write_json
-    from nasiam_mm.runs.store import RunFailed, RunStore
+    from nasiam_mm.runs.store import RunFailed
 
-    def store(*words: str) -> RunStore:
-        variables = {'OMP_NUM_THREADS': '1'}
-        return RunStore(args.work_dir / 'runs', words, variables=variables, launch=run_forked)
-
-    trainings, searches = store('train'), store('search')
+    trainings, searches = (_store(args.work_dir, command) for command in ('train', 'search'))
     heads = list(_heads(args.framework, args.heads))
     todo = list(jobs(args.framework, args.scale, heads, args.seeds))
     known = keys_of(read_rows(args.rows)) if args.rows.is_file() else set()
@@ -113,18 +112,11 @@ def _contest(args: Namespace) -> None:
     from benchmarks.heads.contest import ARMS, SEEDS, Contest
     from benchmarks.heads.contest_answers import contest_answers
     from benchmarks.heads.rows import read_rows, write_contest
-    from benchmarks.heads.warm import run_forked
     from nasiam_mm.files.atomic import write_json
-    from nasiam_mm.runs.store import RunFailed, RunStore
+    from nasiam_mm.runs.store import RunFailed
 
     folder, out = args.work_dir / 'contest', args.rows.with_name(CONTEST)
-    store = RunStore(
-        folder / 'runs',
-        ('train',),
-        ('search',),
-        variables={'OMP_NUM_THREADS': '1'},
-        launch=run_forked,
-    )
+    store = _store(folder, 'train')
     for data_seed in args.data_seeds:
         own = Contest(args.framework, data_seed, folder, store, args.variant, args.sampler)
         for seed in SEEDS:
@@ -147,6 +139,15 @@ def _contest(args: Namespace) -> None:
     ]
     write_contest([*before, *made], out)
     print(contest_answers(read_rows(out)))
+
+
+def _store(folder: Path, command: str) -> 'RunStore':
+    """Return the runs of a folder, made by a command in forks of this process."""
+    from benchmarks.heads.warm import run_forked
+    from nasiam_mm.runs.store import RunStore
+
+    one = {'OMP_NUM_THREADS': '1'}
+    return RunStore(folder / 'runs', (command,), ('search',), variables=one, launch=run_forked)
 
 
 def _heads(framework: str, named: Sequence[str]) -> Iterator[str]:
