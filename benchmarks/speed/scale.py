@@ -30,6 +30,8 @@ SIZES, WIDTH = (80_000, 160_000, IMAGENET), 2048
 QUICK, QUICK_WIDTH = (2000, 4000), 64
 # Of what a probe makes, over its features: blocks of the bank; one copy.
 AT_MOST = {KNN: 0.1, LINEAR: 1.05}
+# What is freed goes back to the system at once, so that the peak is of what lives.
+_RETURNED = {'MALLOC_MMAP_THRESHOLD_': '65536', 'MALLOC_TRIM_THRESHOLD_': '65536'}
 
 
 def measure_scale(setup: Setup) -> list[Measurement]:
@@ -59,7 +61,7 @@ def measure_scale(setup: Setup) -> list[Measurement]:
 def _peak(probe: str, rows: int, width: int) -> float:
     command = [sys.executable, '-m', __name__, probe, str(rows), str(width)]
     paths = [str(ROOT), os.environ.get('PYTHONPATH')]
-    environment = {**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, paths))}
+    environment = {**os.environ, **_RETURNED, 'PYTHONPATH': os.pathsep.join(filter(None, paths))}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f'exit status {done.returncode}']

@@ -12,7 +12,13 @@ import numpy as np
 from nasiam_mm.datasets.headers import name_some, read_header
 from nasiam_mm.datasets.known import OFFICIAL
 from nasiam_mm.datasets.listing import read_listing
-from nasiam_mm.datasets.source import Source, array_path, load_array, sha256_array
+from nasiam_mm.datasets.source import (
+    Source,
+    array_path,
+    file_digest,
+    load_array,
+    sha256_array,
+)
 from nasiam_mm.files.marks import is_of_results
 
 _SUFFIXES = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif', '.tiff', '.webp')
@@ -172,7 +178,7 @@ def part_digests(root: Path | str, part: str, images: np.ndarray, labels: Labels
     """Return the sha256 of a part: of its arrays, or of its files' names and sizes, by name."""
     if images.dtype == np.uint8:
         arrays = {f'{part}_images': images, f'{part}_labels': labels}
-        return {name: sha256_array(a) for name, a in arrays.items() if a is not None}
+        return {name: file_digest(a) for name, a in arrays.items() if a is not None}
     folder = part_folder(root, part)
     sizes = [os.stat(folder / os.fsdecode(name)).st_size for name in images]
     lines = [b'%s %d\n' % pair for pair in zip(images, sizes, strict=True)]

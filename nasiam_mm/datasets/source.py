@@ -9,6 +9,7 @@ root/
 """
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -31,6 +32,8 @@ _MARKS = {
     'CIFAR100': 'cifar-100-python',
     'ImageNet': 'train/n01440764',
 }
+# State of a mapped file -> sha256: every loader over it asks.
+_DIGESTS: dict[tuple[int, ...], str] = {}
 
 
 def array_path(root: Path | str, name: str) -> Path:
@@ -41,6 +44,17 @@ def array_path(root: Path | str, name: str) -> Path:
 def sha256_array(array: np.ndarray) -> str:
     """Return the sha256 over the bytes of an array in C order, in hex (no header, no shape)."""
     return hashlib.sha256(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data).hexdigest()
+
+
+def file_digest(array: np.ndarray) -> str:
+    """Return :func:`sha256_array`; of a whole mapped file only once, as long as it is as it was."""
+    if getattr(array, 'filename', None) is None:
+        return sha256_array(array)
+    state = os.stat(array.filename)
+    key = (state.st_dev, state.st_ino, state.st_mtime_ns, state.st_size)
+    if key not in _DIGESTS:
+        _DIGESTS[key] = sha256_array(array)
+    return _DIGESTS[key]
 
 
 def split_digest(*digests: str) -> str:

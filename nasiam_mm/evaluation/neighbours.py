@@ -22,6 +22,7 @@ from nasiam_mm.evaluation.checks import ENTRIES, check_features
 _CACHED = 2**17
 _GROUP = 32  # columns
 _STEP = 1024  # rows of the bank that a CPU multiplies at a time: their cosines stay in its cache
+_SMALL = 32  # shortlists: of a bank no longer the largest are taken at once, as cheap as in steps
 _LEAST = 1e-12  # length that F.normalize divides by
 
 
@@ -109,14 +110,16 @@ class Bank:
         best = query.new_empty(len(query), 0)
         index = torch.empty_like(best, dtype=torch.long)
         # A step has the shortlist's rows where it can, so that the first finds what is least.
-        step = min(self.block, max(_STEP, size)) if query.is_cpu else self.block
+        least = len(self) if len(self) <= _SMALL * size else _STEP
+        step = min(self.block, max(least, size)) if query.is_cpu else self.block
         values, places, due = [best], [index], 0
         with _full_precision():
             for start in range(0, len(self), step):
                 rows = self.rows[start : start + step]
                 rows = rows if rows.dtype == torch.float64 else rows.float()
-                cosine = query @ F.normalize(rows).float().T
-                near, place = _above(cosine, best[:, size - 1 :], size)
+                unit = F.normalize(rows).float()
+                # Not named here, so that it is freed where it has been looked through.
+                near, place = _above(query @ unit.T, best[:, size - 1 :], size)
                 values.append(near)
                 places.append(place.add_(start))
                 done = start + len(rows)
@@ -146,9 +149,11 @@ def _above(cosine: Tensor, least: Tensor, size: int) -> tuple[Tensor, Tensor]:
     values = groups[row, group]
     hit, within = (values > least[row]).nonzero(as_tuple=True)
     row, column, value = row[hit], group[hit] * length + within, values[hit, within]
-    counts = row.bincount(minlength=len(cosine))
+    count = len(cosine)
+    del cosine, groups, values
+    counts = row.bincount(minlength=count)
     place = torch.arange(len(row), device=row.device) - (counts.cumsum(0) - counts)[row]
-    near = cosine.new_full((len(cosine), int(counts.max())), float('-inf'))
+    near = value.new_full((count, int(counts.max())), float('-inf'))
     columns = torch.zeros_like(near, dtype=torch.long)
     near[row, place], columns[row, place] = value, column
     return near, columns

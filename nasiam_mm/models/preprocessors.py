@@ -100,6 +100,11 @@ class TwoViewPreprocessor(BaseDataPreprocessor):
             return {'inputs': inputs, 'data_samples': _indices_of(data)}
         return {'inputs': inputs, 'data_samples': self.cast_data(data.get('data_samples'))}
 
+    def cast_data(self, data: Any) -> Any:
+        """Move collated data to the model's device; data of a loader is on the CPU already."""
+        # A sample a copy is more than what small images cost otherwise.
+        return data if self.device.type == 'cpu' else super().cast_data(data)
+
     def _views(self, images: Tensor | Sequence[Tensor], seeds: Tensor) -> list[Tensor]:
         """All views of all images, one tensor (N, 3, S, S) per view."""
         crops = _crops_of(images)
