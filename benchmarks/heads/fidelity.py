@@ -10,7 +10,7 @@ from benchmarks.heads.objectives import standard_ranks
 from benchmarks.heads.scales import SCALES
 from benchmarks.heads.table import is_drawn
 
-DEAR = 'demo'
+DEAR = 'dear'
 _LEAST = 4  # heads that a rank correlation is told of
 _RESAMPLES = 2000
 

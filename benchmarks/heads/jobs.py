@@ -158,7 +158,7 @@ def config(job: Job, folder: Path) -> Config:
 def measured(cfg: Config, scale: Scale) -> None:
     """Let a run log, at the end of every epoch, all that a row of the table holds."""
     tested(cfg, TEST)
-    cfg.probe.update(interval=1, at_start=False, measures=_MEASURES)
+    cfg.probe.update(interval=scale.interval, at_start=False, measures=_MEASURES)
     hooks = cfg.default_hooks
     hooks.collapse.interval = None
     # The log of an epoch is the mean of its iterations; no run is long enough to be resumed.

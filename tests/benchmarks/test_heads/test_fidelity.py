@@ -25,7 +25,7 @@ def rows():
     found = []
     for n, head in enumerate(HEADS):
         for seed in (0, 1):
-            found.append(row('demo', head, seed, [0, 0, 0, 0, n], seconds=100.0))
+            found.append(row('dear', head, seed, [0, 0, 0, 0, n], seconds=100.0))
             found.append(row('narrow', head, seed, [-n, *noise[n, seed, :2], n], seconds=8.0))
         found.append(row('narrow', head, 2, [50 - n] * 4))  # of a seed without a dear run
         found.append(row('thumb', head, 0, [n] * 4))  # of one seed alone
