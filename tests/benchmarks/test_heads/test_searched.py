@@ -75,3 +75,14 @@ def test_a_search_is_made_once_and_its_cost_is_kept(tmp_path):
 def test_what_is_not_there_is_told(job, says, tmp_path):
     with pytest.raises((ValueError, FileNotFoundError), match=says):
         config(job, tmp_path)
+
+
+def test_a_scale_sets_stride_batch_rate_and_when_is_measured(tmp_path):
+    cfg = config(Job('simsiam', 'brisk', 'standard', 0), tmp_path)
+    assert cfg.train_dataloader.batch_size == 64 and cfg.optim_wrapper.optimizer.lr == 0.4
+    assert cfg.log_processor.window_size == cfg.default_hooks.logger.interval == 2500 // 64
+    assert 'strides' not in cfg.model.backbone and cfg.probe.interval == 1
+    dear = config(Job('simclr', 'dear', 'standard', 0), tmp_path)
+    assert dear.model.backbone.strides == (2, 2, 2, 2)
+    assert dear.probe.interval == dear.train_cfg.max_epochs == 5
+    assert dear.optim_wrapper.optimizer.lr == 0.1
