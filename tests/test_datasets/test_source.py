@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nasiam_mm.datasets import source
 from nasiam_mm.datasets.known import KNOWN, OFFICIAL
-from nasiam_mm.datasets.source import Source, load_array, read_source, sha256_array
+from nasiam_mm.datasets.source import Source, file_digest, load_array, read_source, sha256_array
 from tests.test_datasets.fake_cifar import ARRAYS, MINI
 
 
@@ -22,6 +23,20 @@ def test_sha256_is_over_the_bytes_in_c_order(dtype):
     assert sha256_array(array) == expected
     assert sha256_array(np.asfortranarray(array)) == expected
     assert sha256_array(array.transpose(2, 1, 0)) != expected
+
+
+def test_a_mapped_file_is_hashed_again_only_when_it_changed(tmp_path, monkeypatch):
+    hashed = []
+    monkeypatch.setattr(source, '_DIGESTS', {})
+    monkeypatch.setattr(source, 'sha256_array', lambda of: hashed.append(1) or sha256_array(of))
+    path = tmp_path / 'train_labels.npy'
+    for number, rows in enumerate(([1, 2], [1, 3]), 1):
+        np.save(path, np.array(rows))
+        os.utime(path, ns=(number, number))
+        for _ in range(3):
+            assert file_digest(load_array(path)) == sha256_array(np.array(rows))
+        assert len(hashed) == number
+    assert file_digest(np.array([1, 3])) == file_digest(load_array(path))
 
 
 FIELDS = dict(

@@ -102,6 +102,22 @@ def test_steps_of_a_bank_change_nothing(block, monkeypatch):
     assert torch.equal(near.cosine[:, :7].double(), whole[1])
 
 
+@pytest.mark.parametrize('block', [100, 700])
+def test_a_small_bank_at_once_is_as_in_steps(block, monkeypatch):
+    query, bank = torch.randn(5, 16), torch.randn(700, 16)
+    calls = []
+    above = neighbours._above
+    monkeypatch.setattr(neighbours, '_above', lambda *of: calls.append(of) or above(*of))
+    whole = Bank(bank, block).shortlist(query, 7)
+    assert len(calls) == 700 // block
+    monkeypatch.setattr(neighbours, '_STEP', 8)
+    monkeypatch.setattr(neighbours, '_SMALL', 0)
+    steps = Bank(bank, block).shortlist(query, 7)
+    assert len(calls) > 700 // block + 7
+    for one, other in zip(whole, steps, strict=True):
+        assert torch.equal(one[..., :7], other[..., :7])
+
+
 def test_lengths_leave_no_memory_scattered(monkeypatch):
     """Nothing is made for a piece of the bank that lives longer than what is freed with it."""
     bank = torch.randn(2000 + 64).as_strided((2000, 64), (1, 1))

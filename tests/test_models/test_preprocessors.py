@@ -159,6 +159,8 @@ def test_data_samples_and_lists_of_images_and_seeds_pass():
     )
     result = build()(listed, training=True)
     assert [int(sample.gt_label) for sample in result['data_samples']] == [0, 1, 2]
+    # On the CPU they are not copied.
+    assert all(a is b for a, b in zip(result['data_samples'], samples, strict=True))
     assert all(
         torch.equal(a, b) for a, b in zip(result['inputs'], views(build(), data), strict=True)
     )
