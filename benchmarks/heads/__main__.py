@@ -53,6 +53,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     contest.add_argument('--variant', required=True, help='a strategy of configs/search')
     contest.add_argument('--sampler', required=True, help='of the checked search')
     contest.add_argument('--data-seeds', type=int, nargs='+', default=[0, 1, 2])
+    contest.add_argument('--arms', nargs='+', help='all by default')
     for action in (make, answer, replay, contest):
         action.add_argument('--rows', type=Path, default=ROWS)
     answer.add_argument('--out', type=Path, help="folder of answers; the rows' own by default")
@@ -120,7 +121,7 @@ def _contest(args: Namespace) -> None:
     for data_seed in args.data_seeds:
         own = Contest(args.framework, data_seed, folder, store, args.variant, args.sampler)
         for seed in SEEDS:
-            for arm in ARMS:
+            for arm in args.arms or ARMS:
                 try:
                     row = own.verify(arm, seed)
                 except BlockingIOError:
