@@ -2,6 +2,7 @@
 """The questions asked of the table, answered from its rows alone, as Markdown."""
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from benchmarks.heads.contest_answers import contest_answers
 from benchmarks.heads.effects import Effect, effects, shares
 from benchmarks.heads.fidelity import DEAR, fidelities
-from benchmarks.heads.gate import LEAST, committed_scores, gate, loss_ranks
+from benchmarks.heads.gate import LEAST, committed_scores, crossed, gate, loss_ranks
 from benchmarks.heads.jobs import GATED
 from benchmarks.heads.objectives import Ranking, rankings, within
 from benchmarks.heads.points import points
@@ -19,27 +20,30 @@ from benchmarks.heads.table import Table, is_drawn, table_of
 from benchmarks.papers.markdown import markdown_table
 
 _GATE = 8  # heads that a scale is judged by, at least
+# Heads that a scale may be judged by.
+_GROUPS = {'gate': lambda head: head in GATED, 'table': is_drawn}
 
 
 def gates(rows: Sequence[Mapping[str, Any]], committed: Path) -> str:
-    """Tell what the gate says of each scale that its heads were trained at."""
+    """Tell how well each scale tells the gate's heads apart, and those of the table."""
     found = []
-    for framework, scale in sorted({(row['framework'], row['scale']) for row in rows}):
+    scales = sorted({(row['framework'], row['scale']) for row in rows})
+    for (framework, scale), (group, belongs) in product(scales, _GROUPS.items()):
         own = [
             r
             for r in rows
-            if (r['framework'], r['scale'], r['head'] in GATED) == (framework, scale, True)
+            if (r['framework'], r['scale']) == (framework, scale) and belongs(r['head'])
         ]
         seeds = {row['seed'] for row in own}
-        if len({row['head'] for row in own}) < _GATE or len(seeds) < 2:
+        if len(seeds) < 2 or len(crossed(own)[0]) < _GATE:
             continue
         of = gate(own, committed_scores(committed, framework))
         ranks = of.correlation
         passes = of.reliability.value >= LEAST and (ranks is None or ranks > 0)
         with_32 = '-' if ranks is None else f'{ranks:+.2f} ({of.shared} heads)'
         found.append([
-            framework, scale, f'{of.heads} x {of.seeds}', f'{of.spread:.2f}', f'{of.noise:.2f}',
-            _interval(*of.reliability), with_32, f'{of.seconds:.0f}',
+            framework, scale, f'{group}, {of.heads} x {of.seeds}', f'{of.spread:.2f}',
+            f'{of.noise:.2f}', _interval(*of.reliability), with_32, f'{of.seconds:.0f}',
             'passes' if passes else '**fails**',
         ])  # fmt: skip
     head = ['framework', 'scale', 'heads x seeds', 'spread of heads', 'noise of a run']

@@ -67,11 +67,8 @@ def merged(made: Iterable[Mapping[str, Any]], before: Iterable[Mapping[str, Any]
 
 
 def keys_of(rows: Iterable[Mapping[str, Any]]) -> set[tuple[Any, ...]]:
-    """Return framework, scale, head and seed of those rows whose head is still that one.
-
-    Some were made when a CPU that has bfloat16 took it: they stand until they are made again.
-    """
-    return {_key(row) for row in rows if row.get('precision') != 'bfloat16' and _is_meant(row)}
+    """Return framework, scale, head and seed of those rows whose head is still that one."""
+    return {_key(row) for row in rows if _is_meant(row)}
 
 
 def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -101,7 +98,6 @@ def as_line(job: Job, row: Row, cost: Mapping[str, int]) -> dict[str, Any]:
         'seed': job.seed,
         'digest': row['digest'][:12],
         'cpu': cpu(),
-        'precision': 'float32',
         'decided': decided,
         **cost,
         'seconds': round(row['process_seconds'], 1),

@@ -69,10 +69,10 @@ def test_a_gate_is_told_where_its_eight_heads_are(rows):
         for row in rows[:2]
     ]
     text, drawn = answers(given, DEMO, DEMO / 'none')
-    assert '| simclr | x | 8 x 2 |' in text
+    assert '| simclr | x | gate, 8 x 2 |' in text
     assert '(6 heads)' in text
     assert not drawn
-    assert '8 x' not in answers(given[2:], DEMO, DEMO / 'none')[0]
+    assert 'gate, 8 x' not in answers(given[2:], DEMO, DEMO / 'none')[0]
 
 
 def test_a_picture_of_nothing_is_refused(tmp_path):
