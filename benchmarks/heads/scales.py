@@ -69,9 +69,10 @@ SCALES = {
     'half': Scale(pixels=16, width=8, images=2500, epochs=4),
     'narrow': Scale(pixels=16, width=8, images=5000, epochs=4),
     'wide': Scale(pixels=16, width=16, images=5000, epochs=4),
-    # SimSiam and BYOL learn nothing at the demo's rate in 156 steps, or at 8 pixels.
+    # Tried for SimSiam and BYOL, which learn nothing at the demo's rate in 156 steps, nor at 8 pixels.
     'brisk': Scale(pixels=16, width=8, images=2500, epochs=4, batch=64, lr=0.4),
     'steady': Scale(pixels=16, width=8, images=5000, epochs=4, batch=64, lr=0.1),
+    'keen': Scale(pixels=16, width=8, images=5000, epochs=4, batch=64, lr=0.4),
     # Of the experiment end to end.
     'square': Scale(pixels=32, width=8, images=5000, epochs=4, stride=2),
     'dear': Scale(pixels=32, width=16, images=10000, epochs=5, stride=2, interval=5),
