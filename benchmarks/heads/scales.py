@@ -73,6 +73,8 @@ SCALES = {
     'brisk': Scale(pixels=16, width=8, images=2500, epochs=4, batch=64, lr=0.4),
     'steady': Scale(pixels=16, width=8, images=5000, epochs=4, batch=64, lr=0.1),
     'keen': Scale(pixels=16, width=8, images=5000, epochs=4, batch=64, lr=0.4),
+    # Steps that move nothing: what a backbone gives that is not trained.
+    'still': Scale(pixels=16, width=8, images=5000, epochs=1, batch=64, lr=1e-9),
     # Of the experiment end to end.
     'square': Scale(pixels=32, width=8, images=5000, epochs=4, stride=2),
     'dear': Scale(pixels=32, width=16, images=10000, epochs=5, stride=2, interval=5),
