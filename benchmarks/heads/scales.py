@@ -69,7 +69,7 @@ SCALES = {
     'half': Scale(pixels=16, width=8, images=2500, epochs=4),
     'narrow': Scale(pixels=16, width=8, images=5000, epochs=4),
     'wide': Scale(pixels=16, width=16, images=5000, epochs=4),
-    # Tried for SimSiam and BYOL, which learn nothing at the demo's rate in 156 steps, nor at 8 pixels.
+    # For SimSiam and BYOL, which learn nothing at the demo's rate in 156 steps, nor at 8 pixels.
     'brisk': Scale(pixels=16, width=8, images=2500, epochs=4, batch=64, lr=0.4),
     'steady': Scale(pixels=16, width=8, images=5000, epochs=4, batch=64, lr=0.1),
     'keen': Scale(pixels=16, width=8, images=5000, epochs=4, batch=64, lr=0.4),
