@@ -48,9 +48,10 @@ def sha256_array(array: np.ndarray) -> str:
 
 def file_digest(array: np.ndarray) -> str:
     """Return :func:`sha256_array`; of a whole mapped file only once, as long as it is as it was."""
-    if getattr(array, 'filename', None) is None:
+    path = getattr(array, 'filename', None)
+    if path is None:
         return sha256_array(array)
-    state = os.stat(array.filename)
+    state = os.stat(path)
     key = (state.st_dev, state.st_ino, state.st_mtime_ns, state.st_size)
     if key not in _DIGESTS:
         _DIGESTS[key] = sha256_array(array)
