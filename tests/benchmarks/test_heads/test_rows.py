@@ -8,6 +8,7 @@ import pytest
 from benchmarks import ROOT
 from benchmarks.heads.jobs import Job, config, drawn_heads
 from benchmarks.heads.rows import as_line, cpu, keys_of, read_rows, write_rows
+from benchmarks.heads.scales import SCALES
 from benchmarks.heads.table import is_drawn, table_of
 from benchmarks.heads.warm import run_forked
 from nasiam_mm.datasets.resolve import resolve_data
@@ -29,7 +30,9 @@ def test_the_committed_rows_are_whole_and_small(rows):
     assert keys == sorted(keys)
     assert len({*keys}) == len(keys)
     for row in rows:
-        assert {len(row[name]) for name in CURVES} == {4}, row
+        scale = SCALES[row['scale']]
+        assert {len(row[name]) for name in CURVES[:4]} == {scale.epochs // scale.interval}, row
+        assert len(row['loss']) == len(row['rank_z']) == scale.epochs
         assert all(0 <= row[name][-1] <= 100 for name in CURVES[:4])
         if is_drawn(row['head']):
             options = drawn_heads(row['framework'])[row['head']]
