@@ -18,7 +18,7 @@ class Scale:
         width: Channels of the first stage of the ResNet-18; 16 is the demo's, 64 the paper's.
         images: Of the training split of CIFAR-10 that are trained on.
         epochs: Of the whole schedule.
-        stride: Of the first stage, which has half the pixels by 2, and a fourth of the cost.
+        stride: Of the first stage of the ResNet-18.
         batch: Images of a step.
         lr: Learning rate; None for the recipe's.
         interval: Epochs after which a run of the table is measured.

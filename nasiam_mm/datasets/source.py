@@ -48,10 +48,11 @@ def sha256_array(array: np.ndarray) -> str:
 
 def file_digest(array: np.ndarray) -> str:
     """Return :func:`sha256_array`; of a whole mapped file only once, as long as it is as it was."""
-    path = getattr(array, 'filename', None)
-    if path is None:
+    if not isinstance(array, np.memmap) or array.filename is None:
         return sha256_array(array)
-    state = os.stat(path)
+    state = os.stat(array.filename)
+    if array.offset + array.nbytes != state.st_size:  # a part of it
+        return sha256_array(array)
     key = (state.st_dev, state.st_ino, state.st_mtime_ns, state.st_size)
     if key not in _DIGESTS:
         _DIGESTS[key] = sha256_array(array)

@@ -37,6 +37,7 @@ def test_a_mapped_file_is_hashed_again_only_when_it_changed(tmp_path, monkeypatc
             assert file_digest(load_array(path)) == sha256_array(np.array(rows))
         assert len(hashed) == number
     assert file_digest(np.array([1, 3])) == file_digest(load_array(path))
+    assert file_digest(load_array(path)[1:]) == sha256_array(np.array([3]))
 
 
 FIELDS = dict(
