@@ -110,18 +110,19 @@ def _make(args: Namespace) -> None:
 
 def _contest(args: Namespace) -> None:
     import nasiam_mm.engine  # noqa: F401, imported once for all runs
-    from benchmarks.heads.contest import ARMS, SEEDS, Contest
+    from benchmarks.heads.contest import ARMS, SEEDS, Contest, check_arms
     from benchmarks.heads.contest_answers import contest_answers
     from benchmarks.heads.rows import read_rows, write_contest
     from nasiam_mm.files.atomic import write_json
     from nasiam_mm.runs.store import RunFailed
 
+    check_arms(arms := args.arms or ARMS)
     folder, out = args.work_dir / 'contest', args.rows.with_name(CONTEST)
     store = _store(folder, 'train')
     for data_seed in args.data_seeds:
         own = Contest(args.framework, data_seed, folder, store, args.variant, args.sampler)
         for seed in SEEDS:
-            for arm in args.arms or ARMS:
+            for arm in arms:
                 try:
                     row = own.verify(arm, seed)
                 except BlockingIOError:

@@ -5,7 +5,7 @@ Its plan, docs/results/heads/end_to_end.md, was written before its first run.
 """
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
@@ -46,6 +46,13 @@ _KNN = 'knn/val_top1'
 Found = tuple[Genotype, dict[str, Any]]
 
 
+def check_arms(named: Iterable[str]) -> None:
+    """Refuse what is no arm, with a ValueError."""
+    for arm in named:
+        if arm not in ARMS:
+            raise ValueError(f'there is no arm {arm!r}; take one of {", ".join(ARMS)}')
+
+
 @dataclass(frozen=True)
 class Contest:
     """The arms of a framework on the images of one data seed.
@@ -79,8 +86,7 @@ class Contest:
             RunFailed: If a training ends with an error.
             BlockingIOError: If another process is at one of its trainings.
         """
-        if arm not in ARMS:
-            raise ValueError(f'there is no arm {arm!r}; take one of {", ".join(ARMS)}')
+        check_arms([arm])
         file = self.place / f'{arm}.json'
         if not file.is_file():
             kind, _, draw = arm.partition('-')

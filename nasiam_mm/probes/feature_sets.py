@@ -2,6 +2,7 @@
 """Features of a network, in parts that share no image, and what their neighbours say of it."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
@@ -14,7 +15,10 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import Dataset
 
+from nasiam_mm.config_walk import type_name
 from nasiam_mm.files.atomic import atomic_path
+from nasiam_mm.files.checkpoint import read_checkpoint
+from nasiam_mm.files.config_text import config_within
 from nasiam_mm.probes.extract import FeatureSet as FeatureSet
 from nasiam_mm.probes.extract import extract_features as extract_features
 from nasiam_mm.probes.measures import Found, build_measures, measure_found, require_images
@@ -106,8 +110,18 @@ def load_strictly(runner: Runner, checkpoint: str) -> None:
     except RuntimeError as error:
         raise ValueError(
             f"checkpoint '{checkpoint}' is not of config '{runner.cfg.filename}', take the config "
-            f'in its folder: {shorten(" ".join(str(error).split()), 300)}'
+            f'in its folder: {_difference(runner, checkpoint, error)}'
         ) from error
+
+
+def _difference(runner: Runner, checkpoint: str, error: RuntimeError) -> str:
+    """Tell what sets a checkpoint apart: its framework where that is another, or its entries."""
+    with suppress(ValueError):  # one without a config has its entries alone
+        model = config_within(read_checkpoint(checkpoint, 'cpu', mmap=True)).get('model')
+        ours = type_name(runner.cfg.model)
+        if isinstance(model, dict) and (theirs := type_name(model)) != ours:
+            return f'it is of model {theirs}, and the config of {ours}'
+    return shorten(' '.join(str(error).split()), 300)
 
 
 def measure(

@@ -48,7 +48,8 @@ def pretrained(tmp_path_factory):
     model.init_weights()
     model.backbone(torch.randn(16, 3, 32, 32))
     checkpoint = folder / 'epoch_1.pth'
-    torch.save({'meta': {}, 'state_dict': model.state_dict()}, checkpoint)
+    meta = {'cfg': cfg.pretty_text}
+    torch.save({'meta': meta, 'state_dict': model.state_dict()}, checkpoint)
     model.eval()
     return config, checkpoint, model.backbone
 
@@ -101,6 +102,9 @@ def test_what_cannot_be_read_is_refused(pretrained, tmp_path):
     with pytest.raises(ValueError, match='is not of config') as caught:
         read_feature_sets(other, str(pretrained[1]))
     assert '\n' not in str(caught.value)
+    other = reduced('nasiam/simsiam_r18_baseline_cifar10_demo', tmp_path / 'other')
+    with pytest.raises(ValueError, match='it is of model SimCLR, and the config of SimSiam'):
+        read_feature_sets(other, str(pretrained[1]))
     cfg.probe = None
     with pytest.raises(ValueError, match='has no probe section'):
         read_feature_sets(cfg, str(pretrained[1]))

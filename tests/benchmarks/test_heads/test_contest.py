@@ -6,11 +6,14 @@
 3. Differences are paired, by data seed, as scipy's tests tell them.
 """
 
+from argparse import ArgumentParser
+
 import numpy as np
 import pytest
 from scipy.stats import ttest_rel
 
 from benchmarks.heads import contest
+from benchmarks.heads.__main__ import add_arguments, run
 from benchmarks.heads.contest import ARMS, BUDGET, SEEDS, TEMPERATURES, TUNING, Contest
 from benchmarks.heads.contest_answers import compare, contest_answers, scores_of
 from benchmarks.heads.rows import read_rows, write_contest
@@ -86,9 +89,16 @@ def test_a_search_by_gradient_is_repeated_until_the_budget_is_spent(played):
     assert BUDGET * 3.0 <= spent < BUDGET * 3.0 + 7.0
 
 
-def test_an_arm_that_is_none(played):
-    with pytest.raises(ValueError, match="there is no arm 'best'; take one of standard, tuned"):
+def test_an_arm_that_is_none(played, tmp_path):
+    refused = "there is no arm 'best'; take one of standard, tuned"
+    with pytest.raises(ValueError, match=refused):
         played.head('best')
+    parser = ArgumentParser()
+    add_arguments(parser)
+    words = 'contest --variant gdas --sampler TPE --arms standard best --work-dir'
+    with pytest.raises(ValueError, match=refused):  # before the arm that there is
+        run(parser.parse_args([*words.split(), str(tmp_path / 'work')]))
+    assert not (tmp_path / 'work').exists()
 
 
 @pytest.fixture(scope='module')
