@@ -11,15 +11,16 @@ import numpy as np
 from benchmarks.heads.contest_answers import contest_answers
 from benchmarks.heads.effects import Effect, effects, shares
 from benchmarks.heads.fidelity import DEAR, fidelities
-from benchmarks.heads.gate import LEAST, committed_scores, crossed, gate, loss_ranks
+from benchmarks.heads.gate import LEAST, committed_scores, crossed, gate, loss_ranks, means_of
 from benchmarks.heads.jobs import GATED
 from benchmarks.heads.objectives import Ranking, rankings, within
 from benchmarks.heads.points import points
-from benchmarks.heads.replays import BASE, gains, read_replays
-from benchmarks.heads.table import Table, is_drawn, table_of
+from benchmarks.heads.replays import BASE, gains, places_of, read_replays
+from benchmarks.heads.table import Table, healthy, is_drawn, table_of
 from benchmarks.papers.markdown import markdown_table
 
 _GATE = 8  # heads that a scale is judged by, at least
+_UNTRAINED = 'still'  # the scale whose steps move nothing
 # Heads that a scale may be judged by.
 _GROUPS = {'gate': lambda head: head in GATED, 'table': is_drawn}
 
@@ -43,12 +44,19 @@ def gates(rows: Sequence[Mapping[str, Any]], committed: Path) -> str:
         with_32 = '-' if ranks is None else f'{ranks:+.2f} ({of.shared} heads)'
         found.append([
             framework, scale, f'{group}, {of.heads} x {of.seeds}', f'{of.spread:.2f}',
-            f'{of.noise:.2f}', _interval(*of.reliability), with_32, f'{of.seconds:.0f}',
-            'passes' if passes else '**fails**',
+            f'{of.noise:.2f}', _interval(*of.reliability), f'{of.linear.value:.2f}', with_32,
+            '{:.1f} to {:.1f}, {:.1f} to {:.1f}'.format(*of.learned),
+            f'{of.seconds:.0f}', 'passes' if passes else '**fails**',
         ])  # fmt: skip
     head = ['framework', 'scale', 'heads x seeds', 'spread of heads', 'noise of a run']
-    head += [f'reliability (>= {LEAST})', 'rank correlation with 32 px', 'CPU s', '']
-    return markdown_table(head, found)
+    head += [f'reliability (>= {LEAST})', 'by linear', 'rank correlation with 32 px']
+    head += ['mean kNN, linear, first to last epoch', 'CPU s', '']
+    text = markdown_table(head, found)
+    if untrained := [row for row in rows if row['scale'] == _UNTRAINED]:
+        knn, linear = means_of(untrained)[1::2]
+        told = f'kNN {knn:.1f}, linear {linear:.1f} ({len(untrained)} runs)'
+        text += f'\n\nA backbone that is not trained (`{_UNTRAINED}`): {told}'
+    return text
 
 
 def main_effects(table: Table) -> tuple[str, list[Effect]]:
@@ -58,10 +66,17 @@ def main_effects(table: Table) -> tuple[str, list[Effect]]:
         [e.choice, e.option, str(e.heads), _interval(e.value, e.low, e.high, '+.2f')] for e in found
     ]
     text = markdown_table(['choice', 'option', 'heads', 'points (95 %)'], rows)
+    kept = healthy(table)
+    gone = len(table.heads) - len(kept.heads)
     for score in ('knn_test', 'linear_test'):
         main, pairs = shares(table, score)
         told = [[s.choice, f'{100 * s.share:.1f} %', f'{s.p:.3g}'] for s in (*main, *pairs[:5])]
         head = [f'choice or pair, {score}', 'of the variance, beyond all others', 'p']
+        if gone:
+            others = {s.choice: s for part in shares(kept, score) for s in part}
+            for row in told:
+                row += [f'{100 * others[row[0]].share:.1f} %', f'{others[row[0]].p:.3g}']
+            head += [f'without {gone} that collapsed', 'p']
         text += '\n\n' + markdown_table(head, told)
     return text, found
 
@@ -70,36 +85,38 @@ def ranked(table: Table, target: str = 'knn_test') -> str:
     """Tell how well each figure ranks heads, after each epoch."""
     epochs = len(table.rows[table.heads[0]][table.seeds[0]][target])
     found: dict[str, list[Ranking]] = {}
-    for ranking in rankings(table, target, range(1, epochs + 1)):
+    for ranking in rankings([table], target, range(1, epochs + 1)):
         found.setdefault(ranking.objective, []).append(ranking)
+    head = [f'figure, against {target} of other seeds']
+    head += [*(f'epoch {n}' for n in range(1, epochs)), f'epoch {epochs} (95 %)']
     rows = [
         [name, *(f'{of.value:+.2f}' for of in each[:-1]), _interval(*each[-1][2:], '+.2f')]
         for name, each in sorted(found.items(), key=lambda item: -item[1][-1].value)
     ]
-    if any('temperature' in head for head in table.decided):
-        parts = [
-            rankings(part, target, [epochs], resamples=1) for part in within(table, 'temperature')
-        ]
-        loss = np.mean([r.value for part in parts for r in part if r.objective == 'loss'])
-        rows.append(['loss, within a temperature', *[''] * (epochs - 1), f'{loss:+.2f}'])
-    head = [f'figure, against {target} of other seeds']
-    return markdown_table(
-        head + [f'epoch {n}' for n in range(1, epochs)] + [f'epoch {epochs} (95 %)'], rows
-    )
+    if any('temperature' in options for options in table.decided):
+        parts = {r.objective: r for r in rankings(within(table, 'temperature'), target)}
+        for row in rows:
+            row.append(_interval(*parts[row[0]][2:], '+.2f'))
+        head.append('and within a temperature')
+    return markdown_table(head, rows)
 
 
-def replayed(rows: Sequence[Mapping[str, Any]]) -> str:
+def replayed(rows: Sequence[Mapping[str, Any]], table: Table) -> str:
     """Tell what each strategy of studies finds at each budget."""
-    found = [
-        [
-            g.strategy,
-            str(g.budget),
-            f'{g.score:.2f}',
-            '-' if g.strategy == BASE else _interval(*g[3:], '+.2f'),
-        ]
-        for g in sorted(gains(rows), key=lambda gain: (gain.budget, -gain.score))
-    ]
-    return markdown_table(['strategy', 'budget, runs', 'kNN test', 'over random search'], found)
+    found = []
+    for g in sorted(gains(rows), key=lambda gain: (gain.budget, -gain.score)):
+        against = [_interval(g.gain, g.low, g.high, '+.2f'), f'{100 * g.luck:.0f} %']
+        against.append(f'± {g.heads:.2f}')
+        told = ['-'] * 3 if g.strategy == BASE else against
+        found.append([g.strategy, str(g.budget), f'{g.score:.2f}', *told])
+    scores = table.scores('knn_test').mean(1)
+    draws = sorted({row['draw'] for row in rows})
+    best = np.mean([scores[places_of(draw, len(scores))].max() for draw in draws])
+    head = ['strategy', 'budget, runs', 'kNN test', 'over random search']
+    head += ['of its variance luck of the replays', 'interval less that luck']
+    text = f'The best head that a draw holds has {best:.2f} in the mean of {len(draws)} draws; '
+    text += f'the best of the table {scores.max():.2f}.\n\n'
+    return text + markdown_table(head, found)
 
 
 def dear_ranked(rows: Sequence[Mapping[str, Any]], framework: str) -> str:
@@ -158,7 +175,7 @@ def answers(
         text += '\n\n### Which figure ranks heads?\n\n' + ranked(table)
         text += '\n\n' + ranked(table, 'linear_test')
         if played := read_replays(replays, {'framework': framework, 'scale': scale}):
-            text += '\n\n### Which strategy finds a good head?\n\n' + replayed(played)
+            text += '\n\n### Which strategy finds a good head?\n\n' + replayed(played, table)
         if told := chosen(rows, framework, scale):
             text += '\n\n### What do searches by gradient choose?\n\n' + told
     for framework in sorted({r['framework'] for r in contest}):

@@ -90,8 +90,7 @@ def _fit(matrix: np.ndarray, scores: np.ndarray, names: Sequence[tuple[str, str]
     there = (matrix != 0).any(0)
     choices = np.array([choice for choice, _ in names])
     places = [np.flatnonzero((choices == choice) & there) for choice in dict.fromkeys(choices)]
-    # The last option of a choice is minus the sum of the others; a head without it has 0 of all.
-    coded = [matrix[:, of[:-1]] - matrix[:, of[-1:]] for of in places]
+    coded = [_coded(matrix[:, of]) for of in places]
     weights = np.linalg.lstsq(np.column_stack([np.ones(len(scores)), *coded]), scores, rcond=None)
     effects, given = np.full(len(names), np.nan), weights[0][1:]
     for of in places:
@@ -100,11 +99,20 @@ def _fit(matrix: np.ndarray, scores: np.ndarray, names: Sequence[tuple[str, str]
     return effects
 
 
+def _coded(column: np.ndarray) -> np.ndarray:
+    """Code the options of a choice, (heads, options), by effects that sum to 0.
+
+    The last option is minus the sum of the others, and a head without the choice has 0 of all:
+    raw columns would add up to which heads have it, and take that from the choice that decides it.
+    """
+    return column[:, :-1] - column[:, -1:]
+
+
 def shares(table: Table, of: str = 'knn_test') -> tuple[list[Share], list[Share]]:
     """Return what each choice explains beyond the others, and each pair beyond main effects."""
     scores = table.scores(of).mean(1)
     columns = {
-        choice: np.stack(list(options.values()), 1)
+        choice: _coded(np.stack(list(options.values()), 1))
         for choice, options in features(table.decided).items()
     }
     main = [

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.stats import f as fisher
 from scipy.stats import spearmanr
 
+_SCORES = 'knn_test', 'linear_test'
 LEAST = 0.7  # reliability of the mean over seeds that a table needs
 
 
@@ -29,6 +30,8 @@ class Gate(NamedTuple):
     spread: float  # standard deviation of the heads' means, points
     noise: float  # of one run about its head and its seed, points
     reliability: Reliability
+    linear: Reliability  # by the linear probe
+    learned: tuple[float, float, float, float]  # mean kNN and linear, first and last epoch
     correlation: float | None  # Spearman's with the dear runs of the same heads
     shared: int  # heads that those have
     seconds: float  # of CPU, a run
@@ -98,10 +101,18 @@ def gate(rows: Sequence[Mapping[str, Any]], dear: Mapping[str, float] = {}) -> G
         spread=float(scores.mean(1).std(ddof=1)),
         noise=float(np.sqrt(mean_squares(scores)[1])),
         reliability=reliability(scores),
+        linear=reliability(crossed(rows, 'linear_test')[1]),
+        learned=means_of(rows),
         correlation=ranks,
         shared=len(shared),
         seconds=float(np.mean([row['seconds'] for row in rows])),
     )
+
+
+def means_of(rows: Sequence[Mapping[str, Any]]) -> tuple[float, float, float, float]:
+    """Return mean kNN on test images after the first and the last epoch, and linear likewise."""
+    curves = [[row[of][at] for row in rows] for of in _SCORES for at in (0, -1)]
+    return tuple(float(np.mean(curve)) for curve in curves)  # type: ignore[return-value]
 
 
 def committed_runs(folder: Path, framework: str) -> list[dict[str, Any]]:

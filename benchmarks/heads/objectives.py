@@ -19,7 +19,10 @@ OBJECTIVES = {
 
 
 class Ranking(NamedTuple):
-    """Spearman's correlation of a figure with a test score, 95 % interval over heads and seeds."""
+    """Spearman's correlation of a figure with a test score, 95 % interval over heads and seeds.
+
+    That of the test score itself is about what any figure can reach: the seeds' noise bounds it.
+    """
 
     objective: str
     epoch: int  # at which the figure was taken, from 1
@@ -29,7 +32,7 @@ class Ranking(NamedTuple):
 
 
 def rankings(
-    table: Table,
+    tables: Sequence[Table],
     target: str = 'knn_test',
     epochs: Sequence[int] | None = None,
     seed: int = 0,
@@ -39,27 +42,33 @@ def rankings(
 
     So that what a seed does to both is no agreement; the mean over all ordered pairs of seeds. A
     figure is turned so that more is better: alpha-ReQ by its distance from 1 (``AlphaReQ``), where
-    the sign is of this distance. Intervals resample heads and pairs of seeds.
+    the sign is of this distance. Intervals resample heads, of each table its own, and pairs of
+    seeds.
 
     Args:
-        table: Heads by seeds.
+        tables: Heads by the same seeds; the correlation is the mean over them, as where a loss
+            compares within a temperature alone.
         target: Test score of a row.
         epochs: After which the figure is taken, from 1; the last alone for None.
         seed: Of the resampling.
         resamples: Made.
     """
-    last = len(table.rows[table.heads[0]][table.seeds[0]][target])
-    cases = [(name, epoch) for epoch in epochs or [last] for name in OBJECTIVES]
-    figures = np.stack([_turned(table, name, epoch) for name, epoch in cases], 1)
-    goal = table.scores(target)
-    pairs = np.array(list(permutations(range(len(table.seeds)), 2)))
+    first = tables[0]
+    last = len(first.rows[first.heads[0]][first.seeds[0]][target])
+    cases = [(name, epoch) for epoch in epochs or [last] for name in (*OBJECTIVES, target)]
+    parts = [
+        (np.stack([_turned(of, name, epoch) for name, epoch in cases], 1), of.scores(target))
+        for of in tables
+    ]
+    pairs = np.array(list(permutations(range(len(first.seeds)), 2)))
     rng = np.random.Generator(np.random.PCG64(seed))
-    values = _mean_ranks(figures, goal, pairs)
+    values = np.mean([_mean_ranks(figures, goal, pairs) for figures, goal in parts], 0)
     drawn = np.empty((resamples, len(cases)))
     for row in drawn:
-        heads = rng.integers(len(goal), size=len(goal))
-        row[:] = _mean_ranks(
-            figures[heads], goal[heads], pairs[rng.integers(len(pairs), size=len(pairs))]
+        taken = pairs[rng.integers(len(pairs), size=len(pairs))]
+        heads = [rng.integers(len(goal), size=len(goal)) for _, goal in parts]
+        row[:] = np.mean(
+            [_mean_ranks(f[of], g[of], taken) for of, (f, g) in zip(heads, parts, strict=True)], 0
         )
     low, high = np.nanquantile(drawn, [0.025, 0.975], axis=0)
     return [
@@ -70,7 +79,7 @@ def rankings(
 
 def _turned(table: Table, name: str, epoch: int) -> np.ndarray:
     figure = table.scores(name, epoch - 1)
-    return OBJECTIVES[name] * (np.abs(figure - 1) if name == 'alpha_req' else figure)
+    return OBJECTIVES.get(name, 1) * (np.abs(figure - 1) if name == 'alpha_req' else figure)
 
 
 def _mean_ranks(figures: np.ndarray, goal: np.ndarray, pairs: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.stats import norm
 
 from benchmarks.heads.replay import STRATEGIES, Pool, replay
 from nasiam_mm.study.samplers.sampler import Space
@@ -16,7 +17,18 @@ BASE = 'random'
 
 
 class Gain(NamedTuple):
-    """Of a strategy at a budget: mean test score, its gain over random search, interval."""
+    """Of a strategy at a budget: mean test score, its gain over random search, intervals.
+
+    Attributes:
+        strategy: Of ``STRATEGIES``.
+        budget: Whole runs.
+        score: Mean test score, percent.
+        gain: Over random search, points.
+        low: Of the gain, over draws as they came.
+        high: Likewise.
+        luck: Share of the draws' variance that is of the replays in a draw, not of its heads.
+        heads: Half of the interval that is left without it, by the normal distribution.
+    """
 
     strategy: str
     budget: int
@@ -24,6 +36,14 @@ class Gain(NamedTuple):
     gain: float
     low: float
     high: float
+    luck: float
+    heads: float
+
+
+def places_of(draw: int, heads: int) -> np.ndarray:
+    """Return which heads a draw holds: the distinct ones of as many with replacement."""
+    rng = np.random.Generator(np.random.PCG64(draw))
+    return np.unique(rng.integers(heads, size=heads))
 
 
 def replays(
@@ -31,8 +51,7 @@ def replays(
 ) -> Iterator[dict[str, Any]]:
     """Yield, for each strategy and draw, the scores of ``each`` replays, (each, budgets).
 
-    A draw takes heads with replacement, of which the distinct ones are the pool; it is the same for
-    all strategies, whose differences are therefore paired.
+    A draw (``places_of``) is the same for all strategies, whose differences are therefore paired.
 
     Args:
         pool: All heads.
@@ -41,10 +60,8 @@ def replays(
         each: Replays on a draw.
         known: Strategies and draws that are there already.
     """
-    count = len(pool.heads)
     for draw in range(draws):
-        rng = np.random.Generator(np.random.PCG64(draw))
-        part = pool.of(np.unique(rng.integers(count, size=count)))
+        part = pool.of(places_of(draw, len(pool.heads)))
         for strategy in STRATEGIES:
             if (strategy, draw) not in known:
                 seeds = [each * draw + n for n in range(each)]
@@ -80,19 +97,31 @@ def gains(rows: Sequence[Mapping[str, Any]], alpha: float = 0.05) -> list[Gain]:
 
     Intervals are quantiles over draws, of confidence ``1 - alpha`` after Bonferroni's correction
     over strategies. A replay in which nothing had ended yet by a budget counts for no mean of it.
+    What replays of one draw differ by, over their number, is the luck that is in a draw's mean.
     """
-    means: dict[str, dict[int, np.ndarray]] = {}
+    scores: dict[str, dict[int, np.ndarray]] = {}
     for row in rows:
-        scores = np.array(row['scores'], float)
-        means.setdefault(row['strategy'], {})[row['draw']] = np.nanmean(scores, 0)
-    found, others = [], max(1, len(means) - 1)
-    for strategy, by_draw in means.items():
-        draws = sorted({*by_draw} & {*means[BASE]})
-        own = np.array([by_draw[draw] for draw in draws])
-        base = np.array([means[BASE][draw] for draw in draws])
-        tail = alpha / others / 2
-        low, high = np.nanquantile(own - base, [tail, 1 - tail], axis=0)
+        scores.setdefault(row['strategy'], {})[row['draw']] = np.array(row['scores'], float)
+    found, others = [], max(1, len(scores) - 1)
+    tail = alpha / others / 2
+    for strategy, by_draw in scores.items():
+        draws = sorted({*by_draw} & {*scores[BASE]})
+        own = np.array([np.nanmean(by_draw[draw], 0) for draw in draws])
+        gained = own - np.array([np.nanmean(scores[BASE][draw], 0) for draw in draws])
+        luck = np.mean([_luck(by_draw[draw] - scores[BASE][draw]) for draw in draws], 0)
+        low, high = np.nanquantile(gained, [tail, 1 - tail], axis=0)
+        spread = np.nanvar(gained, 0)
+        left = norm.ppf(1 - tail) * np.sqrt(np.maximum(spread - luck, 0))
         for n, budget in enumerate(BUDGETS):
-            mean, gain = np.nanmean(own[:, n]), np.nanmean((own - base)[:, n])
-            found.append(Gain(strategy, budget, float(mean), float(gain), low[n], high[n]))
+            share = min(1.0, luck[n] / spread[n]) if spread[n] else 0.0
+            mean, gain = np.nanmean(own[:, n]), np.nanmean(gained[:, n])
+            told = map(float, (mean, gain, low[n], high[n], share, left[n]))
+            found.append(Gain(strategy, budget, *told))
     return found
+
+
+def _luck(gained: np.ndarray) -> np.ndarray:
+    """Return the variance of the mean over replays, (replays, budgets) -> (budgets,)."""
+    count = np.isfinite(gained).sum(0)
+    apart = np.nansum((gained - np.nanmean(gained, 0)) ** 2, 0)
+    return apart / np.maximum(count - 1, 1) / np.maximum(count, 1)

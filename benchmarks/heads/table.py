@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+_COLLAPSED = 2.0  # directions that an output has, at least, mean over seeds
+
 
 @dataclass(frozen=True)
 class Table:
@@ -48,6 +50,14 @@ def table_of(rows: Sequence[Mapping[str, Any]], framework: str, scale: str) -> T
     heads = sorted(head for head, of in found.items() if len(of) == len(seeds))
     decided = [found[head][seeds[0]]['decided'] for head in heads]
     return Table(heads, seeds, decided, found)
+
+
+def healthy(table: Table) -> Table:
+    """Return the table less the heads whose output has collapsed: an effective rank below 2."""
+    ranks = table.scores('rank_z').mean(1)
+    kept = [n for n in range(len(table.heads)) if not ranks[n] < _COLLAPSED]
+    heads = [table.heads[n] for n in kept]
+    return Table(heads, table.seeds, [table.decided[n] for n in kept], table.rows)
 
 
 def is_drawn(head: str) -> bool:

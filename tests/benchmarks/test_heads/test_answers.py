@@ -30,6 +30,7 @@ def rows():
             score = 30 - 10 * decided['temperature'] + rng.normal() * 0.1
             row = dict(framework='simclr', scale='x', head=name, seed=seed, decided=decided)
             row |= {objective: list(rng.normal(size=2)) for objective in OBJECTIVES}
+            row['rank_z'] = [9.0, 1.0 if name == 'h03' else 9.0]
             found.append(row | dict(knn_test=[1.0, score], linear_test=[1.0, score], seconds=1.0))
     return found
 
@@ -49,7 +50,9 @@ def test_the_page_is_made_from_rows_alone(rows, tmp_path):
     )
     assert float(share.split('|')[2].split()[0]) > 50
     assert '| comparator | 5 | ' in text
-    assert 'loss, within a temperature' in text
+    assert 'and within a temperature' in text
+    assert 'The best head that a draw holds has ' in text
+    assert 'without 1 that collapsed' in text
     assert (tmp_path / 'effects.png').stat().st_size > 10_000
     # A table stands alone, its options by size.
     lines = text.splitlines()

@@ -48,6 +48,13 @@ def test_planted_effects_are_found_with_intervals_that_hold_them():
     assert all(share.p > 0.01 for share in [*main[1:], *pairs])
 
 
+def test_what_sets_one_layer_apart_is_depths_though_operations_are_of_more_alone():
+    table = planted(lambda head: 30 + 3.0 * (head['projector.depth'] == 1))
+    main, _ = shares(table)
+    assert main[0].choice == 'projector.depth' and main[0].share > 0.6
+    assert all(share.share < 0.05 for share in main[1:])
+
+
 def test_an_operation_counts_by_the_share_of_layers_it_takes():
     head = {
         'projector.depth': 4,

@@ -9,7 +9,13 @@ from benchmarks.heads.gate import committed_scores, gate, loss_ranks, reliabilit
 
 def crossed_rows(scores, seconds=30.0):
     return [
-        dict(head=f'a{h}', seed=s, knn_test=[0.0, score], seconds=seconds)
+        dict(
+            head=f'a{h}',
+            seed=s,
+            knn_test=[0.0, score],
+            linear_test=[1.0, 2 * score],
+            seconds=seconds,
+        )
         for h, row in enumerate(scores)
         for s, score in enumerate(row)
     ]
@@ -56,6 +62,9 @@ def test_a_gate_is_judged_by_last_figures_of_heads_with_all_seeds():
     assert found.correlation == pytest.approx(0.5)
     assert found.spread == pytest.approx(np.std([30.5, 33.5, 38.25], ddof=1))
     assert found.seconds == 30.0
+    assert found.linear == pytest.approx(found.reliability)  # of doubled scores
+    mean = np.mean([30.0, 31.0, 34.0, 33.0, 38.0, 38.5, 20.0])
+    assert found.learned == pytest.approx((0.0, mean, 1.0, 2 * mean))
 
 
 def test_committed_scores_are_means_over_seeds(tmp_path):

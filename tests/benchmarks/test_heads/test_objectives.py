@@ -32,7 +32,7 @@ def test_signs_and_chance(truth):
     table = planted(
         {'knn_val': truth, 'loss': truth, 'alpha_req': 1 - truth / 5, 'lidar': -truth}, truth
     )
-    found = {ranking.objective: ranking for ranking in rankings(table, resamples=100)}
+    found = {ranking.objective: ranking for ranking in rankings([table], resamples=100)}
     assert found['knn_val'].value > 0.99
     assert found['lidar'].value < -0.99
     assert found['loss'].value < -0.99  # more of it is worse by its sign
@@ -46,7 +46,7 @@ def test_what_a_seed_does_to_both_is_no_agreement():
     noise = np.random.default_rng(5).normal(size=(200, 3))
     found = {
         ranking.objective: ranking
-        for ranking in rankings(planted({'knn_val': noise}, noise), resamples=1)
+        for ranking in rankings([planted({'knn_val': noise}, noise)], resamples=1)
     }
     assert abs(found['knn_val'].value) < 0.15
 
@@ -64,3 +64,18 @@ def test_a_table_is_cut_by_the_options_of_a_choice(truth):
     assert (len(low.heads), len(high.heads)) == (40, 20)
     assert high.heads[1] == 'h3'
     assert high.scores('knn_test')[1] == pytest.approx(truth[3])
+
+
+def test_within_options_a_figure_ranks_by_what_is_left(truth):
+    decided = [{'temperature': 0.1 if n < 30 else 0.5} for n in range(60)]
+    by_option = np.repeat([0.0, 5.0], 30)[:, None] + np.random.default_rng(2).normal(size=(60, 3))
+    table = planted({'loss': -by_option, 'knn_val': truth}, truth, decided)
+    whole, inside = (
+        {ranking.objective: ranking for ranking in rankings(of, resamples=100)}
+        for of in ([table], within(table, 'temperature'))
+    )
+    assert whole['loss'].value > 0.7
+    assert abs(inside['loss'].value) < 0.2 and inside['loss'].low < 0 < inside['loss'].high
+    assert inside['knn_val'].value > 0.95
+    # What the score itself reaches on other seeds is the ceiling.
+    assert whole['knn_test'].value == pytest.approx(whole['knn_val'].value)

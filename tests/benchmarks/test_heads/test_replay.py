@@ -87,6 +87,22 @@ def test_gains_are_of_draws_that_both_have():
     assert found['random', 5].gain == 0
 
 
+def test_the_luck_of_replays_is_told_from_what_heads_do():
+    """Gains of 1 +- 0.2 between draws, +- 1 between replays, whose mean is over ten."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for draw in range(400):
+        own = 1.0 + 0.2 * rng.normal() + rng.normal(size=(10, 3))
+        rows.append({'strategy': 'TPE', 'draw': draw, 'scores': own})
+        rows.append({'strategy': 'random', 'draw': draw, 'scores': np.zeros((10, 3))})
+    found = [gain for gain in gains(rows) if gain.strategy == 'TPE']
+    for gain in found:
+        assert gain.gain == pytest.approx(1.0, abs=0.06)
+        assert gain.luck == pytest.approx(0.1 / (0.1 + 0.04), abs=0.12)
+        assert gain.heads == pytest.approx(1.96 * 0.2, abs=0.12)
+        assert (gain.high - gain.low) / 2 == pytest.approx(1.96 * 0.14**0.5, abs=0.15)
+
+
 def test_a_draw_is_the_same_for_all_strategies(space):
     seen = {}
     for row in replays(pool(), space, 2, 1, known=[('random', 1)]):
