@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from nasiam_mm.runs.store import RunStore
 
 ROWS, REPLAYS = Path('docs/results/heads/rows.jsonl'), 'replays.jsonl'
-CONTEST = 'contest.jsonl'  # rows of the experiment end to end
+# Rows of the experiment end to end, and what its searches spent and said.
+CONTEST, SEARCHES = 'contest.jsonl', 'contest_searches.jsonl'
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -110,9 +111,9 @@ def _make(args: Namespace) -> None:
 
 def _contest(args: Namespace) -> None:
     import nasiam_mm.engine  # noqa: F401, imported once for all runs
-    from benchmarks.heads.contest import ARMS, SEEDS, Contest, check_arms
+    from benchmarks.heads.contest import ARMS, SEEDS, Contest, check_arms, searches_of
     from benchmarks.heads.contest_answers import contest_answers
-    from benchmarks.heads.rows import read_rows, write_contest
+    from benchmarks.heads.rows import read_rows, write_contest, write_searches
     from nasiam_mm.files.atomic import write_json
     from nasiam_mm.runs.store import RunFailed
 
@@ -140,7 +141,9 @@ def _contest(args: Namespace) -> None:
         for file in sorted((folder / 'rows').glob('*.json'))
     ]
     write_contest([*before, *made], out)
-    print(contest_answers(read_rows(out)))
+    if searches := list(searches_of(folder)):
+        write_searches(searches, out.with_name(SEARCHES))
+    print(contest_answers(read_rows(out), searches))
 
 
 def _store(folder: Path, command: str) -> 'RunStore':
@@ -197,9 +200,11 @@ def _answer(args: Namespace) -> None:
     out = args.out or args.rows.parent
     found = read_rows(args.rows)
     replays = args.rows.with_name(REPLAYS)
-    ended = args.rows.with_name(CONTEST)
-    contest = read_rows(ended) if ended.is_file() else []
-    text, effects = answers(found, ROOT / 'docs/results/heads_demo', replays, contest)
+    contest, searches = (
+        read_rows(file) if (file := args.rows.with_name(name)).is_file() else []
+        for name in (CONTEST, SEARCHES)
+    )
+    text, effects = answers(found, ROOT / 'docs/results/heads_demo', replays, contest, searches)
     write_text(
         f'# Answers\n\nBy `python -m benchmarks.heads answer`.\n\n{text}', out / 'answers.md'
     )

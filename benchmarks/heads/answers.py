@@ -150,6 +150,7 @@ def answers(
     committed: Path,
     replays: Path,
     contest: Sequence[Mapping[str, Any]] = (),
+    searches: Sequence[Mapping[str, Any]] = (),
 ) -> tuple[str, dict[str, list[Effect]]]:
     """Return the page of answers, and the main effects by table for a picture."""
     text, drawn = '## The gate\n\n' + gates(rows, committed), {}
@@ -179,8 +180,10 @@ def answers(
         if told := chosen(rows, framework, scale):
             text += '\n\n### What do searches by gradient choose?\n\n' + told
     for framework in sorted({r['framework'] for r in contest}):
-        own = [row for row in contest if row['framework'] == framework]
-        text += f'\n\n## End to end: {framework}\n\n' + contest_answers(own)
+        own, spent = (
+            [row for row in of if row['framework'] == framework] for of in (contest, searches)
+        )
+        text += f'\n\n## End to end: {framework}\n\n' + contest_answers(own, spent)
     for framework in sorted({r['framework'] for r in rows}):
         if told := dear_ranked(rows, framework):
             text += f'\n\n## Which fidelity ranks heads? {framework}\n\n' + told

@@ -5,7 +5,8 @@ Its plan, docs/results/heads/end_to_end.md, was written before its first run.
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
@@ -40,6 +41,7 @@ TUNING = (0, 1)  # seeds of each
 SEEDS = range(1000, 1005)  # of the verification, no search's
 PLAIN = 'darts_first_order'
 ARMS = ('standard', 'tuned', 'plain', 'variant', 'checked', *(f'random-{n}' for n in range(1, 6)))
+_JUDGED = 'checked'  # the arm whose study goes on to a verdict
 _PRESENT = (True,) * len(TEMPERATURES)
 _TEST, _COMPARED = 10_000, 2_000  # images
 _KNN = 'knn/val_top1'
@@ -51,6 +53,19 @@ def check_arms(named: Iterable[str]) -> None:
     for arm in named:
         if arm not in ARMS:
             raise ValueError(f'there is no arm {arm!r}; take one of {", ".join(ARMS)}')
+
+
+def searches_of(folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield what each search of a contest spent, CPU seconds, tried and, where it judged, said."""
+    for file in sorted(folder.glob('*-data*/*.cost')):
+        framework, _, data_seed = file.parent.name.rpartition('-data')
+        spent = json.loads(file.read_text(encoding='utf-8'))
+        if not spent['seconds']:
+            continue  # a head that was given
+        row = {'framework': framework, 'data_seed': int(data_seed), 'arm': file.stem, **spent}
+        if file.stem == _JUDGED and (said := file.parent / 'study/verdict.json').is_file():
+            row['verdict'] = json.loads(said.read_text(encoding='utf-8'))['sentence']
+        yield row
 
 
 @dataclass(frozen=True)

@@ -72,8 +72,12 @@ def compare(one: np.ndarray, other: np.ndarray) -> Difference:
     )
 
 
-def contest_answers(rows: Sequence[Mapping[str, Any]], arm: str = 'checked') -> str:
-    """Tell the arms, and what ``arm`` gains over each other, as Markdown."""
+def contest_answers(
+    rows: Sequence[Mapping[str, Any]],
+    searches: Sequence[Mapping[str, Any]] = (),
+    arm: str = 'checked',
+) -> str:
+    """Tell the arms, what ``arm`` gains over each other, and what was spent, as Markdown."""
     scores, linear = scores_of(rows), scores_of(rows, 'linear_test')
     lines = []
     for name in sorted(scores, key=lambda name: -scores[name].mean()):
@@ -99,4 +103,12 @@ def contest_answers(rows: Sequence[Mapping[str, Any]], arm: str = 'checked') -> 
             f'{wanted}: {"yes" if reached else "no"}',
         ])  # fmt: skip
     head = [f'{arm} against', 'points', 'over data seeds', 'over pairs', 'by data seed']
-    return text + '\n\n' + markdown_table([*head, 'p of being below (Holm)', 'goal'], told)
+    text += '\n\n' + markdown_table([*head, 'p of being below (Holm)', 'goal'], told)
+    if searches:
+        spent = [
+            [row['arm'], str(row['data_seed']), f'{row["seconds"]:.0f}', row.get('verdict', '')]
+            for row in searches
+        ]
+        head = ['search', 'data seed', 'CPU s', 'verdict, on seeds and images of its own']
+        text += '\n\n' + markdown_table(head, spent)
+    return text

@@ -127,6 +127,11 @@ def write_contest(rows: Iterable[Mapping[str, Any]], path: Path) -> None:
     write_text(''.join(lines), path)
 
 
+def write_searches(rows: Iterable[Mapping[str, Any]], path: Path) -> None:
+    """Write what the searches of the experiment end to end spent, one a line."""
+    write_text(''.join(json.dumps(row, separators=(',', ':')) + '\n' for row in rows), path)
+
+
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """Read rows; ValueError, with the line, for what is none."""
     rows = []

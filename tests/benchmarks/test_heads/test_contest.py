@@ -14,7 +14,7 @@ from scipy.stats import ttest_rel
 
 from benchmarks.heads import contest
 from benchmarks.heads.__main__ import add_arguments, run
-from benchmarks.heads.contest import ARMS, BUDGET, SEEDS, TEMPERATURES, TUNING, Contest
+from benchmarks.heads.contest import ARMS, BUDGET, SEEDS, TEMPERATURES, TUNING, Contest, searches_of
 from benchmarks.heads.contest_answers import compare, contest_answers, scores_of
 from benchmarks.heads.rows import read_rows, write_contest
 from nasiam_mm.architecture.genotype import save_genotype
@@ -89,6 +89,20 @@ def test_a_search_by_gradient_is_repeated_until_the_budget_is_spent(played):
     assert BUDGET * 3.0 <= spent < BUDGET * 3.0 + 7.0
 
 
+def test_what_searches_spent_and_said_is_told(played, rows):
+    played.head('tuned')
+    played.head('standard')
+    (found,) = searches_of(played.folder)
+    assert (found['framework'], found['data_seed'], found['arm']) == ('simclr', 2, 'tuned')
+    assert found['seconds'] == BUDGET * 3.0 and len(found['scores']) == len(TEMPERATURES)
+    (played.place / 'study').mkdir()
+    (played.place / 'study/verdict.json').write_text('{"sentence": "keep the standard head"}')
+    (played.place / 'checked.cost').write_text('{"seconds": 50.0}')
+    text = contest_answers(rows, list(searches_of(played.folder)))
+    assert '| checked | 2 | 50 | keep the standard head |' in text
+    assert '| tuned | 2 | 48 |  |' in text
+
+
 def test_an_arm_that_is_none(played, tmp_path):
     refused = "there is no arm 'best'; take one of standard, tuned"
     with pytest.raises(ValueError, match=refused):
@@ -134,7 +148,7 @@ def test_the_answer_tells_goals(rows):
     told = contest_answers(rows)
     assert '3 data seeds, 5 seeds each' in told
     assert '3 points or more: yes' in told and 'not below in any data seed: yes' in told
-    told = contest_answers(rows, 'tuned')
+    told = contest_answers(rows, arm='tuned')
     assert '3 points or more: no' in told
     with pytest.raises(ValueError, match='no seed was trained for all arms'):
         scores_of([row for row in rows if (row['arm'] == 'tuned') == (row['seed'] == 1000)])
