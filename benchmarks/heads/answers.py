@@ -21,6 +21,8 @@ from benchmarks.papers.markdown import markdown_table
 
 _GATE = 8  # heads that a scale is judged by, at least
 _UNTRAINED = 'still'  # the scale whose steps move nothing
+# Choices that move the score more than all others, and the loss with it or against it.
+_STRATA = 'temperature', 'predictor.form'
 # Heads that a scale may be judged by.
 _GROUPS = {'gate': lambda head: head in GATED, 'table': is_drawn}
 
@@ -93,11 +95,12 @@ def ranked(table: Table, target: str = 'knn_test') -> str:
         [name, *(f'{of.value:+.2f}' for of in each[:-1]), _interval(*each[-1][2:], '+.2f')]
         for name, each in sorted(found.items(), key=lambda item: -item[1][-1].value)
     ]
-    if any('temperature' in options for options in table.decided):
-        parts = {r.objective: r for r in rankings(within(table, 'temperature'), target)}
-        for row in rows:
-            row.append(_interval(*parts[row[0]][2:], '+.2f'))
-        head.append('and within a temperature')
+    for choice in _STRATA:
+        if all(choice in options for options in table.decided):
+            parts = {r.objective: r for r in rankings(within(table, choice), target)}
+            for row in rows:
+                row.append(_interval(*parts[row[0]][2:], '+.2f'))
+            head.append(f'and within a {choice}')
     return markdown_table(head, rows)
 
 
