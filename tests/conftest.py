@@ -13,7 +13,7 @@ TESTS = Path(__file__).parent
 # What takes long, whatever its number of tests: the last file is not to run alone.
 LONG_FIRST = (
     'test_distributed', 'test_detection', 'benchmarks', 'test_tools', 'test_engine',
-    'test_wheel.py', 'test_docs',
+    'test_wheel.py', 'test_docs', 'test_study',
 )  # fmt: skip
 
 

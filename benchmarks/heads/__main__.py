@@ -165,10 +165,13 @@ def _heads(framework: str, named: Sequence[str]) -> Iterator[str]:
 
 
 def _collect(args: Namespace) -> None:
-    from benchmarks.heads.rows import collect, merged, read_rows, write_rows
+    from benchmarks.heads.rows import collect, merged, read_rows, replaced, write_rows
 
     before = read_rows(args.out) if args.out.is_file() else []
-    count = write_rows(merged(collect(args.work_dir), before), args.out)
+    made = list(collect(args.work_dir))
+    for framework, scale, head, seed in replaced(made, before):
+        print(f'{framework} {scale} {head} seed {seed}: replaced, as config or CPU is another')
+    count = write_rows(merged(made, before), args.out)
     print(f'{args.out}: {count} rows')
 
 

@@ -2,7 +2,6 @@
 """The questions asked of the table, answered from its rows alone, as Markdown."""
 
 from collections.abc import Mapping, Sequence
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,15 @@ import numpy as np
 from benchmarks.heads.contest_answers import contest_answers
 from benchmarks.heads.effects import Effect, effects, shares
 from benchmarks.heads.fidelity import DEAR, fidelities
-from benchmarks.heads.gate import LEAST, committed_scores, crossed, gate, loss_ranks, means_of
+from benchmarks.heads.gate import (
+    LEAST,
+    committed_scores,
+    crossed,
+    gate,
+    loss_ranks,
+    means_of,
+    reliability,
+)
 from benchmarks.heads.jobs import GATED
 from benchmarks.heads.objectives import Ranking, rankings, within
 from benchmarks.heads.points import points
@@ -20,45 +27,90 @@ from benchmarks.heads.table import Table, healthy, is_drawn, table_of
 from benchmarks.papers.markdown import markdown_table
 
 _GATE = 8  # heads that a scale is judged by, at least
+_TABLE = 30  # heads that effects and rankings are told of, at least
 _UNTRAINED = 'still'  # the scale whose steps move nothing
 # Choices that move the score more than all others, and the loss with it or against it.
 _STRATA = 'temperature', 'predictor.form'
 # Heads that a scale may be judged by.
-_GROUPS = {'gate': lambda head: head in GATED, 'table': is_drawn}
+_GROUPS = {
+    'gate': lambda head: head in GATED,
+    'h00 to h11': lambda head: is_drawn(head) and head <= 'h11',
+    'table': is_drawn,
+}
 
 
 def gates(rows: Sequence[Mapping[str, Any]], committed: Path) -> str:
     """Tell how well each scale tells the gate's heads apart, and those of the table."""
     found = []
     scales = sorted({(row['framework'], row['scale']) for row in rows})
-    for (framework, scale), (group, belongs) in product(scales, _GROUPS.items()):
-        own = [
-            r
-            for r in rows
-            if (r['framework'], r['scale']) == (framework, scale) and belongs(r['head'])
-        ]
-        seeds = {row['seed'] for row in own}
-        if len(seeds) < 2 or len(crossed(own)[0]) < _GATE:
-            continue
-        of = gate(own, committed_scores(committed, framework))
-        ranks = of.correlation
-        passes = of.reliability.value >= LEAST and (ranks is None or ranks > 0)
-        with_32 = '-' if ranks is None else f'{ranks:+.2f} ({of.shared} heads)'
-        found.append([
-            framework, scale, f'{group}, {of.heads} x {of.seeds}', f'{of.spread:.2f}',
-            f'{of.noise:.2f}', _interval(*of.reliability), f'{of.linear.value:.2f}', with_32,
-            '{:.1f} to {:.1f}, {:.1f} to {:.1f}'.format(*of.learned),
-            f'{of.seconds:.0f}', 'passes' if passes else '**fails**',
-        ])  # fmt: skip
+    for framework, scale in scales:
+        at = [r for r in rows if (r['framework'], r['scale']) == (framework, scale)]
+        told: list[list[str]] = []
+        for group, belongs in _GROUPS.items():
+            own = [row for row in at if belongs(row['head'])]
+            if len({row['seed'] for row in own}) < 2:
+                continue
+            heads = crossed(own)[0]
+            if len(heads) < _GATE or heads in told:
+                continue
+            told.append(heads)
+            of = gate(own, committed_scores(committed, framework))
+            ranks = of.correlation
+            passes = of.reliability.value >= LEAST and (ranks is None or ranks > 0)
+            with_32 = '-' if ranks is None else f'{ranks:+.2f} ({of.shared} heads)'
+            found.append([
+                framework, scale, f'{group}, {of.heads} x {of.seeds}', f'{of.spread:.2f}',
+                f'{of.noise:.2f}', _interval(*of.reliability), f'{of.linear.value:.2f}', with_32,
+                '{:.1f} to {:.1f}, {:.1f} to {:.1f}'.format(*of.learned),
+                f'{of.seconds:.0f}', 'passes' if passes else '**fails**',
+            ])  # fmt: skip
     head = ['framework', 'scale', 'heads x seeds', 'spread of heads', 'noise of a run']
     head += [f'reliability (>= {LEAST})', 'by linear', 'rank correlation with 32 px']
     head += ['mean kNN, linear, first to last epoch', 'CPU s', '']
     text = markdown_table(head, found)
     if untrained := [row for row in rows if row['scale'] == _UNTRAINED]:
         knn, linear = means_of(untrained)[1::2]
-        told = f'kNN {knn:.1f}, linear {linear:.1f} ({len(untrained)} runs)'
-        text += f'\n\nA backbone that is not trained (`{_UNTRAINED}`): {told}'
+        least, most = (f(row['knn_test'][-1] for row in untrained) for f in (min, max))
+        text += f'\n\nA backbone that is not trained (`{_UNTRAINED}`): kNN {knn:.1f} '
+        text += f'({least:.1f} to {most:.1f}), linear {linear:.1f} ({len(untrained)} runs)'
     return text
+
+
+def standing(rows: Sequence[Mapping[str, Any]], table: Table, framework: str, scale: str) -> str:
+    """Tell where the standard head stands in a table, and how many heads learned nothing."""
+    lines = []
+    for score in ('knn_test', 'linear_test'):
+        means = table.scores(score).mean(1)
+        quartiles = ', '.join(f'{q:.2f}' for q in np.quantile(means, [0, 0.25, 0.5, 0.75, 1]))
+        line = f'{score}, quartiles of the heads: {quartiles}'
+        own = [
+            row[score][-1]
+            for row in rows
+            if (row['framework'], row['scale'], row['head']) == (framework, scale, 'standard')
+        ]
+        if own:
+            above = int((means > np.mean(own)).sum())
+            line += f'; the standard head {np.mean(own):.2f} ({len(own)} runs), {above} above it'
+        if untrained := [row[score][-1] for row in rows if row['scale'] == _UNTRAINED]:
+            least = np.mean(untrained)
+            line += f'; {int((means <= least).sum())} at or below one that is not trained'
+        lines.append(line)
+    return '.\n'.join(lines) + '.'
+
+
+def loss_within(table: Table) -> str:
+    """Tell how the loss ranks the heads of each option that moves it more than all others."""
+    lines = []
+    for choice in _STRATA:
+        if not all(choice in options for options in table.decided):
+            continue
+        for part in within(table, choice):
+            told = []
+            for target in ('knn_test', 'linear_test'):
+                [of] = rankings([part], target, objectives=['loss'])
+                told.append(_interval(*of[2:], '+.2f'))
+            lines.append([choice, str(part.decided[0][choice]), str(len(part.heads)), *told])
+    return markdown_table(['choice', 'option', 'heads', 'loss with kNN', 'with linear'], lines)
 
 
 def main_effects(table: Table) -> tuple[str, list[Effect]]:
@@ -109,14 +161,13 @@ def replayed(rows: Sequence[Mapping[str, Any]], table: Table) -> str:
     found = []
     for g in sorted(gains(rows), key=lambda gain: (gain.budget, -gain.score)):
         against = [_interval(g.gain, g.low, g.high, '+.2f'), f'{100 * g.luck:.0f} %']
-        against.append(f'± {g.heads:.2f}')
-        told = ['-'] * 3 if g.strategy == BASE else against
+        told = ['-'] * 2 if g.strategy == BASE else against
         found.append([g.strategy, str(g.budget), f'{g.score:.2f}', *told])
     scores = table.scores('knn_test').mean(1)
     draws = sorted({row['draw'] for row in rows})
     best = np.mean([scores[places_of(draw, len(scores))].max() for draw in draws])
     head = ['strategy', 'budget, runs', 'kNN test', 'over random search']
-    head += ['of its variance luck of the replays', 'interval less that luck']
+    head += ['of its variance luck of the replays']
     text = f'The best head that a draw holds has {best:.2f} in the mean of {len(draws)} draws; '
     text += f'the best of the table {scores.max():.2f}.\n\n'
     return text + markdown_table(head, found)
@@ -128,8 +179,18 @@ def dear_ranked(rows: Sequence[Mapping[str, Any]], framework: str) -> str:
         [of.scale, str(of.epoch), str(of.heads), f'{of.seconds:.0f}', _interval(*of[4:], '+.2f')]
         for of in fidelities(rows, framework)
     ]
+    if not found:
+        return ''
     head = ['scale', 'epochs', 'heads', 'CPU s', f'rank correlation with {DEAR}']
-    return markdown_table(head, found) if found else ''
+    text = markdown_table(head, found)
+    dear = [r for r in rows if (r['framework'], r['scale']) == (framework, DEAR)]
+    scores = crossed([row for row in dear if is_drawn(row['head'])])[1]
+    if scores.shape[1] > 1:
+        trust = reliability(scores)
+        text += f'\n\nThe means of {DEAR} have a reliability of {_interval(*trust)}: a setting '
+        text += 'that ranked heads without fault would be expected to reach '
+        text += f'{max(trust.value, 0) ** 0.5:+.2f}.'
+    return text
 
 
 def chosen(rows: Sequence[Mapping[str, Any]], framework: str, scale: str) -> str:
@@ -164,20 +225,17 @@ def answers(
         {(r['framework'], r['scale']) for r in rows if is_drawn(r['head'])}
     ):
         table = table_of(rows, framework, scale)
-        if len(table.heads) < 24 or len(table.seeds) < 2:
+        if len(table.heads) < _TABLE or len(table.seeds) < 2:
             continue
         text += (
             f'\n\n## {framework} at {scale}: {len(table.heads)} heads, {len(table.seeds)} seeds\n'
         )
-        scores = table.scores('knn_test').mean(1)
-        quartiles = np.quantile(scores, [0, 0.25, 0.5, 0.75, 1])
-        text += '\nkNN on test images, quartiles of the heads: ' + ', '.join(
-            f'{q:.2f}' for q in quartiles
-        )
+        text += '\n' + standing(rows, table, framework, scale)
         mains, drawn[f'{framework}, {scale}'] = main_effects(table)
         text += '\n\n### Which choices matter?\n\n' + mains
         text += '\n\n### Which figure ranks heads?\n\n' + ranked(table)
         text += '\n\n' + ranked(table, 'linear_test')
+        text += '\n\nThe training loss within one option:\n\n' + loss_within(table)
         if played := read_replays(replays, {'framework': framework, 'scale': scale}):
             text += '\n\n### Which strategy finds a good head?\n\n' + replayed(played, table)
         if told := chosen(rows, framework, scale):

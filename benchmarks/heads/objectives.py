@@ -35,6 +35,7 @@ def rankings(
     tables: Sequence[Table],
     target: str = 'knn_test',
     epochs: Sequence[int] | None = None,
+    objectives: Sequence[str] | None = None,
     seed: int = 0,
     resamples: int = _RESAMPLES,
 ) -> list[Ranking]:
@@ -50,12 +51,14 @@ def rankings(
             compares within a temperature alone.
         target: Test score of a row.
         epochs: After which the figure is taken, from 1; the last alone for None.
+        objectives: Which; all, and the test score itself, for None.
         seed: Of the resampling.
         resamples: Made.
     """
     first = tables[0]
     last = len(first.rows[first.heads[0]][first.seeds[0]][target])
-    cases = [(name, epoch) for epoch in epochs or [last] for name in (*OBJECTIVES, target)]
+    names = objectives or (*OBJECTIVES, target)
+    cases = [(name, epoch) for epoch in epochs or [last] for name in names]
     parts = [
         (np.stack([_turned(of, name, epoch) for name, epoch in cases], 1), of.scores(target))
         for of in tables

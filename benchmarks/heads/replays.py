@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.stats import norm
 
 from benchmarks.heads.replay import STRATEGIES, Pool, replay
 from nasiam_mm.study.samplers.sampler import Space
@@ -27,7 +26,6 @@ class Gain(NamedTuple):
         low: Of the gain, over draws as they came.
         high: Likewise.
         luck: Share of the draws' variance that is of the replays in a draw, not of its heads.
-        heads: Half of the interval that is left without it, by the normal distribution.
     """
 
     strategy: str
@@ -37,7 +35,6 @@ class Gain(NamedTuple):
     low: float
     high: float
     luck: float
-    heads: float
 
 
 def places_of(draw: int, heads: int) -> np.ndarray:
@@ -111,11 +108,10 @@ def gains(rows: Sequence[Mapping[str, Any]], alpha: float = 0.05) -> list[Gain]:
         luck = np.mean([_luck(by_draw[draw] - scores[BASE][draw]) for draw in draws], 0)
         low, high = np.nanquantile(gained, [tail, 1 - tail], axis=0)
         spread = np.nanvar(gained, 0)
-        left = norm.ppf(1 - tail) * np.sqrt(np.maximum(spread - luck, 0))
         for n, budget in enumerate(BUDGETS):
             share = min(1.0, luck[n] / spread[n]) if spread[n] else 0.0
             mean, gain = np.nanmean(own[:, n]), np.nanmean(gained[:, n])
-            told = map(float, (mean, gain, low[n], high[n], share, left[n]))
+            told = map(float, (mean, gain, low[n], high[n], share))
             found.append(Gain(strategy, budget, *told))
     return found
 

@@ -66,6 +66,14 @@ def merged(made: Iterable[Mapping[str, Any]], before: Iterable[Mapping[str, Any]
     return list((found | {_key(row): row for row in made}).values())
 
 
+def replaced(
+    made: Iterable[Mapping[str, Any]], before: Iterable[Mapping[str, Any]]
+) -> list[tuple[Any, ...]]:
+    """Return the keys of the rows before whose place another run takes: config, data or CPU."""
+    runs = {_key(row): _run(row) for row in before}
+    return [_key(row) for row in made if runs.get(_key(row), _run(row)) != _run(row)]
+
+
 def keys_of(rows: Iterable[Mapping[str, Any]]) -> set[tuple[Any, ...]]:
     """Return framework, scale, head and seed of those rows whose head is still that one."""
     return {_key(row) for row in rows if _is_meant(row)}
@@ -73,6 +81,10 @@ def keys_of(rows: Iterable[Mapping[str, Any]]) -> set[tuple[Any, ...]]:
 
 def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple(row[name] for name in ('framework', 'scale', 'head', 'seed'))
+
+
+def _run(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return row['digest'], row.get('cpu')
 
 
 def _is_meant(row: Mapping[str, Any]) -> bool:

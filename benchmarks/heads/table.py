@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 
-_COLLAPSED = 2.0  # directions that an output has, at least, mean over seeds
+from nasiam_mm.study.section import Study
+
+# What a study calls collapsed, of means over seeds: deviation and directions of z, at least.
+_LEAST = {'std_z': Study.min_std, 'rank_z': Study.min_rank}
 
 
 @dataclass(frozen=True)
@@ -53,9 +56,9 @@ def table_of(rows: Sequence[Mapping[str, Any]], framework: str, scale: str) -> T
 
 
 def healthy(table: Table) -> Table:
-    """Return the table less the heads whose output has collapsed: an effective rank below 2."""
-    ranks = table.scores('rank_z').mean(1)
-    kept = [n for n in range(len(table.heads)) if not ranks[n] < _COLLAPSED]
+    """Return the table less the heads whose output has collapsed, by what studies go by."""
+    low = [table.scores(of).mean(1) < least for of, least in _LEAST.items()]
+    kept = np.flatnonzero(~np.any(low, axis=0))
     heads = [table.heads[n] for n in kept]
     return Table(heads, table.seeds, [table.decided[n] for n in kept], table.rows)
 

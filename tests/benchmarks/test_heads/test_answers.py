@@ -30,6 +30,7 @@ def rows():
             score = 30 - 10 * decided['temperature'] + rng.normal() * 0.1
             row = dict(framework='simclr', scale='x', head=name, seed=seed, decided=decided)
             row |= {objective: list(rng.normal(size=2)) for objective in OBJECTIVES}
+            row['std_z'] = list(0.5 + rng.random(2))
             row['rank_z'] = [9.0, 1.0 if name == 'h03' else 9.0]
             found.append(row | dict(knn_test=[1.0, score], linear_test=[1.0, score], seconds=1.0))
     return found
@@ -44,6 +45,7 @@ def test_the_page_is_made_from_rows_alone(rows, tmp_path):
     assert len((tmp_path / 'replays.jsonl').read_text().splitlines()) == 2 * len(STRATEGIES)
     command(['answer', *given])
     text = (tmp_path / 'answers.md').read_text()
+    lines = text.splitlines()
     assert '## simclr at x: 30 heads, 2 seeds' in text
     share = next(
         line for line in text.splitlines() if line.startswith('| temperature | ') and '%' in line
@@ -51,11 +53,13 @@ def test_the_page_is_made_from_rows_alone(rows, tmp_path):
     assert float(share.split('|')[2].split()[0]) > 50
     assert '| comparator | 5 | ' in text
     assert 'and within a temperature' in text
+    within = [line for line in lines if line.startswith('| temperature | 0.') and '%' not in line]
+    assert sum(int(line.split('|')[3]) for line in within[-4:]) == 30
+    assert '; the standard head ' not in text  # of which there are no rows
     assert 'The best head that a draw holds has ' in text
     assert 'without 1 that collapsed' in text
     assert (tmp_path / 'effects.png').stat().st_size > 10_000
     # A table stands alone, its options by size.
-    lines = text.splitlines()
     for one, other in pairwise(lines):
         assert one.startswith('| ') == other.startswith('| ') or '' in (one, other), (one, other)
     depths = [

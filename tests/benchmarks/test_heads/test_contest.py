@@ -10,7 +10,7 @@ from argparse import ArgumentParser
 
 import numpy as np
 import pytest
-from scipy.stats import ttest_rel
+from scipy.stats import ttest_1samp, ttest_rel
 
 from benchmarks.heads import contest
 from benchmarks.heads.__main__ import add_arguments, run
@@ -138,6 +138,8 @@ def test_differences_are_paired(rows, tmp_path):
     assert found.mean == pytest.approx((one - other).mean()) and found.mean < -4
     p = [ttest_rel(a, b, alternative='less').pvalue for a, b in zip(one, other, strict=True)]
     assert min(found.p_below) == pytest.approx(3 * min(p)) and max(found.p_below) < 0.05
+    p = [ttest_rel(a, b).pvalue for a, b in zip(one, other, strict=True)]
+    assert min(found.p_apart) == pytest.approx(3 * min(p))
     low, high = ttest_rel(one.ravel(), other.ravel()).confidence_interval()
     assert found.over_pairs == pytest.approx((high - low) / 2)
     drawn = [scores[f'random-{n}'] for n in range(1, 6)]
@@ -148,6 +150,11 @@ def test_the_answer_tells_goals(rows):
     told = contest_answers(rows)
     assert '3 data seeds, 5 seeds each' in told
     assert '3 points or more: yes' in told and 'not below in any data seed: yes' in told
+    scores = scores_of(rows)
+    drawn = [scores[f'random-{n}'].mean() for n in range(1, 6)]
+    low, high = ttest_1samp(scores['checked'].mean() - np.array(drawn), 0).confidence_interval()
+    assert f'| checked | {(low + high) / 2:+.2f} ± {(high - low) / 2:.2f} | 5 of 5 |' in told
+    assert f'their median is {np.median(drawn):.2f}.' in told
     told = contest_answers(rows, arm='tuned')
     assert '3 points or more: no' in told
     with pytest.raises(ValueError, match='no seed was trained for all arms'):

@@ -56,6 +56,21 @@ def test_nothing_is_told_of_few_heads(rows):
     assert dear_ranked(rows, 'simclr').count('| narrow | ') == 4
 
 
+def test_the_ceiling_is_the_root_of_the_reliability_of_the_dear_means(rows):
+    assert dear_ranked(rows, 'simclr').endswith('expected to reach +1.00.')
+    rng = np.random.default_rng(1)
+    scores = np.arange(12)[:, None] + rng.normal(0, 4, (12, 2))
+    for of in rows:
+        if of['scale'] == 'dear':
+            of['knn_test'][-1] = scores[HEADS.index(of['head']), of['seed']]
+    # Two columns: Spearman and Brown's formula of their covariance over their mean variance.
+    covariance = np.cov(scores.T)
+    ratio = covariance[0, 1] / np.trace(covariance) * 2
+    root = (2 * ratio / (1 + ratio)) ** 0.5
+    assert 0.5 < root < 0.98
+    assert dear_ranked(rows, 'simclr').endswith(f'expected to reach {root:+.2f}.')
+
+
 def test_points_are_means_over_the_searches_of_a_strategy():
     rows = [
         row('narrow', f'darts_pt-{seed}', seed, [0, score], 10.0, search_seconds=20.0 + seed)

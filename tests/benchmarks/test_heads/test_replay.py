@@ -99,7 +99,6 @@ def test_the_luck_of_replays_is_told_from_what_heads_do():
     for gain in found:
         assert gain.gain == pytest.approx(1.0, abs=0.06)
         assert gain.luck == pytest.approx(0.1 / (0.1 + 0.04), abs=0.12)
-        assert gain.heads == pytest.approx(1.96 * 0.2, abs=0.12)
         assert (gain.high - gain.low) / 2 == pytest.approx(1.96 * 0.14**0.5, abs=0.15)
 
 

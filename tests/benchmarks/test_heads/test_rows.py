@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import ROOT
 from benchmarks.heads.jobs import Job, config, drawn_heads
-from benchmarks.heads.rows import as_line, cpu, keys_of, read_rows, write_rows
+from benchmarks.heads.rows import as_line, cpu, keys_of, read_rows, replaced, write_rows
 from benchmarks.heads.scales import SCALES
 from benchmarks.heads.table import is_drawn, table_of
 from benchmarks.heads.warm import run_forked
@@ -98,6 +98,16 @@ def test_rows_come_back_in_order_and_damage_is_told(tmp_path):
     path.write_text(path.read_text() + '{"framework"')
     with pytest.raises(ValueError, match='rows.jsonl, line 4: .*make the table anew'):
         read_rows(path)
+
+
+def test_a_row_that_is_replaced_is_named():
+    before = [
+        dict(framework='byol', scale='x', head='h00', seed=seed, digest='a', cpu='AVX2')
+        for seed in range(4)
+    ]
+    made = [before[0], before[1] | {'digest': 'b'}, before[2] | {'cpu': 'AVX512'}]
+    made.append(before[3] | {'seed': 4})
+    assert replaced(made, before) == [('byol', 'x', 'h00', seed) for seed in (1, 2)]
 
 
 def test_a_table_has_the_drawn_heads_with_all_seeds():
