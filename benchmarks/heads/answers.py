@@ -205,8 +205,24 @@ def chosen(rows: Sequence[Mapping[str, Any]], framework: str, scale: str) -> str
         ]
         for point in points(rows, framework, scale)
     ]
+    if not found:
+        return ''
     head = ['strategy', 'searches', 'kNN test', 'CPU s of a search', 'and its training']
-    return markdown_table(head, found) if found else ''
+    text = markdown_table(head, found) + '\n\n± is the deviation between searches.'
+    at = [row for row in rows if (row['framework'], row['scale']) == (framework, scale)]
+    if own := [row for row in at if row['head'] == 'standard']:
+        scores, seconds = ([f(r) for r in own] for f in (_last, lambda row: row['seconds']))
+        told = f'{np.mean(scores):.2f} ± {np.std(scores, ddof=1):.2f} ({len(own)} runs'
+        text += f' The standard head has {told} of {np.mean(seconds):.0f} s)'
+    drawn = [row for row in at if row['head'].startswith('random-')]
+    means = [
+        np.mean([_last(row) for row in drawn if row['head'] == head])
+        for head in sorted({row['head'] for row in drawn})
+    ]
+    if means:
+        told = f'{np.mean(means):.2f} ({min(means):.2f} to {max(means):.2f})'
+        text += f'; {len(means)} random heads of the space that is searched {told}.'
+    return text
 
 
 def answers(
@@ -249,6 +265,10 @@ def answers(
         if told := dear_ranked(rows, framework):
             text += f'\n\n## Which fidelity ranks heads? {framework}\n\n' + told
     return f'{text}\n', drawn
+
+
+def _last(row: Mapping[str, Any]) -> float:
+    return row['knn_test'][-1]
 
 
 def _interval(value: float, low: float, high: float, form: str = '.2f') -> str:

@@ -84,4 +84,9 @@ def test_points_are_means_over_the_searches_of_a_strategy():
     assert best[:3] == ('fair', 1, 40.0) and np.isnan(best.deviation)
     assert other == ('darts_pt', 3, 32.0, np.std([30, 31, 35], ddof=1), 21.0, 31.0)
     assert '| darts_pt | 3 | 32.00 ± 2.65 | 21 | 31 |' in chosen(rows, 'simclr', 'narrow')
+    rows += [row('narrow', 'standard', seed, [score], 9.0) for seed, score in ((0, 1), (1, 3))]
+    rows += [row('narrow', f'random-{n}', seed, [n]) for n in (1, 2, 6) for seed in (0, 1)]
+    told = chosen(rows, 'simclr', 'narrow')
+    assert 'The standard head has 2.00 ± 1.41 (2 runs of 9 s); 3 random heads' in told
+    assert told.endswith('3.00 (1.00 to 6.00).')
     assert points(rows, 'simclr', 'thumb') == [] and chosen(rows, 'simclr', 'thumb') == ''
