@@ -12,8 +12,8 @@
 Heads are 'drawn' (96 that balance the space of benchmarks/heads/recipes, and the standard one),
 'gate' (eleven, six of them trained at 32 pixels before), 'searched' (by every strategy of
 configs/search) or one such strategy, with the seed of the run, or names and files of genotypes.
-What is made is not made again, neither what has a row in --rows nor in several processes at once;
-what was killed begins anew.
+What is made is not made again, neither what has a row in --rows, but for --again, nor in several
+processes at once; what was interrupted goes on.
 """
 
 import json
@@ -50,6 +50,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     replay.add_argument('--each', type=int, default=10, help='replays on a draw')
     make.add_argument('--heads', nargs='+', default=['drawn'], help='see above')
     make.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
+    make.add_argument('--again', action='store_true', help='also what has a row')
     rows.add_argument('--out', type=Path, default=ROWS)
     contest.add_argument('--variant', required=True, help='a strategy of configs/search')
     contest.add_argument('--sampler', required=True, help='of the checked search')
@@ -71,20 +72,30 @@ def run(args: Namespace) -> None:
 
 def _make(args: Namespace) -> None:
     import nasiam_mm.engine  # noqa: F401, imported once for all runs
-    from benchmarks.heads.jobs import config, jobs
-    from benchmarks.heads.rows import keys_of, read_rows
+    from benchmarks.heads.jobs import FRAMEWORKS, check_jobs, check_known, config, jobs
+    from benchmarks.heads.lines import ROW, read_lines
+    from benchmarks.heads.rows import has_row, keyed
     from benchmarks.heads.searched import STRATEGIES, searched_head
+    from nasiam_mm.datasets.resolve import resolve_data
     from nasiam_mm.files.atomic import write_json
     from nasiam_mm.runs.store import RunFailed
 
+    check_known('framework', args.framework, FRAMEWORKS)
+    heads = list(dict.fromkeys(_heads(args.framework, args.heads)))
+    check_jobs(args.framework, args.scale, heads, args.seeds)
     trainings, searches = (_store(args.work_dir, command) for command in ('train', 'search'))
-    heads = list(_heads(args.framework, args.heads))
-    todo = list(jobs(args.framework, args.scale, heads, args.seeds))
-    known = keys_of(read_rows(args.rows)) if args.rows.is_file() else set()
+    is_read = not args.again and (args.rows != ROWS or ROWS.is_file())
+    known = keyed(read_lines(args.rows, ROW)) if is_read else {}
+    every = list(jobs(args.framework, args.scale, heads, args.seeds))
+    todo = [job for job in every if not has_row(job, known)]
+    if len(todo) < len(every):
+        told = f'{len(every) - len(todo)} of {len(every)} runs have a row in {args.rows}'
+        print(f'{told}; --again makes them too', flush=True)
+    failed = 0
     for number, job in enumerate(todo, 1):
-        if job.row in known:
-            continue
         try:
+            if number == 1 and job.head not in STRATEGIES:
+                resolve_data(config(job, args.work_dir))  # without images no run is begun
             if job.head in STRATEGIES:
                 name, found = f'{job.head}-{job.seed}', args.work_dir / 'searched'
                 file = searched_head(searches, found, job.framework, job.scale, name)
@@ -101,23 +112,27 @@ def _make(args: Namespace) -> None:
             continue  # another process is at it
         except RunFailed as error:
             print(f'{job} seed {job.seed}: {error}', file=sys.stderr)
+            failed += 1
             continue
         for checkpoint in (folder / 'train').glob('*.pth'):
             checkpoint.unlink()
         knn = row['curves']['knn/test_top1'][row['epochs']]
         told = f'kNN {knn:.2f}, {row["process_seconds"]:.0f} s of CPU'
         print(f'{number}/{len(todo)} {job} seed {job.seed}: {told}', flush=True)
+    _end(failed)
 
 
 def _contest(args: Namespace) -> None:
     import nasiam_mm.engine  # noqa: F401, imported once for all runs
-    from benchmarks.heads.contest import ARMS, SEEDS, Contest, check_arms, searches_of
+    from benchmarks.heads.contest import ARMS, SEEDS, Contest, check_contest, searches_of
     from benchmarks.heads.contest_answers import contest_answers
-    from benchmarks.heads.rows import read_rows, write_contest, write_searches
+    from benchmarks.heads.lines import SEARCH, VERIFIED, read_lines
+    from benchmarks.heads.rows import write_contest, write_searches
     from nasiam_mm.files.atomic import write_json
     from nasiam_mm.runs.store import RunFailed
 
-    check_arms(arms := args.arms or ARMS)
+    arms, failed = args.arms or ARMS, 0
+    check_contest(args.framework, arms, args.data_seeds, args.variant, args.sampler)
     folder, out = args.work_dir / 'contest', args.rows.with_name(CONTEST)
     store = _store(folder, 'train')
     for data_seed in args.data_seeds:
@@ -130,20 +145,33 @@ def _contest(args: Namespace) -> None:
                     continue  # another process is at it
                 except RunFailed as error:
                     print(f'{arm}, data {data_seed}, seed {seed}: {error}', file=sys.stderr)
+                    failed += 1
                     continue
                 name = f'{args.framework}-data{data_seed}-{arm}-{seed}.json'
                 write_json(row, folder / 'rows' / name)
                 told = f'kNN {row["knn_test"]:.2f}, {row["seconds"]:.0f} s of CPU'
                 print(f'data {data_seed}, {arm}, seed {seed}: {told}', flush=True)
-    before = read_rows(out) if out.is_file() else []
     made = [
         json.loads(file.read_text(encoding='utf-8'))
         for file in sorted((folder / 'rows').glob('*.json'))
     ]
-    write_contest([*before, *made], out)
-    if searches := list(searches_of(folder)):
-        write_searches(searches, out.with_name(SEARCHES))
-    print(contest_answers(read_rows(out), searches))
+    rows = [*(read_lines(out, VERIFIED) if out.is_file() else ()), *made]
+    spent = out.with_name(SEARCHES)
+    searches = [*(read_lines(spent, SEARCH) if spent.is_file() else ()), *searches_of(folder)]
+    for found, write, file in ((rows, write_contest, out), (searches, write_searches, spent)):
+        if found:
+            write(found, file)
+    told = [[of for of in part if of['framework'] == args.framework] for part in (rows, searches)]
+    if not failed:
+        print(contest_answers(*told))
+    _end(failed)
+
+
+def _end(failed: int) -> None:
+    """End with status 1 where runs have failed, which have said why."""
+    if failed:
+        print(f'{failed} runs failed; the same command goes on', file=sys.stderr)
+        sys.exit(1)
 
 
 def _store(folder: Path, command: str) -> 'RunStore':
@@ -165,9 +193,12 @@ def _heads(framework: str, named: Sequence[str]) -> Iterator[str]:
 
 
 def _collect(args: Namespace) -> None:
-    from benchmarks.heads.rows import collect, merged, read_rows, replaced, write_rows
+    from benchmarks.heads.lines import ROW, read_lines
+    from benchmarks.heads.rows import collect, merged, replaced, write_rows
 
-    before = read_rows(args.out) if args.out.is_file() else []
+    if not args.work_dir.is_dir():
+        raise FileNotFoundError(f'{args.work_dir} does not exist; make runs first')
+    before = read_lines(args.out, ROW) if args.out.is_file() else []
     made = list(collect(args.work_dir))
     for framework, scale, head, seed in replaced(made, before):
         print(f'{framework} {scale} {head} seed {seed}: replaced, as config or CPU is another')
@@ -178,34 +209,41 @@ def _collect(args: Namespace) -> None:
 def _replay(args: Namespace) -> None:
     import optuna
 
-    from benchmarks.heads.jobs import choices, drawn_heads
+    from benchmarks.heads.jobs import FRAMEWORKS, check_known, choices, drawn_heads
+    from benchmarks.heads.lines import ROW, read_lines
     from benchmarks.heads.replay import pool_of
     from benchmarks.heads.replays import add_replays
-    from benchmarks.heads.rows import read_rows
     from benchmarks.heads.table import table_of
     from nasiam_mm.study.heads import distributions
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    table = table_of(read_rows(args.rows), args.framework, args.scale)
+    check_known('framework', args.framework, FRAMEWORKS)
+    table = table_of(read_lines(args.rows, ROW), args.framework, args.scale)
     pool = pool_of(table, drawn_heads(args.framework))
     space = distributions(choices(args.framework))
-    of = {'framework': args.framework, 'scale': args.scale}
-    add_replays(args.rows.with_name(REPLAYS), of, pool, space, args.draws, args.each)
+    of = {'framework': args.framework, 'scale': args.scale, 'table': pool.digest}
+    path = args.rows.with_name(REPLAYS)
+    for told in add_replays(path, of, pool, space, args.draws, args.each):
+        print(told, flush=True)
+    print(f'{path}: all are made')
 
 
 def _answer(args: Namespace) -> None:
     from benchmarks import ROOT
     from benchmarks.heads.answers import answers
+    from benchmarks.heads.lines import ROW, SEARCH, VERIFIED, read_lines
     from benchmarks.heads.picture import draw_effects
-    from benchmarks.heads.rows import read_rows
     from nasiam_mm.files.atomic import write_text
 
     out = args.out or args.rows.parent
-    found = read_rows(args.rows)
+    if not (found := read_lines(args.rows, ROW)):
+        raise ValueError(f'{args.rows} holds no rows; make some first')
+    if out.exists() and not out.is_dir():
+        raise ValueError(f'{out} is a file; --out is the folder of the answers')
     replays = args.rows.with_name(REPLAYS)
     contest, searches = (
-        read_rows(file) if (file := args.rows.with_name(name)).is_file() else []
-        for name in (CONTEST, SEARCHES)
+        read_lines(file, holds) if (file := args.rows.with_name(name)).is_file() else []
+        for name, holds in ((CONTEST, VERIFIED), (SEARCHES, SEARCH))
     )
     text, effects = answers(found, ROOT / 'docs/results/heads_demo', replays, contest, searches)
     write_text(
@@ -213,6 +251,8 @@ def _answer(args: Namespace) -> None:
     )
     if effects:
         draw_effects(effects, out / 'effects.png')
+    else:
+        (out / 'effects.png').unlink(missing_ok=True)
     print(text)
 
 

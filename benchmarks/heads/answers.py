@@ -19,9 +19,10 @@ from benchmarks.heads.gate import (
     means_of,
     reliability,
 )
-from benchmarks.heads.jobs import GATED
+from benchmarks.heads.jobs import GATED, drawn_heads
 from benchmarks.heads.objectives import Ranking, rankings, within
 from benchmarks.heads.points import points
+from benchmarks.heads.replay import pool_of
 from benchmarks.heads.replays import BASE, gains, places_of, read_replays
 from benchmarks.heads.table import Table, healthy, is_drawn, table_of
 from benchmarks.papers.markdown import markdown_table
@@ -48,10 +49,8 @@ def gates(rows: Sequence[Mapping[str, Any]], committed: Path) -> str:
         told: list[list[str]] = []
         for group, belongs in _GROUPS.items():
             own = [row for row in at if belongs(row['head'])]
-            if len({row['seed'] for row in own}) < 2:
-                continue
-            heads = crossed(own)[0]
-            if len(heads) < _GATE or heads in told:
+            heads, scores = crossed(own)
+            if len(heads) < _GATE or scores.shape[1] < 2 or heads in told:
                 continue
             told.append(heads)
             of = gate(own, committed_scores(committed, framework))
@@ -247,12 +246,16 @@ def answers(
             f'\n\n## {framework} at {scale}: {len(table.heads)} heads, {len(table.seeds)} seeds\n'
         )
         text += '\n' + standing(rows, table, framework, scale)
+        if missing := sorted({*table.rows} - {*table.heads}):
+            text += f'\nLeft out, as a seed is missing: {", ".join(missing)}.'
         mains, drawn[f'{framework}, {scale}'] = main_effects(table)
         text += '\n\n### Which choices matter?\n\n' + mains
         text += '\n\n### Which figure ranks heads?\n\n' + ranked(table)
         text += '\n\n' + ranked(table, 'linear_test')
         text += '\n\nThe training loss within one option:\n\n' + loss_within(table)
-        if played := read_replays(replays, {'framework': framework, 'scale': scale}):
+        pool = pool_of(table, drawn_heads(framework))
+        of = {'framework': framework, 'scale': scale, 'table': pool.digest}
+        if played := read_replays(replays, of):
             text += '\n\n### Which strategy finds a good head?\n\n' + replayed(played, table)
         if told := chosen(rows, framework, scale):
             text += '\n\n### What do searches by gradient choose?\n\n' + told

@@ -6,7 +6,7 @@ Its plan, docs/results/heads/end_to_end.md, was written before its first run.
 
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
@@ -15,10 +15,18 @@ from typing import Any
 from mmengine.config import Config
 
 from benchmarks import ROOT
-from benchmarks.heads.jobs import FRAMEWORKS, choices, recipe, standard_head, tested
+from benchmarks.heads.jobs import (
+    FRAMEWORKS,
+    check_known,
+    check_seeds,
+    choices,
+    recipe,
+    standard_head,
+    tested,
+)
 from benchmarks.heads.rows import cpu
 from benchmarks.heads.scales import SCALES
-from benchmarks.heads.searched import search_config
+from benchmarks.heads.searched import STRATEGIES, search_config
 from nasiam_mm.architecture.genotype import Genotype, random_genotype, save_genotype
 from nasiam_mm.architecture.kinds.kind import Options
 from nasiam_mm.architecture.points import genotype_at
@@ -29,6 +37,7 @@ from nasiam_mm.files.atomic import write_json
 from nasiam_mm.runs.store import WORK, RunStore
 from nasiam_mm.study.jobs import Jobs
 from nasiam_mm.study.report import write_report
+from nasiam_mm.study.samplers import SAMPLERS
 from nasiam_mm.study.section import Study
 from nasiam_mm.study.storage import Storage
 from nasiam_mm.study.trainings import Trainings
@@ -48,11 +57,16 @@ _KNN = 'knn/val_top1'
 Found = tuple[Genotype, dict[str, Any]]
 
 
-def check_arms(named: Iterable[str]) -> None:
-    """Refuse what is no arm, with a ValueError."""
-    for arm in named:
-        if arm not in ARMS:
-            raise ValueError(f'there is no arm {arm!r}; take one of {", ".join(ARMS)}')
+def check_contest(
+    framework: str, arms: Iterable[str], data_seeds: Sequence[int], variant: str, sampler: str
+) -> None:
+    """Refuse, with a ValueError, what cannot be run, before anything is."""
+    check_known('framework', framework, FRAMEWORKS)
+    for arm in arms:
+        check_known('arm', arm, ARMS)
+    check_seeds('data seed', data_seeds)
+    check_known('strategy', variant, STRATEGIES)
+    check_known('sampler', sampler, SAMPLERS.module_dict)
 
 
 def searches_of(folder: Path) -> Iterator[dict[str, Any]]:
@@ -101,7 +115,7 @@ class Contest:
             RunFailed: If a training ends with an error.
             BlockingIOError: If another process is at one of its trainings.
         """
-        check_arms([arm])
+        check_known('arm', arm, ARMS)
         file = self.place / f'{arm}.json'
         if not file.is_file():
             kind, _, draw = arm.partition('-')
@@ -116,7 +130,18 @@ class Contest:
             genotype, spent = searches[kind]()
             write_json(spent, file.with_suffix('.cost'))
             save_genotype(genotype, file)
+        self._check_found(arm, file)
         return file
+
+    def _check_found(self, arm: str, file: Path) -> None:
+        """Refuse a head that another strategy or sampler has found, with a ValueError."""
+        cost = file.with_suffix('.cost')
+        spent = json.loads(cost.read_text(encoding='utf-8')) if cost.is_file() else {}
+        for key, ours in (('strategy', self.variant), ('sampler', self.sampler)):
+            if arm in ('variant', _JUDGED) and (by := spent.get(key, ours)) != ours:
+                raise ValueError(
+                    f'{file} was found by {by}, not by {ours}; take another --work-dir'
+                )
 
     def verify(self, arm: str, seed: int) -> dict[str, Any]:
         """Train the head of an arm with a fresh seed and measure it on the test images: a row."""
@@ -214,7 +239,10 @@ class Contest:
         options = next(iter(plan.current.heads.values()), standard_head(self.framework))
         spent = [t.seconds for t in plan.trials]
         spent += [c.seconds for c in plan.checks if c.phase == 'rerank']
-        return trainings.genotype(options, 'study'), {'seconds': sum(spent)}
+        return trainings.genotype(options, 'study'), {
+            'seconds': sum(spent),
+            'sampler': self.sampler,
+        }
 
     def _train(self, head: Genotype, name: str, seed: int) -> tuple[float, float]:
         """Return kNN on validation images, percent, and CPU seconds."""

@@ -10,6 +10,8 @@ import numpy as np
 from scipy.stats import f as fisher
 from scipy.stats import spearmanr
 
+from benchmarks.heads.table import shared_seeds
+
 _SCORES = 'knn_test', 'linear_test'
 LEAST = 0.7  # reliability of the mean over seeds that a table needs
 
@@ -73,12 +75,12 @@ def mean_squares(scores: np.ndarray) -> tuple[float, float]:
 def crossed(
     rows: Sequence[Mapping[str, Any]], of: str = 'knn_test'
 ) -> tuple[list[str], np.ndarray]:
-    """Return the heads that have all seeds, and their last figures, (heads, seeds)."""
+    """Return the heads that have all shared seeds, and their last figures, (heads, seeds)."""
     found: dict[str, dict[int, float]] = {}
     for row in rows:
         found.setdefault(row['head'], {})[row['seed']] = row[of][-1]
-    seeds = sorted(set().union(*found.values()))
-    whole = {head: [of[s] for s in seeds] for head, of in found.items() if len(of) == len(seeds)}
+    seeds = shared_seeds(found.values())
+    whole = {head: [of[s] for s in seeds] for head, of in found.items() if {*seeds} <= {*of}}
     return list(whole), np.array(list(whole.values()))
 
 

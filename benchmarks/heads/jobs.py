@@ -2,7 +2,7 @@
 """The runs of a table: a head of a framework at a scale, with a seed."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -59,6 +59,39 @@ class Job:
     def __str__(self) -> str:
         """Return a name for people."""
         return f'{self.framework}-{self.scale}-{Path(self.head).stem}'
+
+
+def check_jobs(framework: str, scale: str, heads: Sequence[str], seeds: Sequence[int]) -> None:
+    """Refuse, with a ValueError, what cannot be trained, before anything is.
+
+    Raises:
+        FileNotFoundError: If a head is neither known nor a file.
+    """
+    check_known('framework', framework, FRAMEWORKS)
+    check_known('scale', scale, SCALES)
+    check_seeds('seed', seeds)
+    known = {*drawn_heads(framework), *GATED, *STRATEGIES}
+    for head in {*heads} - known:
+        if not Path(head).is_file():
+            told = f'h00 to h{HEADS - 1}, {", ".join((*GATED, *STRATEGIES))}'
+            raise FileNotFoundError(f'{head!r} is neither a file nor a head: {told}')
+        if (stem := Path(head).stem) in known or stem.rpartition('-')[0] in STRATEGIES:
+            raise ValueError(f'{head}: {stem} is the name of another head; rename the file')
+        if (of := load_genotype(head).framework) != FRAMEWORKS[framework]:
+            raise ValueError(f'{head} is of {of}, not of {FRAMEWORKS[framework]}')
+
+
+def check_known(what: str, name: str, known: Iterable[str]) -> None:
+    """Refuse a name that is none, with a ValueError."""
+    if name not in known:
+        raise ValueError(f'there is no {what} {name!r}; take one of {", ".join(known)}')
+
+
+def check_seeds(what: str, seeds: Sequence[int]) -> None:
+    """Refuse, with a ValueError, what cannot be a seed."""
+    for seed in seeds:
+        if not 0 <= seed < 2**32:
+            raise ValueError(f'a {what} is a whole number from 0 to {2**32 - 1}, got {seed}')
 
 
 def jobs(framework: str, scale: str, heads: Sequence[str], seeds: Sequence[int]) -> Iterator[Job]:
@@ -139,12 +172,8 @@ def config(job: Job, folder: Path) -> Config:
     Raises:
         ValueError: If there is no such framework, scale or head.
     """
-    for what, name, known in (
-        ('framework', job.framework, FRAMEWORKS),
-        ('scale', job.scale, SCALES),
-    ):
-        if name not in known:
-            raise ValueError(f'there is no {what} {name!r}; take one of {", ".join(known)}')
+    check_known('framework', job.framework, FRAMEWORKS)
+    check_known('scale', job.scale, SCALES)
     cfg = recipe(job.framework)
     SCALES[job.scale].apply(cfg)
     cfg.model.genotype = str(_written(job, folder / 'genotypes'))

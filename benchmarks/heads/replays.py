@@ -2,13 +2,15 @@
 """Replays of all strategies over draws of heads, kept as they are made, and what they say."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchmarks.heads.lines import REPLAY, read_lines
 from benchmarks.heads.replay import STRATEGIES, Pool, replay
+from nasiam_mm.files.atomic import write_text
 from nasiam_mm.study.samplers.sampler import Space
 
 BUDGETS = (5, 10, 20)  # whole runs
@@ -44,7 +46,7 @@ def places_of(draw: int, heads: int) -> np.ndarray:
 
 
 def replays(
-    pool: Pool, space: Space, draws: int, each: int, known: Sequence[tuple[str, int]] = ()
+    pool: Pool, space: Space, draws: int, each: int, known: Collection[tuple[str, int]] = ()
 ) -> Iterator[dict[str, Any]]:
     """Yield, for each strategy and draw, the scores of ``each`` replays, (each, budgets).
 
@@ -68,25 +70,52 @@ def replays(
 
 def add_replays(
     path: Path, of: Mapping[str, str], pool: Pool, space: Space, draws: int, each: int
-) -> None:
+) -> Iterator[str]:
     """Make the replays of a table that a file does not hold, and add each as it ends.
+
+    What the file holds of an earlier state of the table, or by another number of replays, is
+    taken out, and so is a line that was being written when its process was killed.
 
     Args:
         path: Lines of JSON.
-        of: Framework and scale of the table, which each line names.
+        of: Framework, scale and digest of the table, which each line names.
+        pool: The table.
+        space: What strategies may propose.
+        draws: How many.
+        each: Replays on a draw.
+
+    Yields:
+        What was made, in words, draw by draw.
+
+    Raises:
+        ValueError: If ``draws`` or ``each`` is less than 1.
     """
-    known = [(row['strategy'], row['draw']) for row in read_replays(path, of)]
+    for name, count in (('draws', draws), ('each', each)):
+        if count < 1:
+            raise ValueError(f'--{name} must be 1 or more, got {count}')
+    same = {name: of[name] for name in ('framework', 'scale')}
+    text = path.read_text(encoding='utf-8') if path.is_file() else ''
+    write_text(text[: text.rfind('\n') + 1], path)
+    rows = read_lines(path, REPLAY)
+    ours = [row for row in rows if of.items() <= row.items() and len(row['scores']) == each]
+    others = [row for row in rows if not same.items() <= row.items()]
+    write_text(''.join(map(_line, [*others, *ours])), path)
+    known = {(row['strategy'], row['draw']) for row in ours}
     with path.open('a', encoding='utf-8') as file:
         for found in replays(pool, space, draws, each, known):
-            file.write(json.dumps({**of, **found}, separators=(',', ':')) + '\n')
+            file.write(_line({**of, **found}))
             file.flush()
+            yield f'draw {found["draw"] + 1} of {draws}: {found["strategy"]}'
 
 
 def read_replays(path: Path, of: Mapping[str, str]) -> list[dict[str, Any]]:
     """Return the replays of a table; none where there is no file."""
-    lines = path.read_text(encoding='utf-8').splitlines() if path.is_file() else []
-    rows = [json.loads(line) for line in lines]
+    rows = read_lines(path, REPLAY) if path.is_file() else []
     return [row for row in rows if of.items() <= row.items()]
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    return json.dumps(row, separators=(',', ':')) + '\n'
 
 
 def gains(rows: Sequence[Mapping[str, Any]], alpha: float = 0.05) -> list[Gain]:

@@ -2,6 +2,7 @@
 """Rows of the table: one run a line of JSON, small enough to be committed and read by anything."""
 
 import json
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import torch
 
 from benchmarks.heads.jobs import Job, config, genotype
-from benchmarks.heads.searched import cost_of
+from benchmarks.heads.searched import STRATEGIES, cost_of
 from nasiam_mm.datasets.resolve import resolve_data
 from nasiam_mm.files.atomic import write_text
 from nasiam_mm.models.cost import training_cost
@@ -41,8 +42,12 @@ def collect(folder: Path) -> Iterator[dict[str, Any]]:
     store = RunStore(folder / 'runs')
     costs: dict[tuple[str, str, str], Mapping[str, int]] = {}
     for file in sorted((folder / 'jobs').glob('*.json')):
-        job = Job(**json.loads(file.read_text(encoding='utf-8')))
-        cfg = config(job, folder)
+        try:
+            job = Job(**json.loads(file.read_text(encoding='utf-8')))
+            cfg = config(job, folder)
+        except (ValueError, TypeError, FileNotFoundError) as error:
+            print(f'{file} is left out: {error}', file=sys.stderr)
+            continue
         run = store.of(str(job), cfg)
         if run.name != file.stem or (row := store.row(run)) is None:
             continue
@@ -74,9 +79,23 @@ def replaced(
     return [_key(row) for row in made if runs.get(_key(row), _run(row)) != _run(row)]
 
 
-def keys_of(rows: Iterable[Mapping[str, Any]]) -> set[tuple[Any, ...]]:
-    """Return framework, scale, head and seed of those rows whose head is still that one."""
-    return {_key(row) for row in rows if _is_meant(row)}
+def has_row(job: Job, rows: Mapping[tuple[Any, ...], Mapping[str, Any]]) -> bool:
+    """Tell whether a job has a row, by ``keyed``, of the head that it names.
+
+    Raises:
+        FileNotFoundError: If it names a file that is none.
+    """
+    row = rows.get(job.row)
+    return row is not None and (job.head in STRATEGIES or row['decided'] == _decided(job))
+
+
+def keyed(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[Any, ...], Mapping[str, Any]]:
+    """Return rows by framework, scale, head and seed."""
+    return {_key(row): row for row in rows}
+
+
+def _decided(job: Job) -> dict[str, Any]:
+    return {name: found.chosen[0] for name, found in genotype(job).decisions.items()}
 
 
 def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -88,17 +107,14 @@ def _run(row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _is_meant(row: Mapping[str, Any]) -> bool:
-    job = Job(*_key(row))
     try:
-        decisions = genotype(job).decisions
-    except (FileNotFoundError, ValueError):  # of a search, whose file is not here
-        return 'search_seconds' in row
-    return row['decided'] == {name: found.chosen[0] for name, found in decisions.items()}
+        return row['decided'] == _decided(Job(*_key(row)))
+    except (FileNotFoundError, ValueError):  # of a file or a search that is not here
+        return True
 
 
 def as_line(job: Job, row: Row, cost: Mapping[str, int]) -> dict[str, Any]:
     """Return a row of the table; a curve is a list, one figure an epoch."""
-    decided = {name: found.chosen[0] for name, found in genotype(job).decisions.items()}
     curves = {}
     for name, (told, digits) in SCALARS.items():
         curve = row['curves'].get(name, {})
@@ -110,7 +126,7 @@ def as_line(job: Job, row: Row, cost: Mapping[str, int]) -> dict[str, Any]:
         'seed': job.seed,
         'digest': row['digest'][:12],
         'cpu': cpu(),
-        'decided': decided,
+        'decided': _decided(job),
         **cost,
         'seconds': round(row['process_seconds'], 1),
         **curves,
@@ -140,16 +156,7 @@ def write_contest(rows: Iterable[Mapping[str, Any]], path: Path) -> None:
 
 
 def write_searches(rows: Iterable[Mapping[str, Any]], path: Path) -> None:
-    """Write what the searches of the experiment end to end spent, one a line."""
-    write_text(''.join(json.dumps(row, separators=(',', ':')) + '\n' for row in rows), path)
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Read rows; ValueError, with the line, for what is none."""
-    rows = []
-    for number, line in enumerate(path.read_text(encoding='utf-8').splitlines(), 1):
-        try:
-            rows.append(json.loads(line))
-        except ValueError as error:
-            raise ValueError(f'{path}, line {number}: {error}; make the table anew') from None
-    return rows
+    """Write what the searches of the experiment end to end spent, one a line: the last of each."""
+    found = {(row['framework'], row['data_seed'], row['arm']): row for row in rows}
+    lines = [json.dumps(found[key], separators=(',', ':')) + '\n' for key in sorted(found)]
+    write_text(''.join(lines), path)

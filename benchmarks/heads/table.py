@@ -1,7 +1,8 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
 """The rows of one framework at one scale as a table of heads by seeds."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +38,7 @@ class Table:
 
 
 def table_of(rows: Sequence[Mapping[str, Any]], framework: str, scale: str) -> Table:
-    """Return the table of those drawn heads that have every seed that any has.
+    """Return the table of those drawn heads that have every seed that most of them have.
 
     Raises:
         ValueError: If there are no rows of it.
@@ -49,10 +50,17 @@ def table_of(rows: Sequence[Mapping[str, Any]], framework: str, scale: str) -> T
             found.setdefault(row['head'], {})[row['seed']] = row
     if not found:
         raise ValueError(f'there are no rows of {framework} at scale {scale}')
-    seeds = sorted(set().union(*found.values()))
-    heads = sorted(head for head, of in found.items() if len(of) == len(seeds))
+    seeds = shared_seeds(found.values())
+    heads = sorted(head for head, of in found.items() if {*seeds} <= {*of})
     decided = [found[head][seeds[0]]['decided'] for head in heads]
     return Table(heads, seeds, decided, found)
+
+
+def shared_seeds(found: Iterable[Iterable[int]]) -> list[int]:
+    """Return the seeds that at least half as many heads have as have the most common one."""
+    counts = Counter(seed for of in found for seed in of)
+    most = max(counts.values(), default=0)
+    return sorted(seed for seed, count in counts.items() if 2 * count >= most)
 
 
 def healthy(table: Table) -> Table:

@@ -30,8 +30,12 @@ def run_forked(
         _run(command, console, variables or {})
     try:
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    except KeyboardInterrupt:
+        # The terminal has sent it the signal too; a second one would end it at once.
+        os.waitpid(child, 0)
+        raise
     except BaseException:
-        os.kill(child, signal.SIGKILL)
+        os.kill(child, signal.SIGTERM)
         os.waitpid(child, 0)
         raise
     if look is not None:

@@ -31,7 +31,7 @@ def rows():
             row = dict(framework='simclr', scale='x', head=name, seed=seed, decided=decided)
             row |= {objective: list(rng.normal(size=2)) for objective in OBJECTIVES}
             row['std_z'] = list(0.5 + rng.random(2))
-            row['rank_z'] = [9.0, 1.0 if name == 'h03' else 9.0]
+            row['rank_z'] = [9.0 + rng.random(), 1.0 if name == 'h03' else 9.0 + rng.random()]
             found.append(row | dict(knn_test=[1.0, score], linear_test=[1.0, score], seconds=1.0))
     return found
 

@@ -6,7 +6,9 @@
 3. Differences are paired, by data seed, as scipy's tests tell them.
 """
 
+import json
 from argparse import ArgumentParser
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +18,8 @@ from benchmarks.heads import contest
 from benchmarks.heads.__main__ import add_arguments, run
 from benchmarks.heads.contest import ARMS, BUDGET, SEEDS, TEMPERATURES, TUNING, Contest, searches_of
 from benchmarks.heads.contest_answers import compare, contest_answers, scores_of
-from benchmarks.heads.rows import read_rows, write_contest
+from benchmarks.heads.lines import VERIFIED, read_lines
+from benchmarks.heads.rows import write_contest, write_searches
 from nasiam_mm.architecture.genotype import save_genotype
 from nasiam_mm.architecture.reading import load_genotype
 from nasiam_mm.config_walk import type_name, walk
@@ -115,6 +118,43 @@ def test_an_arm_that_is_none(played, tmp_path):
     assert not (tmp_path / 'work').exists()
 
 
+@pytest.mark.parametrize(
+    ('words', 'refused'),
+    [
+        ('--variant foo --sampler TPE', "there is no strategy 'foo'; take one of "),
+        ('--variant gdas --sampler foo --arms standard', "there is no sampler 'foo'; take one of"),
+        ('--variant gdas --sampler TPE --framework foo', "there is no framework 'foo'"),
+        ('--variant gdas --sampler TPE --data-seeds 0 -1', 'a data seed is a whole number from 0'),
+    ],
+)
+def test_what_cannot_be_run_is_refused_before_anything_is(words, refused, tmp_path):
+    parser = ArgumentParser()
+    add_arguments(parser)
+    given = ['--work-dir', str(tmp_path / 'work'), '--rows', str(tmp_path / 'rows.jsonl')]
+    with pytest.raises(ValueError, match=refused):
+        run(parser.parse_args(['contest', *words.split(), *given]))
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_head_that_another_strategy_found_is_refused(played):
+    other = replace(played, variant='pc_darts', sampler='Evolution')
+    found = played.head('variant').read_text()
+    (played.place / 'checked.json').write_text(found)
+    (played.place / 'checked.cost').write_text('{"seconds": 1.0, "sampler": "TPE"}')
+    for arm, by, ours in (('variant', 'gdas', 'pc_darts'), ('checked', 'TPE', 'Evolution')):
+        assert played.head(arm).read_text() == found
+        with pytest.raises(ValueError, match=f'was found by {by}, not by {ours}; take another'):
+            other.head(arm)
+    assert other.head('standard') == played.head('standard')
+
+
+def test_searches_made_elsewhere_stay(tmp_path):
+    row = dict(framework='simclr', data_seed=0, arm='tuned', seconds=1.0)
+    write_searches([row | {'data_seed': 1}, row, row | {'seconds': 2.0}], tmp_path / 's.jsonl')
+    lines = (tmp_path / 's.jsonl').read_text().splitlines()
+    assert [json.loads(line)['seconds'] for line in lines] == [2.0, 1.0]
+
+
 @pytest.fixture(scope='module')
 def rows():
     rng, found = np.random.default_rng(0), []
@@ -129,7 +169,7 @@ def rows():
 
 def test_differences_are_paired(rows, tmp_path):
     write_contest([*rows, rows[0]], tmp_path / 'a.jsonl')
-    assert sorted(map(str, read_rows(tmp_path / 'a.jsonl'))) == sorted(map(str, rows))
+    assert sorted(map(str, read_lines(tmp_path / 'a.jsonl', VERIFIED))) == sorted(map(str, rows))
     scores = scores_of(rows[:-1])  # one is not there yet: no seed of it counts
     assert scores['checked'].shape == (3, len(SEEDS) - 1)
     scores = scores_of(rows)

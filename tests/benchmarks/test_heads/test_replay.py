@@ -1,4 +1,5 @@
 # Copyright (c) nasiam_mm contributors. Licensed under Apache-2.0.
+import json
 from itertools import islice
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 
 from benchmarks.heads.jobs import choices, drawn_heads
 from benchmarks.heads.replay import STRATEGIES, Pool, _trainings, replay
-from benchmarks.heads.replays import gains, replays
+from benchmarks.heads.replays import add_replays, gains, replays
 from nasiam_mm.study.heads import distributions
 
 COUNT, SEEDS, EPOCHS = 18, 3, 4
@@ -67,6 +68,9 @@ def test_a_replay_is_a_function_of_its_seed(space):
     made = pool()
     one, again, other = (replay(made, space, 'TPE', [5, 15], seed) for seed in (1, 1, 2))
     assert one == again != other
+    # Hyperband's brackets hang on the name of a study, which is none's by chance.
+    hyperband = [replay(made, space, 'TPE + Hyperband', [2, 5], 3) for _ in range(4)]
+    assert hyperband == hyperband[:1] * 4
 
 
 PLAYED = [
@@ -100,6 +104,26 @@ def test_the_luck_of_replays_is_told_from_what_heads_do():
         assert gain.gain == pytest.approx(1.0, abs=0.06)
         assert gain.luck == pytest.approx(0.1 / (0.1 + 0.04), abs=0.12)
         assert (gain.high - gain.low) / 2 == pytest.approx(1.96 * 0.14**0.5, abs=0.15)
+
+
+def test_what_is_no_replay_of_this_table_is_made_anew(space, tmp_path):
+    made, path = pool(), tmp_path / 'replays.jsonl'
+    of = {'framework': 'simclr', 'scale': 'x', 'table': made.digest}
+    told = [*add_replays(path, of, made, space, 1, 2)]
+    assert len(told) == len(STRATEGIES) and told[0] == 'draw 1 of 1: random'
+    whole = path.read_text()
+    lines = whole.splitlines(keepends=True)
+    stale = lines[0].replace(made.digest, 'another')
+    once = json.dumps({**json.loads(lines[0]), 'scores': [[1.0] * 3]}) + '\n'
+    elsewhere = lines[0].replace('"simclr"', '"byol"')
+    path.write_text(''.join([elsewhere, stale, once, *lines[:-1], lines[-1][:30]]))
+    assert len([*add_replays(path, of, made, space, 1, 2)]) == 1
+    assert path.read_text() == elsewhere + whole
+    assert pool(cost=2.0).digest != made.digest == pool().digest
+    for draws, each, name in ((0, 1, 'draws'), (1, -1, 'each')):
+        with pytest.raises(ValueError, match=f'--{name} must be 1 or more'):
+            [*add_replays(path, of, made, space, draws, each)]
+    assert path.read_text() == elsewhere + whole
 
 
 def test_a_draw_is_the_same_for_all_strategies(space):

@@ -2,15 +2,28 @@
 import json
 import subprocess
 import sys
+from argparse import ArgumentParser
 
 import pytest
 
 from benchmarks import ROOT
-from benchmarks.heads.jobs import Job, config, drawn_heads
-from benchmarks.heads.rows import as_line, cpu, keys_of, read_rows, replaced, write_rows
+from benchmarks.heads.__main__ import add_arguments, run
+from benchmarks.heads.jobs import Job, config, drawn_heads, genotype
+from benchmarks.heads.lines import ROW, read_lines
+from benchmarks.heads.rows import (
+    as_line,
+    collect,
+    cpu,
+    has_row,
+    keyed,
+    merged,
+    replaced,
+    write_rows,
+)
 from benchmarks.heads.scales import SCALES
 from benchmarks.heads.table import is_drawn, table_of
 from benchmarks.heads.warm import run_forked
+from nasiam_mm.architecture.genotype import save_genotype
 from nasiam_mm.datasets.resolve import resolve_data
 from nasiam_mm.models.cost import training_cost
 from nasiam_mm.runs.store import RunStore
@@ -21,7 +34,7 @@ CURVES = ('knn_val', 'knn_test', 'linear_val', 'linear_test', 'loss', 'rank_z', 
 
 @pytest.fixture(scope='module')
 def rows():
-    return read_rows(FOLDER / 'rows.jsonl')
+    return read_lines(FOLDER / 'rows.jsonl', ROW)
 
 
 def test_the_committed_rows_are_whole_and_small(rows):
@@ -66,10 +79,9 @@ def test_what_has_a_row_is_not_made_again(rows, tmp_path):
     jobs = [
         Job('simclr', 'narrow', head, 0) for head in ('standard', 'beta_darts', str(tmp_path / 'x'))
     ]
-    known = keys_of(rows)
-    assert [job.row in known for job in jobs] == [True, True, False]
+    assert [has_row(job, keyed(rows)) for job in jobs] == [True, True, False]
     changed = [row | {'decided': {}} for row in rows]  # of heads that are other ones by now
-    assert not keys_of(changed) & {job.row for job in jobs[:1]}
+    assert not has_row(jobs[0], keyed(changed))
     work = tmp_path / 'work'
     words = ['make', '--heads', 'standard', '--seeds', '0', '--work-dir', str(work)]
     subprocess.run([sys.executable, '-m', 'benchmarks.heads', *words], check=True, cwd=ROOT)
@@ -89,15 +101,82 @@ def test_rows_are_read_without_this_package(rows, tmp_path):
 
 def test_rows_come_back_in_order_and_damage_is_told(tmp_path):
     given = [
-        dict(framework='byol', scale='x', head=head, seed=seed, knn_test=[1.0])
+        dict(framework='byol', scale='x', head=head, seed=seed, decided={}, knn_test=[1.0])
         for head, seed in (('h01', 1), ('h00', 2), ('h00', 0))
     ]
     path = tmp_path / 'rows.jsonl'
     assert write_rows(given, path) == 3
-    assert read_rows(path) == given[::-1]
-    path.write_text(path.read_text() + '{"framework"')
-    with pytest.raises(ValueError, match='rows.jsonl, line 4: .*make the table anew'):
-        read_rows(path)
+    assert read_lines(path, ROW) == given[::-1]
+    path.write_text(path.read_text() + '\n')
+    assert len(read_lines(path, ROW)) == 3
+    with pytest.raises(FileNotFoundError, match='none.jsonl does not exist; make it first'):
+        read_lines(tmp_path / 'none.jsonl', ROW)
+
+
+@pytest.mark.parametrize(
+    ('line', 'told'),
+    [
+        ('{"framework"', 'line 2: Expecting'),
+        ('[1, 2]', 'line 2 is no object'),
+        ('{"a": 1}', 'line 2 has no framework, str'),
+        ({'seed': 'x'}, 'line 2 has no seed, int'),
+        ({'knn_test': [1.0, float('nan')]}, r'line 2: knn_test is \[1.0, nan\], no numbers'),
+        ({'knn_test': []}, r'line 2: knn_test is \[\], no numbers'),
+        ({'linear_test': 'x'}, "line 2: linear_test is 'x', no numbers"),
+        (b'\xff\xfe', 'is no text of JSON lines'),
+    ],
+)
+def test_what_is_no_row_is_named(line, told, tmp_path):
+    row = dict(framework='byol', scale='x', head='h00', seed=0, decided={}, knn_test=[1.0])
+    path = tmp_path / 'rows.jsonl'
+    line = json.dumps(row | line) if isinstance(line, dict) else line
+    line = line if isinstance(line, bytes) else line.encode()
+    path.write_bytes(json.dumps(row).encode() + b'\n' + line + b'\n')
+    with pytest.raises(ValueError, match=told):
+        read_lines(path, ROW)
+
+
+def test_rows_of_ones_own_heads_made_elsewhere_stay(rows):
+    own = rows[0] | {'head': 'mine', 'decided': {'temperature': 0.3}}
+    other = next(row for row in rows if row['head'] == 'h00') | {'decided': {}}
+    assert merged([rows[1]], [own, other]) == [own, rows[1]]
+
+
+@pytest.mark.parametrize(
+    ('words', 'told'),
+    [
+        ('--framework foo', "there is no framework 'foo'; take one of simclr, simsiam, byol"),
+        ('--scale foo', "there is no scale 'foo'; take one of"),
+        ('--seeds 0 -1', 'a seed is a whole number from 0 to 4294967295, got -1'),
+        ('--heads foo', "'foo' is neither a file nor a head: h00 to h95, "),
+        ('--heads {}/h00.json', 'h00 is the name of another head; rename the file'),
+        ('--heads {}/gdas-3.json', 'gdas-3 is the name of another head; rename the file'),
+        ('--framework byol --heads {}/own.json', 'own.json is of SimCLR, not of BYOL'),
+        ('--rows {}/none.jsonl', 'none.jsonl does not exist; make it first'),
+    ],
+)
+def test_what_cannot_be_made_is_refused_before_anything_is(words, told, tmp_path):
+    for name in ('h00', 'gdas-3', 'own'):
+        save_genotype(genotype(Job('simclr', 'narrow', 'h01', 0)), tmp_path / f'{name}.json')
+    parser = ArgumentParser()
+    add_arguments(parser)
+    given = ['make', *words.format(tmp_path).split(), '--work-dir', str(tmp_path / 'work')]
+    with pytest.raises((ValueError, FileNotFoundError), match=told):
+        run(parser.parse_args(given))
+    assert not (tmp_path / 'work').exists()
+
+
+def test_a_job_that_cannot_be_read_is_left_out(tmp_path, capsys):
+    (tmp_path / 'jobs').mkdir()
+    (tmp_path / 'jobs/cut.json').write_text('{"framework"')
+    (tmp_path / 'jobs/gone.json').write_text(
+        json.dumps(vars(Job('simclr', 'narrow', str(tmp_path / 'gone.json'), 0)))
+    )
+    assert not [*collect(tmp_path)]
+    told = capsys.readouterr().err.splitlines()
+    assert [line.split(': ')[0].split('/')[-1] for line in told] == [
+        'cut.json is left out', 'gone.json is left out',
+    ]  # fmt: skip
 
 
 def test_a_row_that_is_replaced_is_named():
@@ -119,5 +198,8 @@ def test_a_table_has_the_drawn_heads_with_all_seeds():
     assert found.heads == ['h00', 'h01']
     assert found.scores('knn_test', 0).tolist() == [[1.0, 1.0]] * 2
     assert table_of(given[1:], 'byol', 'x').heads == ['h01']
+    # A seed that is being made takes nothing from the others.
+    table = table_of([*given, given[0] | {'seed': 2}, given[2] | {'head': 'h02'}], 'byol', 'x')
+    assert (table.heads, table.seeds) == (['h00', 'h01'], [0, 1])
     with pytest.raises(ValueError, match='no rows of simclr at scale x'):
         table_of(given, 'simclr', 'x')
