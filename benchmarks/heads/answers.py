@@ -175,12 +175,13 @@ def replayed(rows: Sequence[Mapping[str, Any]], table: Table) -> str:
 def dear_ranked(rows: Sequence[Mapping[str, Any]], framework: str) -> str:
     """Tell how each cheaper setting ranks the heads that were trained dearly; '' for too few."""
     found = [
-        [of.scale, str(of.epoch), str(of.heads), f'{of.seconds:.0f}', _interval(*of[4:], '+.2f')]
+        [of.scale, str(of.epoch), f'{of.heads} x {of.seeds}', f'{of.seconds:.0f}',
+         _interval(*of[5:], '+.2f')]
         for of in fidelities(rows, framework)
-    ]
+    ]  # fmt: skip
     if not found:
         return ''
-    head = ['scale', 'epochs', 'heads', 'CPU s', f'rank correlation with {DEAR}']
+    head = ['scale', 'epochs', 'heads x seeds', 'CPU s', f'rank correlation with {DEAR}']
     text = markdown_table(head, found)
     dear = [r for r in rows if (r['framework'], r['scale']) == (framework, DEAR)]
     scores = crossed([row for row in dear if is_drawn(row['head'])])[1]

@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.heads.objectives import standard_ranks
 from benchmarks.heads.scales import SCALES
-from benchmarks.heads.table import is_drawn
+from benchmarks.heads.table import is_drawn, shared_seeds
 
 DEAR = 'dear'
 _LEAST = 4  # heads that a rank correlation is told of
@@ -21,6 +21,7 @@ class Fidelity(NamedTuple):
     scale: str
     epoch: int  # after which the score was taken, from 1
     heads: int
+    seeds: int
     seconds: float  # of CPU until then, a run
     value: float
     low: float
@@ -36,7 +37,7 @@ def fidelities(
 ) -> list[Fidelity]:
     """Rank the heads that were trained at ``DEAR`` by each cheaper setting, cheapest first.
 
-    Scores of both are means over the seeds that all of these runs have; a setting is a scale and
+    Scores of both are means over the seeds that most dear heads have; a setting is a scale and
     the epochs of its schedule that are waited for. Empty where fewer than four heads are shared.
 
     Args:
@@ -51,10 +52,10 @@ def fidelities(
         if row['framework'] == framework and is_drawn(row['head']):
             runs.setdefault(row['scale'], {}).setdefault(row['head'], {})[row['seed']] = row
     dear = runs.pop(DEAR, {})
+    seeds = shared_seeds(dear.values())
     found = []
     for scale, cheap in runs.items():
-        seeds = set.intersection(*(set(of) for of in dear.values())) if dear else set()
-        heads = sorted(head for head in dear if seeds and seeds <= set(cheap.get(head, ())))
+        heads = sorted(head for head in dear if {*seeds} <= {*dear[head]} & {*cheap.get(head, ())})
         if len(heads) < _LEAST:
             continue
         goal = np.array([np.mean([dear[h][s][target][-1] for s in seeds]) for h in heads])
@@ -64,7 +65,7 @@ def fidelities(
         for epoch in range(1, curves.shape[1] + 1):
             seconds = float(spent * epoch / SCALES[scale].epochs)
             told = (values[epoch - 1], low[epoch - 1], high[epoch - 1])
-            found.append(Fidelity(scale, epoch, len(heads), seconds, *map(float, told)))
+            found.append(Fidelity(scale, epoch, len(heads), len(seeds), seconds, *map(float, told)))
     return sorted(found, key=lambda of: of.seconds)
 
 
