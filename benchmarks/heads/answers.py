@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.heads.contest_answers import contest_answers
-from benchmarks.heads.effects import Effect, effects, shares
+from benchmarks.heads.effects import Effect, effects, interactions, shares
 from benchmarks.heads.fidelity import DEAR, fidelities
 from benchmarks.heads.gate import (
     LEAST,
@@ -29,6 +29,7 @@ from benchmarks.papers.markdown import markdown_table
 
 _GATE = 8  # heads that a scale is judged by, at least
 _TABLE = 30  # heads that effects and rankings are told of, at least
+_CELLS = 10  # of interactions, that are told
 _UNTRAINED = 'still'  # the scale whose steps move nothing
 # Choices that move the score more than all others, and the loss with it or against it.
 _STRATA = 'temperature', 'predictor.form'
@@ -131,7 +132,17 @@ def main_effects(table: Table) -> tuple[str, list[Effect]]:
                 row += [f'{100 * others[row[0]].share:.1f} %', f'{others[row[0]].p:.3g}']
             head += [f'without {gone} that collapsed', 'p']
         text += '\n\n' + markdown_table(head, told)
-    return text, found
+    cells = sorted(interactions(table), key=lambda c: -abs(c.value) / (c.high - c.low))[:_CELLS]
+    told = [
+        [c.pair, ' with '.join(c.options), str(c.heads), _interval(c.value, c.low, c.high, '+.2f')]
+        for c in cells
+    ]
+    text += (
+        f'\n\nThe {_CELLS} cells that stand clearest from 0, of the five pairs that explain most '
+    )
+    text += 'of knn_test:\n\n'
+    head = ['pair', 'options', 'heads', 'points beyond both alone (95 %, not corrected)']
+    return text + markdown_table(head, told), found
 
 
 def ranked(table: Table, target: str = 'knn_test') -> str:

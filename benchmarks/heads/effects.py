@@ -2,7 +2,7 @@
 """Question 1: which choices of a head matter, by how much, and how sure that is."""
 
 from collections.abc import Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +21,17 @@ class Effect(NamedTuple):
     choice: str
     option: str
     heads: int
+    value: float
+    low: float
+    high: float
+
+
+class Interaction(NamedTuple):
+    """Points that two options have together beyond what each has alone, with a 95 % interval."""
+
+    pair: str
+    options: tuple[str, str]
+    heads: int  # that have both
     value: float
     low: float
     high: float
@@ -83,6 +94,59 @@ def effects(
         Effect(*name, int((matrix[:, n] > 0).sum()), value[n], low[n], high[n])
         for n, name in enumerate(names)
     ]
+
+
+def interactions(
+    table: Table, of: str = 'knn_test', strongest: int = 5, seed: int = 0, resamples: int = 500
+) -> list[Interaction]:
+    """Estimate what options of the pairs that explain most have together; as :func:`effects`.
+
+    A pair is fitted beside all main effects, so that its cells sum to 0 over the options of
+    either choice; a cell that a draw of heads misses is left out of that draw.
+
+    Args:
+        table: Of heads.
+        of: Score of a row.
+        strongest: Pairs, by :func:`shares`.
+        seed: Of the resampling.
+        resamples: Made, of heads and seeds.
+    """
+    scores = table.scores(of)
+    columns = features(table.decided)
+    stacked = {choice: np.stack(list(options.values()), 1) for choice, options in columns.items()}
+    main = np.column_stack([np.ones(len(scores)), *(_coded(column) for column in stacked.values())])
+    rng = np.random.Generator(np.random.PCG64(seed))
+    draws = [[rng.integers(n, size=n) for n in scores.shape] for _ in range(resamples)]
+    found = []
+    for share in shares(table, of)[1][:strongest]:
+        one, two = share.choice.split(' x ')
+        cells = _products(stacked[one], stacked[two])
+        wide = stacked[one].shape[1], stacked[two].shape[1]
+        design = np.column_stack([main, _products(_coded(stacked[one]), _coded(stacked[two]))])
+        drawn = np.array([
+            _cells(design[heads], scores[np.ix_(heads, seeds)].mean(1), cells[heads], wide)
+            for heads, seeds in draws
+        ])  # fmt: skip
+        value = _cells(design, scores.mean(1), cells, wide)
+        counts = (cells > 0).sum(0)
+        for n, options in enumerate(product(columns[one], columns[two])):
+            if counts[n]:
+                low, high = np.nanquantile(drawn[:, n], [0.025, 0.975])
+                found.append(
+                    Interaction(share.choice, options, int(counts[n]), value[n], low, high)
+                )
+    return found
+
+
+def _cells(
+    design: np.ndarray, scores: np.ndarray, cells: np.ndarray, wide: tuple[int, int]
+) -> np.ndarray:
+    """Fit a design whose last columns are the coded products of a pair: every cell's effect."""
+    inner = [count - 1 for count in wide]
+    weights = np.linalg.lstsq(design, scores, rcond=None)[0][-inner[0] * inner[1] :]
+    whole = [np.vstack([np.eye(count), -np.ones(count)]) for count in inner]
+    effects = (whole[0] @ weights.reshape(inner) @ whole[1].T).ravel()
+    return np.where((cells != 0).any(0), effects, np.nan)
 
 
 def _fit(matrix: np.ndarray, scores: np.ndarray, names: Sequence[tuple[str, str]]) -> np.ndarray:

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.heads.effects import Share, corrected, effects, features, shares
+from benchmarks.heads.effects import Share, corrected, effects, features, interactions, shares
 from benchmarks.heads.jobs import choices, drawn_heads
 from benchmarks.heads.table import table_of
 from nasiam_mm.architecture.points import genotype_at
@@ -76,6 +76,29 @@ def test_a_planted_interaction_is_told_apart_from_main_effects():
     _, pairs = shares(planted(score))
     assert pairs[0].choice == 'projector.output_norm x temperature'
     assert pairs[0].p < 0.001
+
+
+def test_cells_of_a_planted_interaction_have_their_points_and_sum_to_nothing():
+    def score(head):
+        both = head['temperature'] == 0.5 and head['projector.output_norm'] == 'none'
+        return 30 + 3.0 * both
+
+    table = planted(score)
+    found = interactions(table, strongest=1, resamples=100)
+    choices = found[0].pair.split(' x ')
+    assert {*choices} == {'temperature', 'projector.output_norm'}
+    counts = [len({cell.options[n] for cell in found}) for n in (0, 1)]
+    assert len(found) == counts[0] * counts[1]
+    for n in (0, 1):
+        for option in {cell.options[n] for cell in found}:
+            assert abs(sum(cell.value for cell in found if cell.options[n] == option)) < 1e-9
+    planted_cell = next(cell for cell in found if {*cell.options} == {'0.5', 'none'})
+    # 3 points in one of the cells, less its row, its column and the mean.
+    expected = 3.0 * (1 - 1 / counts[0]) * (1 - 1 / counts[1])
+    assert planted_cell.low < expected < planted_cell.high
+    assert abs(planted_cell.value - expected) < 0.3
+    heads = [h for h in table.decided if h['temperature'] == 0.5]
+    assert planted_cell.heads == sum(h['projector.output_norm'] == 'none' for h in heads)
 
 
 def test_corrected_p_values_by_hand():
