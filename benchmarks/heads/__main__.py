@@ -223,8 +223,11 @@ def _replay(args: Namespace) -> None:
     space = distributions(choices(args.framework))
     of = {'framework': args.framework, 'scale': args.scale, 'table': pool.digest}
     path = args.rows.with_name(REPLAYS)
-    for told in add_replays(path, of, pool, space, args.draws, args.each):
-        print(told, flush=True)
+    try:
+        for told in add_replays(path, of, pool, space, args.draws, args.each):
+            print(told, flush=True)
+    except BlockingIOError:
+        raise ValueError(f'another process adds to {path}; begin when it has ended') from None
     print(f'{path}: all are made')
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from benchmarks.heads.lines import REPLAY, read_lines
 from benchmarks.heads.replay import STRATEGIES, Pool, replay
 from nasiam_mm.files.atomic import write_text
+from nasiam_mm.runs.commands import locked
 from nasiam_mm.study.samplers.sampler import Space
 
 BUDGETS = (5, 10, 20)  # whole runs
@@ -89,23 +90,26 @@ def add_replays(
 
     Raises:
         ValueError: If ``draws`` or ``each`` is less than 1.
+        BlockingIOError: If another process adds to a file of this folder.
     """
     for name, count in (('draws', draws), ('each', each)):
         if count < 1:
             raise ValueError(f'--{name} must be 1 or more, got {count}')
-    same = {name: of[name] for name in ('framework', 'scale')}
-    text = path.read_text(encoding='utf-8') if path.is_file() else ''
-    write_text(text[: text.rfind('\n') + 1], path)
-    rows = read_lines(path, REPLAY)
-    ours = [row for row in rows if of.items() <= row.items() and len(row['scores']) == each]
-    others = [row for row in rows if not same.items() <= row.items()]
-    write_text(''.join(map(_line, [*others, *ours])), path)
-    known = {(row['strategy'], row['draw']) for row in ours}
-    with path.open('a', encoding='utf-8') as file:
-        for found in replays(pool, space, draws, each, known):
-            file.write(_line({**of, **found}))
-            file.flush()
-            yield f'draw {found["draw"] + 1} of {draws}: {found["strategy"]}'
+    # The file is written anew at first, which would take the lines of another process.
+    with locked(path.parent):
+        same = {name: of[name] for name in ('framework', 'scale')}
+        text = path.read_text(encoding='utf-8') if path.is_file() else ''
+        write_text(text[: text.rfind('\n') + 1], path)
+        rows = read_lines(path, REPLAY)
+        ours = [row for row in rows if of.items() <= row.items() and len(row['scores']) == each]
+        others = [row for row in rows if not same.items() <= row.items()]
+        write_text(''.join(map(_line, [*others, *ours])), path)
+        known = {(row['strategy'], row['draw']) for row in ours}
+        with path.open('a', encoding='utf-8') as file:
+            for found in replays(pool, space, draws, each, known):
+                file.write(_line({**of, **found}))
+                file.flush()
+                yield f'draw {found["draw"] + 1} of {draws}: {found["strategy"]}'
 
 
 def read_replays(path: Path, of: Mapping[str, str]) -> list[dict[str, Any]]:

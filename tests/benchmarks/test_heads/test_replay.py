@@ -8,6 +8,7 @@ import pytest
 from benchmarks.heads.jobs import choices, drawn_heads
 from benchmarks.heads.replay import STRATEGIES, Pool, _trainings, replay
 from benchmarks.heads.replays import add_replays, gains, replays
+from nasiam_mm.runs.commands import locked
 from nasiam_mm.study.heads import distributions
 
 COUNT, SEEDS, EPOCHS = 18, 3, 4
@@ -119,6 +120,8 @@ def test_what_is_no_replay_of_this_table_is_made_anew(space, tmp_path):
     path.write_text(''.join([elsewhere, stale, once, *lines[:-1], lines[-1][:30]]))
     assert len([*add_replays(path, of, made, space, 1, 2)]) == 1
     assert path.read_text() == elsewhere + whole
+    with locked(tmp_path), pytest.raises(BlockingIOError):
+        [*add_replays(path, of, made, space, 2, 2)]
     assert pool(cost=2.0).digest != made.digest == pool().digest
     for draws, each, name in ((0, 1, 'draws'), (1, -1, 'each')):
         with pytest.raises(ValueError, match=f'--{name} must be 1 or more'):
