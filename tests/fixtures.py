@@ -15,6 +15,8 @@ from yapf.yapflib import yapf_api
 
 import nasiam_mm  # noqa: F401
 from nasiam_mm.report.pictures import alpha_curves, genotype_drawing
+from nasiam_mm.search import health
+from nasiam_mm.search.contributions import contributions
 from tests.forked import run_forked
 from tests.reduced import ROOT, reduced
 
@@ -26,8 +28,12 @@ _DRAW = {
 
 
 def pytest_configure():
-    """Lay no config out: it takes a second, more than most small runs; fixtures run some too."""
+    """Lay no config out: it takes a second, more than most small runs; fixtures run some too.
+
+    And wait for no disk: the machine that runs tests is not cut off from power.
+    """
     yapf_api.FormatCode = as_it_is
+    os.fsync = lambda handle: None
 
 
 @pytest.fixture(autouse=True)
@@ -56,9 +62,10 @@ def drawn():
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """Leave out what most of a small run's time would go to: pictures."""
+    """Leave out what most of a small run's time would go to: pictures, the ablation at the end."""
     for module, [name] in _DRAW.items():
         monkeypatch.setattr(module, name, lambda *args: Path(args[-1]).write_bytes(b'drawn'))
+    monkeypatch.setattr(health, 'contributions', lambda held_out: (0.0, {'left.out': None}))
 
 
 @pytest.fixture
@@ -67,6 +74,12 @@ def pictures(quick, monkeypatch):
     for module, names in _DRAW.items():
         for name, draw in names.items():
             monkeypatch.setattr(module, name, draw)
+
+
+@pytest.fixture
+def ablation(quick, monkeypatch):
+    """Let a search tell what each layer contributes."""
+    monkeypatch.setattr(health, 'contributions', contributions)
 
 
 @pytest.fixture

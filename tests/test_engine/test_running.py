@@ -5,6 +5,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
+from mmengine.config import Config
 from mmengine.hooks import LoggerHook
 from mmengine.logging import MessageHub
 from mmengine.registry import RUNNERS
@@ -32,10 +33,10 @@ def test_each_framework_has_four_searches():
     assert {f'{name}_{scale}' for name in framework_names() for scale in scales} <= {*SEARCHES}
 
 
-@pytest.mark.parametrize('name', SEARCHES)
-def test_the_log_of_a_search_holds_the_loss_of_alpha(name, tmp_path):
+@pytest.mark.parametrize('framework', framework_names())
+def test_the_log_of_a_search_holds_the_loss_of_alpha(framework, tmp_path):
     MessageHub._instance_dict.clear()
-    cfg = light(reduced(f'nasiam/{name}', tmp_path, batch_size=64), stages=1)
+    cfg = light(reduced(f'nasiam/{framework}_r18_search_cifar10', tmp_path, batch_size=64), 1)
     cfg.probe = None
     cfg.setdefault('runner_type', 'Runner')
     runner = RUNNERS.build(cfg)
@@ -47,3 +48,15 @@ def test_the_log_of_a_search_holds_the_loss_of_alpha(name, tmp_path):
     assert runner.iter < cfg.default_hooks.logger.interval
     (log,) = tmp_path.glob('*/*.log')
     assert 'alpha_loss: ' in log.read_text()
+
+
+@pytest.mark.parametrize('framework', framework_names())
+def test_searches_of_a_framework_log_alike(framework):
+    def who_logs(name):
+        cfg = Config.fromfile(ROOT / f'configs/nasiam/{name}.py')
+        hooks = {name: hook.type for name, hook in cfg.default_hooks.items()}
+        kinds = cfg.runner_type, cfg.train_cfg.type, cfg.model.type
+        return kinds, hooks, cfg.default_hooks.logger, cfg.get('log_processor')
+
+    first, *others = (who_logs(name) for name in SEARCHES if name.startswith(f'{framework}_'))
+    assert len(others) >= 3 and all(other == first for other in others)

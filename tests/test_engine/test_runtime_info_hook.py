@@ -29,6 +29,8 @@ def run(framework, work_dir, runtime_info='BufferedRuntimeInfoHook', hook=None):
     name = f'nasiam/{framework}_r18_search_cifar10'
     cfg = light(reduced(name, work_dir, batch_size=16), stages=1)
     cfg.probe = None
+    # Three logs and an iteration of 16 images.
+    cfg.train_dataloader.dataset.dataset.parts = dict(weights=0.42, alpha=0.3)
     cfg.default_hooks.collapse.interval = None
     cfg.default_hooks.logger.interval = LOGGED
     cfg.default_hooks.runtime_info = dict(type=runtime_info)

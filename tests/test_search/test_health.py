@@ -139,7 +139,7 @@ def test_a_run_without_the_hook_ends_alike(finished, tmp_path):
     assert one.provenance['undecided'] == two.provenance['undecided']
 
 
-def test_resumed_it_says_and_counts_the_same(finished, tmp_path):
+def test_resumed_it_says_and_counts_the_same(finished, tmp_path, ablation):
     _, folder = finished
     # As the run of the fixture: a file of the second epoch, whose history is in it.
     resumed = run(tmp_path, 3, resume=folder / 'epoch_2.pth', max_churn=0.0, min_margin=0.9,
