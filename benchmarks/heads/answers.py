@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import fisher_exact
 
 from benchmarks.heads.contest_answers import contest_answers
 from benchmarks.heads.effects import Effect, effects, interactions, shares
@@ -96,6 +97,25 @@ def standing(rows: Sequence[Mapping[str, Any]], table: Table, framework: str, sc
             line += f'; {int((means <= least).sum())} at or below one that is not trained'
         lines.append(line)
     return '.\n'.join(lines) + '.'
+
+
+def collapsed(table: Table) -> str:
+    """Tell how many heads collapsed, of those that have a hidden layer, with a pool and without."""
+    well, counts = healthy(table).heads, {True: [0, 0], False: [0, 0]}  # collapsed, not
+    for head, decided in zip(table.heads, table.decided, strict=True):
+        found = [
+            op
+            for name, op in decided.items()
+            if name.startswith('projector.') and name.endswith('.op')
+        ]
+        if found:
+            counts[any('pool' in op for op in found)][head in well] += 1
+    told = [f'{bad} of {bad + good}' for bad, good in counts.values()]
+    p = fisher_exact([*counts.values()]).pvalue
+    return (
+        f'Of the heads with a hidden layer in the projector collapsed, with a pool among them '
+        f'{told[0]}, without {told[1]} (exact test by Fisher, two-sided, p {p:.2g}; not planned).'
+    )
 
 
 def loss_within(table: Table) -> str:
@@ -261,7 +281,7 @@ def answers(
         if missing := sorted({*table.rows} - {*table.heads}):
             text += f'\nLeft out, as a seed is missing: {", ".join(missing)}.'
         mains, drawn[f'{framework}, {scale}'] = main_effects(table)
-        text += '\n\n### Which choices matter?\n\n' + mains
+        text += '\n\n### Which choices matter?\n\n' + mains + '\n\n' + collapsed(table)
         text += '\n\n### Which figure ranks heads?\n\n' + ranked(table)
         text += '\n\n' + ranked(table, 'linear_test')
         text += '\n\nThe training loss within one option:\n\n' + loss_within(table)

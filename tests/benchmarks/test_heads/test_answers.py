@@ -6,13 +6,14 @@ import pytest
 
 from benchmarks import ROOT
 from benchmarks.heads.__main__ import add_arguments, run
-from benchmarks.heads.answers import answers
+from benchmarks.heads.answers import answers, collapsed
 from benchmarks.heads.effects import Effect
 from benchmarks.heads.jobs import choices, drawn_heads
 from benchmarks.heads.objectives import OBJECTIVES
 from benchmarks.heads.picture import draw_effects
 from benchmarks.heads.replay import STRATEGIES
 from benchmarks.heads.rows import write_rows
+from benchmarks.heads.table import Table
 from nasiam_mm.architecture.points import genotype_at
 from nasiam_mm.cli.main import as_main
 
@@ -66,6 +67,20 @@ def test_the_page_is_made_from_rows_alone(rows, tmp_path):
         line.split('|')[2].strip() for line in lines if line.startswith('| projector.depth | ')
     ]
     assert depths[:4] == ['1', '2', '4', '6']
+
+
+def test_collapse_is_told_by_pools_among_heads_with_a_hidden_layer():
+    ops = ['avg_pool_3_bn', 'linear'] * 4
+    decided = [{'projector.0.op': 'linear', 'projector.1.op': op} for op in ops]
+    decided += [{'projector.depth': 1, 'predictor.0.op': 'max_pool_3_bn'}]
+    heads = [f'h{n:02d}' for n in range(9)]
+    rows = {head: {0: dict(std_z=[0.01 if n % 2 else 0.9], rank_z=[9.0])}
+            for n, head in enumerate(heads)}  # fmt: skip
+    # Of 8 over 4 places there are 70 ways, two as far apart as this one.
+    assert collapsed(Table(heads, [0], decided, rows)) == (
+        'Of the heads with a hidden layer in the projector collapsed, with a pool among them '
+        '0 of 4, without 4 of 4 (exact test by Fisher, two-sided, p 0.029; not planned).'
+    )
 
 
 def test_a_gate_is_told_where_its_eight_heads_are(rows):
