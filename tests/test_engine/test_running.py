@@ -56,7 +56,10 @@ def test_searches_of_a_framework_log_alike(framework):
         cfg = Config.fromfile(ROOT / f'configs/nasiam/{name}.py')
         hooks = {name: hook.type for name, hook in cfg.default_hooks.items()}
         kinds = cfg.runner_type, cfg.train_cfg.type, cfg.model.type
-        return kinds, hooks, cfg.default_hooks.logger, cfg.get('log_processor')
+        # When alpha is stepped, whatever by and on: from the first epoch on, or its loss is late.
+        step = {k: v for k, v in cfg.default_hooks.alpha_step.items()
+                if k not in ('dataloader', 'optimizer')}  # fmt: skip
+        return kinds, hooks, step, cfg.default_hooks.logger, cfg.get('log_processor')
 
     first, *others = (who_logs(name) for name in SEARCHES if name.startswith(f'{framework}_'))
     assert len(others) >= 3 and all(other == first for other in others)
